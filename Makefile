@@ -1,0 +1,90 @@
+# One door to everything that is done with this repository; `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+STAMP := .venv/.installed
+SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
+
+.PHONY: help setup demo demo-score check format test test-workflow bench docs lock train-phantom clean
+
+help: ## list what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(STAMP) ## install into .venv what is tested (envs/constraints.txt)
+
+$(STAMP): pyproject.toml envs/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Organome needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing into .venv (some minutes, about 2 GB; more where torch comes with CUDA)"
+	@$(PYTHON) -m venv .venv
+	@# One resolver run for everything: a second one would replace torch by another build.
+	@.venv/bin/python -m pip install --disable-pip-version-check --quiet \
+	  --constraint envs/constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## run the main job on a phantom cohort, in demo/
+	@organome make-phantoms --preset demo --output demo/cohort
+	@mkdir -p demo/run demo/run_ct
+	@$(SNAKEMAKE) --directory demo/run --configfile config/demo.yaml list_scans
+	@$(SNAKEMAKE) --directory demo/run --configfile config/demo.yaml
+	@$(SNAKEMAKE) --directory demo/run_ct --configfile config/demo_ct.yaml list_scans
+	@$(SNAKEMAKE) --directory demo/run_ct --configfile config/demo_ct.yaml
+	@echo; echo "Volumes in mL; a dash where there is no number, and the reason beside it:"
+	@organome show-table --table demo/run/results/tables/visits --n-rows 30 --columns participant \
+	  instance n_scans_done liver_volume_ml liver_na_reason spleen_volume_ml left_kidney_volume_ml
+	@echo; echo "Scans that failed:"
+	@organome show-table --table demo/run/results/tables/scans --where status=failed \
+	  --columns scan participant instance failed_step reason
+	@echo; echo "Where to look:"
+	@echo "  demo/run/results/tables/        scans, organs, visits (Parquet), dictionary.json"
+	@echo "  demo/run_ct/results/tables/     the same for the CT scans"
+	@echo "  demo/run/results/segment_organs/  labelmaps"
+	@echo "  make demo-score                 how close this is to the truth"
+
+demo-score: ## compare the demo with the truth of its phantoms
+	@for run in demo/run demo/run_ct; do \
+	  organome score-phantoms --truth demo/cohort/truth --results $$run/results; done
+
+check: setup ## style, types, floors, workflow
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo.yaml
+
+format: setup ## bring the code into shape
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+test: setup ## unit and workflow tests
+	pytest tests/unit tests/workflow -m "not slurm and not gpu"
+
+test-workflow: setup ## small cohorts through the real workflow
+	pytest tests/workflow -m "not slurm and not gpu"
+
+bench: setup ## what planning costs, by number of shards
+	python tests/bench/planning.py
+
+docs: setup ## write the pages that are made from schemas
+	organome describe-tables --output docs/tables.md
+	organome describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
+
+lock: ## write envs/constraints.txt from what is installed in .venv
+	@# +cpu and the like name a build, which is the platform's choice.
+	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --exclude-editable \
+	  | grep -vE '^(#|-e|execnet|pytest-xdist|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
+	  > envs/.constraints.new && mv envs/.constraints.new envs/constraints.txt
+
+train-phantom: setup ## train models/phantom anew (about two hours)
+	organome train-model --output models/phantom --seed 1
+
+clean: ## remove what the demo and the tools made; .venv stays
+	rm -rf demo .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

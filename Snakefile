@@ -1,0 +1,53 @@
+# Organome: scans in, tables out. One shard (some hundred scans) is one job of each rule.
+#
+#   snakemake --configfile config/ukb.yaml list_scans    deal the cohort's scans to shards
+#   snakemake --configfile config/ukb.yaml               bring all shards through, collect the tables
+#
+# All paths are relative to the run folder (--directory, else where you stand). A config.yaml that
+# lies in the run folder is read without being named.
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version, validate
+
+min_version("9.3")
+
+
+# Used only when asked for (--software-deployment-method apptainer); see envs/.
+container: str(Path(workflow.basedir) / "envs" / "organome.sif")
+
+
+if Path("config.yaml").exists():
+
+    configfile: "config.yaml"
+
+
+if not config:
+    raise WorkflowError("no configuration: name one, --configfile config/<cohort>.yaml")
+validate(config, "workflow/schemas/config.schema.yaml")
+
+# Names only: every job parses this file again, so the rows of the sample sheet are never read here.
+SHARDS = sorted(path.stem for path in Path(config["scans"]).glob("[0-9]*.parquet"))
+
+
+wildcard_constraints:
+    shard=r"\d\d\d\d+",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/list.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/segment.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/collect.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
+        expand(MEASURED, shard=SHARDS),
+        expand(SEGMENTED, shard=SHARDS),
+        expand(PREPARED, shard=SHARDS) if config["keep_images"] else [],

@@ -1,0 +1,55 @@
+"""Draw the picture of the README: a phantom as prepared, and its organs as segmented by the demo.
+
+Run ``make demo`` first, then ``python docs/draw_pictures.py``.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from organome.domain.organs import N_ORGANS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "demo" / "run" / "results"
+ROW = 0.45  # where the coronal cut lies, as a share of the depth
+
+
+def main() -> None:
+    """Draw ``docs/pictures/demo.png``."""
+    mpl.use("Agg")
+    scans = pd.read_parquet(RESULTS / "tables" / "scans")
+    key = scans.loc[scans["status"] == "done", "scan"].iloc[0]
+    shard = key.split("-")[0]
+    images = {
+        name: _coronal(RESULTS / "prepare_images" / shard / f"{key}_{name}.nii.gz")
+        for name in ("in_phase", "opposed_phase", "fat", "water")
+    }
+    labels = _coronal(RESULTS / "segment_organs" / shard / f"{key}_labels.nii.gz")
+    colours = np.random.default_rng(4).uniform(0.15, 1.0, (N_ORGANS + 1, 3))
+    colours[0] = 0.0
+    figure, axes = plt.subplots(1, 5, figsize=(11, 5))
+    for axis, (name, voxels) in zip(axes, images.items(), strict=False):
+        axis.imshow(voxels, cmap="gray", aspect=3.0 / 2.232)
+        axis.set_title(name.replace("_", " "))
+    axes[4].imshow(images["water"], cmap="gray", aspect=3.0 / 2.232)
+    overlay = np.dstack([colours[labels], (labels > 0) * 0.75])
+    axes[4].imshow(overlay, aspect=3.0 / 2.232)
+    axes[4].set_title("40 organs")
+    for axis in axes:
+        axis.axis("off")
+    figure.tight_layout(pad=0.3)
+    (ROOT / "docs" / "pictures").mkdir(exist_ok=True)
+    figure.savefig(ROOT / "docs" / "pictures" / "demo.png", dpi=80)
+
+
+def _coronal(path: Path) -> np.ndarray:
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    return voxels[::-1, int(ROW * voxels.shape[1])]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Progress bars on a terminal; nothing where there is none."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Callbacks = dict[str, Callable[..., None]]
+
+
+@contextmanager
+def progress_bars(
+    wanted: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> Iterator[tuple[Console, Callbacks]]:
+    """Give a bar to a step that reports how far it is.
+
+    Args:
+        wanted: Names of the step's callbacks, ``on_...``.
+        arguments: What the step is called with.
+
+    Yields:
+        The console for everything else that is written, and the callbacks.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal or not wanted:
+        yield console, {}
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    with bar:
+        yield console, {name: _CALLBACKS.get(name, _count)(bar, arguments) for name in wanted}
+
+
+def _count(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
+    task = bar.add_task("done", total=None)
+    return lambda *_facts: bar.advance(task)
+
+
+def _on_outcome(bar: Progress, arguments: Mapping[str, Any]) -> Callable[..., None]:
+    import pyarrow.parquet as pq
+
+    shard = Path(arguments["shard"])
+    n_scans = pq.read_metadata(shard).num_rows if shard.is_file() else None
+    task = bar.add_task("scans", total=n_scans)
+    return lambda _outcome: bar.advance(task)
+
+
+def _on_visit(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
+    task = bar.add_task("visits", total=None)
+    return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+
+
+def _on_progress(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
+    task = bar.add_task("% of the budget", total=100)
+
+    def report(progress: Any) -> None:
+        loss = f"loss {progress.loss:.3f}, % of the budget"
+        bar.update(task, completed=round(100 * progress.share), description=loss)
+
+    return report
+
+
+_CALLBACKS: dict[str, Callable[[Progress, Mapping[str, Any]], Callable[..., None]]] = {
+    "on_outcome": _on_outcome,
+    "on_visit": _on_visit,
+    "on_progress": _on_progress,
+}

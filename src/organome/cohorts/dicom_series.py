@@ -1,0 +1,72 @@
+"""A folder or archive that shall hold one DICOM series: which one, and what it shows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from organome.cohorts.dixon import series_contrast
+from organome.cohorts.series import Series, group_series
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast
+
+LOCALIZER: Final = "LOCALIZER"  # a value of ImageType, PS3.3 C.8.16.1.3
+CT_MODALITY: Final = "CT"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenSeries:
+    """The series that is meant.
+
+    Attributes:
+        series: A regular stack of slices.
+        contrast: What it shows.
+        flags: What was odd and got handled.
+    """
+
+    series: Series
+    contrast: Contrast
+    flags: frozenset[Flag]
+
+
+def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -> ChosenSeries:
+    """Choose the series that a source names.
+
+    Localizers and single slices do not count (flag ``extra_series``). If more than one series is
+    left, the one Dixon series of the wanted contrast is taken; anything else is refused, because
+    size or time do not tell which of two reconstructions somebody meant. Put the series that is
+    meant into a folder of its own.
+
+    Args:
+        headers: All slices, in any order.
+        contrast: What the list says it shows; None leaves it to the header, which knows CT and the
+            Dixon contrasts.
+
+    Raises:
+        ScanError: NOT_3D, SEVERAL_SERIES, CONTRAST_MISSING, or what is wrong with the series.
+    """
+    series = group_series(headers)
+    stacks = [
+        one for one in series if len(one.slices) > 1 and LOCALIZER not in one.first.image_type
+    ]
+    if not stacks:
+        raise ScanError(Reason.NOT_3D, f"{len(series)} series, none with more than one slice")
+    if len(stacks) > 1:
+        stacks = [one for one in stacks if contrast and series_contrast(one) is contrast] or stacks
+    if len(stacks) > 1:
+        raise ScanError(Reason.SEVERAL_SERIES, f"{len(stacks)} series where one is expected")
+    (chosen,) = stacks
+    chosen.check()
+    shown = contrast or _shown(chosen)
+    if shown is None:
+        raise ScanError(
+            Reason.CONTRAST_MISSING, f"neither list nor header of {chosen.name} tells it"
+        )
+    extra = {Flag.EXTRA_SERIES} if len(series) > 1 else set()
+    return ChosenSeries(series=chosen, contrast=shown, flags=chosen.flags | extra)
+
+
+def _shown(series: Series) -> Contrast | None:
+    return Contrast.CT if series.first.modality == CT_MODALITY else series_contrast(series)

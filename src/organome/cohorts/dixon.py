@@ -1,0 +1,134 @@
+"""Dixon stations from DICOM series: what every Dixon cohort has in common.
+
+Source: suffixes of SeriesDescription as UK Biobank and NAKO deliver them (fuse-med-ml's UK Biobank
+data set, recoh, TPTBox's NAKO converter); values of ImageType as Siemens, GE and Philips write
+them, from memory of their conformance statements.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from organome.cohorts.series import Series
+from organome.domain.scans import Contrast
+
+DESCRIPTION_SUFFIXES: Final = {
+    "in": Contrast.IN_PHASE,
+    "opp": Contrast.OPPOSED_PHASE,
+    "f": Contrast.FAT,
+    "w": Contrast.WATER,
+}
+IMAGE_TYPE_WORDS: Final = {
+    "IN_PHASE": Contrast.IN_PHASE,
+    "IP": Contrast.IN_PHASE,
+    "OPP_PHASE": Contrast.OPPOSED_PHASE,
+    "OUT_PHASE": Contrast.OPPOSED_PHASE,
+    "OP": Contrast.OPPOSED_PHASE,
+    "FAT": Contrast.FAT,
+    "F": Contrast.FAT,
+    "WATER": Contrast.WATER,
+    "W": Contrast.WATER,
+}
+# Neighbours lie at least 0.8 of their extent apart (37 mm of 198 mm overlap), repeats lie together.
+SAME_STATION_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """One run of a station: its series by contrast, each contrast once."""
+
+    series: Mapping[Contrast, Series]
+
+    @property
+    def time(self) -> str:
+        """When the last of its series was made; later times sort later."""
+        return max(one.first.series_time for one in self.series.values())
+
+    @property
+    def number(self) -> int:
+        """Its lowest series number, 0 if the headers give none."""
+        return min(one.first.series_number or 0 for one in self.series.values())
+
+    @property
+    def anchor(self) -> Series:
+        """The series that stands for the position of the station."""
+        return next(iter(self.series.values()))
+
+    def is_usable(self, contrasts: Iterable[Contrast]) -> bool:
+        """Tell whether all wanted contrasts are there as regular stacks."""
+        return all(one in self.series and self.series[one].fault is None for one in contrasts)
+
+
+def series_contrast(series: Series) -> Contrast | None:
+    """Tell the Dixon contrast of a series: suffix of the description, else the image type.
+
+    Returns:
+        The contrast, None if the series is something else (a localizer, a report).
+    """
+    return described_contrast(series) or _typed_contrast(series)
+
+
+def find_stations(series: Iterable[Series]) -> tuple[tuple[Acquisition, ...], ...]:
+    """Find the stations of a scan, from head to foot, each with its acquisitions in time.
+
+    Series belong to one station if their middles lie closer than half of their extent. Within a
+    station a new acquisition begins where a contrast comes a second time, in the order of series
+    time and number.
+
+    Args:
+        series: Series that show a Dixon contrast, in the order of time and number.
+    """
+    stations: list[list[Series]] = []
+    for one in series:
+        near = (group for group in stations if _same_station(group[0], one))
+        group = next(near, None)
+        if group is None:
+            stations.append([one])
+        else:
+            group.append(one)
+    ordered = sorted(stations, key=lambda group: _height_mm(group[0]), reverse=True)
+    return tuple(_acquisitions(group) for group in ordered)
+
+
+def choose_acquisition(
+    acquisitions: Sequence[Acquisition], contrasts: Sequence[Contrast]
+) -> Acquisition:
+    """Choose among repeats of a station: the most recent usable one, else the most recent.
+
+    A station is repeated because something was wrong with it (Langner keeps the most recent, too);
+    a repeat that was broken off must not displace the run before it.
+    """
+    return max(acquisitions, key=lambda one: (one.is_usable(contrasts), one.time, one.number))
+
+
+def described_contrast(series: Series) -> Contrast | None:
+    """Tell the Dixon contrast of a series from its description alone."""
+    suffix = series.first.series_description.rsplit("_", 1)[-1].strip().lower()
+    return DESCRIPTION_SUFFIXES.get(suffix)
+
+
+def _typed_contrast(series: Series) -> Contrast | None:
+    words = (IMAGE_TYPE_WORDS[word] for word in series.first.image_type if word in IMAGE_TYPE_WORDS)
+    return next(words, None)
+
+
+def _height_mm(series: Series) -> float:
+    upwards = 1.0 if series.first.normal[2] >= 0 else -1.0  # LPS: z grows towards the head
+    return upwards * series.middle_mm
+
+
+def _same_station(one: Series, other: Series) -> bool:
+    apart_mm = abs(_height_mm(one) - _height_mm(other))
+    return apart_mm < SAME_STATION_SHARE * min(one.extent_mm, other.extent_mm)
+
+
+def _acquisitions(group: Sequence[Series]) -> tuple[Acquisition, ...]:
+    runs: list[dict[Contrast, Series]] = [{}]
+    for one in group:
+        contrast = series_contrast(one)
+        if contrast is None:
+            raise ValueError(f"{one.name} shows no Dixon contrast")
+        if contrast in runs[-1]:
+            runs.append({})
+        runs[-1][contrast] = one
+    return tuple(Acquisition(run) for run in runs)

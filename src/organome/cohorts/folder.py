@@ -1,0 +1,143 @@
+"""Any folder of images, described by a TSV with one row per image.
+
+| column | | |
+|---|---|---|
+| ``participant`` | required | pseudonym, taken as text |
+| ``image`` | required | NIfTI, NRRD, MHA; a folder, or a zip, of one DICOM series |
+| ``instance``, ``array`` | ``1`` | visit, and repeat within the visit |
+| ``protocol`` | ``dixon`` for Dixon contrasts, else the contrast | what was acquired |
+| ``contrast`` | see below | a word of ``Contrast`` |
+| ``station`` | none | table position from the head, from 1 on |
+| ``labelmap`` | none | a labelmap that already exists |
+
+Paths are relative to the folder of the TSV. Rows that differ in contrast or station only are one
+scan. Without a contrast, a protocol that is a contrast word (``ct``) gives it; else DICOM headers
+must: they know CT and the Dixon contrasts. Further columns (age, sex) are ignored; one that looks
+like a misspelt one of ours is an error.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import PurePath
+from typing import Final
+
+from organome.cohorts.listing import IMAGE_SUFFIXES, FoundImage
+from organome.domain.errors import SetupError
+from organome.domain.scans import DIXON_CONTRASTS, Contrast
+
+REQUIRED: Final = ("participant", "image")
+OPTIONAL: Final = ("instance", "array", "protocol", "contrast", "station", "labelmap")
+MISSPELT: Final = 0.8  # similarity from which a column is taken for one of ours
+# What spreadsheets make of identifiers: 12.0, 1.2E+06.
+_SPOILT_NUMBER: Final = re.compile(r"\d+\.0+|\d+([.,]\d+)?[eE][+-]?\d+")
+
+
+def parse_table(lines: Sequence[str], *, name: str, root: PurePath) -> tuple[FoundImage, ...]:
+    """Read the rows of the TSV.
+
+    Args:
+        lines: Its lines.
+        name: Its file name, for errors.
+        root: Its folder.
+
+    Raises:
+        SetupError: Naming the line, if a column, a contrast, a station or a participant is wrong.
+    """
+    rows = csv.DictReader(lines, delimiter="\t", strict=True)
+    _check_columns(rows.fieldnames or (), name)
+    images = tuple(_images(rows, name=name, root=root))
+    _check_lost_zeros(images)
+    return images
+
+
+def _images(rows: "csv.DictReader[str]", *, name: str, root: PurePath) -> Iterator[FoundImage]:
+    try:
+        for row in rows:
+            where = f"{name}, line {rows.line_num}"
+            if None in row:
+                raise SetupError(f"{where}: more fields than columns")
+            cells = {column: (value or "").strip() for column, value in row.items()}
+            if any(cells.values()):
+                yield _image(cells, where=where, root=root)
+    except csv.Error as error:
+        raise SetupError(f"{name}, line {rows.line_num}: {error}") from error
+
+
+def _image(cells: Mapping[str, str], *, where: str, root: PurePath) -> FoundImage:
+    for column in REQUIRED:
+        if not cells[column]:
+            raise SetupError(f"{where}: no {column}")
+    if _SPOILT_NUMBER.fullmatch(cells["participant"]):
+        raise SetupError(f"{where}: participant is a number that a spreadsheet has rewritten")
+    protocol = cells.get("protocol", "")
+    contrast = _contrast(cells.get("contrast", ""), protocol, where)
+    if contrast is None and cells["image"].endswith(IMAGE_SUFFIXES):
+        raise SetupError(f"{where}: no contrast, and {PurePath(cells['image']).suffix} cannot tell")
+    labelmap = cells.get("labelmap", "")
+    return FoundImage(
+        participant=cells["participant"],
+        instance=cells.get("instance") or "1",
+        array=cells.get("array") or "1",
+        protocol=protocol or _usual_protocol(contrast, where),
+        path=str(root / cells["image"]),
+        where=where,
+        contrast=contrast,
+        station=_station(cells.get("station", ""), where),
+        labelmap=str(root / labelmap) if labelmap else None,
+    )
+
+
+def _contrast(text: str, protocol: str, where: str) -> Contrast | None:
+    if not text:
+        return Contrast(protocol) if protocol in set(Contrast) else None
+    if text not in set(Contrast):
+        raise SetupError(f"{where}: contrast {text!r} is none of {', '.join(Contrast)}")
+    return Contrast(text)
+
+
+def _usual_protocol(contrast: Contrast | None, where: str) -> str:
+    if contrast is None:
+        raise SetupError(f"{where}: neither protocol nor contrast")
+    return "dixon" if contrast in DIXON_CONTRASTS else contrast.value
+
+
+def _station(text: str, where: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise SetupError(f"{where}: station {text!r} is no number from 1 to 100")
+    return int(text)
+
+
+def _check_columns(columns: Sequence[str], name: str) -> None:
+    absent = [column for column in REQUIRED if column not in columns]
+    if absent:
+        raise SetupError(f"{name}: no column {' and '.join(absent)} (is it separated by tabs?)")
+    for column in columns:
+        if column not in (*REQUIRED, *OPTIONAL):
+            close = get_close_matches(column.lower(), (*REQUIRED, *OPTIONAL), 1, MISSPELT)
+            if close:
+                raise SetupError(f"{name}: column {column!r}, did you mean {close[0]!r}?")
+    if len(set(columns)) < len(columns):
+        raise SetupError(f"{name}: a column stands there twice")
+
+
+def _check_lost_zeros(images: Sequence[FoundImage]) -> None:
+    """Refuse 12 beside 0034: a spreadsheet took leading zeros from some participants.
+
+    Raises:
+        SetupError: If so; two people may have become one.
+    """
+    numbers = [image for image in images if image.participant.isdecimal()]
+    padded = [image for image in numbers if image.participant.startswith("0")]
+    if not padded:
+        return
+    n_digits = max(len(image.participant) for image in padded)
+    for image in numbers:
+        if len(image.participant) < n_digits:
+            raise SetupError(
+                f"{image.where}: participant has {len(image.participant)} digits, that of "
+                f"{padded[0].where} has {n_digits}: were leading zeros lost?"
+            )

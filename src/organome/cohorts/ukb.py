@@ -1,0 +1,166 @@
+"""UK Biobank: names of its archives, and which series of an archive make up the scan.
+
+An archive of field 20201 (neck-to-knee Dixon) holds 24 series: 6 stations x in-phase,
+opposed-phase, fat, water. Decisions are made from DICOM headers. The manifest, which is ragged
+(its dates hold commas), misspelt and known to be wrong, only serves to see whether a file is
+missing. What we do about irregular deliveries:
+
+- a station twice at the same position: the most recent complete run (flag ``duplicate_station``);
+- series that are no Dixon contrast, so more than 24: left out (flag ``extra_series``);
+- fewer than 6 stations: ``station_missing``; more than 6 positions means the participant was
+  moved, and which stations fit together cannot be told: ``several_series``;
+- a contrast missing: ``contrast_missing``, but only if it is wanted;
+- a contrast of another matrix or position than its station: ``grids_differ``;
+- a slice missing inside a series: ``slices_missing``. Missing at an end of all contrasts it costs
+  nothing, stations overlap; at an end of some contrasts the station is cropped to what all have
+  (flag ``slices_cropped``);
+- instance numbers that do not follow position: position counts (flag ``instances_shuffled``).
+
+Source: naming from UK Biobank's resource on bulk data; irregularities as handled in public code by
+Langner (ukb_mimir), the recoh pipeline and the Broad Institute (ml4h); fields from the Showcase.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from organome.cohorts.contrast_matching import match_contrasts
+from organome.cohorts.dixon import (
+    Acquisition,
+    choose_acquisition,
+    find_stations,
+    series_contrast,
+)
+from organome.cohorts.series import Series, group_series
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast, Scan, Source, Unit
+from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
+
+PROTOCOLS: Final = {DIXON_FIELD: "dixon"}
+N_CONTRASTS: Final = 4
+MANIFEST_NAME: Final = re.compile(r"(^|/)manifest\.c[sv]{2}$", re.IGNORECASE)
+_ARCHIVE_NAME: Final = re.compile(
+    r"(?P<eid>\d+)_(?P<field>\d+)_(?P<instance>\d+)_(?P<array>\d+)\.zip"
+)
+_DICOM_NAME: Final = re.compile(r"[^,;\s\"]+\.dcm", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a delivery makes up the scan.
+
+    Attributes:
+        stations: From head to foot, each its series by contrast on one grid.
+        flags: What was odd and got handled.
+    """
+
+    stations: tuple[Mapping[Contrast, Series], ...]
+    flags: frozenset[Flag]
+
+
+def archive_scans(name: str, path: str, *, cohort: str, unit: Unit) -> tuple[Scan, ...]:
+    """Tell the scans of an archive from its name, ``<eid>_<field>_<instance>_<array>.zip``.
+
+    Args:
+        name: File name.
+        path: Where it lies.
+        cohort: Name of the cohort.
+        unit: Whether stations are listed one by one.
+
+    Returns:
+        The scans without keys; none if the name is another, or the field is no protocol we know.
+    """
+    match = _ARCHIVE_NAME.fullmatch(name)
+    if match is None or match["field"] not in PROTOCOLS:
+        return ()
+    stations = [None] if unit is Unit.STITCHED else [station.number for station in STATIONS]
+    return tuple(
+        Scan(
+            scan="",
+            cohort=cohort,
+            participant=match["eid"],
+            instance=match["instance"],
+            array=match["array"],
+            protocol=PROTOCOLS[match["field"]],
+            sources=(Source(path),),
+            station=station,
+        )
+        for station in stations
+    )
+
+
+def choose_series(
+    headers: Iterable[Header], *, contrasts: Sequence[Contrast], station: int | None = None
+) -> Choice:
+    """Decide which series of a Dixon archive are which station and contrast.
+
+    Args:
+        headers: All slices of the archive, in any order.
+        contrasts: Contrasts that are wanted.
+        station: The only station that is wanted, counted from the head; None for all.
+
+    Raises:
+        ScanError: If the scan cannot be made of what is there; see the policies above.
+    """
+    series = group_series(headers)
+    dixon = [one for one in series if len(one.slices) > 1 and series_contrast(one) is not None]
+    if not dixon:
+        raise ScanError(
+            Reason.CONTRAST_MISSING, f"none of {len(series)} series is a Dixon contrast"
+        )
+    found = find_stations(dixon)
+    flags = {Flag.EXTRA_SERIES} if len(dixon) < len(series) else set()
+    stations = []
+    for acquisitions in _wanted(found, station):
+        if len(acquisitions) > 1:
+            flags.add(Flag.DUPLICATE_STATION)
+        matched, odd = match_contrasts(choose_acquisition(acquisitions, contrasts), contrasts)
+        stations.append(matched)
+        flags |= odd
+    return Choice(tuple(stations), frozenset(flags))
+
+
+def manifest_flags(manifest: str, files: Iterable[str]) -> frozenset[Flag]:
+    """Compare the files that the manifest names with the files that are there.
+
+    Args:
+        manifest: Text of the manifest. Only names that end in ``.dcm`` are read from it.
+        files: Names of the DICOM files in the archive.
+    """
+    named = {name.rsplit("/", 1)[-1] for name in _DICOM_NAME.findall(manifest)}
+    there = {name.rsplit("/", 1)[-1] for name in files}
+    return frozenset() if named == there else frozenset({Flag.MANIFEST_DIFFERS})
+
+
+def _wanted(
+    found: Sequence[tuple[Acquisition, ...]], station: int | None
+) -> Sequence[tuple[Acquisition, ...]]:
+    n_found, n_expected = len(found), len(STATIONS)
+    if n_found > n_expected:
+        fact = f"{n_found} table positions for {n_expected} stations"
+        raise ScanError(Reason.SEVERAL_SERIES, fact)
+    if n_found == n_expected:
+        return found if station is None else found[station - 1 : station]
+    numbers = _station_numbers(found)
+    if station in numbers:
+        return [found[numbers.index(station)]]
+    absent = sorted({one.number for one in STATIONS} - set(numbers))
+    which = f", {', '.join(map(str, absent))} missing" if numbers else ""
+    raise ScanError(Reason.STATION_MISSING, f"{n_found} of {n_expected} stations{which}")
+
+
+def _station_numbers(found: Sequence[tuple[Acquisition, ...]]) -> tuple[int, ...]:
+    """Number incomplete stations by their first series, 1 to 24 from head to foot.
+
+    Returns:
+        One number per station, nothing if the series numbers do not tell.
+    """
+    numbers = tuple(
+        (min(one.number for one in acquisitions) - 1) // N_CONTRASTS + 1 for acquisitions in found
+    )
+    in_order = list(numbers) == sorted(set(numbers))
+    return numbers if in_order and numbers[0] >= 1 and numbers[-1] <= len(STATIONS) else ()

@@ -1,0 +1,56 @@
+"""How well a labelmap agrees with a true one."""
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from organome.domain.organs import N_ORGANS, ORGANS, PAIRS
+
+
+def count_confusion(truth: sitk.Image, labelmap: sitk.Image) -> NDArray[np.int64]:
+    """Count voxels by true label (rows) and given label (columns); shape (41, 41).
+
+    Args:
+        truth: uint8 labels of the 40 organs; brought onto the other's grid by nearest neighbour.
+        labelmap: uint8 labels of the 40 organs.
+    """
+    onto = sitk.Resample(truth, labelmap, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    n = N_ORGANS + 1
+    pairs = sitk.GetArrayViewFromImage(onto).astype(np.int64) * n
+    pairs += sitk.GetArrayViewFromImage(labelmap)
+    return np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n).astype(np.int64)
+
+
+def dice_by_organ(confusion: NDArray[np.int64]) -> dict[str, float]:
+    """Dice similarity coefficient of every organ that the truth has, by name.
+
+    An organ that the truth lacks has no value, whether it was added falsely or not; one that was
+    missed has 0.
+    """
+    given, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    return {
+        organ.name: float(
+            2 * confusion[organ.label, organ.label] / (given[organ.label] + true[organ.label])
+        )
+        for organ in ORGANS
+        if true[organ.label]
+    }
+
+
+def swapped_share_by_pair(confusion: NDArray[np.int64]) -> dict[str, float]:
+    """Share of the voxels of a pair that were given to the other side, by name of the left one.
+
+    Args:
+        confusion: From ``count_confusion``.
+
+    Returns:
+        Shares of the voxels that are left or right both in truth and as given, 0 to 1; pairs that
+        share no such voxel are left out.
+    """
+    shares = {}
+    for left, right in PAIRS:
+        both = [left.label, right.label]
+        within = confusion[np.ix_(both, both)]
+        if within.sum():
+            shares[left.name] = float((within[0, 1] + within[1, 0]) / within.sum())
+    return shares

@@ -1,0 +1,76 @@
+"""Columns and tables as plain data: the one description that schemas, dictionary and docs share."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from organome.domain.organs import ORGANS
+
+ORGAN_PLACEHOLDER: Final = "<organ>"
+
+
+class ColumnType(StrEnum):
+    """Type of a column; values are the names of the Arrow types."""
+
+    STRING = "string"
+    BOOL = "bool"
+    INT8 = "int8"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT64 = "double"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Its name; a quantity ends in its unit.
+        type: Type of its values.
+        meaning: One sentence for the person who analyses the table.
+        unit: Unit of its values, None where there is none.
+        nullable: Whether a value may be missing. A key is never missing.
+        levels: All values that can stand there, empty where the values are open.
+    """
+
+    name: str
+    type: ColumnType
+    meaning: str
+    unit: str | None = None
+    nullable: bool = True
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table.
+
+    Attributes:
+        name: Its name, and that of its folder or file.
+        row: What one row is.
+        key: Columns that tell a row from every other.
+        columns: Columns that are written out.
+        organ_columns: Columns that stand once per organ, ``<organ>`` in their name and meaning.
+    """
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    organ_columns: tuple[Column, ...] = ()
+
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Every column in the order of the file, the organ columns once per organ."""
+        return self.columns + tuple(
+            Column(
+                name=column.name.replace(ORGAN_PLACEHOLDER, organ.name),
+                type=column.type,
+                meaning=column.meaning.replace(ORGAN_PLACEHOLDER, organ.name),
+                unit=column.unit,
+                nullable=column.nullable,
+                levels=column.levels,
+            )
+            for organ in ORGANS
+            for column in self.organ_columns
+        )

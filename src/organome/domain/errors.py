@@ -1,0 +1,40 @@
+"""The error tree.
+
+```
+OrganomeError
+├ SetupError      the job stops, exit code 2; the scans stay undone, not failed
+├ Interrupted     the job was asked to stop, exit code 75; started again it goes on where it was
+└ ScanError       this scan fails, the shard goes on; carries a Reason
+```
+
+Anything else is a bug and stops the job. Only ``steps`` catches ScanError.
+"""
+
+from organome.domain.outcomes import Reason
+
+
+class OrganomeError(Exception):
+    """Root of all errors that Organome raises on purpose."""
+
+
+class SetupError(OrganomeError):
+    """The job cannot work for any scan: no model, digest differs, unknown cohort, disk full."""
+
+
+class Interrupted(OrganomeError):
+    """The job was asked to stop, or another attempt took its shard over."""
+
+
+class ScanError(OrganomeError):
+    """This scan cannot be done; the shard goes on.
+
+    Attributes:
+        reason: Why, in the released vocabulary of reasons.
+        fact: What was found, in one line. It may name a file inside the scan's archive or series,
+            but holds neither a participant nor a header text: it stands in the cohort tables.
+    """
+
+    def __init__(self, reason: Reason, fact: str) -> None:
+        super().__init__(f"{reason}: {fact}")
+        self.reason = reason
+        self.fact = fact

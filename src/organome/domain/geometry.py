@@ -1,0 +1,31 @@
+"""Bounds that a grid of a body scan keeps; outside of them a header is wrong."""
+
+from collections.abc import Sequence
+from math import isfinite, prod
+from typing import Final
+
+MIN_SPACING_MM: Final = 0.05
+MAX_SPACING_MM: Final = 25.0
+MIN_EXTENT_MM: Final = 10.0
+MAX_EXTENT_MM: Final = 3000.0
+MAX_VOXELS: Final = 2**31  # 8 GiB of float32
+
+
+def geometry_fault(size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> str | None:
+    """Say why a grid cannot be that of a body scan.
+
+    Args:
+        size_xyz: Voxels along each axis.
+        spacing_xyz_mm: Voxel spacing along each axis.
+
+    Returns:
+        What is implausible, in one line; None if nothing is.
+    """
+    for axis, size, spacing_mm in zip("xyz", size_xyz, spacing_xyz_mm, strict=True):
+        if not (isfinite(spacing_mm) and MIN_SPACING_MM <= spacing_mm <= MAX_SPACING_MM):
+            return f"spacing of {spacing_mm:g} mm along {axis}"
+        if not MIN_EXTENT_MM <= size * spacing_mm <= MAX_EXTENT_MM:
+            return f"extent of {size * spacing_mm:g} mm along {axis}"
+    if prod(size_xyz) > MAX_VOXELS:
+        return f"{prod(size_xyz)} voxels"
+    return None

@@ -1,0 +1,61 @@
+"""What decisions about DICOM series are made from: a few facts per slice, no name and no date."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Facts of one single-slice DICOM file.
+
+    The file's name and the texts serve decisions only. None of them goes into a table or a log,
+    save manufacturer and model of the scanner.
+
+    Attributes:
+        file: Name within the archive or folder.
+        series_uid: SeriesInstanceUID.
+        series_number: SeriesNumber, None if absent.
+        series_description: SeriesDescription, empty if absent.
+        series_time: SeriesDate and SeriesTime run together, so that later ones sort after earlier
+            ones; empty if absent.
+        image_type: ImageType, upper case.
+        instance_number: InstanceNumber, None if absent.
+        modality: Modality: ``MR``, ``CT``.
+        size_xy: Columns and rows.
+        spacing_xy_mm: Distance between columns and between rows.
+        position_xyz_mm: Centre of the first pixel, LPS.
+        orientation: Direction cosines of a row, then of a column, LPS.
+        manufacturer: Maker of the scanner.
+        scanner_model: Model of the scanner.
+        field_strength_t: Magnetic field.
+        height_m: Height of the participant.
+        weight_kg: Weight of the participant.
+    """
+
+    file: str
+    series_uid: str
+    series_number: int | None
+    series_description: str
+    series_time: str
+    image_type: tuple[str, ...]
+    instance_number: int | None
+    modality: str
+    size_xy: tuple[int, int]
+    spacing_xy_mm: tuple[float, float]
+    position_xyz_mm: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    manufacturer: str | None = None
+    scanner_model: str | None = None
+    field_strength_t: float | None = None
+    height_m: float | None = None
+    weight_kg: float | None = None
+
+    @property
+    def normal(self) -> tuple[float, float, float]:
+        """Unit vector of the slice, right-handed with row and column."""
+        rx, ry, rz, cx, cy, cz = self.orientation
+        return (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
+
+    @property
+    def offset_mm(self) -> float:
+        """Position of the slice along its own normal: what slices are ordered by."""
+        return sum(p * n for p, n in zip(self.position_xyz_mm, self.normal, strict=True))

@@ -1,0 +1,95 @@
+"""What became of a scan in one step, and why a number is missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+JsonValue: TypeAlias = (
+    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+)
+
+
+class Status(StrEnum):
+    """Whether a step brought a scan through."""
+
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a scan failed. Values stand in published tables: never rename one once released."""
+
+    # the file as delivered
+    FILE_MISSING = "file_missing"
+    ARCHIVE_BROKEN = "archive_broken"
+    ARCHIVE_EMPTY = "archive_empty"
+    FILE_BROKEN = "file_broken"
+    FORMAT_UNKNOWN = "format_unknown"
+    # the series within it
+    CONTRAST_MISSING = "contrast_missing"
+    STATION_MISSING = "station_missing"
+    SLICES_MISSING = "slices_missing"
+    GRIDS_DIFFER = "grids_differ"
+    STATIONS_APART = "stations_apart"
+    SEVERAL_SERIES = "several_series"
+    # the voxels
+    NOT_3D = "not_3d"
+    NOT_FINITE = "not_finite"
+    CONSTANT_IMAGE = "constant_image"
+    GEOMETRY_IMPLAUSIBLE = "geometry_implausible"
+    # the labelmap
+    LABELMAP_MISSING = "labelmap_missing"
+    LABELMAP_OFF_GRID = "labelmap_off_grid"
+    LABEL_UNKNOWN = "label_unknown"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+class OrganReason(StrEnum):
+    """Why an organ of a scan that went through has no volume."""
+
+    NOT_FOUND = "not_found"
+    TRUNCATED = "truncated"
+    NOT_IN_SCHEME = "not_in_scheme"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one scan in one step.
+
+    Attributes:
+        scan: Key of the scan, ``SSSS-NNNN``.
+        step: The step that decided it; for a failure, the first step that failed.
+        status: Done or failed.
+        fingerprint: Digest of all that the outcome depends on.
+        reason: Why it failed, None when done.
+        fact: What was found, in one line, None when done.
+        facts: Results that go into tables: reproducible, JSON-able, no time, no host.
+    """
+
+    scan: str
+    step: str
+    status: Status
+    fingerprint: str
+    reason: Reason | None = None
+    fact: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an outcome came about; nothing of it stands in a table but the names of the files.
+
+    Attributes:
+        files: Names of the files that the scan left in the step's folder, sorted.
+        attempt: Name of the run of the step that decided the outcome.
+        host: Machine on which it ran.
+        elapsed_s: Wall time spent on the scan in seconds.
+        finished_at: When it was decided, ISO 8601 in UTC.
+    """
+
+    files: tuple[str, ...] = ()
+    attempt: str = ""
+    host: str = ""
+    elapsed_s: float = 0.0
+    finished_at: str = ""

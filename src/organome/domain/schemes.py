@@ -1,0 +1,162 @@
+"""Label schemes: what the voxel values of a labelmap mean, and which organ each becomes.
+
+Labelmaps of other tools are mapped onto the 40 organs. A scheme knows every class of its tool,
+those without an organ too, so that a value it does not know is an error and not background.
+
+Source: the public class tables of MRSegmentator 1.0 to 2.0, TotalSegmentator 2 (tasks ``total`` and
+``total_mr``) and AMOS22; merging as in Häntze et al. 2024, section 2.1.3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGAN_BY_NAME, ORGANS, Organ
+from organome.domain.source_classes import (
+    AMOS22_CLASSES,
+    LOBES,
+    TOTALSEGMENTATOR_CT_CLASSES,
+    TOTALSEGMENTATOR_MR_CLASSES,
+    VERTEBRAE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScheme:
+    """Classes of one tool and the organs that they become.
+
+    Attributes:
+        name: Its name in the config and in the tables.
+        classes: Source label -> the tool's own name of the class; background (0) is not in it.
+        organ_labels: Source label -> label of the organ, only for classes that become one.
+        notes: Organ name -> where the tool's definition differs from that of MRSegmentator.
+    """
+
+    name: str
+    classes: Mapping[int, str]
+    organ_labels: Mapping[int, int]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def covers(self, organ: Organ) -> bool:
+        """Tell whether any class of the scheme becomes this organ."""
+        return organ.label in self.organ_labels.values()
+
+    @property
+    def merged(self) -> Mapping[str, tuple[str, ...]]:
+        """Organ name -> names of its classes, for organs that are made of several."""
+        sources = {
+            organ.name: tuple(
+                self.classes[source]
+                for source, label in self.organ_labels.items()
+                if label == organ.label
+            )
+            for organ in ORGANS
+        }
+        return {organ: classes for organ, classes in sources.items() if len(classes) > 1}
+
+
+def scheme_by_name(name: str) -> LabelScheme:
+    """Find a scheme by the name it has in the config.
+
+    Raises:
+        SetupError: If there is no such scheme.
+    """
+    if name not in SCHEMES:
+        raise SetupError(f"label scheme {name!r} is unknown; known: {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def _scheme(
+    name: str, classes: list[str], organs: Mapping[str, str], notes: Mapping[str, str]
+) -> LabelScheme:
+    named = dict(enumerate(classes, start=1))
+    return LabelScheme(
+        name=name,
+        classes=MappingProxyType(named),
+        organ_labels=MappingProxyType(
+            {
+                label: ORGAN_BY_NAME[organs[source]].label
+                for label, source in named.items()
+                if source in organs
+            }
+        ),
+        notes=MappingProxyType(dict(notes)),
+    )
+
+
+_SAME_NAME: Final = {organ.name: organ.name for organ in ORGANS}
+_TOTALSEGMENTATOR_ORGANS: Final = {
+    **_SAME_NAME,
+    **LOBES,
+    **dict.fromkeys((*VERTEBRAE, "vertebrae"), "spine"),
+    **{
+        f"{theirs}_{side}": f"{side}_{ours}"
+        for theirs, ours in (
+            *((stem, stem) for stem in ("kidney", "adrenal_gland", "lung", "femur", "hip")),
+            *((stem, stem) for stem in ("iliac_artery", "iliac_vena")),
+            *((stem, stem) for stem in ("gluteus_maximus", "gluteus_medius", "gluteus_minimus")),
+            ("autochthon", "autochthonous_muscle"),
+            ("iliopsoas", "iliopsoas_muscle"),
+        )
+        for side in ("left", "right")
+    },
+}
+
+MRSEGMENTATOR: Final = _scheme(
+    "mrsegmentator",
+    [organ.name for organ in ORGANS],
+    _SAME_NAME,
+    {
+        "spine": "Vertebral bodies without arches and discs on MRI, whole vertebrae on CT: the "
+        "two are not the same quantity.",
+        "right_kidney": "May hold cysts.",
+        "left_kidney": "May hold cysts.",
+    },
+)
+TOTALSEGMENTATOR_CT: Final = _scheme(
+    "totalsegmentator_ct",
+    TOTALSEGMENTATOR_CT_CLASSES,
+    _TOTALSEGMENTATOR_ORGANS,
+    {
+        "spine": "Whole vertebrae with their arches, vertebrae_S1 included; vertebral bodies alone "
+        "on MRI.",
+        "sacrum": "vertebrae_S1 is counted as spine.",
+        "right_kidney": "Without cysts, which are a class of their own and are dropped.",
+        "left_kidney": "Without cysts, which are a class of their own and are dropped.",
+        "heart": "Without the left atrial appendage and the pulmonary veins, which are classes of "
+        "their own and are dropped.",
+        "left_lung": "Sum of two lobes.",
+        "right_lung": "Sum of three lobes.",
+        "small_bowel": "Where it ends and the colon begins is that tool's choice.",
+        "colon": "Where it begins and the small bowel ends is that tool's choice.",
+    },
+)
+TOTALSEGMENTATOR_MR: Final = _scheme(
+    "totalsegmentator_mr",
+    TOTALSEGMENTATOR_MR_CLASSES,
+    _TOTALSEGMENTATOR_ORGANS,
+    {
+        "spine": "One class 'vertebrae'; the discs are a class of their own and are dropped.",
+        "small_bowel": "Where it ends and the colon begins is that tool's choice.",
+        "colon": "Where it begins and the small bowel ends is that tool's choice.",
+    },
+)
+AMOS22: Final = _scheme(
+    "amos22",
+    AMOS22_CLASSES,
+    {**_SAME_NAME, "postcava": "inferior_vena_cava"},
+    {
+        "urinary_bladder": "Left out, as in the evaluation of the paper: two scans only, one of "
+        "them wrong, in the MRI part.",
+        "inferior_vena_cava": "Called postcava there.",
+    },
+)
+
+SCHEMES: Final[Mapping[str, LabelScheme]] = MappingProxyType(
+    {
+        scheme.name: scheme
+        for scheme in (MRSEGMENTATOR, TOTALSEGMENTATOR_CT, TOTALSEGMENTATOR_MR, AMOS22)
+    }
+)

@@ -1,0 +1,196 @@
+"""The tables that Organome writes, column by column.
+
+Arrow schemas (``io.tables``), the data dictionary and ``docs/tables.md`` are made from here, so
+that they cannot disagree. Nothing that varies between two runs on the same input stands in these
+tables: no time, no host, no attempt.
+"""
+
+from typing import Final
+
+from organome.domain.columns import Column, ColumnType, Table
+from organome.domain.faces import Face
+from organome.domain.organs import ORGANS, Region, Side
+from organome.domain.outcomes import OrganReason, Reason, Status
+from organome.domain.scans import Contrast
+
+SCHEMA_VERSION: Final = 1  # raised when a column is renamed, dropped or changes its meaning
+
+_STRING, _BOOL, _INT8, _INT32, _INT64, _FLOAT = ColumnType
+_SCAN_REASONS: Final = tuple(Reason)
+_NA_REASONS: Final = (*OrganReason, *Reason)
+_CONTRASTS: Final = tuple(Contrast)
+_INTENSITY: Final = "HU in CT, else as delivered"
+
+_VISIT_KEY: Final = (
+    Column("cohort", _STRING, "Biobank, as configured.", nullable=False),
+    Column("participant", _STRING, "Pseudonym; leading zeros count.", nullable=False),
+    Column("instance", _STRING, "Visit, as the biobank counts it.", nullable=False),
+)
+_SCAN_KEY: Final = (
+    *_VISIT_KEY,
+    Column("array", _STRING, "Repeat within the visit, as the biobank counts it.", nullable=False),
+    Column("protocol", _STRING, "What was acquired: dixon, ct, ...", nullable=False),
+    Column(
+        "station", _INT8, "Table position from the head, 1-based; null: stations are one image."
+    ),
+    Column("scan", _STRING, "Key of the scan: shard and place in the shard.", nullable=False),
+)
+
+HEADER_COLUMNS: Final = (
+    Column("contrasts", _STRING, "Contrasts that were prepared, joined by ';'."),
+    Column("size_x", _INT32, "Voxels along the first axis of the image.", "voxels"),
+    Column("size_y", _INT32, "Voxels along the second axis of the image.", "voxels"),
+    Column("size_z", _INT32, "Voxels along the third axis of the image.", "voxels"),
+    Column("spacing_x_mm", _FLOAT, "Voxel spacing along the first axis.", "mm"),
+    Column("spacing_y_mm", _FLOAT, "Voxel spacing along the second axis.", "mm"),
+    Column("spacing_z_mm", _FLOAT, "Voxel spacing along the third axis.", "mm"),
+    Column(
+        "orientation",
+        _STRING,
+        "Side of the body towards which each axis runs, DICOM convention (LPS: left, posterior, "
+        "superior).",
+    ),
+    Column("n_stations", _INT32, "Table positions that the image is made of.", "stations"),
+    Column("flags", _STRING, "What was odd and got handled on the way in, joined by ';'."),
+    Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
+    Column("scanner_model", _STRING, "Type of the scanner, from the header."),
+    Column("field_strength_t", _FLOAT, "Magnetic field, from the header.", "T"),
+    Column("height_m", _FLOAT, "Body height, from the header, unchecked.", "m"),
+    Column("weight_kg", _FLOAT, "Body weight, from the header, unchecked.", "kg"),
+)
+
+SCANS: Final = Table(
+    name="scans",
+    row="One row per listed scan, whatever became of it.",
+    key=("scan",),
+    columns=(
+        *_SCAN_KEY,
+        Column(
+            "status", _STRING, "Whether the scan was measured.", None, False, levels=tuple(Status)
+        ),
+        Column("reason", _STRING, "Why it failed; null when done.", levels=_SCAN_REASONS),
+        Column("failed_step", _STRING, "The step in which it failed; null when done."),
+        Column("fact", _STRING, "What that step found, in one line; null when done."),
+        *HEADER_COLUMNS,
+        Column("contrast", _STRING, "Contrast that was labelled and measured.", levels=_CONTRASTS),
+        Column(
+            "label_source", _STRING, "Where the labelmap is from.", levels=("model", "labelmaps")
+        ),
+        Column("scheme", _STRING, "Label scheme that the labelmap came in."),
+        Column("model_name", _STRING, "Model that made the labelmap; null for labelmaps given."),
+        Column("model_digest", _STRING, "Digest of that model's files."),
+        Column("organome_version", _STRING, "Release that wrote this row.", nullable=False),
+    ),
+)
+
+ORGAN_ROWS: Final = Table(
+    name="organs",
+    row=f"One row per listed scan and organ: always {len(ORGANS)} rows per scan.",
+    key=("scan", "label"),
+    columns=(
+        *_SCAN_KEY,
+        Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),
+        Column("label", _INT8, "Label of the organ, 1 to 40.", nullable=False),
+        Column(
+            "organ",
+            _STRING,
+            "Name of the organ.",
+            None,
+            False,
+            tuple(organ.name for organ in ORGANS),
+        ),
+        Column("region", _STRING, "Body region.", nullable=False, levels=tuple(Region)),
+        Column("side", _STRING, "Side of the body.", nullable=False, levels=tuple(Side)),
+        Column("status", _STRING, "Whether the scan was measured.", None, False, tuple(Status)),
+        Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
+        Column(
+            "volume_ml", _FLOAT, "Volume, only of an organ that is wholly in view; never 0.", "mL"
+        ),
+        Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
+        Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
+        *(
+            Column(f"touches_{face}", _BOOL, f"The organ reaches the {face} face of the image.")
+            for face in Face
+        ),
+        Column("truncated", _BOOL, "The organ reaches any face of the image, so may go on beyond."),
+        Column("intensity_mean", _FLOAT, "Mean of what is in view.", _INTENSITY),
+        Column(
+            "intensity_sd",
+            _FLOAT,
+            "Standard deviation over voxels (divisor n) of what is in view.",
+            _INTENSITY,
+        ),
+        Column("intensity_median", _FLOAT, "Median of what is in view.", _INTENSITY),
+        Column("intensity_p10", _FLOAT, "10th percentile, interpolated linearly.", _INTENSITY),
+        Column("intensity_p90", _FLOAT, "90th percentile, interpolated linearly.", _INTENSITY),
+        Column(
+            "fat_fraction_mean",
+            _FLOAT,
+            "Mean over voxels of fat/(fat+water) from the two-point Dixon images, voxels without "
+            "signal left out. Not a PDFF: biased by T1, T2* and noise.",
+            "fraction, 0 to 1",
+        ),
+        *(
+            Column(
+                f"centroid_{axis}_mm",
+                _FLOAT,
+                f"Centroid in scanner space, {axis} grows {to}.",
+                "mm",
+            )
+            for axis, to in (("x", "to the left"), ("y", "backwards"), ("z", "upwards"))
+        ),
+        Column("n_components", _INT32, "Pieces, voxels connected by faces.", "pieces"),
+        Column(
+            "largest_component_share",
+            _FLOAT,
+            "Voxels in the largest piece over all voxels of the organ.",
+            "fraction, 0 to 1",
+        ),
+        Column("scheme", _STRING, "Label scheme that the labelmap came in."),
+        Column("model_digest", _STRING, "Digest of the model; null for labelmaps given."),
+    ),
+)
+
+VISITS: Final = Table(
+    name="visits",
+    row="One row per participant and instance, organs side by side.",
+    key=("cohort", "participant", "instance"),
+    columns=(
+        *_VISIT_KEY,
+        Column("n_scans", _INT32, "Scans listed for the visit.", "scans", nullable=False),
+        Column("n_scans_done", _INT32, "Scans of these that were measured.", "scans", False),
+        Column(
+            "protocol",
+            _STRING,
+            "Protocol that all values of the row are from: the first in order of protocol and "
+            "array with a measured scan, never mixed.",
+            nullable=False,
+        ),
+        Column("array", _STRING, "Repeat that all values of the row are from.", nullable=False),
+        Column(
+            "scan",
+            _STRING,
+            "Scan that all values are from; null where it has several stations (an organ is then "
+            "from the first station that holds it whole).",
+        ),
+        Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),
+    ),
+    organ_columns=(
+        Column(
+            "<organ>_volume_ml",
+            _FLOAT,
+            "Volume of <organ>, only when wholly in view; never 0.",
+            "mL",
+        ),
+        Column("<organ>_na_reason", _STRING, "Why <organ>_volume_ml is null.", levels=_NA_REASONS),
+    ),
+)
+
+HEADERS: Final = Table(
+    name="headers",
+    row="One row per listed scan of the shard: what its headers said; null where it failed.",
+    key=("scan",),
+    columns=(Column("scan", _STRING, "Key of the scan.", nullable=False), *HEADER_COLUMNS),
+)
+
+COHORT_TABLES: Final = (SCANS, ORGAN_ROWS, VISITS)

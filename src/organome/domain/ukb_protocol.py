@@ -1,0 +1,95 @@
+"""The neck-to-knee Dixon protocol of UK Biobank, as prescribed at the scanner.
+
+What is delivered may differ (43 slices for 44, a station twice): decisions about real scans are
+made from DICOM headers, never from this table. It says what to expect and how to imitate it.
+
+Source: series, matrices and slice counts from a delivered archive as tabulated in the Broad
+Institute's ml4h ``ingest_mri.py``; slice spacings from its ``station_z_scales``, from recoh's
+``SERIES_DIM`` and from Table 3 of Kart et al. 2021 (preprint rs-1840125), which also gives the
+acquisition; size of the stitched product from recoh.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from organome.domain.scans import DIXON_CONTRASTS, Contrast
+
+DIXON_FIELD: Final = "20201"
+PIXEL_MM: Final = 500.0 / 224.0  # both directions; 2.232142857
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One table position.
+
+    Attributes:
+        number: Counted from the head, 1 to 6.
+        n_columns: Pixels from right to left.
+        n_rows: Pixels from front to back.
+        n_slices: Slices, all axial.
+        slice_mm: Thickness of a slice and distance to the next, without a gap.
+        breath_hold: Acquired in one breath-hold of 17 s.
+    """
+
+    number: int
+    n_columns: int
+    n_rows: int
+    n_slices: int
+    slice_mm: float
+    breath_hold: bool
+
+    @property
+    def extent_mm(self) -> float:
+        """Length of the station along the body, from outer face to outer face."""
+        return self.n_slices * self.slice_mm
+
+    def series_number(self, contrast: Contrast) -> int:
+        """DICOM series number: 1 to 24, in-phase, opposed-phase, fat, water in each station."""
+        return 4 * (self.number - 1) + DIXON_CONTRASTS.index(contrast) + 1
+
+    def series_description(self, contrast: Contrast) -> str:
+        """DICOM series description, such as ``Dixon_BH_17s_W``."""
+        hold = "BH_17s" if self.breath_hold else "noBH"
+        return f"Dixon_{hold}_{SERIES_SUFFIXES[contrast]}"
+
+
+@dataclass(frozen=True, slots=True)
+class DixonAcquisition:
+    """How the Dixon stations are acquired; one set of numbers for all stations.
+
+    Attributes:
+        repetition_time_ms: TR.
+        opposed_phase_echo_time_ms: TE of the first echo.
+        in_phase_echo_time_ms: TE of the second echo.
+        flip_angle_deg: Flip angle.
+        pixel_bandwidth_hz: Receiver bandwidth per pixel.
+        field_strength_t: Nominal; Siemens writes 1.5.
+        manufacturer: As in the header.
+        model_name: As in the header.
+    """
+
+    repetition_time_ms: float = 6.69
+    opposed_phase_echo_time_ms: float = 2.39
+    in_phase_echo_time_ms: float = 4.77
+    flip_angle_deg: float = 10.0
+    pixel_bandwidth_hz: float = 440.0
+    field_strength_t: float = 1.5
+    manufacturer: str = "SIEMENS"
+    model_name: str = "Aera"
+
+
+SERIES_SUFFIXES: Final = dict(zip(DIXON_CONTRASTS, ("in", "opp", "F", "W"), strict=True))
+ACQUISITION: Final = DixonAcquisition()
+STATIONS: Final = (
+    Station(number=1, n_columns=224, n_rows=168, n_slices=64, slice_mm=3.0, breath_hold=False),
+    Station(number=2, n_columns=224, n_rows=174, n_slices=44, slice_mm=4.5, breath_hold=True),
+    Station(number=3, n_columns=224, n_rows=174, n_slices=44, slice_mm=4.5, breath_hold=True),
+    Station(number=4, n_columns=224, n_rows=174, n_slices=44, slice_mm=4.5, breath_hold=True),
+    Station(number=5, n_columns=224, n_rows=162, n_slices=72, slice_mm=3.5, breath_hold=False),
+    Station(number=6, n_columns=224, n_rows=156, n_slices=64, slice_mm=4.0, breath_hold=False),
+)
+STITCHED_SIZE_XYZ: Final = (224, 174, 370)
+STITCHED_SLICE_MM: Final = 3.0
+STITCHED_EXTENT_MM: Final = STITCHED_SIZE_XYZ[2] * STITCHED_SLICE_MM  # 1110 mm
+# The extents add up to 1294 mm; that the five seams share the rest equally is our inference.
+OVERLAP_MM: Final = (sum(station.extent_mm for station in STATIONS) - STITCHED_EXTENT_MM) / 5.0

@@ -1,0 +1,89 @@
+"""describe_tables: ``docs/tables.md`` from the same columns as the tables themselves."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from organome.domain.columns import Column, Table
+from organome.domain.schemes import SCHEMES, LabelScheme
+from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
+from organome.io.atomic import write_text_atomic
+
+_INTRODUCTION = f"""\
+# The tables
+
+<!-- Made by `organome describe-tables`; edit src/organome/domain/tables.py instead. -->
+
+Parquet files under `results/tables/`, schema version {SCHEMA_VERSION}. Unit and meaning of every
+column stand in the files too (Arrow field metadata) and in `dictionary.json`.
+
+- A missing number is null, never 0, and `na_reason` says why it is missing.
+- Rows are sorted by cohort, participant, instance, array, protocol, station and label.
+- The same input gives the same bytes: no time, no host, no attempt stands in a table.
+"""
+
+_REASONS = """\
+## Why a volume is null
+
+| na_reason | means |
+|---|---|
+| `not_found` | The scan was measured and no voxel is the organ. |
+| `truncated` | The organ reaches a face of the image; `volume_observed_ml` is what is in view. |
+| `not_in_scheme` | The tool that made the labelmap has no class for the organ. |
+| any other | The scan failed: `reason`, `failed_step` and `fact` in the scan table. |
+"""
+
+
+def run(*, output: Path) -> None:
+    """Write the description of all cohort tables as Markdown.
+
+    Args:
+        output: The file, usually ``docs/tables.md``.
+    """
+    parts = [
+        _INTRODUCTION,
+        *(_table_section(table) for table in COHORT_TABLES),
+        _REASONS,
+        _schemes_section(),
+    ]
+    write_text_atomic(output, "\n".join(parts))
+
+
+def _table_section(table: Table) -> str:
+    columns = (*table.columns, *table.organ_columns)
+    lines = [
+        f"## {table.name}",
+        "",
+        f"{table.row} Key: {', '.join(f'`{name}`' for name in table.key)}.",
+        "",
+        "| column | type | unit | null | meaning |",
+        "|---|---|---|---|---|",
+        *(_column_line(column) for column in columns),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _column_line(column: Column) -> str:
+    null = "yes" if column.nullable else "no"
+    name = f"`{column.name}`"
+    meaning = escape(column.meaning, quote=False)  # "<organ>" would be taken for HTML
+    return f"| {name} | {column.type} | {column.unit or ''} | {null} | {meaning} |"
+
+
+def _schemes_section() -> str:
+    lines = [
+        "## Label schemes",
+        "",
+        "Where an organ of a tool is not quite what its name says. Organs that are not named here",
+        "are taken over as they are.",
+        "",
+        "| scheme | organ | difference |",
+        "|---|---|---|",
+        *(line for scheme in SCHEMES.values() for line in _scheme_lines(scheme)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scheme_lines(scheme: LabelScheme) -> Iterator[str]:
+    for organ, note in scheme.notes.items():
+        yield f"| {scheme.name} | {organ} | {note} |"

@@ -1,0 +1,208 @@
+"""prepare_images: archives, DICOM and image files -> checked images, and what their headers say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import SimpleITK as sitk
+
+from organome.compute.faces import share_grid
+from organome.compute.grids import orientation_code
+from organome.compute.seams import Seam
+from organome.compute.stitching import TRIM_SLICES, stitch
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import JsonValue, Outcome, Reason
+from organome.domain.scans import Contrast, Scan, Unit
+from organome.domain.tables import HEADERS
+from organome.io.identity import input_identity
+from organome.io.images import write_image
+from organome.io.scan_lists import read_shard
+from organome.io.tables import rows_to_arrow, write_table
+from organome.steps.deliveries import CohortKind, Deliveries
+from organome.steps.shards import run_shard
+from organome.steps.table_rows import header_values
+
+HEADERS_FILE: Final = "headers.parquet"
+MM_DECIMALS: Final = 3
+RATIO_DECIMALS: Final = 5
+
+
+def run(
+    *,
+    shard: Path,
+    output: Path,
+    work: Path,
+    kind: CohortKind,
+    unit: Unit = Unit.STITCHED,
+    contrasts: Sequence[Contrast] = tuple(Contrast),
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Prepare all scans of a shard.
+
+    Args:
+        shard: List of the shard's scans.
+        output: Folder to publish: the ledger, ``headers.parquet``, ``<scan>_<contrast>.nii.gz``.
+        work: Folder for what is under way.
+        kind: How the cohort is laid out.
+        unit: As the scans were listed: ``stitched`` makes one image of all stations of a scan.
+        contrasts: Contrasts to prepare, of those that a scan has. UK Biobank's archives must have
+            every Dixon contrast among them.
+        max_same_reason_share: Above this share of scans failing for one reason, the job stops.
+        on_outcome: Called after each scan.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: If the scans were listed with another unit, or the machine is at fault.
+    """
+    scans = read_shard(shard)
+    _check_unit(scans, unit)
+    return run_shard(
+        PrepareImages(kind=kind, unit=unit, contrasts=contrasts),
+        scans=scans,
+        upstream=None,
+        output=output,
+        work=work,
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+class PrepareImages:
+    """Preparing, a scan at a time.
+
+    Images that are in one piece keep voxels, type and grid as delivered. Stitched ones are float32
+    on the grid that ``stitch`` chooses.
+    """
+
+    name = "prepare_images"
+    version = 1
+
+    def __init__(self, *, kind: CohortKind, unit: Unit, contrasts: Sequence[Contrast]) -> None:
+        self._kind = kind
+        self._unit = unit
+        self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
+        self._deliveries = Deliveries(kind, self._contrasts)
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {
+            "kind": self._kind,
+            "unit": self._unit.value,
+            "contrasts": [one.value for one in self._contrasts],
+            "trim_slices": TRIM_SLICES,
+        }
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
+        """The files as delivered, wherever they lie, and what the list says they show."""
+        return [
+            scan.station,
+            [[one.contrast, one.station, input_identity(Path(one.path))] for one in scan.sources],
+        ]
+
+    def run_scan(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,  # noqa: ARG002 the first step
+        place: Callable[[str], Path],
+    ) -> Mapping[str, JsonValue]:
+        """Prepare one scan.
+
+        Raises:
+            ScanError: If it cannot be prepared.
+        """
+        delivery = self._deliveries.read(scan)
+        flags = set(delivery.flags)
+        facts: dict[str, JsonValue] = {}
+        if len(delivery.stations) == 1:
+            (images,) = delivery.stations
+            _check_grids(images)
+        else:
+            stitched = stitch(delivery.stations)
+            images = stitched.images
+            flags |= _seam_flags(stitched.seams)
+            facts |= _seam_facts(stitched.seams)
+            facts["station_spans_mm"] = [
+                [round(end_mm, MM_DECIMALS) for end_mm in span] for span in stitched.spans_mm
+            ]
+        for contrast, image in images.items():
+            write_image(place(f"{contrast}.nii.gz"), image)
+        return {
+            **_image_facts(images),
+            "n_stations": len(delivery.stations),
+            **facts,
+            "flags": sorted(flags),
+            **_header_facts(delivery.header),
+        }
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Write ``headers.parquet``: one row per scan, null where it failed."""
+        rows = [{"scan": one.scan, **header_values(one.facts)} for one in outcomes]
+        write_table(folder / HEADERS_FILE, rows_to_arrow(HEADERS, rows))
+
+
+def _check_unit(scans: Sequence[Scan], unit: Unit) -> None:
+    """Refuse to stitch what was listed station by station, and the other way round.
+
+    Raises:
+        SetupError: If so.
+    """
+    for scan in scans:
+        several = len({source.station for source in scan.sources}) > 1
+        if (scan.station is not None and unit is Unit.STITCHED) or (
+            several and unit is Unit.STATION
+        ):
+            raise SetupError(f"{scan.scan}: not listed with unit {unit}; list the cohort anew")
+
+
+def _check_grids(images: Mapping[Contrast, sitk.Image]) -> None:
+    (first, image), *others = images.items()
+    for contrast, other in others:
+        if not share_grid(image, other):
+            raise ScanError(Reason.GRIDS_DIFFER, f"{first} and {contrast} are on different grids")
+
+
+def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:
+    image = next(iter(images.values()))
+    return {
+        "contrasts": [contrast.value for contrast in images],
+        "size_xyz": list(image.GetSize()),
+        "spacing_xyz_mm": list(image.GetSpacing()),
+        "orientation": orientation_code(image),
+    }
+
+
+def _seam_flags(seams: Sequence[Seam]) -> set[Flag]:
+    flags = set()
+    if any(seam.residual is None for seam in seams):
+        flags.add(Flag.SEAM_GAIN_UNKNOWN)
+    if any(seam.limited for seam in seams):
+        flags.add(Flag.SEAM_GAIN_LIMITED)
+    return flags
+
+
+def _seam_facts(seams: Sequence[Seam]) -> dict[str, JsonValue]:
+    return {
+        "seam_overlaps_mm": [round(seam.overlap_mm, MM_DECIMALS) for seam in seams],
+        "seam_gains": [round(seam.gain, RATIO_DECIMALS) for seam in seams],
+        "seam_residuals": [
+            None if seam.residual is None else round(seam.residual, RATIO_DECIMALS)
+            for seam in seams
+        ],
+    }
+
+
+def _header_facts(header: Header | None) -> dict[str, JsonValue]:
+    if header is None:
+        return {}
+    return {
+        "manufacturer": header.manufacturer,
+        "scanner_model": header.scanner_model,
+        "field_strength_t": header.field_strength_t,
+        "height_m": header.height_m,
+        "weight_kg": header.weight_kg,
+    }

@@ -1,0 +1,74 @@
+"""The shard runner: every step's way through its scans, resumable at any moment.
+
+A step says what to do with one scan. The runner journals each outcome, keeps those of earlier
+attempts that still hold, and publishes the shard by one rename when all scans are through. It is
+the only place that turns a ScanError into a row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import Outcome
+from organome.domain.scans import Scan
+from organome.steps.interrupts import listening
+from organome.steps.machine_faults import machine_faults_stop_the_job
+from organome.steps.scan_steps import ScanStep
+from organome.steps.shard_attempts import ShardAttempt
+
+
+def run_shard(
+    step: ScanStep,
+    *,
+    scans: Sequence[Scan],
+    upstream: Mapping[str, Outcome] | None,
+    output: Path,
+    work: Path,
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Bring all scans of a shard through one step and publish the result.
+
+    Args:
+        step: What to do with one scan.
+        scans: The scans of the shard, in order.
+        upstream: Outcomes of the step before by scan key; None for the first step.
+        output: Folder to publish, ``results/<step>/<shard>``.
+        work: Folder for what is under way, ``work/<step>/<shard>``, on the same file system.
+        max_same_reason_share: Above this share of scans failing here for one reason the fault is
+            taken to be the machine's (a lost mount, a broken GPU) and nothing is published.
+        on_outcome: Called after each scan, kept ones included.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: If the machine is at fault, or the step before does not know a scan.
+        Interrupted: If asked to stop, or another attempt has taken the shard over.
+    """
+    with listening() as interrupts, machine_faults_stop_the_job():
+        attempt = ShardAttempt(
+            step,
+            n_scans=len(scans),
+            output=output,
+            work=work,
+            interrupts=interrupts,
+            max_same_reason_share=max_same_reason_share,
+            on_outcome=on_outcome,
+        )
+        inputs = [(scan, _upstream_of(scan, upstream)) for scan in scans]
+        outcomes = attempt.keep(inputs)
+        for scan, before in inputs:
+            if scan.scan not in outcomes:
+                outcomes[scan.scan] = attempt.decide(scan, before)
+        ordered = tuple(outcomes[scan.scan] for scan in scans)
+        attempt.publish(ordered)
+        return ordered
+
+
+def _upstream_of(scan: Scan, upstream: Mapping[str, Outcome] | None) -> Outcome | None:
+    if upstream is None:
+        return None
+    if scan.scan not in upstream:
+        raise SetupError(f"{scan.scan}: not in the ledger of the step before; the two do not match")
+    return upstream[scan.scan]

@@ -1,0 +1,144 @@
+"""Outcomes of a shard -> rows of the scan table and the organ table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from organome import __version__
+from organome.compute.volumes import OrganMeasure
+from organome.domain.faces import Face
+from organome.domain.organs import ORGANS, Organ
+from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Status
+from organome.domain.scans import Scan
+from organome.domain.schemes import LabelScheme, scheme_by_name
+from organome.domain.tables import HEADER_COLUMNS
+
+Row = dict[str, Any]
+
+_AXES: Final = ("x", "y", "z")
+_JOINT: Final = ";"
+
+
+def organ_facts(measures: Mapping[int, OrganMeasure]) -> dict[str, JsonValue]:
+    """Turn measures into JSON-able facts by organ name; organs that were not found are left out."""
+    return {
+        organ.name: asdict(measures[organ.label]) for organ in ORGANS if organ.label in measures
+    }
+
+
+def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
+    """Make the row of one scan.
+
+    Args:
+        scan: The scan.
+        outcome: Its outcome in the measuring step.
+        before: Its outcomes in the steps before, for what they found out; failed ones say nothing.
+    """
+    facts = _joint_facts(before)
+    return {
+        **_scan_key(scan),
+        "status": outcome.status.value,
+        "reason": outcome.reason and outcome.reason.value,
+        "failed_step": outcome.step if outcome.status is Status.FAILED else None,
+        "fact": outcome.fact,
+        **header_values(facts),
+        **_label_values(facts, "contrast", "label_source", "scheme", "model_name", "model_digest"),
+        "organome_version": __version__,
+    }
+
+
+def organ_rows(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Iterator[Row]:
+    """Make the rows of one scan, one per organ, whatever became of it.
+
+    Args:
+        scan: The scan.
+        outcome: Its outcome in the measuring step.
+        before: Its outcomes in the steps before.
+    """
+    facts = _joint_facts(before)
+    of_scan = {
+        **_scan_key(scan),
+        "status": outcome.status.value,
+        **_label_values(facts, "contrast", "scheme", "model_digest"),
+    }
+    for organ in ORGANS:
+        values: Row = {"na_reason": outcome.reason and outcome.reason.value}
+        if outcome.status is Status.DONE:
+            measure = outcome.facts["organs"].get(organ.name)
+            values = _organ_values(organ, measure, scheme_by_name(facts["scheme"]))
+        yield {
+            **of_scan,
+            "label": organ.label,
+            "organ": organ.name,
+            "region": organ.region.value,
+            "side": organ.side.value,
+            **values,
+        }
+
+
+def header_values(facts: Mapping[str, Any]) -> Row:
+    """Pick the header columns out of the facts of prepare_images; null where it did not say."""
+    size_xyz = facts.get("size_xyz") or (None,) * 3
+    spacing_xyz_mm = facts.get("spacing_xyz_mm") or (None,) * 3
+    values = {
+        **{f"size_{axis}": size for axis, size in zip(_AXES, size_xyz, strict=True)},
+        **{
+            f"spacing_{axis}_mm": spacing
+            for axis, spacing in zip(_AXES, spacing_xyz_mm, strict=True)
+        },
+        **{name: _joined(facts.get(name)) for name in ("contrasts", "flags")},
+        "scanner_model": facts.get("scanner_model"),
+    }
+    return {
+        column.name: values.get(column.name, facts.get(column.name)) for column in HEADER_COLUMNS
+    }
+
+
+def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: LabelScheme) -> Row:
+    if measure is None:
+        if scheme.covers(organ):
+            return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
+        return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
+    truncated = bool(measure["touches"])
+    intensities = measure["intensities"] or {}
+    return {
+        "n_voxels": measure["n_voxels"],
+        "volume_ml": None if truncated else measure["volume_observed_ml"],
+        "volume_observed_ml": measure["volume_observed_ml"],
+        "na_reason": OrganReason.TRUNCATED.value if truncated else None,
+        **{f"touches_{face}": face.value in measure["touches"] for face in Face},
+        "truncated": truncated,
+        **{f"intensity_{name}": value for name, value in intensities.items()},
+        "fat_fraction_mean": measure["fat_fraction_mean"],
+        **{
+            f"centroid_{axis}_mm": place
+            for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
+        },
+        "n_components": measure["n_components"],
+        "largest_component_share": measure["largest_component_share"],
+    }
+
+
+def _scan_key(scan: Scan) -> Row:
+    return {
+        "cohort": scan.cohort,
+        "participant": scan.participant,
+        "instance": scan.instance,
+        "array": scan.array,
+        "protocol": scan.protocol,
+        "station": scan.station,
+        "scan": scan.scan,
+    }
+
+
+def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {name: fact for outcome in outcomes for name, fact in outcome.facts.items()}
+
+
+def _label_values(facts: Mapping[str, Any], *names: str) -> Row:
+    # segment_organs calls it "source"; beside the delivered files in one table that says too little
+    return {name: facts.get("source" if name == "label_source" else name) for name in names}
+
+
+def _joined(words: Sequence[str] | None) -> str | None:
+    return None if words is None else _JOINT.join(words)

@@ -1,0 +1,111 @@
+"""A tiny cohort of NIfTI images with labelmaps, and a run of the workflow on it."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SIZE_ZYX = (12, 14, 16)
+
+CONFIG = """\
+cohort: {{name: tiny, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
+shard_size: {shard_size}
+segment: {{source: labelmaps, scheme: mrsegmentator, contrasts: [ct], device: cpu}}
+"""
+
+
+class TinyCohort:
+    """A folder cohort that grows on request; every image is drawn from its participant's number."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "images").mkdir(parents=True)
+        self._rows = ["participant\tinstance\tprotocol\timage\tcontrast\tlabelmap"]
+
+    def add(self, n_participants: int) -> None:
+        for _ in range(n_participants):
+            number = len(self._rows)
+            image, labelmap = f"images/{number:03d}.nii.gz", f"images/{number:03d}_labels.nii.gz"
+            self._write(number, image=image, labelmap=labelmap)
+            self._rows.append(f"p{number:03d}\t2\tct\t{image}\tct\t{labelmap}")
+        (self.folder / "scans.tsv").write_text("\n".join(self._rows) + "\n")
+
+    def _write(self, number: int, *, image: str, labelmap: str) -> None:
+        chance = np.random.default_rng(number)
+        voxels_zyx = chance.normal(40, 10, SIZE_ZYX).astype(np.int16)
+        labels_zyx = np.zeros(SIZE_ZYX, np.uint8)
+        labels_zyx[2:9, 3:11, 2:7] = 5
+        labels_zyx[3:6, 4:8, 9 : 11 + number % 3] = 1
+        for array, path in ((voxels_zyx, image), (labels_zyx, labelmap)):
+            picture = sitk.GetImageFromArray(array)
+            picture.SetSpacing((1.5, 1.5, 3.0))
+            sitk.WriteImage(picture, str(self.folder / path), useCompression=True)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What Snakemake said, and the jobs it ran as (rule, shard)."""
+
+    returncode: int
+    output: str
+
+    @property
+    def jobs(self) -> list[tuple[str, str | None]]:
+        found = re.findall(
+            r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", self.output, flags=re.MULTILINE
+        )
+        shards = [re.search(r"wildcards: shard=(\d+)", text) for _, text in found]
+        return sorted(
+            (rule, shard[1] if shard else None)
+            for (rule, _), shard in zip(found, shards, strict=True)
+            if rule != "all"
+        )
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, folder: Path, *, shard_size: int, more: str = "") -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "config.yaml").write_text(CONFIG.format(shard_size=shard_size) + more)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")]
+        return subprocess.Popen(
+            [*command, "--directory", str(self.folder), "--cores", "2", *arguments],
+            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str) -> Result:
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        return Result(process.returncode, output)
+
+    def whole(self) -> Result:
+        """List and run everything; it must go well."""
+        listed = self.snakemake("list_scans")
+        assert listed.returncode == 0, listed.output
+        result = self.snakemake()
+        assert result.returncode == 0, result.output
+        return result
+
+    def tables(self) -> dict[str, bytes]:
+        """Content of every file of the cohort's tables."""
+        folder = self.folder / "results" / "tables"
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }

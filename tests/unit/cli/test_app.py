@@ -1,0 +1,108 @@
+"""The command line: flags, exit codes, streams."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from organome.cli import app
+from organome.domain.errors import Interrupted, SetupError
+from organome.steps import list_measured
+
+STEPS = [step for commands in app._COMMANDS.values() for step in commands]
+
+
+def test_help_imports_no_step_and_no_torch() -> None:
+    code = (
+        "import sys; from organome.cli.app import run; run(['--help']);"
+        "print([m for m in sys.modules if m == 'torch' or m.startswith('organome.steps.')])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert "measure-volumes" in result.stdout
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_flags_are_the_keywords_of_run(step: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = importlib.import_module(f"organome.steps.{step}").run
+    assert app.run([step.replace("_", "-"), "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, parameter in inspect.signature(run).parameters.items():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert (f"--{name.replace('_', '-')} " in shown) == (not name.startswith("on_")), name
+
+
+def test_missing_flag_and_unknown_command_exit_2_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for tokens in (["list-measured"], ["measure-everything"], ["list-measured", "--what", "x"]):
+        assert app.run(tokens) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_setup_error_exits_2_with_one_line_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--scans", str(tmp_path), "--results", str(tmp_path), "--output", str(tmp_path / "l")]
+    assert app.run(["list-measured", *flags]) == 2
+    assert capsys.readouterr().err == f"organome: {tmp_path}: no shards, list the scans first\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SetupError("no model"), 2),
+        (Interrupted("SIGTERM"), 75),
+        (KeyboardInterrupt(), 75),
+        (ZeroDivisionError("bug"), 1),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    def fail(*, scans: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(list_measured, "run", fail)
+    assert app.run(["list-measured", "--scans", "scans"]) == code
+    assert ("Traceback" in capsys.readouterr().err) == (code == 1)
+
+
+def test_lists_take_several_values_behind_one_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pa.table(
+        {"organ": ["liver", "spleen"], "volume_ml": [1500.25, None], "scan": ["a", "b"]}
+    )
+    pq.write_table(table, tmp_path / "part-0.parquet")
+    flags = ["--table", str(tmp_path), "--columns", "organ", "volume_ml"]
+    assert app.run(["show-table", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["organ", "volume_ml"],
+        ["liver", "1500"],
+        ["spleen", "-"],
+    ]
+
+
+def test_nothing_is_drawn_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "0000.parquet").touch()
+    (tmp_path / "results" / "0000").mkdir(parents=True)
+    (tmp_path / "results" / "0000" / "ledger.parquet").touch()
+    flags = [f"--{name}={tmp_path / name}" for name in ("scans", "results", "output")]
+    assert app.run(["list-measured", *flags]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "output").read_text() == f"{tmp_path / 'results' / '0000'}\n"

@@ -1,0 +1,153 @@
+"""UK Biobank archives: names, stations, irregular deliveries."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from organome.cohorts.ukb import MANIFEST_NAME, archive_scans, choose_series, manifest_flags
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import Reason
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Unit
+
+MakeSeries = Callable[..., list[Header]]
+WATER = Contrast.WATER
+
+
+@pytest.fixture
+def whole_scan(make_station: MakeSeries) -> list[Header]:
+    headers = [header for station in range(1, 7) for header in make_station(station)]
+    return random.Random(0).sample(headers, len(headers))
+
+
+def _without_station(headers: list[Header], station: int) -> list[Header]:
+    first = 4 * (station - 1) + 1
+    return [one for one in headers if one.series_number not in range(first, first + 4)]
+
+
+def _refusal(headers: list[Header], station: int | None = None) -> tuple[Reason, str]:
+    with pytest.raises(ScanError) as caught:
+        choose_series(headers, contrasts=DIXON_CONTRASTS, station=station)
+    return caught.value.reason, caught.value.fact
+
+
+def test_archive_name_gives_the_scan() -> None:
+    (scan,) = archive_scans(
+        "1000004_20201_3_1.zip", "/a/1000004_20201_3_1.zip", cohort="ukb", unit=Unit.STITCHED
+    )
+    assert scan.identity == ("ukb", "1000004", "3", "1", "dixon", 0)
+    assert scan.sources[0].path == "/a/1000004_20201_3_1.zip"
+
+
+def test_each_station_is_listed_where_stations_are_kept() -> None:
+    scans = archive_scans("1000004_20201_2_0.zip", "x", cohort="ukb", unit=Unit.STATION)
+    assert [scan.station for scan in scans] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1000004_20201_2_0.zip.part", "1000004_20204_2_0.zip", "manifest.csv", "x_20201_2_0.zip"],
+)
+def test_other_names_and_fields_are_no_scans_of_ours(name: str) -> None:
+    assert archive_scans(name, name, cohort="ukb", unit=Unit.STITCHED) == ()
+
+
+def test_24_series_are_6_stations_of_4_contrasts(whole_scan: list[Header]) -> None:
+    choice = choose_series(whole_scan, contrasts=DIXON_CONTRASTS)
+    assert [
+        [series.first.series_number for series in station.values()] for station in choice.stations
+    ] == [[4 * n + c for c in range(1, 5)] for n in range(6)]
+    assert choice.flags == frozenset()
+
+
+def test_series_that_are_no_dixon_are_left_out(
+    whole_scan: list[Header], make_series: MakeSeries
+) -> None:
+    localizer = make_series(number=30, description="localizer", n=3)
+    choice = choose_series([*localizer, *whole_scan], contrasts=DIXON_CONTRASTS)
+    assert len(choice.stations) == 6
+    assert choice.flags == {Flag.EXTRA_SERIES}
+
+
+def test_station_twice_takes_the_most_recent(
+    whole_scan: list[Header], make_station: MakeSeries
+) -> None:
+    repeat = make_station(3, first_series=25, time="20200101130000")
+    choice = choose_series([*whole_scan, *repeat], contrasts=DIXON_CONTRASTS)
+    assert choice.stations[2][WATER].first.series_number == 28
+    assert len(choice.stations) == 6
+    assert choice.flags == {Flag.DUPLICATE_STATION}
+
+
+def test_missing_station_is_named(whole_scan: list[Header]) -> None:
+    assert _refusal(_without_station(whole_scan, 3)) == (
+        Reason.STATION_MISSING,
+        "5 of 6 stations, 3 missing",
+    )
+
+
+def test_missing_station_costs_the_others_nothing_where_stations_are_kept(
+    whole_scan: list[Header],
+) -> None:
+    headers = _without_station(whole_scan, 3)
+    (fourth,) = choose_series(headers, contrasts=[WATER], station=4).stations
+    assert fourth[WATER].first.series_number == 16
+    assert _refusal(headers, station=3)[0] is Reason.STATION_MISSING
+
+
+def test_stations_that_no_number_tells_apart_are_not_guessed(make_station: MakeSeries) -> None:
+    headers = [
+        header
+        for station, first in ((1, 101), (2, 105), (3, 109))
+        for header in make_station(station, first_series=first)
+    ]
+    assert _refusal(headers, station=1) == (Reason.STATION_MISSING, "3 of 6 stations")
+
+
+def test_more_positions_than_stations_are_refused(
+    whole_scan: list[Header], make_station: MakeSeries
+) -> None:
+    assert _refusal([*whole_scan, *make_station(7)])[0] is Reason.SEVERAL_SERIES
+
+
+def test_archive_without_any_dixon_series(make_series: MakeSeries) -> None:
+    assert _refusal(make_series(description="localizer"))[0] is Reason.CONTRAST_MISSING
+
+
+def test_contrast_that_nobody_wants_may_be_missing(whole_scan: list[Header]) -> None:
+    headers = [one for one in whole_scan if one.series_number != 3]
+    assert len(choose_series(headers, contrasts=[WATER]).stations) == 6
+    assert _refusal(headers) == (
+        Reason.CONTRAST_MISSING,
+        "fat of the station of series 1",
+    )
+
+
+def test_broken_series_of_another_station_costs_a_kept_station_nothing(
+    whole_scan: list[Header],
+) -> None:
+    gap = next(one for one in whole_scan if one.series_number == 12 and one.instance_number == 5)
+    headers = [one for one in whole_scan if one is not gap]
+    assert len(choose_series(headers, contrasts=DIXON_CONTRASTS, station=2).stations) == 1
+    assert _refusal(headers)[0] is Reason.SLICES_MISSING
+
+
+def test_no_fact_repeats_a_header_text(whole_scan: list[Header]) -> None:
+    _, fact = _refusal(_without_station(whole_scan, 6))
+    assert "Dixon" not in fact
+
+
+@pytest.mark.parametrize("name", ["manifest.cvs", "manifest.csv", "a/manifest.csv"])
+def test_manifest_is_known_by_either_spelling(name: str) -> None:
+    assert MANIFEST_NAME.search(name)
+
+
+def test_ragged_manifest_that_names_all_files_is_nothing_odd() -> None:
+    manifest = (
+        "filename,patientid,seriesid,date,series discription\n1.2.dcm,x,1,Jan 01, 2015,Dixon\n"
+    )
+    assert manifest_flags(manifest, ["1.2.dcm"]) == frozenset()
+    assert manifest_flags(manifest, ["1.2.dcm", "1.3.dcm"]) == {Flag.MANIFEST_DIFFERS}
+    assert manifest_flags(manifest, []) == {Flag.MANIFEST_DIFFERS}

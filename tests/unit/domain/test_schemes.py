@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGAN_BY_NAME, ORGANS
+from organome.domain.schemes import (
+    AMOS22,
+    MRSEGMENTATOR,
+    SCHEMES,
+    TOTALSEGMENTATOR_CT,
+    TOTALSEGMENTATOR_MR,
+    LabelScheme,
+    scheme_by_name,
+)
+
+LABEL_MAPS = Path(__file__).parents[4] / "shared" / "data" / "label_maps.json"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "n_classes", "n_organs"),
+    [
+        (MRSEGMENTATOR, 40, 40),
+        (TOTALSEGMENTATOR_CT, 117, 40),
+        (TOTALSEGMENTATOR_MR, 50, 40),
+        (AMOS22, 15, 13),
+    ],
+    ids=lambda value: value.name if isinstance(value, LabelScheme) else str(value),
+)
+def test_scheme_knows_every_class_of_its_tool(
+    scheme: LabelScheme, n_classes: int, n_organs: int
+) -> None:
+    assert list(scheme.classes) == list(range(1, n_classes + 1))
+    assert len(set(scheme.classes.values())) == n_classes
+    assert set(scheme.organ_labels) <= set(scheme.classes)
+    assert sum(scheme.covers(organ) for organ in ORGANS) == n_organs
+
+
+@pytest.mark.parametrize(
+    ("scheme", "published"),
+    [
+        (TOTALSEGMENTATOR_CT, "total_to_mrseg"),
+        (TOTALSEGMENTATOR_MR, "total_mr_to_mrseg"),
+        (AMOS22, "amos_to_mrseg"),
+    ],
+    ids=lambda value: value.name if isinstance(value, LabelScheme) else str(value),
+)
+def test_scheme_agrees_with_the_compiled_label_lists(scheme: LabelScheme, published: str) -> None:
+    if not LABEL_MAPS.exists():
+        pytest.skip("the shared test data are not beside the repository")
+    expected = {
+        int(source): label
+        for source, label in json.loads(LABEL_MAPS.read_text())[published].items()
+    }
+    assert {source: scheme.organ_labels.get(source, 0) for source in scheme.classes} == expected
+
+
+def test_organs_are_those_of_the_compiled_label_list() -> None:
+    if not LABEL_MAPS.exists():
+        pytest.skip("the shared test data are not beside the repository")
+    expected = json.loads(LABEL_MAPS.read_text())["mrseg"]
+    assert {str(organ.label): organ.name for organ in ORGANS} == {
+        label: name for label, name in expected.items() if label != "0"
+    }
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_no_class_changes_its_side(scheme: LabelScheme) -> None:
+    for source, label in scheme.organ_labels.items():
+        words = scheme.classes[source].split("_")
+        for side in ("left", "right"):
+            assert (side in words) == (ORGANS[label - 1].side == side), scheme.classes[source]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "source", "organ"),
+    [
+        (TOTALSEGMENTATOR_CT, "vertebrae_S1", "spine"),
+        (TOTALSEGMENTATOR_CT, "vertebrae_C1", "spine"),
+        (TOTALSEGMENTATOR_CT, "lung_middle_lobe_right", "right_lung"),
+        (TOTALSEGMENTATOR_CT, "kidney_cyst_left", None),
+        (TOTALSEGMENTATOR_CT, "atrial_appendage_left", None),
+        (TOTALSEGMENTATOR_MR, "vertebrae", "spine"),
+        (TOTALSEGMENTATOR_MR, "intervertebral_discs", None),
+        (TOTALSEGMENTATOR_MR, "autochthon_left", "left_autochthonous_muscle"),
+        (AMOS22, "postcava", "inferior_vena_cava"),
+        (AMOS22, "bladder", None),
+        (AMOS22, "prostate_or_uterus", None),
+    ],
+)
+def test_classes_that_are_easily_mistaken(
+    scheme: LabelScheme, source: str, organ: str | None
+) -> None:
+    label = next(label for label, name in scheme.classes.items() if name == source)
+    assert scheme.organ_labels.get(label) == (organ and ORGAN_BY_NAME[organ].label)
+
+
+def test_only_lungs_and_spine_of_ct_are_merged() -> None:
+    merged = {scheme.name: set(scheme.merged) for scheme in SCHEMES.values() if scheme.merged}
+    assert merged == {"totalsegmentator_ct": {"left_lung", "right_lung", "spine"}}
+    assert len(TOTALSEGMENTATOR_CT.merged["spine"]) == 25
+    assert TOTALSEGMENTATOR_CT.merged["left_lung"] == (
+        "lung_upper_lobe_left",
+        "lung_lower_lobe_left",
+    )
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_notes_are_about_organs(scheme: LabelScheme) -> None:
+    assert set(scheme.notes) <= set(ORGAN_BY_NAME)
+
+
+def test_scheme_is_found_by_name_or_named_as_unknown() -> None:
+    assert scheme_by_name("amos22") is AMOS22
+    with pytest.raises(SetupError, match=r"'amos23' is unknown; known: mrsegmentator, "):
+        scheme_by_name("amos23")

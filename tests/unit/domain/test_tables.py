@@ -1,0 +1,58 @@
+import pytest
+
+from organome.domain.columns import Column, Table
+from organome.domain.organs import ORGANS
+from organome.domain.outcomes import OrganReason, Reason
+from organome.domain.tables import COHORT_TABLES, HEADERS, ORGAN_ROWS, SCANS, VISITS
+
+TABLES = (*COHORT_TABLES, HEADERS)
+UNIT_OF_SUFFIX = {"_ml": "mL", "_mm": "mm", "_kg": "kg", "_m": "m", "_t": "T"}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_column_names_are_unique(table: Table) -> None:
+    names = [column.name for column in table.all_columns]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_key_is_never_null(table: Table) -> None:
+    columns = {column.name: column for column in table.all_columns}
+    assert not any(columns[name].nullable for name in table.key)
+
+
+@pytest.mark.parametrize(
+    "column",
+    {column.name: column for table in TABLES for column in table.all_columns}.values(),
+    ids=lambda column: column.name,
+)
+def test_quantity_is_named_by_its_unit(column: Column) -> None:
+    assert column.meaning.endswith(".")
+    for suffix, unit in UNIT_OF_SUFFIX.items():
+        if column.name.endswith(suffix):
+            assert column.unit == unit
+            return
+    assert not column.name.startswith("n_") or column.unit is not None
+
+
+def test_visits_hold_volume_and_reason_of_each_organ_in_order_of_label() -> None:
+    names = [column.name for column in VISITS.all_columns]
+    expected = [f"{organ.name}_{value}" for organ in ORGANS for value in ("volume_ml", "na_reason")]
+    assert names[-80:] == expected
+    assert not any("<" in column.name + column.meaning for column in VISITS.all_columns)
+
+
+def test_reason_of_a_missing_volume_can_be_any_reason() -> None:
+    columns = {column.name: column for column in ORGAN_ROWS.columns}
+    assert set(columns["na_reason"].levels) == {*OrganReason, *Reason}
+    assert not {*OrganReason} & {*Reason}
+
+
+def test_nothing_that_varies_between_runs_is_a_column() -> None:
+    names = {column.name for table in TABLES for column in table.all_columns}
+    assert not names & {"host", "attempt", "elapsed_s", "finished_at", "fingerprint"}
+
+
+def test_scan_and_organ_rows_start_with_the_same_key_columns() -> None:
+    n_shared = 7
+    assert SCANS.columns[:n_shared] == ORGAN_ROWS.columns[:n_shared]

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.organs import ORGAN_BY_NAME
+from organome.domain.outcomes import Reason, Status
+from organome.domain.scans import Contrast, Scan, Source
+from organome.io.images import read_image, write_image
+from organome.io.journal import JOURNAL, read_journal
+from organome.io.scan_lists import write_shard
+from organome.steps import prepare_images, segment_organs
+
+LIVER = ORGAN_BY_NAME["liver"].label
+
+
+def image_of(
+    values: np.ndarray, spacing: tuple[float, float, float] = (2.0, 2.0, 3.0)
+) -> sitk.Image:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(spacing)
+    return image
+
+
+class Cohort:
+    """A shard of files with labelmaps, prepared, ready to be segmented."""
+
+    def __init__(self, folder: Path, n_scans: int = 3) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(0)
+        scans = []
+        for place in range(n_scans):
+            path = folder / "files" / f"{place}.nii.gz"
+            write_image(path, image_of(rng.integers(0, 99, (8, 9, 10)).astype(np.int16)))
+            labels = np.zeros((8, 9, 10), np.uint8)
+            labels[2:5, 2:5, 2:5] = 6  # the liver in AMOS22
+            write_image(self.labelmap(place), image_of(labels))
+            scans.append(self.scan(place, str(path), str(self.labelmap(place))))
+        self.scans = scans
+
+    def labelmap(self, place: int) -> Path:
+        return self.folder / "files" / f"{place}_seg.nii.gz"
+
+    @staticmethod
+    def scan(place: int, image: str, labelmap: str | None) -> Scan:
+        return Scan(
+            scan=f"0000-{place:04d}",
+            cohort="c",
+            participant=f"p{place}",
+            instance="1",
+            array="0",
+            protocol="mr",
+            sources=(Source(image, Contrast.T1),),
+            labelmap=labelmap,
+        )
+
+    def run(self, **settings):
+        shard = self.folder / "scans" / "0000.parquet"
+        write_shard(shard, self.scans)
+        images = self.folder / "results" / "prepare_images" / "0000"
+        prepare_images.run(
+            shard=shard, output=images, work=self.folder / "work" / "prepare_images", kind="folder"
+        )
+        return segment_organs.run(
+            shard=shard,
+            images=images,
+            output=self.output,
+            work=self.folder / "work" / "segment_organs",
+            **{"source": "labelmaps", "scheme": "amos22"} | settings,
+        )
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "results" / "segment_organs" / "0000"
+
+
+def test_listed_labelmaps_become_organs_on_the_grid_of_the_image(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path)
+    outcomes = cohort.run()
+    assert [outcome.status for outcome in outcomes] == [Status.DONE] * 3
+    assert outcomes[0].facts == {"source": "labelmaps", "contrast": "t1", "scheme": "amos22"}
+    labelmap = read_image(cohort.output / "0000-0000_labels.nii.gz")
+    assert labelmap.GetPixelID() == sitk.sitkUInt8
+    assert labelmap.GetSpacing() == (2.0, 2.0, 3.0)
+    labels = sitk.GetArrayFromImage(labelmap)
+    assert (labels[2:5, 2:5, 2:5] == LIVER).all()
+    assert np.count_nonzero(labels) == 27
+
+
+def test_an_empty_labelmap_is_no_failure(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path, n_scans=1)
+    write_image(cohort.labelmap(0), image_of(np.zeros((8, 9, 10), np.uint8)))
+    assert cohort.run()[0].status is Status.DONE
+
+
+def test_each_bad_labelmap_has_its_reason(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path, n_scans=5)
+    cohort.scans[0] = cohort.scan(0, cohort.scans[0].sources[0].path, None)
+    cohort.labelmap(1).unlink()
+    write_image(cohort.labelmap(2), image_of(np.full((8, 9, 10), 77, np.uint8)))
+    write_image(cohort.labelmap(3), image_of(np.ones((8, 9, 11), np.uint8)))
+    cohort.labelmap(4).write_bytes(cohort.labelmap(4).read_bytes()[:-20])
+    assert [outcome.reason for outcome in cohort.run()] == [
+        Reason.LABELMAP_MISSING,
+        Reason.LABELMAP_MISSING,
+        Reason.LABEL_UNKNOWN,
+        Reason.LABELMAP_OFF_GRID,
+        Reason.FILE_BROKEN,
+    ]
+
+
+def test_a_labelmap_on_a_shifted_grid_is_refused(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path, n_scans=1)
+    shifted = image_of(np.ones((8, 9, 10), np.uint8))
+    shifted.SetOrigin((5.0, 0.0, 0.0))
+    write_image(cohort.labelmap(0), shifted)
+    assert cohort.run()[0].reason is Reason.LABELMAP_OFF_GRID
+
+
+def test_only_the_scan_with_a_new_labelmap_is_done_again(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path)
+    cohort.run()
+    before = attempts(cohort)
+    labels = np.zeros((8, 9, 10), np.uint8)
+    labels[1:3] = 1
+    write_image(cohort.labelmap(1), image_of(labels))
+    cohort.run()
+    after = attempts(cohort)
+    assert [scan for scan in after if after[scan] != before[scan]] == ["0000-0001"]
+
+
+def attempts(cohort: Cohort) -> dict[str, object]:
+    return {scan: attempt for scan, (_, attempt) in read_journal(cohort.output / JOURNAL).items()}
+
+
+def test_the_wanted_contrast_comes_first() -> None:
+    wanted = (Contrast.WATER, Contrast.IN_PHASE)
+    assert segment_organs.choose_contrast(["fat", "in_phase", "water"], wanted) is Contrast.WATER
+    assert segment_organs.choose_contrast(["fat", "in_phase"], wanted) is Contrast.IN_PHASE
+    assert segment_organs.choose_contrast(["t2"], wanted) is Contrast.T2
+    with pytest.raises(ScanError) as caught:
+        segment_organs.choose_contrast(["t2", "t1"], wanted)
+    assert caught.value.reason is Reason.CONTRAST_MISSING
+
+
+def test_no_model_is_a_fault_of_the_set_up(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no model folder"):
+        Cohort(tmp_path).run(source="model", scheme="mrsegmentator")
+    with pytest.raises(SetupError, match="no such folder"):
+        Cohort(tmp_path).run(source="model", scheme="mrsegmentator", model=tmp_path / "none")
+    with pytest.raises(SetupError, match="label scheme"):
+        Cohort(tmp_path).run(scheme="nonsense")

@@ -1,0 +1,87 @@
+"""The model in models/phantom: a stock nnU-Net folder, and what it does here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from organome.compute.overlap import count_confusion, dice_by_organ
+from organome.compute.phantoms.anatomy import draw_body
+from organome.compute.phantoms.rendering import Grid, render_dixon, truth_labelmap
+from organome.compute.segmentation import load_predictor, segment
+from organome.domain.organs import ORGANS
+from organome.domain.scans import Contrast
+from organome.io.models import read_model
+
+ROOT = Path(__file__).parents[3]
+MODEL = ROOT / "models" / "phantom"
+REAL = ROOT / ".." / "shared" / "data" / "real"
+ABDOMEN = Grid((112, 87, 60), (4.46, 4.46, 4.5), (-247.5, -191.8, 100.0))
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    size = sum(path.stat().st_size for path in MODEL.rglob("*") if path.is_file())
+    assert size <= 15_000_000
+    card = (MODEL / "README.md").read_text()
+    assert "This model is not for people." in card
+    assert all(f"| {organ.name} |" in card for organ in ORGANS)
+
+
+def test_its_labels_are_the_organs() -> None:
+    labels = json.loads((MODEL / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0} | {organ.name: organ.label for organ in ORGANS}
+
+
+def test_it_holds_no_optimiser_state_and_no_mirroring() -> None:
+    checkpoint = torch.load(MODEL / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    assert set(checkpoint) == {
+        "network_weights",
+        "trainer_name",
+        "init_args",
+        "inference_allowed_mirroring_axes",
+    }
+    assert checkpoint["inference_allowed_mirroring_axes"] is None
+
+
+@pytest.fixture(scope="module")
+def abdomen() -> tuple[sitk.Image, sitk.Image]:
+    body = draw_body(7)
+    image = render_dixon(body, ABDOMEN, np.random.default_rng(0))[Contrast.WATER]
+    return image, truth_labelmap(body, ABDOMEN)
+
+
+def test_it_finds_the_organs_of_an_unseen_phantom(abdomen: tuple[sitk.Image, sitk.Image]) -> None:
+    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5)
+    image, truth = abdomen
+    dice = dice_by_organ(count_confusion(truth, segment(image, predictor)))
+    for organ in ("liver", "spleen", "left_kidney", "right_kidney"):
+        assert dice[organ] > 0.85, organ
+
+
+def test_stock_nnunet_runs_the_folder_with_the_same_labels(
+    abdomen: tuple[sitk.Image, sitk.Image],
+) -> None:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    stock = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    stock.initialize_from_trained_model_folder(str(MODEL), (0,), "checkpoint_final.pth")
+    image, _ = abdomen
+    voxels = sitk.GetArrayFromImage(image)[None].astype(np.float32)
+    theirs = stock.predict_single_npy_array(voxels, {"spacing": image.GetSpacing()[::-1]})
+    ours = segment(image, load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5))
+    assert np.array_equal(theirs, sitk.GetArrayFromImage(ours))
+
+
+@pytest.mark.parametrize("name", ["example_ct_sm.nii.gz", "example_mr_sm.nii.gz"])
+def test_real_images_go_through_though_the_labels_mean_nothing(name: str) -> None:
+    if not (REAL / name).exists():
+        pytest.skip("the real images are not beside this checkout")
+    image = sitk.ReadImage(str(REAL / name))
+    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5)
+    labelmap = segment(image, predictor)
+    assert labelmap.GetSize() == image.GetSize()
+    assert labelmap.GetDirection() == image.GetDirection()
+    assert sitk.GetArrayViewFromImage(labelmap).max() <= len(ORGANS)

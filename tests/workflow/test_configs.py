@@ -1,0 +1,64 @@
+"""Every example configuration and profile plans without an error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
+
+
+def plan(config: Path, run: Path, *more: str) -> str:
+    """Plan a run of two shards, whose rows are never read, and return what Snakemake says."""
+    settings = yaml.safe_load(config.read_text())
+    model = run / settings.get("segment", {}).get("model", "models/phantom")
+    for path in (model / "plans.json", model / "dataset.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for shard in ("0000", "0001"):
+        (run / "scans").mkdir(parents=True, exist_ok=True)
+        (run / "scans" / f"{shard}.parquet").touch()
+    where = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(run)]
+    result = subprocess.run(
+        [str(SNAKEMAKE), *where, "--configfile", str(config), "--dry-run", *more],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_plans_three_jobs_a_shard_and_one_collection(
+    config: Path, tmp_path: Path
+) -> None:
+    said = plan(config, tmp_path / "a" / "run")
+    counts = dict(
+        line.split()[:2]
+        for line in said.splitlines()
+        if line.startswith(("prepare", "segment", "measure", "collect"))
+    )
+    assert counts == {
+        "prepare_images": "2",
+        "segment_organs": "2",
+        "measure_volumes": "2",
+        "collect_tables": "1",
+    }
+
+
+def test_gpu_is_asked_for_unless_the_device_is_the_cpu(tmp_path: Path) -> None:
+    folder = REPOSITORY / "config"
+    assert "gpu=1" in plan(folder / "ukb.yaml", tmp_path / "a" / "run")
+    assert "gpu=1" not in plan(folder / "demo.yaml", tmp_path / "b" / "run")
+
+
+def test_the_slurm_profile_plans(tmp_path: Path) -> None:
+    profile = str(REPOSITORY / "profiles" / "slurm")
+    assert "segment_organs" in plan(
+        REPOSITORY / "config" / "ukb.yaml", tmp_path / "a" / "run", "--workflow-profile", profile
+    )

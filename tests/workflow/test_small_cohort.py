@@ -1,0 +1,179 @@
+"""A small cohort with labelmaps through the real workflow."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from doubles.cohorts import REPOSITORY, Run, TinyCohort
+
+STEPS = ("prepare_images", "segment_organs", "measure_volumes")
+COLLECT = ("collect_tables", None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a cohort of 5 in two shards, run; tests work on copies."""
+    folder = tmp_path_factory.mktemp("finished")
+    TinyCohort(folder / "cohort").add(5)
+    Run(folder / "run", shard_size=3).whole()
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)  # with the times of all files
+    return copy
+
+
+def run_in(folder: Path) -> Run:
+    run = Run.__new__(Run)
+    run.folder = folder / "run"
+    return run
+
+
+def jobs_of(shard: str) -> list[tuple[str, str | None]]:
+    return [(step, shard) for step in STEPS]
+
+
+def test_every_listed_scan_has_forty_organ_rows(folder: Path) -> None:
+    tables = folder / "run" / "results" / "tables"
+    assert pq.read_table(tables / "scans").num_rows == 5
+    organs = pq.read_table(tables / "organs")
+    assert organs.num_rows == 5 * 40
+    assert set(organs.group_by("scan").aggregate([([], "count_all")])["count_all"].to_pylist()) == {
+        40
+    }
+
+
+def test_a_second_run_does_nothing(folder: Path) -> None:
+    result = run_in(folder).whole()
+    assert result.jobs == []
+    assert "Nothing to be done" in result.output
+
+
+def test_a_new_participant_runs_one_new_shard_and_the_collection(folder: Path) -> None:
+    shutil.rmtree(folder / "cohort")
+    TinyCohort(folder / "cohort").add(6)
+    result = run_in(folder).whole()
+    assert result.jobs == sorted([*jobs_of("0002"), COLLECT])
+    tables = folder / "run" / "results" / "tables"
+    assert pq.read_table(tables / "scans").num_rows == 6
+    assert run_in(folder).whole().jobs == []
+
+
+def test_deleted_labelmaps_of_a_shard_rerun_that_shard_only(folder: Path) -> None:
+    run = run_in(folder)
+    before = run.tables()
+    shutil.rmtree(folder / "run" / "results" / "segment_organs" / "0001")
+    result = run.whole()
+    assert result.jobs == sorted([("segment_organs", "0001"), ("measure_volumes", "0001"), COLLECT])
+    assert run.tables() == before
+    assert run.whole().jobs == []
+
+
+def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
+    run = run_in(folder)
+    config = run.folder / "config.yaml"
+    config.write_text(config.read_text().replace("mrsegmentator", "totalsegmentator_mr"))
+    result = run.snakemake("--dry-run")
+    assert {rule for rule, _ in result.jobs} == {
+        "segment_organs",
+        "measure_volumes",
+        "collect_tables",
+    }
+
+
+def test_tables_are_the_same_bytes_on_another_day_in_another_folder(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    TinyCohort(other / "cohort").add(5)
+    run = Run(other / "run", shard_size=3)
+    run.whole()
+    assert run.tables() == run_in(folder).tables()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+def test_killed_three_times_gives_the_same_tables(folder: Path, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    other = tmp_path / "other"
+    TinyCohort(other / "cohort").add(5)
+    run = Run(other / "run", shard_size=3)
+    assert run.snakemake("list_scans").returncode == 0
+    for _ in range(3):
+        process = run.start()
+        time.sleep(chance.uniform(2.0, 5.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert run.snakemake("--unlock").returncode == 0
+    result = run.snakemake()
+    assert result.returncode == 0, result.output
+    assert run.tables() == run_in(folder).tables()
+
+
+def test_broken_scans_have_forty_rows_with_a_reason(tmp_path: Path) -> None:
+    cohort = TinyCohort(tmp_path / "cohort")
+    cohort.add(4)
+    images = tmp_path / "cohort" / "images"
+    (images / "001.nii.gz").write_bytes((images / "001.nii.gz").read_bytes()[:-40])
+    (images / "002.nii.gz").unlink()
+    (images / "003_labels.nii.gz").unlink()
+    run = Run(tmp_path / "run", shard_size=10)
+    run.whole()
+    tables = run.folder / "results" / "tables"
+    scans = {row["participant"]: row for row in pq.read_table(tables / "scans").to_pylist()}
+    assert [scans[f"p00{number}"]["reason"] for number in (1, 2, 3, 4)] == [
+        "file_broken",
+        "file_missing",
+        "labelmap_missing",
+        None,
+    ]
+    assert scans["p003"]["failed_step"] == "segment_organs"
+    organs = pq.read_table(tables / "organs").to_pylist()
+    assert len(organs) == 4 * 40
+    for row in organs:
+        assert row["volume_ml"] != 0
+        if row["participant"] != "p004":
+            assert row["na_reason"] == scans[row["participant"]]["reason"]
+            assert row["volume_ml"] is None
+
+
+def test_deleted_images_are_made_again_only_when_needed(tmp_path: Path) -> None:
+    TinyCohort(tmp_path / "cohort").add(3)
+    run = Run(tmp_path / "run", shard_size=2, more="keep_images: false\n")
+    run.whole()
+    assert not list(run.folder.glob("results/prepare_images/*"))
+    assert run.whole().jobs == []
+    before = run.tables()
+    shutil.rmtree(run.folder / "results" / "measure_volumes" / "0000")
+    result = run.whole()
+    assert ("prepare_images", "0000") in result.jobs
+    assert not [job for job in result.jobs if job[1] == "0001"]
+    assert run.tables() == before
+
+
+def test_no_configuration_and_no_shards_are_said_in_words(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", shard_size=2)
+    assert "list the scans first" in run.snakemake().output
+    (run.folder / "config.yaml").unlink()
+    assert "--configfile" in run.snakemake().output
+
+
+def test_nothing_of_a_participant_stands_in_the_logs(folder: Path) -> None:
+    logs = [path.read_text() for path in (folder / "run" / "logs").rglob("*.log")]
+    assert len(logs) == 2 * len(STEPS) + 2
+    assert not [log for log in logs if "p001" in log or "001.nii.gz" in log]
+
+
+def test_no_path_of_the_repository_stands_in_the_tables(folder: Path) -> None:
+    for content in run_in(folder).tables().values():
+        assert str(folder).encode() not in content
+        assert str(REPOSITORY).encode() not in content
