@@ -30,10 +30,10 @@ $(STAMP): pyproject.toml envs/constraints.txt
 demo: setup ## run the main job on a phantom cohort, in demo/
 	@organome make-phantoms --preset demo --output demo/cohort
 	@mkdir -p demo/run demo/run_ct
-	@$(SNAKEMAKE) --directory demo/run --configfile config/demo.yaml list_scans
-	@$(SNAKEMAKE) --directory demo/run --configfile config/demo.yaml
-	@$(SNAKEMAKE) --directory demo/run_ct --configfile config/demo_ct.yaml list_scans
-	@$(SNAKEMAKE) --directory demo/run_ct --configfile config/demo_ct.yaml
+	@$(SNAKEMAKE) --configfile config/demo.yaml --directory demo/run list_scans
+	@$(SNAKEMAKE) --configfile config/demo.yaml --directory demo/run
+	@$(SNAKEMAKE) --configfile config/demo_ct.yaml --directory demo/run_ct list_scans
+	@$(SNAKEMAKE) --configfile config/demo_ct.yaml --directory demo/run_ct
 	@echo; echo "Volumes in mL; a dash where there is no number, and the reason beside it:"
 	@organome show-table --table demo/run/results/tables/visits --n-rows 30 --columns participant \
 	  instance n_scans_done liver_volume_ml liver_na_reason spleen_volume_ml left_kidney_volume_ml
@@ -47,8 +47,9 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@echo "  make demo-score                 how close this is to the truth"
 
 demo-score: ## compare the demo with the truth of its phantoms
-	@for run in demo/run demo/run_ct; do \
-	  organome score-phantoms --truth demo/cohort/truth --results $$run/results; done
+	@worst=0; for run in demo/run demo/run_ct; do echo "== $$run"; \
+	  organome score-phantoms --truth demo/cohort/truth --results $$run/results || worst=$$?; \
+	  done; exit $$worst
 
 check: setup ## style, types, floors, workflow
 	ruff check .

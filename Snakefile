@@ -1,6 +1,6 @@
 # Organome: scans in, tables out. One shard (some hundred scans) is one job of each rule.
 #
-#   snakemake --configfile config/ukb.yaml list_scans    deal the cohort's scans to shards
+#   snakemake list_scans --configfile config/ukb.yaml    deal the cohort's scans to shards
 #   snakemake --configfile config/ukb.yaml               bring all shards through, collect the tables
 #
 # All paths are relative to the run folder (--directory, else where you stand). A config.yaml that

@@ -1,7 +1,7 @@
 """The command line: one sub-command per step, its flags are the keywords of the step's ``run``.
 
-Exit codes: 0 all went well; 1 a bug, with its traceback; 2 the set-up is wrong, in one line; 75
-asked to stop, start again to go on.
+Exit codes: 0 all went well; 1 a bug, with its traceback; 2 the set-up is wrong, in one line; 3
+results are worse than promised; 75 asked to stop, start again to go on.
 """
 
 import re
@@ -19,8 +19,10 @@ from organome.cli.progress import progress_bars
 from organome.cli.results import show
 from organome.domain.errors import Interrupted, SetupError
 
+EXIT_OK: Final = 0
 EXIT_BUG: Final = 1
 EXIT_SETUP: Final = 2
+EXIT_BROKEN_PROMISE: Final = 3
 EXIT_INTERRUPTED: Final = 75  # EX_TEMPFAIL in sysexits.h
 
 # Name, what it does, group. The step is imported when its command is called: torch takes seconds.
@@ -80,7 +82,7 @@ def run(tokens: Sequence[str]) -> int:
             result = command(*bound.args, **bound.kwargs, **callbacks)
         # What is done is done: a late signal must not make it a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        show(result)
+        return EXIT_OK if show(result) else EXIT_BROKEN_PROMISE
     except CycloptsError as error:
         print(f"organome: {error}", file=sys.stderr)
         return EXIT_SETUP
@@ -93,7 +95,6 @@ def run(tokens: Sequence[str]) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_BUG
-    return 0
 
 
 def main() -> None:

@@ -29,8 +29,9 @@ IMAGE_TYPE_WORDS: Final = {
     "WATER": Contrast.WATER,
     "W": Contrast.WATER,
 }
-# Neighbours lie at least 0.8 of their extent apart (37 mm of 198 mm overlap), repeats lie together.
+# Of the shorter one's extent; neighbours share 0.2 (37 mm of 192 mm), repeats all of it.
 SAME_STATION_SHARE: Final = 0.5
+SHORTER_SLICES: Final = 1  # a repeat that lacks more than one slice was broken off
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Acquisition:
     def number(self) -> int:
         """Its lowest series number, 0 if the headers give none."""
         return min(one.first.series_number or 0 for one in self.series.values())
+
+    @property
+    def n_slices(self) -> int:
+        """Slices of its shortest series."""
+        return min(len(one.slices) for one in self.series.values())
 
     @property
     def anchor(self) -> Series:
@@ -71,7 +77,7 @@ def series_contrast(series: Series) -> Contrast | None:
 def find_stations(series: Iterable[Series]) -> tuple[tuple[Acquisition, ...], ...]:
     """Find the stations of a scan, from head to foot, each with its acquisitions in time.
 
-    Series belong to one station if their middles lie closer than half of their extent. Within a
+    Series belong to one station if they share more than half of the shorter one's extent. Within a
     station a new acquisition begins where a contrast comes a second time, in the order of series
     time and number.
 
@@ -93,12 +99,15 @@ def find_stations(series: Iterable[Series]) -> tuple[tuple[Acquisition, ...], ..
 def choose_acquisition(
     acquisitions: Sequence[Acquisition], contrasts: Sequence[Contrast]
 ) -> Acquisition:
-    """Choose among repeats of a station: the most recent usable one, else the most recent.
+    """Choose among repeats of a station: the most recent that is usable and whole.
 
     A station is repeated because something was wrong with it (Langner keeps the most recent, too);
     a repeat that was broken off must not displace the run before it.
     """
-    return max(acquisitions, key=lambda one: (one.is_usable(contrasts), one.time, one.number))
+    usable = [one for one in acquisitions if one.is_usable(contrasts)] or acquisitions
+    n_slices = max(one.n_slices for one in usable)
+    whole = [one for one in usable if one.n_slices >= n_slices - SHORTER_SLICES]
+    return max(whole, key=lambda one: (one.time, one.number))
 
 
 def described_contrast(series: Series) -> Contrast | None:
@@ -119,7 +128,9 @@ def _height_mm(series: Series) -> float:
 
 def _same_station(one: Series, other: Series) -> bool:
     apart_mm = abs(_height_mm(one) - _height_mm(other))
-    return apart_mm < SAME_STATION_SHARE * min(one.extent_mm, other.extent_mm)
+    shared_mm = (one.extent_mm + other.extent_mm) / 2 - apart_mm
+    shorter_mm = min(one.extent_mm, other.extent_mm)
+    return min(shared_mm, shorter_mm) > SAME_STATION_SHARE * shorter_mm
 
 
 def _acquisitions(group: Sequence[Series]) -> tuple[Acquisition, ...]:

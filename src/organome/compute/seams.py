@@ -42,7 +42,7 @@ def find_seams(
     """Compare neighbouring stations in their overlaps.
 
     In-phase is compared, which fat-water swaps do not touch; where it was not prepared, the sum of
-    fat and water, else the first contrast.
+    fat and water, else the first contrast. CT has units, and so no gain.
 
     Args:
         whole: The stations, from head to foot.
@@ -70,7 +70,7 @@ def station_gains(seams: Sequence[Seam]) -> npt.NDArray[np.float64]:
 def _seam(upper: Station, lower: Station, grid: Grid, overlap_mm: float) -> Seam:
     unknown = Seam(overlap_mm=overlap_mm, gain=1.0, residual=None, limited=False)
     region = _shared_region(upper, lower, grid)
-    if any(taken.start == taken.stop for taken in region):
+    if Contrast.CT in upper.images or any(taken.start == taken.stop for taken in region):
         return unknown
     above_zyx = upper.resample(_reference(upper.images), grid, region)
     below_zyx = lower.resample(_reference(lower.images), grid, region)

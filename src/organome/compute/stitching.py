@@ -37,6 +37,7 @@ TRIM_SLICES: Final = 4  # fold-over at both ends of a station, Langner 2020
 # Stitched voxels are rounded to this share of the range of intensities, far below their noise:
 # full mantissas, which are noise as well, would double the size of the files.
 INTENSITY_BITS: Final = 15
+AIR_HU: Final = -1024.0
 MIN_WEIGHT: Final = 1e-6  # where a narrower station fades in, the wider one still counts
 
 Voxels = npt.NDArray[np.float32]
@@ -47,8 +48,8 @@ class Stitched:
     """A scan in one piece.
 
     Attributes:
-        images: One image per contrast, float32, axes LPS, all on one grid; 0 where no station saw
-            anything.
+        images: One image per contrast, float32, axes LPS, all on one grid; where no station saw
+            anything, 0, or -1024 HU in CT.
         seams: From head to foot, one fewer than stations.
         spans_mm: Lowest and highest face of each station along the body, from head to foot.
     """
@@ -104,12 +105,11 @@ def _fading(stations: Sequence[Station], index: int, grid: Grid) -> Voxels:
 
 
 def _total(stations: Sequence[Station], fading: Sequence[Voxels], grid: Grid) -> Voxels:
-    """Sum the weights of all stations at each voxel; 1 where none sees anything."""
+    """Sum the weights of all stations at each voxel; 0 where none sees anything."""
     total_zyx = np.zeros([axis.n for axis in reversed(grid)], dtype=np.float32)
     for station, weights in zip(stations, fading, strict=True):
         region = station.region(grid, low_mm=station.low_mm, high_mm=station.high_mm)
         total_zyx[region] += weights[:, None, None]
-    total_zyx[total_zyx == 0] = 1
     return total_zyx
 
 
@@ -126,7 +126,10 @@ def _fuse(
         region = station.region(grid, low_mm=station.low_mm, high_mm=station.high_mm)
         part_zyx = station.resample(station.images[contrast], grid, region)
         fused_zyx[region] += part_zyx * (np.float32(gain) * weights)[:, None, None]
-    fused_zyx /= total_zyx
+    seen_zyx = total_zyx > 0
+    np.divide(fused_zyx, total_zyx, out=fused_zyx, where=seen_zyx)
+    if contrast is Contrast.CT:
+        fused_zyx[~seen_zyx] = AIR_HU
     return _rounded(fused_zyx)
 
 

@@ -129,6 +129,7 @@ def _parse_slice(name: str, content: bytes) -> DicomSlice | None:
         return None
     try:
         dataset = pydicom.dcmread(BytesIO(content), specific_tags=list(_ELEMENTS))
+        dataset.buffer = None  # else the whole file stays in memory with it
         if not _is_slice(dataset):
             return None
         if int(dataset.get("NumberOfFrames") or 1) > 1:

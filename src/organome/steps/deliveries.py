@@ -1,6 +1,6 @@
 """From a scan as delivered to images by station and contrast, whatever the cohort."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -102,13 +102,15 @@ class Deliveries:
 
 def _read_ukb_archive(path: str) -> _Archive:
     manifests = []
-    files = []
-    for name, content in read_members(Path(path)):
-        if MANIFEST_NAME.search(name):
-            manifests.append(content.decode("latin-1"))
-        else:
-            files.append((name, content))
-    slices = _by_file(parse_slices(files))
+
+    def dicom_files() -> Iterator[tuple[str, bytes]]:
+        for name, content in read_members(Path(path)):
+            if MANIFEST_NAME.search(name):
+                manifests.append(content.decode("latin-1"))
+            else:
+                yield name, content
+
+    slices = _by_file(parse_slices(dicom_files()))
     flags = manifest_flags(manifests[0], slices) if manifests else frozenset()
     return _Archive(path=path, slices=slices, flags=flags)
 

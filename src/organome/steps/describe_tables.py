@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from organome.domain.columns import Column, Table
+from organome.domain.reasons import FLAG_MEANINGS, ORGAN_REASON_MEANINGS, REASON_MEANINGS
 from organome.domain.schemes import SCHEMES, LabelScheme
 from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
 from organome.io.atomic import write_text_atomic
@@ -22,18 +23,6 @@ column stand in the files too (Arrow field metadata) and in `dictionary.json`.
 - The same input gives the same bytes: no time, no host, no attempt stands in a table.
 """
 
-_REASONS = """\
-## Why a volume is null
-
-| na_reason | means |
-|---|---|
-| `not_found` | The scan was measured and no voxel is the organ. |
-| `truncated` | The organ reaches a face of the image; `volume_observed_ml` is what is in view. |
-| `not_in_scheme` | The tool that made the labelmap has no class for the organ. |
-| any other | The scan failed: `reason`, `failed_step` and `fact` in the scan table. |
-"""
-
-
 def run(*, output: Path) -> None:
     """Write the description of all cohort tables as Markdown.
 
@@ -43,10 +32,36 @@ def run(*, output: Path) -> None:
     parts = [
         _INTRODUCTION,
         *(_table_section(table) for table in COHORT_TABLES),
-        _REASONS,
+        _reasons_section(),
         _schemes_section(),
     ]
     write_text_atomic(output, "\n".join(parts))
+
+
+def _reasons_section() -> str:
+    lines = [
+        "## Why a volume is null",
+        "",
+        "In `na_reason` of an organ of a scan that went through:",
+        "",
+        "| na_reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in ORGAN_REASON_MEANINGS.items()),
+        "",
+        "In `reason` of a scan that failed, and in `na_reason` of all its organs; `failed_step` and"
+        " `fact` say more:",
+        "",
+        "| reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in REASON_MEANINGS.items()),
+        "",
+        "In `flags` of a scan, whether it went through or not: odd, but handled.",
+        "",
+        "| flag | means |",
+        "|---|---|",
+        *(f"| `{flag}` | {means} |" for flag, means in FLAG_MEANINGS.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _table_section(table: Table) -> str:

@@ -104,7 +104,8 @@ def _overlaps(
     for scan, true_path in zip(done["scan"], done["labelmap"], strict=True):
         shard = scan.split("-")[0]
         labels = results / "segment_organs" / shard / f"{scan}_{LABELS_FILE}"
-        confusion = count_confusion(read_image(truth / true_path), read_image(labels))
+        true_labels = read_image(truth / true_path, constant=True)
+        confusion = count_confusion(true_labels, read_image(labels, constant=True))
         dice[scan] = dice_by_organ(confusion)
         swapped[scan] = swapped_share_by_pair(confusion)
     columns = [organ.name for organ in ORGANS]

@@ -57,6 +57,7 @@ def run(
     contrasts: Sequence[Contrast] = (Contrast.WATER, Contrast.IN_PHASE, Contrast.CT),
     device: Literal["auto", "cpu", "cuda"] = "auto",
     tile_step_size: float = 0.5,
+    n_threads: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
@@ -74,6 +75,7 @@ def run(
             none of them but with one image is labelled all the same.
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
+        n_threads: Threads of the network on a CPU.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
 
@@ -87,7 +89,9 @@ def run(
     meaning = scheme_by_name(scheme)
     labeller: Labeller
     if source == "model":
-        labeller = _model_labeller(model, device=device, tile_step_size=tile_step_size)
+        labeller = _model_labeller(
+            model, device=device, tile_step_size=tile_step_size, n_threads=n_threads
+        )
     else:
         labeller = ListedLabelmaps()
     prepared = read_ledger(images / LEDGER)
@@ -227,12 +231,19 @@ def choose_contrast(available: Sequence[str], wanted: Sequence[Contrast]) -> Con
 
 
 def _model_labeller(
-    folder: Path | None, *, device: Literal["auto", "cpu", "cuda"], tile_step_size: float
+    folder: Path | None,
+    *,
+    device: Literal["auto", "cpu", "cuda"],
+    tile_step_size: float,
+    n_threads: int,
 ) -> ModelLabeller:
+    import torch
+
     from organome.compute.segmentation import load_predictor
 
     if folder is None:
         raise SetupError("segment source is 'model', but no model folder is given")
+    torch.set_num_threads(n_threads)
     model = read_model(folder)
     predictor = load_predictor(model, device=device, tile_step_size=tile_step_size)
     facts: dict[str, JsonValue] = {

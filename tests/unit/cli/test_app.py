@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from doubles.steps import make_scans
 from organome.cli import app
 from organome.domain.errors import Interrupted, SetupError
-from organome.steps import list_measured
+from organome.domain.organs import ORGANS, PAIRS
+from organome.io.scan_lists import write_shard
+from organome.steps import list_measured, score_phantoms
 
 STEPS = [step for commands in app._COMMANDS.values() for step in commands]
 
@@ -106,3 +110,41 @@ def test_nothing_is_drawn_where_there_is_no_terminal(
     assert app.run(["list-measured", *flags]) == 0
     assert capsys.readouterr() == ("", "")
     assert (tmp_path / "output").read_text() == f"{tmp_path / 'results' / '0000'}\n"
+
+
+def test_status_is_one_line_per_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("scans", "results", "work"):
+        (tmp_path / name).mkdir()
+    write_shard(tmp_path / "scans" / "0000.parquet", make_scans(3))
+    flags = [f"--{name}={tmp_path / name}" for name in ("scans", "results", "work")]
+    assert app.run(["status", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "n_listed: 3" in lines
+    assert sum(line.startswith("step=") and "n_left=3" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 3)])
+def test_broken_promise_shows_in_text_and_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    holds: bool,
+    code: int,
+) -> None:
+    score = score_phantoms.Score(
+        n_scans=3,
+        n_done=2,
+        dice=pd.DataFrame({organ.name: [0.9, 0.8] for organ in ORGANS}),
+        swapped=pd.DataFrame({left.name: [0.0, 0.0] for left, _ in PAIRS}),
+        volume_error={"liver": 0.05},
+        n_volumes={"liver": 2},
+        promises=(score_phantoms.Promise("mean Dice", holds),),
+    )
+
+    def give(*, truth: Path, results: Path) -> score_phantoms.Score:
+        return score
+
+    monkeypatch.setattr(score_phantoms, "run", give)
+    assert app.run(["score-phantoms", "--truth", "t", "--results", "r"]) == code
+    out = capsys.readouterr().out
+    assert "liver" in out
+    assert f"[{'ok' if holds else 'NOT MET'}] mean Dice" in out

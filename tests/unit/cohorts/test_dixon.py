@@ -73,3 +73,11 @@ def test_repeat_with_a_gap_does_not_displace_the_first(make_station: MakeSeries)
     del repeat[4]
     (station,) = find_stations(group_series([*make_station(1), *repeat]))
     assert choose_acquisition(station, DIXON_CONTRASTS).number == 1
+
+
+def test_short_repeat_is_no_station_of_its_own_and_does_not_displace(
+    make_station: MakeSeries,
+) -> None:
+    repeat = make_station(1, first_series=25, time="20200101130000", n=3)
+    (station,) = find_stations(group_series([*make_station(1), *repeat]))
+    assert choose_acquisition(station, DIXON_CONTRASTS).number == 1

@@ -238,3 +238,12 @@ def test_voxels_are_rounded_to_a_power_of_two_far_below_noise() -> None:
     stitched = _voxels(stitch(_stations(in_phase=_share_of_ramp(1 / 3))).images[IN_PHASE])
     step = 2.0 ** (np.ceil(np.log2(stitched.max())) - 15)
     np.testing.assert_array_equal(stitched, np.rint(stitched / step) * step)
+
+
+def test_hounsfield_units_are_neither_gained_nor_filled_with_water() -> None:
+    stitched = stitch(_stations(gains=(1, 1.1, 1.2), ct=_ramp))
+    voxels = _voxels(stitched.images[Contrast.CT])
+    assert [seam.gain for seam in stitched.seams] == [1, 1]
+    assert (voxels[:10, :3] == -1024).all()
+    expected = _voxels(_image(_ramp, (24, 22, 78), 3.0, -139.0))
+    np.testing.assert_allclose(voxels[-18:-1, 3:19], expected[-18:-1, 3:19], atol=0.1)

@@ -1,5 +1,6 @@
 """DICOM files to headers and images."""
 
+import locale
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -154,7 +155,9 @@ def _compressed(path: Path, content: bytes, compressor: str, *, intercept: int) 
     writer.SetFileName(str(path))
     writer.UseCompressionOn()
     writer.SetCompressor(compressor)
+    before = locale.setlocale(locale.LC_CTYPE)
     writer.Execute(sitk.ReadImage(str(path)))
+    locale.setlocale(locale.LC_CTYPE, before)  # which GDCM sets to C when it writes
     dataset = pydicom.dcmread(path)
     original = pydicom.dcmread(BytesIO(content))
     for element in original:

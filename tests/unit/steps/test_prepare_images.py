@@ -282,3 +282,8 @@ def test_unit_must_be_the_one_that_was_listed(tmp_path: Path) -> None:
     stations = [Source("1.mha", WATER, 1), Source("2.mha", WATER, 2)]
     with pytest.raises(SetupError, match="not listed with unit station"):
         _run(tmp_path, _scan(*stations), unit=Unit.STATION)
+
+
+def test_image_file_that_nobody_says_what_it_shows(tmp_path: Path) -> None:
+    source = Source(str(_image_file(tmp_path / "a.nrrd")))
+    assert _failure(tmp_path, source)[0] is Reason.CONTRAST_MISSING

@@ -1,0 +1,48 @@
+"""What each reason and flag means, in a sentence for the reader of a table."""
+
+from typing import Final
+
+from organome.domain.flags import Flag
+from organome.domain.outcomes import OrganReason, Reason
+
+REASON_MEANINGS: Final[dict[Reason, str]] = {
+    Reason.FILE_MISSING: "The file or folder is not where the list says.",
+    Reason.ARCHIVE_BROKEN: "The archive is cut short or damaged (its own checksums do not hold).",
+    Reason.ARCHIVE_EMPTY: "The archive holds no image.",
+    Reason.FILE_BROKEN: "The image file is cut short, damaged, or cannot be read.",
+    Reason.FORMAT_UNKNOWN: "The file is of a kind that is not read.",
+    Reason.CONTRAST_MISSING: "None of the wanted contrasts is there, or one that must be is not.",
+    Reason.STATION_MISSING: "Not all stations of the protocol are there.",
+    Reason.SLICES_MISSING: "A series has a gap, or ends too early.",
+    Reason.GRIDS_DIFFER: "Images that belong together do not lie on one grid.",
+    Reason.STATIONS_APART: "Neighbouring stations leave a gap between them.",
+    Reason.SEVERAL_SERIES: "There is more than one candidate, and nothing to choose by.",
+    Reason.NOT_3D: "It is not one three-dimensional image of scalars.",
+    Reason.NOT_FINITE: "Voxels are NaN or infinite.",
+    Reason.CONSTANT_IMAGE: "All voxels have the same value.",
+    Reason.GEOMETRY_IMPLAUSIBLE: "Size, spacing or axes cannot be those of a body scan.",
+    Reason.LABELMAP_MISSING: "No labelmap is listed for the scan, or it is not there.",
+    Reason.LABELMAP_OFF_GRID: "The labelmap does not lie on the grid of the image.",
+    Reason.LABEL_UNKNOWN: "The labelmap holds a value that its label scheme does not know.",
+    Reason.OUT_OF_MEMORY: "The scan does not fit into memory.",
+}
+
+ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
+    OrganReason.NOT_FOUND: "The scan was measured and no voxel is the organ.",
+    OrganReason.TRUNCATED: (
+        "The organ reaches a face of the image; `volume_observed_ml` is what is in view."
+    ),
+    OrganReason.NOT_IN_SCHEME: "The tool that made the labelmap has no class for the organ.",
+}
+
+FLAG_MEANINGS: Final[dict[Flag, str]] = {
+    Flag.MANIFEST_DIFFERS: "The manifest of the archive names other files than are in it.",
+    Flag.EXTRA_SERIES: "Series that are not needed were passed over.",
+    Flag.DUPLICATE_STATION: "A station was there more than once; the most recent whole one counts.",
+    Flag.DUPLICATE_SLICES: "A slice was there more than once; the last instance counts.",
+    Flag.INSTANCES_SHUFFLED: "Instance numbers did not follow the positions; positions count.",
+    Flag.CONTRAST_FROM_IMAGE_TYPE: "The description did not tell the contrast, the image type did.",
+    Flag.SLICES_CROPPED: "Contrasts ended a slice apart and were cropped to what all have.",
+    Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
+    Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",
+}
