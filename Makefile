@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
-.PHONY: help setup demo demo-score check format test test-workflow bench docs lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-workflow bench docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -71,11 +71,14 @@ test-workflow: setup ## small cohorts through the real workflow
 	pytest tests/workflow -m "not slurm and not gpu"
 
 bench: setup ## what planning costs, by number of shards
-	python tests/bench/planning.py
+	python benchmarks/planning.py
 
 docs: setup ## write the pages that are made from schemas
 	organome describe-tables --output docs/tables.md
 	organome describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
+
+pictures: setup ## draw the picture of the README from the demo
+	python docs/draw_pictures.py
 
 lock: ## write envs/constraints.txt from what is installed in .venv
 	@# +cpu and the like name a build, which is the platform's choice.
@@ -85,6 +88,7 @@ lock: ## write envs/constraints.txt from what is installed in .venv
 
 train-phantom: setup ## train models/phantom anew (about two hours)
 	organome train-model --output models/phantom --seed 1
+	organome score-model --model models/phantom
 
 clean: ## remove what the demo and the tools made; .venv stays
 	rm -rf demo .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

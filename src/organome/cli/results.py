@@ -1,6 +1,5 @@
 """What a step returns, on stdout."""
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
@@ -11,8 +10,17 @@ def _score_text(score: Any) -> str:
     return render_score(score)
 
 
+def _status_text(status: Any) -> str:
+    from organome.steps.status import render_status
+
+    return render_status(status)
+
+
 # By name, because importing a step to ask for its type would take seconds.
-_WRITERS: Final = {"organome.steps.score_phantoms.Score": _score_text}
+_WRITERS: Final = {
+    "organome.steps.score_phantoms.Score": _score_text,
+    "organome.steps.status.CohortStatus": _status_text,
+}
 
 
 def show(result: Any) -> bool:
@@ -32,25 +40,5 @@ def show(result: Any) -> bool:
 
 
 def _lines(summary: Any) -> list[str]:
-    lines = []
-    for field in fields(summary):
-        value = getattr(summary, field.name)
-        if isinstance(value, tuple) and all(is_dataclass(one) for one in value):
-            lines += [" ".join(_words(one)) for one in value]
-        else:
-            lines.append(f"{field.name}: {_text(value)}")
-    return lines
-
-
-def _words(one: Any) -> list[str]:
-    return [f"{field.name}={_text(getattr(one, field.name))}" for field in fields(one)]
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}:{number}" for name, number in value.items()) or "-"
-    if isinstance(value, tuple):
-        return ", ".join(str(one) for one in value) or "-"
-    return str(value)
+    told = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return [f"{name}: {'-' if value is None else value}" for name, value in told.items()]

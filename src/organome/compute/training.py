@@ -27,7 +27,7 @@ PEAK_RATE: Final = 5e-3
 WARM_UP: Final = 0.02  # share of the budget
 WEIGHT_DECAY: Final = 1e-4
 AVERAGING: Final = 0.997  # share of the averaged weights that a step keeps
-RARITY: Final = 0.2  # labels weigh by frequency to the minus this: 0.5 drew organs many times too large
+RARITY: Final = 0.2  # labels weigh by frequency to the minus this; 0.5 drew organs far too large
 ORGAN_CENTRED: Final = 0.7  # share of patches drawn around an organ
 PLACES_PER_ORGAN: Final = 64
 

@@ -23,6 +23,7 @@ column stand in the files too (Arrow field metadata) and in `dictionary.json`.
 - The same input gives the same bytes: no time, no host, no attempt stands in a table.
 """
 
+
 def run(*, output: Path) -> None:
     """Write the description of all cohort tables as Markdown.
 

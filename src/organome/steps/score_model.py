@@ -57,7 +57,7 @@ def run(
     contrasts: Sequence[Contrast] = tuple(Contrast),
     n_processes: int = 2,
     on_image: Callable[[ImageScore], None] | None = None,
-) -> tuple[ImageScore, ...]:
+) -> str:
     """Segment unseen phantoms in every contrast, score them, and write the card of the model.
 
     Args:
@@ -68,7 +68,7 @@ def run(
         on_image: Called after each image.
 
     Returns:
-        One score an image.
+        The card.
     """
     jobs = [
         (model, FIRST_UNSEEN_SEED + i, contrast) for i in range(n_bodies) for contrast in contrasts
@@ -85,8 +85,9 @@ def run(
     ]
     write_text_atomic(model / SCORES, json.dumps(told, indent=1) + "\n")
     record = json.loads((model / RECORD).read_text()) if (model / RECORD).exists() else {}
-    write_text_atomic(model / CARD, render_card(scores, record))
-    return tuple(scores)
+    card = render_card(scores, record)
+    write_text_atomic(model / CARD, card)
+    return card
 
 
 def _score_image(job: tuple[Path, int, Contrast]) -> ImageScore:

@@ -64,6 +64,7 @@ def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
         work: Folder of what is under way.
     """
     n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("*.parquet"))}
+    by_shard = [_decided_by_step(results, work, shard) for shard in n_by_shard]
     parts = sorted((results / "tables" / SCANS.name).glob("*.parquet"))
     return CohortStatus(
         n_shards=len(n_by_shard),
@@ -71,11 +72,7 @@ def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
         steps=tuple(
             _step_status(
                 step,
-                [
-                    outcome
-                    for shard in n_by_shard
-                    for outcome in _decided(results / step / shard, work / step / shard)
-                ],
+                [outcome for decided in by_shard for outcome in decided[step]],
                 n_listed=sum(n_by_shard.values()),
             )
             for step in SCAN_STEPS
@@ -129,6 +126,27 @@ def _step_status(step: str, decided: list[_Decided], *, n_listed: int) -> StepSt
             sorted(by_reason.items(), key=lambda counted: (-counted[1], counted[0]))
         ),
     )
+
+
+def _decided_by_step(results: Path, work: Path, shard: str) -> dict[str, list[_Decided]]:
+    """Read what all steps decided in one shard.
+
+    Where the images are not kept, nor is their ledger: then the step after tells of both.
+    """
+    by_step: dict[str, list[_Decided]] = {}
+    later: list[_Decided] = []
+    for step in reversed(SCAN_STEPS):
+        decided = list(_decided(results / step / shard, work / step / shard))
+        if len(decided) < len(later):
+            decided = [_as_of(step, outcome) for outcome in later]
+        by_step[step] = later = decided
+    return by_step
+
+
+def _as_of(step: str, outcome: _Decided) -> _Decided:
+    decider, _, _ = outcome
+    before = SCAN_STEPS.index(decider) <= SCAN_STEPS.index(step)
+    return outcome if before else (step, Status.DONE, None)
 
 
 def _decided(output: Path, work: Path) -> Iterable[_Decided]:

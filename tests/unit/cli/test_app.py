@@ -119,8 +119,10 @@ def test_status_is_one_line_per_step(tmp_path: Path, capsys: pytest.CaptureFixtu
     flags = [f"--{name}={tmp_path / name}" for name in ("scans", "results", "work")]
     assert app.run(["status", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "n_listed: 3" in lines
-    assert sum(line.startswith("step=") and "n_left=3" in line for line in lines) == 3
+    assert lines[0] == "3 scans listed in 1 shard"
+    for step in ("prepare_images", "segment_organs", "measure_volumes"):
+        (line,) = [line for line in lines if line.startswith(step)]
+        assert line.split() == [step, "0", "0", "0", "3"]
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 3)])

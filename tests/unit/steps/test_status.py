@@ -142,3 +142,16 @@ def test_no_participant_is_printed(tmp_path: Path) -> None:
 
 def test_empty_run_folder_has_a_status(tmp_path: Path) -> None:
     assert render_status(status_of(tmp_path)).startswith("0 scans listed in 0 shards\n")
+
+
+def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 3)
+    decided = [
+        (SEGMENT, None),
+        (PREPARE, Reason.ARCHIVE_EMPTY),
+        (SEGMENT, Reason.LABEL_UNKNOWN),
+    ]
+    publish(tmp_path, SEGMENT, 0, *decided)
+    prepared = status_of(tmp_path).steps[0]
+    assert (prepared.n_done, prepared.n_failed, prepared.n_left) == (2, 1, 0)
+    assert prepared.n_failed_by_reason == {Reason.ARCHIVE_EMPTY: 1}
