@@ -5,44 +5,23 @@ The labels come from a model, loaded once per shard, or from labelmaps that exis
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
-
-import SimpleITK as sitk
+from typing import Final, Literal
 
 from organome.compute.faces import share_grid
 from organome.compute.labels import remap_labelmap
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import ScanError
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme, scheme_by_name
-from organome.io.identity import input_identity
-from organome.io.images import read_image, write_image
+from organome.io.images import write_image
 from organome.io.ledgers import LEDGER, read_ledger
-from organome.io.models import read_model
 from organome.io.scan_lists import read_shard
+from organome.steps.labellers import Labeller, ListedLabelmaps, load_labeller
 from organome.steps.measure_volumes import read_published
 from organome.steps.shards import run_shard
 
 LABELS_FILE: Final = "labels.nii.gz"
 LabelSource = Literal["model", "labelmaps"]
-
-
-class Labeller(Protocol):
-    """Where labels come from.
-
-    Attributes:
-        facts: What the tables say of the source.
-        settings: All settings that change labels.
-    """
-
-    facts: Mapping[str, JsonValue]
-    settings: Mapping[str, JsonValue]
-
-    def identity(self, scan: Scan) -> JsonValue:
-        """What the labels of this scan depend on besides image and settings."""
-
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:
-        """Label a scan in the source's own labels, on any grid."""
 
 
 def run(
@@ -89,7 +68,7 @@ def run(
     meaning = scheme_by_name(scheme)
     labeller: Labeller
     if source == "model":
-        labeller = _model_labeller(
+        labeller = load_labeller(
             model, device=device, tile_step_size=tile_step_size, n_threads=n_threads
         )
     else:
@@ -167,48 +146,6 @@ class SegmentOrgans:
         """Write nothing more: the ledger says it all."""
 
 
-class ListedLabelmaps:
-    """Labelmaps that the cohort brings along."""
-
-    facts: Mapping[str, JsonValue] = {"source": "labelmaps"}
-    settings: Mapping[str, JsonValue] = {"source": "labelmaps"}
-
-    def identity(self, scan: Scan) -> JsonValue:
-        """The identity of the listed file."""
-        return None if scan.labelmap is None else input_identity(Path(scan.labelmap))
-
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002 nothing to infer
-        """Read the listed labelmap.
-
-        Raises:
-            ScanError: None is listed, or it cannot be read.
-        """
-        if scan.labelmap is None:
-            raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
-        if not Path(scan.labelmap).exists():
-            raise ScanError(Reason.LABELMAP_MISSING, "the listed labelmap does not exist")
-        return read_image(Path(scan.labelmap), constant=True)
-
-
-class ModelLabeller:
-    """A network, loaded once."""
-
-    def __init__(self, predictor: Any, facts: Mapping[str, JsonValue], step_size: float) -> None:
-        self._predictor = predictor
-        self.facts = facts
-        self.settings: Mapping[str, JsonValue] = {**facts, "tile_step_size": step_size}
-
-    def identity(self, scan: Scan) -> JsonValue:  # noqa: ARG002 the image says it all
-        """Nothing besides the image."""
-        return None
-
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002
-        """Run the network."""
-        from organome.compute.segmentation import segment
-
-        return segment(image, self._predictor)
-
-
 def choose_contrast(available: Sequence[str], wanted: Sequence[Contrast]) -> Contrast:
     """Choose the image of a scan that is labelled.
 
@@ -228,27 +165,3 @@ def choose_contrast(available: Sequence[str], wanted: Sequence[Contrast]) -> Con
         Reason.CONTRAST_MISSING,
         f"has {', '.join(sorted(available)) or 'no image'}, wanted {', '.join(wanted)}",
     )
-
-
-def _model_labeller(
-    folder: Path | None,
-    *,
-    device: Literal["auto", "cpu", "cuda"],
-    tile_step_size: float,
-    n_threads: int,
-) -> ModelLabeller:
-    import torch
-
-    from organome.compute.segmentation import load_predictor
-
-    if folder is None:
-        raise SetupError("segment source is 'model', but no model folder is given")
-    torch.set_num_threads(n_threads)
-    model = read_model(folder)
-    predictor = load_predictor(model, device=device, tile_step_size=tile_step_size)
-    facts: dict[str, JsonValue] = {
-        "source": "model",
-        "model_name": model.name,
-        "model_digest": model.digest,
-    }
-    return ModelLabeller(predictor, facts, tile_step_size)
