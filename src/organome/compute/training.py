@@ -10,6 +10,7 @@ in one network without mirroring.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -120,7 +121,7 @@ def train(
         report_every: Steps between two reports.
     """
     network.train()
-    averaged = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    averaged = deepcopy(network)  # whole, so that tensors that share memory go on sharing it
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
     n_steps, losses = 0, 0.0
     while (share := share_used()) < 1.0:
@@ -137,13 +138,13 @@ def train(
         n_steps += 1
         keep = min(AVERAGING, (1.0 + n_steps) / (10.0 + n_steps))
         with torch.no_grad():
-            for name, value in network.state_dict().items():
-                averaged[name].lerp_(value, 1.0 - keep)
+            for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+                mean.lerp_(value, 1.0 - keep)
         losses += float(loss.detach())
         if n_steps % report_every == 0:
-            yield Progress(n_steps, share, losses / report_every, averaged)
+            yield Progress(n_steps, share, losses / report_every, averaged.state_dict())
             losses = 0.0
-    yield Progress(n_steps, 1.0, losses / max(n_steps % report_every, 1), averaged)
+    yield Progress(n_steps, 1.0, losses / max(n_steps % report_every, 1), averaged.state_dict())
 
 
 def deep_loss(outputs: Sequence[Tensor], labels: Tensor, label_weights: Tensor) -> Tensor:

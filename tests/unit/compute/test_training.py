@@ -81,3 +81,13 @@ def test_cases_look_like_what_nnunet_hands_to_the_network(contrast: Contrast) ->
     assert 5 < np.unique(case.labels_zyx).size <= N_ORGANS + 1
     again = draw_case(11, spacing, contrast)
     assert np.array_equal(again.voxels_zyx, case.voxels_zyx)
+
+
+def test_tensors_that_share_memory_go_on_sharing_it() -> None:
+    plans = phantom_plans()
+    network = build_network(plans, CONFIGURATION, n_outputs=N_ORGANS + 1, deep_supervision=True)
+    sampler = PatchSampler([case_with({(1, 1, 1): 3}, (16, 32, 32))], (16, 32, 32), seed=0)
+    (report,) = train(network, sampler, share_used=lambda: 1.0)
+    n_tensors = len({value.data_ptr() for value in network.state_dict().values()})
+    assert n_tensors < len(report.weights)
+    assert len({value.data_ptr() for value in report.weights.values()}) == n_tensors
