@@ -1,0 +1,106 @@
+"""Every defect in every format that can have it, through listing and preparing."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from organome.compute.phantoms.defects import DEFECTS, Defect
+from organome.compute.phantoms.formats import Format
+from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.scans import Unit
+from organome.io.scan_lists import read_shard
+from organome.steps import list_scans, make_phantoms, prepare_images
+from organome.steps.deliveries import CohortKind
+
+ROOTS: dict[Format, tuple[CohortKind, str]] = {
+    Format.UKB: ("ukb", "ukb"),
+    Format.BIDS: ("bids", "bids"),
+    Format.NIFTI: ("folder", "nifti/scans.tsv"),
+}
+
+
+def defects_of(form: Format) -> list[Defect]:
+    return [defect for defect, planting in DEFECTS.items() if form in planting.formats]
+
+
+@pytest.mark.parametrize("form", list(ROOTS))
+def test_each_defect_becomes_what_was_expected_of_it(form: Format, tmp_path: Path) -> None:
+    defects = defects_of(form)
+    make_phantoms.run(
+        output=tmp_path / "cohort",
+        preset="tiny",
+        n_participants=len(defects) + 1,
+        n_repeats=0,
+        n_ct=0,
+        formats=[form],
+        defects=defects,
+        reduce=8,
+        labelmaps=False,
+    )
+    outcomes = prepare(tmp_path, form)
+    true_scans = pd.read_parquet(tmp_path / "cohort" / "truth" / "scans.parquet")
+    spoilt = true_scans.dropna(subset=["defect"])
+    planted = dict(zip(spoilt["participant"], spoilt["defect"], strict=True))
+    seen = set()
+    for participant, outcome in outcomes:
+        defect = Defect(planted[participant]) if participant in planted else None
+        expected = DEFECTS[defect].expected if defect else None
+        assert outcome.reason == expected, (defect, outcome.fact)
+        seen.add(defect)
+    assert seen == {*defects, None}
+
+
+def prepare(folder: Path, form: Format) -> list[tuple[str, Outcome]]:
+    kind, root = ROOTS[form]
+    list_scans.run(
+        kind=kind,
+        cohort="phantoms",
+        root=folder / "cohort" / root,
+        scans=folder / "scans",
+        shard_size=100,
+        unit=Unit.STITCHED,
+        protocols=["dixon", "t1", "t2"],
+    )
+    shard = folder / "scans" / "0000.parquet"
+    outcomes = prepare_images.run(
+        shard=shard,
+        output=folder / "prepared",
+        work=folder / "work",
+        kind=kind,
+        max_same_reason_share=1.0,
+    )
+    participants = [scan.participant for scan in read_shard(shard)]
+    return list(zip(participants, outcomes, strict=True))
+
+
+def test_a_missing_station_costs_that_station_only_when_stations_are_kept(tmp_path: Path) -> None:
+    make_phantoms.run(
+        output=tmp_path / "cohort",
+        preset="tiny",
+        n_participants=1,
+        n_repeats=0,
+        n_ct=0,
+        formats=[Format.UKB],
+        defects=[Defect.MISSING_STATION],
+        reduce=8,
+        labelmaps=False,
+    )
+    list_scans.run(
+        kind="ukb",
+        cohort="phantoms",
+        root=tmp_path / "cohort" / "ukb",
+        scans=tmp_path / "scans",
+        shard_size=100,
+        unit=Unit.STATION,
+        protocols=["dixon"],
+    )
+    outcomes = prepare_images.run(
+        shard=tmp_path / "scans" / "0000.parquet",
+        output=tmp_path / "prepared",
+        work=tmp_path / "work",
+        kind="ukb",
+        unit=Unit.STATION,
+    )
+    assert [outcome.reason for outcome in outcomes].count(Reason.STATION_MISSING) == 1
+    assert [outcome.status for outcome in outcomes].count(Status.DONE) == 5
