@@ -47,9 +47,8 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@echo "  make demo-score                 how close this is to the truth"
 
 demo-score: ## compare the demo with the truth of its phantoms
-	@worst=0; for run in demo/run demo/run_ct; do echo "== $$run"; \
-	  organome score-phantoms --truth demo/cohort/truth --results $$run/results || worst=$$?; \
-	  done; exit $$worst
+	@organome score-phantoms --truth demo/cohort/truth \
+	  --results demo/run/results demo/run_ct/results
 
 check: setup ## style, types, floors, workflow
 	ruff check .

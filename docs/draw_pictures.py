@@ -43,7 +43,7 @@ def main() -> None:
         axis.axis("off")
     figure.tight_layout(pad=0.3)
     (ROOT / "docs" / "pictures").mkdir(exist_ok=True)
-    figure.savefig(ROOT / "docs" / "pictures" / "demo.png", dpi=80)
+    figure.savefig(ROOT / "docs" / "pictures" / "demo.png", dpi=80, bbox_inches="tight")
 
 
 def _coronal(path: Path) -> np.ndarray:

@@ -46,8 +46,8 @@ class Score:
     Attributes:
         n_scans: Listed scans.
         n_done: Scans that went through.
-        dice: Dice coefficient by organ (column) and scan (row); NaN where there is no such organ.
-        swapped: Share of voxels given to the other side, by left organ (column) and scan (row).
+        dice: Dice coefficient by organ (column), cohort and scan (row); NaN: no such organ.
+        swapped: Share of voxels given to the other side, by left organ, rows alike.
         volume_error: Median of |measured / true - 1| over scans with a whole organ, by organ.
         n_volumes: Scans behind each of these.
         promises: What was promised, and whether it holds.
@@ -67,24 +67,32 @@ class Score:
         return float(np.nanmean(self.dice.to_numpy()))
 
 
-def run(*, truth: Path, results: Path) -> Score:
-    """Score a run.
+def run(*, truth: Path, results: Sequence[Path]) -> Score:
+    """Score the runs on a phantom cohort, all together.
 
     Args:
         truth: Truth folder of a phantom cohort.
-        results: Results folder of a finished run on that cohort.
+        results: Results folders of the finished runs on it, one for each form it is delivered in.
 
     Raises:
         SetupError: One of the two is not there.
     """
-    for folder in (truth / "scans.parquet", results / "tables" / "scans"):
-        if not folder.exists():
-            raise SetupError(f"{folder}: not there; make the phantoms and finish the run first")
-    scans = pd.read_parquet(results / "tables" / "scans")
-    organs = pd.read_parquet(results / "tables" / "organs")
+    tables = [folder / "tables" for folder in results]
+    for needed in (truth / "scans.parquet", *(folder / "scans" for folder in tables)):
+        if not needed.exists():
+            raise SetupError(f"{needed}: not there; make the phantoms and finish the run first")
+    scans = pd.concat(
+        [
+            pd.read_parquet(folder / "tables" / "scans").assign(
+                folder=str(folder / "segment_organs")
+            )
+            for folder in results
+        ]
+    )
+    organs = pd.concat([pd.read_parquet(folder / "organs") for folder in tables])
     true_scans = pd.read_parquet(truth / "scans.parquet").astype({"array": str, "instance": str})
     done = scans[scans["status"] == Status.DONE].merge(true_scans, on=_KEY, validate="one_to_one")
-    dice, swapped = _overlaps(done, truth=truth, results=results)
+    dice, swapped = _overlaps(done, truth=truth)
     error, n_volumes = _volume_errors(organs, pd.read_parquet(truth / "volumes.parquet"))
     return Score(
         n_scans=len(scans),
@@ -97,17 +105,15 @@ def run(*, truth: Path, results: Path) -> Score:
     )
 
 
-def _overlaps(
-    done: pd.DataFrame, *, truth: Path, results: Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _overlaps(done: pd.DataFrame, *, truth: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     dice, swapped = {}, {}
-    for scan, true_path in zip(done["scan"], done["labelmap"], strict=True):
-        shard = scan.split("-")[0]
-        labels = results / "segment_organs" / shard / f"{scan}_{LABELS_FILE}"
+    for row in done.itertuples():
+        key, true_path = (str(row.cohort), str(row.scan)), str(row.labelmap)
+        labels = Path(str(row.folder)) / key[1].split("-")[0] / f"{key[1]}_{LABELS_FILE}"
         true_labels = read_image(truth / true_path, constant=True)
         confusion = count_confusion(true_labels, read_image(labels, constant=True))
-        dice[scan] = dice_by_organ(confusion)
-        swapped[scan] = swapped_share_by_pair(confusion)
+        dice[key] = dice_by_organ(confusion)
+        swapped[key] = swapped_share_by_pair(confusion)
     columns = [organ.name for organ in ORGANS]
     return (
         pd.DataFrame.from_dict(dice, orient="index", columns=columns, dtype=float),
@@ -133,7 +139,7 @@ def _promises(
     swapped: pd.DataFrame,
     volume_error: Mapping[str, float],
 ) -> Iterator[Promise]:
-    rows = organs.groupby("scan").size()
+    rows = organs.groupby(["cohort", "scan"]).size()
     every = len(rows) == len(scans) and bool((rows == N_ORGANS).all())
     yield Promise(f"each of {len(scans)} listed scans has exactly {N_ORGANS} organ rows", every)
     failed = scans[scans["status"] != Status.DONE]
@@ -163,7 +169,7 @@ def _swapped_pairs(dice: pd.DataFrame, swapped: pd.DataFrame) -> list[str]:
             continue
         below = (dice[[left.name, right.name]] < MIN_PAIR_DICE).any(axis=1)
         through_swapping = below & (swapped[left.name] > MAX_SWAPPED_SHARE)
-        found += [f"{left.name} in {scan}" for scan in dice.index[through_swapping]]
+        found += [f"{left.name} in {' '.join(key)}" for key in dice.index[through_swapping]]
     return found
 
 
@@ -186,5 +192,7 @@ def render_score(score: Score) -> str:
             f"  volume {shown} (n={score.n_volumes.get(organ.name, 0)}){swapped}"
         )
     lines.append("")
+    for cohort, of_cohort in score.dice.groupby(level=0):
+        lines.append(f"mean Dice of {cohort}: {np.nanmean(of_cohort.to_numpy()):.3f}")
     lines += [f"[{'ok' if p.holds else 'NOT MET'}] {p.text}" for p in score.promises]
     return "\n".join(lines)

@@ -73,7 +73,7 @@ class Run:
             table.to_parquet(folder / "part-0.parquet")
         pd.DataFrame([KEY | {"labelmap": "p.nii.gz"}]).to_parquet(self.truth / "scans.parquet")
         self.true_volumes.to_parquet(self.truth / "volumes.parquet")
-        return run(truth=self.truth, results=self.results)
+        return run(truth=self.truth, results=[self.results])
 
 
 def _visit() -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_swapped_kidneys_are_told(tmp_path: Path) -> None:
     score = given.score()
     assert score.swapped["left_kidney"].max() == 1.0
     (told,) = not_met(score)
-    assert "left_kidney in 0000-0000" in told
+    assert "left_kidney in c 0000-0000" in told
 
 
 def test_a_missed_organ_lowers_the_mean(tmp_path: Path) -> None:
@@ -127,4 +127,4 @@ def test_a_missing_row_and_a_missing_reason_are_told(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_is_a_fault_of_the_set_up(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="make the phantoms"):
-        run(truth=tmp_path, results=tmp_path)
+        run(truth=tmp_path, results=[tmp_path])
