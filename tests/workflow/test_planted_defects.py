@@ -27,17 +27,7 @@ def defects_of(form: Format) -> list[Defect]:
 @pytest.mark.parametrize("form", list(ROOTS))
 def test_each_defect_becomes_what_was_expected_of_it(form: Format, tmp_path: Path) -> None:
     defects = defects_of(form)
-    make_phantoms.run(
-        output=tmp_path / "cohort",
-        preset="tiny",
-        n_participants=len(defects) + 1,
-        n_repeats=0,
-        n_ct=0,
-        formats=[form],
-        defects=defects,
-        reduce=8,
-        labelmaps=False,
-    )
+    make(tmp_path, form, defects, n_participants=len(defects) + 1)
     outcomes = prepare(tmp_path, form)
     true_scans = pd.read_parquet(tmp_path / "cohort" / "truth" / "scans.parquet")
     spoilt = true_scans.dropna(subset=["defect"])
@@ -51,7 +41,21 @@ def test_each_defect_becomes_what_was_expected_of_it(form: Format, tmp_path: Pat
     assert seen == {*defects, None}
 
 
-def prepare(folder: Path, form: Format) -> list[tuple[str, Outcome]]:
+def make(folder: Path, form: Format, defects: list[Defect], *, n_participants: int) -> None:
+    make_phantoms.run(
+        output=folder / "cohort",
+        preset="tiny",
+        n_participants=n_participants,
+        n_repeats=0,
+        n_ct=0,
+        formats=[form],
+        defects=defects,
+        reduce=8,
+        labelmaps=False,
+    )
+
+
+def prepare(folder: Path, form: Format, unit: Unit = Unit.STITCHED) -> list[tuple[str, Outcome]]:
     kind, root = ROOTS[form]
     list_scans.run(
         kind=kind,
@@ -59,7 +63,7 @@ def prepare(folder: Path, form: Format) -> list[tuple[str, Outcome]]:
         root=folder / "cohort" / root,
         scans=folder / "scans",
         shard_size=100,
-        unit=Unit.STITCHED,
+        unit=unit,
         protocols=["dixon", "t1", "t2"],
     )
     shard = folder / "scans" / "0000.parquet"
@@ -68,6 +72,7 @@ def prepare(folder: Path, form: Format) -> list[tuple[str, Outcome]]:
         output=folder / "prepared",
         work=folder / "work",
         kind=kind,
+        unit=unit,
         max_same_reason_share=1.0,
     )
     participants = [scan.participant for scan in read_shard(shard)]
@@ -75,32 +80,7 @@ def prepare(folder: Path, form: Format) -> list[tuple[str, Outcome]]:
 
 
 def test_a_missing_station_costs_that_station_only_when_stations_are_kept(tmp_path: Path) -> None:
-    make_phantoms.run(
-        output=tmp_path / "cohort",
-        preset="tiny",
-        n_participants=1,
-        n_repeats=0,
-        n_ct=0,
-        formats=[Format.UKB],
-        defects=[Defect.MISSING_STATION],
-        reduce=8,
-        labelmaps=False,
-    )
-    list_scans.run(
-        kind="ukb",
-        cohort="phantoms",
-        root=tmp_path / "cohort" / "ukb",
-        scans=tmp_path / "scans",
-        shard_size=100,
-        unit=Unit.STATION,
-        protocols=["dixon"],
-    )
-    outcomes = prepare_images.run(
-        shard=tmp_path / "scans" / "0000.parquet",
-        output=tmp_path / "prepared",
-        work=tmp_path / "work",
-        kind="ukb",
-        unit=Unit.STATION,
-    )
+    make(tmp_path, Format.UKB, [Defect.MISSING_STATION], n_participants=1)
+    outcomes = [outcome for _, outcome in prepare(tmp_path, Format.UKB, Unit.STATION)]
     assert [outcome.reason for outcome in outcomes].count(Reason.STATION_MISSING) == 1
     assert [outcome.status for outcome in outcomes].count(Status.DONE) == 5

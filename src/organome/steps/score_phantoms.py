@@ -66,6 +66,10 @@ class Score:
         """Mean over all organs present in all scans that went through."""
         return float(np.nanmean(self.dice.to_numpy()))
 
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        return render_score(self)
+
 
 def run(*, truth: Path, results: Sequence[Path]) -> Score:
     """Score the runs on a phantom cohort, all together.
@@ -77,19 +81,17 @@ def run(*, truth: Path, results: Sequence[Path]) -> Score:
     Raises:
         SetupError: One of the two is not there.
     """
-    tables = [folder / "tables" for folder in results]
-    for needed in (truth / "scans.parquet", *(folder / "scans" for folder in tables)):
+    scan_tables = [folder / "tables" / "scans" for folder in results]
+    for needed in (truth / "scans.parquet", *scan_tables):
         if not needed.exists():
             raise SetupError(f"{needed}: not there; make the phantoms and finish the run first")
     scans = pd.concat(
         [
-            pd.read_parquet(folder / "tables" / "scans").assign(
-                folder=str(folder / "segment_organs")
-            )
-            for folder in results
+            pd.read_parquet(table).assign(folder=str(folder / "segment_organs"))
+            for folder, table in zip(results, scan_tables, strict=True)
         ]
     )
-    organs = pd.concat([pd.read_parquet(folder / "organs") for folder in tables])
+    organs = pd.concat([pd.read_parquet(folder / "tables" / "organs") for folder in results])
     true_scans = pd.read_parquet(truth / "scans.parquet").astype({"array": str, "instance": str})
     done = scans[scans["status"] == Status.DONE].merge(true_scans, on=_KEY, validate="one_to_one")
     dice, swapped = _overlaps(done, truth=truth)

@@ -54,6 +54,10 @@ class CohortStatus:
     steps: tuple[StepStatus, ...]
     n_in_tables: int | None
 
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        return render_status(self)
+
 
 def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
     """Read ledgers of published shards and journals of shards under way.
