@@ -10,8 +10,8 @@ def show(result: Any) -> bool:
     Returns:
         False if the result holds a promise that is broken.
     """
-    writes_itself = type(result).__str__ is not object.__str__
-    if isinstance(result, str) or (is_dataclass(result) and writes_itself):
+    writes_itself = is_dataclass(result) and "__str__" in vars(type(result))
+    if isinstance(result, str) or writes_itself:
         print(result)
     elif is_dataclass(result):
         print("\n".join(_lines(result)))
