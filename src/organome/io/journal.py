@@ -1,17 +1,20 @@
 """The journal of a shard: one JSON line per outcome, on disk before the next scan begins.
 
-A line is torn when the machine dies in the middle of it. Torn lines are passed over on reading, and
-a writer that finds one starts on a fresh line, so nothing is ever cut off another's line.
+Every attempt writes a journal of its own, since hosts that append to one file over NFS overwrite
+each other; they are read as one. A line is torn when the machine dies in the middle of it. Torn
+lines are passed over on reading, and a writer that finds one starts on a fresh line, so nothing is
+ever cut off another's line.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from organome.domain.outcomes import Attempt, JsonValue, Outcome, Reason, Status
+from organome.io.atomic import sync_folder, write_bytes_atomic
 
 JOURNAL: Final = "journal.jsonl"
 
@@ -20,10 +23,13 @@ class Journal:
     """An open journal; appends whole lines and has the disk confirm each."""
 
     def __init__(self, path: Path) -> None:
-        torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+        is_new = not path.exists()
+        torn = not is_new and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         if torn:
             os.write(self._descriptor, b"\n")
+        if is_new:
+            sync_folder(path.parent)
 
     def __enter__(self) -> Self:
         """Hold the file open for the block."""
@@ -40,46 +46,52 @@ class Journal:
 
     def append_outcome(self, outcome: Outcome, attempt: Attempt) -> None:
         """Write down what became of a scan; call it when the scan's files are in place."""
-        self._append(
-            {
-                "scan": outcome.scan,
-                "step": outcome.step,
-                "status": outcome.status,
-                "reason": outcome.reason,
-                "fact": outcome.fact,
-                "fingerprint": outcome.fingerprint,
-                "facts": dict(outcome.facts),
-                "files": list(attempt.files),
-                "elapsed_s": attempt.elapsed_s,
-                "host": attempt.host,
-                "attempt": attempt.attempt,
-                "finished_at": attempt.finished_at,
-            }
-        )
+        self._append(_record(outcome, attempt))
 
     def append_void(self, step: str, reason: Reason) -> None:
         """Take back all failures so far of one step for one reason: the machine was at fault."""
         self._append({"void": reason, "step": step})
 
+    def append_dropped(self, scans: Sequence[str]) -> None:
+        """Take back what was written of some scans; call it before their files are removed."""
+        self._append({"dropped": list(scans)})
+
     def _append(self, record: Mapping[str, JsonValue]) -> None:
-        os.write(self._descriptor, (canonical_json(record) + "\n").encode())
+        os.write(self._descriptor, _line(record))
         os.fsync(self._descriptor)
 
 
+def write_journal(path: Path, entries: Iterable[tuple[Outcome, Attempt]]) -> None:
+    """Write a journal with one line per entry, whole or not at all."""
+    write_bytes_atomic(path, b"".join(_line(_record(*entry)) for entry in entries))
+
+
 def read_journal(path: Path) -> dict[str, tuple[Outcome, Attempt]]:
-    """Read the last outcome of each scan; voided ones and torn lines are left out.
+    """Read the last outcome of each scan; what was taken back and torn lines are left out.
 
     Returns:
         Outcome and attempt by scan key; empty where there is no journal.
     """
+    return read_journals([path])
+
+
+def read_journals(paths: Iterable[Path]) -> dict[str, tuple[Outcome, Attempt]]:
+    """Read several journals as if they were one.
+
+    Args:
+        paths: The journals, oldest first; those that do not exist are passed over.
+    """
     entries: dict[str, tuple[Outcome, Attempt]] = {}
-    for record in _records(path):
+    for record in (record for path in paths for record in _records(path)):
         if "void" in record:
             entries = {
                 scan: entry
                 for scan, entry in entries.items()
                 if (entry[0].step, entry[0].reason) != (record["step"], record["void"])
             }
+        elif "dropped" in record:
+            for scan in record["dropped"]:
+                entries.pop(scan, None)
         else:
             outcome, attempt = _entry(record)
             entries[outcome.scan] = (outcome, attempt)
@@ -95,11 +107,17 @@ def canonical_json(value: JsonValue) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _line(record: Mapping[str, JsonValue]) -> bytes:
+    return (canonical_json(record) + "\n").encode()
+
+
 def _records(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return []
     records = []
-    for line in path.read_bytes().split(b"\n"):
+    for line in content.split(b"\n"):
         try:
             record = json.loads(line)
         except ValueError:
@@ -107,6 +125,23 @@ def _records(path: Path) -> list[dict[str, Any]]:
         if isinstance(record, dict):
             records.append(record)
     return records
+
+
+def _record(outcome: Outcome, attempt: Attempt) -> dict[str, JsonValue]:
+    return {
+        "scan": outcome.scan,
+        "step": outcome.step,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "fact": outcome.fact,
+        "fingerprint": outcome.fingerprint,
+        "facts": dict(outcome.facts),
+        "files": list(attempt.files),
+        "elapsed_s": attempt.elapsed_s,
+        "host": attempt.host,
+        "attempt": attempt.attempt,
+        "finished_at": attempt.finished_at,
+    }
 
 
 def _entry(record: Mapping[str, Any]) -> tuple[Outcome, Attempt]:

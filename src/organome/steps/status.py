@@ -8,9 +8,10 @@ from typing import Final
 
 from organome.domain.outcomes import Reason, Status
 from organome.domain.tables import SCANS
-from organome.io.journal import JOURNAL, read_journal
+from organome.io.journal import read_journals
 from organome.io.ledgers import LEDGER
 from organome.io.tables import count_rows, read_table
+from organome.steps.shard_places import journals
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
 
@@ -154,16 +155,12 @@ def _as_of(step: str, outcome: _Decided) -> _Decided:
 
 
 def _decided(output: Path, work: Path) -> Iterable[_Decided]:
-    """Read what a step decided in one shard: the ledger once published, before that the journal."""
+    """Read what a step decided in one shard: the ledger once published, before that journals."""
     if (output / LEDGER).is_file():
         rows = read_table(output / LEDGER, columns=["step", "status", "reason"]).to_pylist()
         for row in rows:
             reason = None if row["reason"] is None else Reason(row["reason"])
             yield row["step"], Status(row["status"]), reason
         return
-    # The journal goes into files/ on the way to being published.
-    for journal in (work / JOURNAL, work / "files" / JOURNAL):
-        if journal.is_file():
-            for outcome, _ in read_journal(journal).values():
-                yield outcome.step, outcome.status, outcome.reason
-            return
+    for outcome, _ in read_journals(journals(work, output)).values():
+        yield outcome.step, outcome.status, outcome.reason

@@ -1,123 +1,170 @@
-"""The work folder of a shard: files and journal of scans that are through, until all are.
+"""The work folder of a shard: files and journals of scans that are through, until all are.
 
-```
-<work>/lease            who may write here
-<work>/journal.jsonl    one line per outcome
-<work>/files/           files of the scans that are through; becomes the published folder
-<work>/.<attempt>/      files of the scan in flight
-```
+One attempt at a time holds its lease. A new one first moves all that earlier ones left out of their
+reach: it removes the folders of their scans in flight and puts its own name on the collected files.
+So an attempt that was cut off or paused, and does not know yet that it was replaced, finds nothing
+to rename, whenever it wakes up. See ``shard_places`` for what lies where.
 
-Where the journal lies says how far a shard is: in the work folder while scans are missing, then in
-``files/``, and with it in the output. Every one of these moves is a rename, so an attempt can be
-cut off between any two and the next one finds all that was done. An output that is asked for again
-(a new model, an input that changed) is taken back to work, and what still holds in it is kept.
+Publishing is one rename of the collected files. An output that is asked for again stays in its
+place while every outcome in it holds; otherwise it is renamed back to work, and what holds is kept.
+An attempt can be cut off between any two of these moves, and the next one finds all that was done.
 """
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
 
-from organome.domain.errors import Interrupted
 from organome.domain.outcomes import Attempt, Outcome, Reason
-from organome.io.atomic import ATTEMPT, publish_folder, sync_file, sync_folder
-from organome.io.journal import JOURNAL, Journal, read_journal
-from organome.io.lease import holds_lease, take_lease
+from organome.io.atomic import ATTEMPT
+from organome.io.journal import JOURNAL, Journal, read_journals, write_journal
+from organome.io.lease import LEASE_TERMS, Holder, Lease, LeaseTerms
+from organome.io.ledgers import LEDGER
+from organome.steps import shard_places
+from organome.steps.benches import Bench
+from organome.steps.collected_files import CollectedFiles, remove
+
+_Entries = dict[str, tuple[Outcome, Attempt]]
 
 
 class WorkFolder:
-    """One attempt at one shard: what earlier attempts left, and what this one adds."""
+    """One attempt at one shard: what earlier attempts left, and what this one adds.
 
-    def __init__(self, folder: Path, *, output: Path) -> None:
-        self.folder = folder
-        self.output = output
-        self.files = folder / "files"
-        self._bench = folder / f".{ATTEMPT}"
-        self._placed: list[Path] = []
-        self._entries: dict[str, tuple[Outcome, Attempt]] = {}
-        self._journal = folder / JOURNAL
-        take_lease(folder)
-        for other in folder.glob(".*/"):
-            shutil.rmtree(other, ignore_errors=True)
-        self._take_back()
-        self.files.mkdir(exist_ok=True)
-        self._bench.mkdir(exist_ok=True)
-        self._left_over = read_journal(self._journal)
+    Attributes:
+        bench: Where its scans in flight write.
+        taken_from: The attempt that was taken over, None where none was under way.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        output: Path,
+        terms: LeaseTerms = LEASE_TERMS,
+        on_wait: Callable[[Holder], None] | None = None,
+        stop_waiting: Callable[[], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._lease = Lease.take(
+            folder,
+            terms=terms,
+            after=shard_places.last_generation(folder),
+            on_wait=on_wait,
+            stop_waiting=stop_waiting,
+        )
+        self.taken_from = self._lease.taken_from
+        token = shard_places.token_of(self._lease.generation, ATTEMPT)
+        self.bench = Bench(folder / f".{token}")
+        self._files = CollectedFiles(folder, output=output, token=token)
+        self._journal = shard_places.journal_of(folder, token)
+        self._entries: _Entries = {}
+        try:
+            with self._holding():
+                self.bench.open()
+                self._files.open()
+                self._journal.parent.mkdir(exist_ok=True)
+                self._left_over: _Entries = read_journals(shard_places.journals(folder, output))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def attempts(self) -> dict[str, Attempt]:
         """How each outcome came about, by scan key."""
         return {scan: attempt for scan, (_, attempt) in self._entries.items()}
 
+    @property
+    def tables(self) -> Path:
+        """Where the step writes its tables and the ledger, before they are published."""
+        return self.bench.tables
+
     def left_over(self, scan: str) -> Outcome | None:
         """Find the outcome of an earlier attempt, None where there is none with all its files."""
         if scan not in self._left_over:
             return None
         outcome, attempt = self._left_over[scan]
-        whole = all((self.files / name).is_file() for name in attempt.files)
+        whole = all((self._files.folder / name).is_file() for name in attempt.files)
         return outcome if whole else None
 
     def keep(self, scan: str) -> None:
         """Take over the outcome of an earlier attempt."""
         self._entries[scan] = self._left_over[scan]
 
-    def sweep(self) -> None:
-        """Remove every file that no kept outcome named; call it when all was looked through."""
-        named = {name for _, attempt in self._entries.values() for name in attempt.files}
-        for path in self.files.iterdir():
-            if path.name not in named:
-                _remove(path)
+    def settle(self, *, is_whole: bool) -> None:
+        """Forget what was not kept; call it when all scans were looked through.
 
-    def place(self, scan: str) -> Callable[[str], Path]:
-        """Give a function that says where the scan in flight writes a file of a given name."""
-        self._clear_bench()
-
-        def place_file(name: str) -> Path:
-            if "/" in name or name.endswith(".nii"):
-                raise ValueError(f"{name}: a plain file name, NIfTI compressed")
-            path = self._bench / f"{scan}_{name}"
-            self._placed.append(path)
-            return path
-
-        return place_file
-
-    def record(self, outcome: Outcome, *, elapsed_s: float, with_files: bool) -> None:
-        """Move the files of a scan into their place, then write down its outcome.
+        Args:
+            is_whole: Whether every scan of the shard was kept. Then a published output stays where
+                it is, so that whoever reads it never finds it gone.
 
         Raises:
             Interrupted: If another attempt has taken the shard over.
         """
-        self.check_lease()
-        names = self._move_placed() if with_files else ()
-        self._clear_bench()
-        attempt = Attempt(
-            files=names,
-            attempt=ATTEMPT,
-            host=gethostname(),
-            elapsed_s=round(elapsed_s, 3),
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        with Journal(self._journal) as journal:
-            journal.append_outcome(outcome, attempt)
+        if self._files.in_place and is_whole:
+            return
+        with self._holding():
+            self._files.take_back()
+            dropped = [scan for scan in self._left_over if scan not in self._entries]
+            if dropped:
+                with Journal(self._journal) as journal:
+                    journal.append_dropped(dropped)
+            self._files.sweep(named={JOURNAL, *self._named()})
+
+    def record(self, outcome: Outcome, *, elapsed_s: float, files: Sequence[Path]) -> None:
+        """Move the files of a scan into their place, then write down its outcome.
+
+        Args:
+            outcome: What became of the scan.
+            elapsed_s: Wall time spent on it, in seconds.
+            files: Its files on the bench.
+
+        Raises:
+            Interrupted: If another attempt has taken the shard over.
+        """
+        with self._holding():
+            names = self.bench.move(files, self._files.folder)
+            self.bench.clear(outcome.scan)
+            attempt = Attempt(
+                files=names,
+                attempt=ATTEMPT,
+                host=gethostname(),
+                elapsed_s=round(elapsed_s, 3),
+                finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            self.check_lease()
+            with Journal(self._journal) as journal:
+                journal.append_outcome(outcome, attempt)
         self._entries[outcome.scan] = (outcome, attempt)
 
     def void(self, step: str, reason: Reason) -> None:
         """Have the next attempt forget all failures of this step for this reason."""
-        with Journal(self._journal) as journal:
+        with self._holding(), Journal(self._journal) as journal:
             journal.append_void(step, reason)
 
-    def publish(self) -> None:
-        """Make ``files/`` the output by one rename and remove the work folder.
+    def publish(self, scans: Sequence[str]) -> None:
+        """Make what was collected the output, with ``tables`` and one journal of all attempts.
+
+        Args:
+            scans: Keys of all scans of the shard, in order.
 
         Raises:
             Interrupted: If another attempt has taken the shard over.
         """
-        self.check_lease()
-        self._journal.touch()
-        self._journal.replace(self.files / JOURNAL)
-        publish_folder(self.files, self.output)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with self._holding():
+            write_journal(self.tables / JOURNAL, (self._entries[scan] for scan in scans))
+            # The ledger last: with it, the workflow takes the shard to be through.
+            tables = sorted(self.tables.iterdir(), key=lambda path: path.name == LEDGER)
+            self._files.bring(tables)
+            self._files.sweep(named={*(path.name for path in tables), *self._named()})
+            traces = self._traces()
+            self.check_lease()
+            self._files.publish()
+        for path in traces:
+            with suppress(OSError):
+                remove(path)
+        with suppress(OSError):
+            self._journal.parent.rmdir()
 
     def check_lease(self) -> None:
         """Stop if another attempt has taken the shard over.
@@ -125,31 +172,32 @@ class WorkFolder:
         Raises:
             Interrupted: If so.
         """
-        if not holds_lease(self.folder):
-            raise Interrupted(f"{self.folder}: another attempt has taken this shard over")
+        self._lease.check()
 
-    def _take_back(self) -> None:
-        if not self._journal.exists():
-            if not (self.files / JOURNAL).exists() and (self.output / JOURNAL).exists():
-                shutil.rmtree(self.files, ignore_errors=True)
-                self.output.rename(self.files)
-            if (self.files / JOURNAL).exists():
-                (self.files / JOURNAL).replace(self._journal)
+    def close(self) -> None:
+        """Give the lease back; the folder goes if nothing is left in it."""
+        self._lease.release()
+        with suppress(OSError):
+            self._folder.rmdir()
 
-    def _move_placed(self) -> tuple[str, ...]:
-        for path in self._placed:
-            sync_file(path)
-        for path in self._placed:
-            path.replace(self.files / path.name)
-        if self._placed:
-            sync_folder(self.files)
-        return tuple(sorted({path.name for path in self._placed}))
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Check the lease before, and tell a bug from a shard that was taken away meanwhile."""
+        self.check_lease()
+        try:
+            yield
+        except OSError:
+            self.check_lease()
+            raise
 
-    def _clear_bench(self) -> None:
-        self._placed = []
-        for path in self._bench.iterdir():
-            _remove(path)
+    def _named(self) -> set[str]:
+        return {name for _, attempt in self._entries.values() for name in attempt.files}
 
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    def _traces(self) -> list[Path]:
+        """Name what this attempt and those before leave: never what one after it may bring."""
+        return [
+            self._folder / JOURNAL,
+            *self._journal.parent.glob("*"),
+            *shard_places.files_folders(self._folder),
+            *self.bench.traces(),
+        ]

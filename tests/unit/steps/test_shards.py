@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from doubles.steps import CopyStep, make_scans
 from organome.domain.errors import Interrupted, ScanError, SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
 from organome.domain.scans import Scan
-from organome.io.journal import read_journal
+from organome.io.journal import read_journals
+from organome.io.lease import Lease, LeaseTerms, find_holder
 from organome.io.ledgers import read_ledger
+from organome.steps.shard_places import files_folders, journals
 from organome.steps.shards import run_shard
 
 BROKEN = ScanError(Reason.FILE_BROKEN, "second series: 3 bytes missing")
@@ -34,6 +37,13 @@ class Shard:
 
     def names(self) -> set[str]:
         return {path.name for path in self.output.iterdir()}
+
+    def journaled(self) -> set[str]:
+        return set(read_journals(journals(self.work, self.output)))
+
+    def under_way(self) -> Path:
+        (folder,) = files_folders(self.work)
+        return folder
 
 
 @pytest.fixture
@@ -137,7 +147,7 @@ def test_new_version_of_the_step_does_everything_again(shard: Shard) -> None:
 def test_scan_whose_file_is_gone_is_done_again(shard: Shard) -> None:
     with pytest.raises(ZeroDivisionError):
         shard.run(StopsAt("0000-0002", fail_hard), make_scans(3))
-    (shard.work / "files" / "0000-0001_second.bin").unlink()
+    (shard.under_way() / "0000-0001_second.bin").unlink()
     step = CopyStep()
     shard.run(step, make_scans(3))
     assert step.called == ["0000-0001", "0000-0002"]
@@ -146,7 +156,7 @@ def test_scan_whose_file_is_gone_is_done_again(shard: Shard) -> None:
 def test_files_that_no_kept_outcome_names_are_removed(shard: Shard) -> None:
     with pytest.raises(ZeroDivisionError):
         shard.run(StopsAt("0000-0002", fail_hard), make_scans(3))
-    (shard.work / "files" / "0000-0002_stray.txt").write_text("from a lost attempt")
+    (shard.under_way() / "0000-0002_stray.txt").write_text("from a lost attempt")
     shard.run(CopyStep(), make_scans(3))
     assert "0000-0002_stray.txt" not in shard.names()
 
@@ -220,7 +230,7 @@ def test_signal_drops_the_scan_in_flight_and_keeps_the_others(
     with pytest.raises(Interrupted, match=number.name):
         shard.run(StopsAt("0000-0002", lambda: os.kill(os.getpid(), number)), make_scans(4))
     assert signal.getsignal(number) is before
-    assert set(read_journal(shard.work / "journal.jsonl")) == {"0000-0000", "0000-0001"}
+    assert shard.journaled() == {"0000-0000", "0000-0001"}
     step = CopyStep()
     shard.run(step, make_scans(4))
     assert step.called == ["0000-0002", "0000-0003"]
@@ -235,16 +245,53 @@ def test_signal_that_a_library_swallows_still_stops_the_job(shard: Shard) -> Non
 
     with pytest.raises(Interrupted):
         shard.run(StopsAt("0000-0001", swallow), make_scans(3))
-    assert set(read_journal(shard.work / "journal.jsonl")) == {"0000-0000"}
+    assert shard.journaled() == {"0000-0000"}
 
 
 def test_attempt_that_lost_its_shard_to_another_stops(shard: Shard) -> None:
     def take_over() -> None:
-        (shard.work / "lease").write_text("another attempt")
+        (shard.work / "lease" / "000002.json").write_text("{}")
 
     with pytest.raises(Interrupted, match="another attempt"):
         shard.run(StopsAt("0000-0001", take_over), make_scans(3))
-    assert set(read_journal(shard.work / "journal.jsonl")) == {"0000-0000"}
+    assert shard.journaled() == {"0000-0000"}
+
+
+def test_attempt_whose_shard_another_has_brought_to_an_end_stops(shard: Shard) -> None:
+    with pytest.raises(Interrupted, match="another attempt"):
+        shard.run(StopsAt("0000-0001", lambda: shutil.rmtree(shard.work)), make_scans(3))
+    assert not shard.work.exists()
+
+
+def test_signal_that_logging_swallows_still_ends_the_waiting(shard: Shard) -> None:
+    class Swallowing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            with pytest.raises(Interrupted):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    log = logging.getLogger("organome")
+    log.addHandler(handler := Swallowing(logging.INFO))
+    log.setLevel(logging.INFO)
+    terms = LeaseTerms(beat_s=0.1, patience_s=600)
+    try:
+        with Lease.take(shard.work, terms=terms), pytest.raises(Interrupted, match="SIGTERM"):
+            shard.run(CopyStep(), make_scans(1), lease_terms=terms)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+
+
+@pytest.mark.parametrize("error", [SetupError, Interrupted, ZeroDivisionError, KeyboardInterrupt])
+def test_lease_is_given_back_however_the_attempt_ends(
+    shard: Shard, error: type[BaseException]
+) -> None:
+    def fail() -> None:
+        assert find_holder(shard.work) is not None
+        raise error
+
+    with pytest.raises(error):
+        shard.run(StopsAt("0000-0001", fail), make_scans(3))
+    assert find_holder(shard.work) is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ESTALE, errno.ENOTCONN])
@@ -257,7 +304,7 @@ def test_fault_of_the_machine_is_a_setup_error_even_when_wrapped(shard: Shard, n
 
     with pytest.raises(SetupError, match=r"image\.nii\.gz"):
         shard.run(StopsAt("0000-0001", fail), make_scans(3))
-    assert set(read_journal(shard.work / "journal.jsonl")) == {"0000-0000"}
+    assert shard.journaled() == {"0000-0000"}
 
 
 def test_scan_too_large_for_memory_is_a_row(shard: Shard) -> None:

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.domain.tables import SCANS
@@ -8,6 +10,7 @@ from organome.io.journal import Journal
 from organome.io.ledgers import write_ledger
 from organome.io.scan_lists import write_shard
 from organome.io.tables import rows_to_arrow, write_table
+from organome.steps.shard_places import journal_of, token_of
 from organome.steps.status import CohortStatus, StepStatus, render_status, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
@@ -49,7 +52,7 @@ def publish(folder: Path, step: str, shard: int, *decided: tuple[str, Reason | N
 
 
 def journal(path: Path, decided: Sequence[Outcome]) -> None:
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with Journal(path) as lines:
         for outcome in decided:
             lines.append_outcome(outcome, Attempt())
@@ -82,21 +85,29 @@ def test_failures_count_in_the_step_that_failed_and_by_reason(tmp_path: Path) ->
     )
 
 
-def test_shard_under_way_is_read_from_its_journal(tmp_path: Path) -> None:
+def test_shard_under_way_is_read_from_its_journals(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 5)
     missing = (PREPARE, Reason.FILE_MISSING)
-    decided = outcomes(0, (PREPARE, None), missing, missing)
-    retried = outcomes(0, (PREPARE, None))  # the last line of a scan counts
-    path = tmp_path / "work" / PREPARE / "0000" / "journal.jsonl"
-    journal(path, [*decided, *retried])
+    work = tmp_path / "work" / PREPARE / "0000"
+    path = journal_of(work, token_of(2, "node1-9-a"))
+    journal(path, outcomes(0, missing, missing, missing))
+    journal(journal_of(work, token_of(10, "node0-7-b")), outcomes(0, (PREPARE, None)))
     path.write_bytes(path.read_bytes() + b'{"scan": "0000-0003", "st')  # torn by a kill
     assert status_of(tmp_path).steps[0] == StepStatus(PREPARE, 1, 2, 0, 2, {Reason.FILE_MISSING: 2})
 
 
-def test_shard_on_its_way_to_being_published_still_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "where",
+    [
+        "work/prepare_images/0000/files-000001-node1-9-a",
+        "results/prepare_images/0000",
+        "work/prepare_images/0000",  # so release 0.1 left them
+        "work/prepare_images/0000/files",
+    ],
+)
+def test_shard_whose_ledger_is_to_be_written_still_counts(tmp_path: Path, where: str) -> None:
     list_shard(tmp_path, 0, 1)
-    path = tmp_path / "work" / PREPARE / "0000" / "files" / "journal.jsonl"
-    journal(path, outcomes(0, (PREPARE, None)))
+    journal(tmp_path / where / "journal.jsonl", outcomes(0, (PREPARE, None)))
     assert status_of(tmp_path).steps[0].n_done == 1
 
 
