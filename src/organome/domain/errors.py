@@ -3,6 +3,7 @@
 ```
 OrganomeError
 ├ SetupError      the job stops, exit code 2; the scans stay undone, not failed
+│ └ MachineFault  the same, exit code 69; on another machine or later it may go well
 ├ Interrupted     the job was asked to stop, exit code 75; started again it goes on where it was
 └ ScanError       this scan fails, the shard goes on; carries a Reason
 ```
@@ -18,7 +19,14 @@ class OrganomeError(Exception):
 
 
 class SetupError(OrganomeError):
-    """The job cannot work for any scan: no model, digest differs, unknown cohort, disk full."""
+    """The job cannot work for any scan: no model, digest differs, unknown cohort."""
+
+
+class MachineFault(SetupError):
+    """The machine is at fault: disk full, mount lost, GPU broken, worker process killed.
+
+    Elsewhere or later the same job may go well.
+    """
 
 
 class Interrupted(OrganomeError):
@@ -35,6 +43,10 @@ class ScanError(OrganomeError):
     """
 
     def __init__(self, reason: Reason, fact: str) -> None:
-        super().__init__(f"{reason}: {fact}")
+        super().__init__(reason, fact)  # as given, so that it can be pickled
         self.reason = reason
         self.fact = fact
+
+    def __str__(self) -> str:
+        """Say both in one line."""
+        return f"{self.reason}: {self.fact}"

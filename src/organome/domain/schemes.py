@@ -10,7 +10,7 @@ Source: the public class tables of MRSegmentator 1.0 to 2.0, TotalSegmentator 2 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS, Organ
@@ -38,6 +38,11 @@ class LabelScheme:
     classes: Mapping[int, str]
     organ_labels: Mapping[int, int]
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle plain mappings: Python refuses read-only ones."""
+        plain = (dict(self.classes), dict(self.organ_labels), dict(self.notes))
+        return LabelScheme, (self.name, *plain)
 
     def covers(self, organ: Organ) -> bool:
         """Tell whether any class of the scheme becomes this organ."""

@@ -10,6 +10,7 @@ from zipfile import BadZipFile, ZipFile
 from organome.domain.outcomes import JsonValue
 
 END_BYTES: Final = 65536
+MISSING: Final[JsonValue] = ["missing"]  # identity of what is not there
 
 
 def input_identity(path: Path) -> JsonValue:
@@ -32,7 +33,7 @@ def input_identity(path: Path) -> JsonValue:
             return ["gz", size, _digest(_end(path, size))]
         return ["file", size, path.stat().st_mtime_ns, _digest(_start(path) + _end(path, size))]
     except (FileNotFoundError, NotADirectoryError):
-        return ["missing"]
+        return MISSING
 
 
 def _archive_digest(path: Path) -> str:

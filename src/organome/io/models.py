@@ -7,42 +7,47 @@ would run code is refused.
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.models import Model
 from organome.io.atomic import write_bytes_atomic, write_text_atomic
 
 CHECKPOINT: Final = "checkpoint_final.pth"
 
 
-def read_model(folder: Path, *, expected_digest: str | None = None) -> Model:
+def read_model(
+    folder: Path, *, expected_digest: str | None = None, known_digest: str | None = None
+) -> Model:
     """Read a model folder.
 
     Args:
         folder: Holds plans.json, dataset.json and at least one ``fold_N/checkpoint_final.pth``.
         expected_digest: Digest the folder must have; checked before any checkpoint is opened.
+        known_digest: Digest that this job found the folder to have; not worked out again.
 
     Raises:
         SetupError: Files are missing, the digest differs, or a checkpoint is not plain data.
+        MachineFault: The folder cannot be read, or its mount is lost.
     """
-    checkpoints = _checkpoints(folder)
-    digest = model_digest(folder)
+    digest = known_digest or model_digest(folder)
     if expected_digest is not None and digest != expected_digest:
         raise SetupError(f"model {folder}: digest is {digest}, expected {expected_digest}")
-    read = [_read_checkpoint(path) for path in checkpoints]
-    axes = read[0].get("inference_allowed_mirroring_axes")
-    return Model(
-        name=folder.name,
-        digest=digest,
-        plans=_read_json(folder / "plans.json"),
-        dataset=_read_json(folder / "dataset.json"),
-        configuration=str(read[0]["init_args"]["configuration"]),
-        mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
-        weights=tuple(checkpoint["network_weights"] for checkpoint in read),
-    )
+    with _model_at_hand(folder):
+        read = [_read_checkpoint(path) for path in _checkpoints(folder)]
+        axes = read[0].get("inference_allowed_mirroring_axes")
+        return Model(
+            name=folder.name,
+            digest=digest,
+            plans=_read_json(folder / "plans.json"),
+            dataset=_read_json(folder / "dataset.json"),
+            configuration=str(read[0]["init_args"]["configuration"]),
+            mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
+            weights=tuple(checkpoint["network_weights"] for checkpoint in read),
+        )
 
 
 def read_weights(folder: Path) -> tuple[Mapping[str, Any], ...]:
@@ -55,16 +60,19 @@ def model_digest(folder: Path) -> str:
 
     Raises:
         SetupError: The folder is no model folder.
+        MachineFault: The folder cannot be read, or its mount is lost.
     """
-    digest = hashlib.sha256()
-    for path in (folder / "plans.json", folder / "dataset.json", *_checkpoints(folder)):
-        if not path.is_file():
-            raise SetupError(f"model {folder}: no {path.name}")
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    with _model_at_hand(folder):
+        digest = hashlib.sha256()
+        for path in (folder / "plans.json", folder / "dataset.json", *_checkpoints(folder)):
+            if not path.is_file():
+                raise SetupError(f"model {folder}: no {path.name}")
+            name = path.relative_to(folder).as_posix()
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
 
 
 def write_model(
@@ -100,6 +108,31 @@ def write_model(
         torch.save(checkpoint, buffer)
         (folder / f"fold_{fold}").mkdir(exist_ok=True)
         write_bytes_atomic(folder / f"fold_{fold}" / CHECKPOINT, buffer.getvalue())
+
+
+@contextmanager
+def _model_at_hand(folder: Path) -> Iterator[None]:
+    """Tell a model that is wrong from one that this machine cannot read.
+
+    Raises:
+        MachineFault: Reading failed, or the folder is not there and nothing else around it either.
+    """
+    try:
+        yield
+    except (OSError, SetupError) as error:
+        of_system = next(
+            (one for one in (error, error.__cause__) if isinstance(one, OSError)), None
+        )
+        if of_system is None and not _is_lost(folder):
+            raise
+        why = error if of_system is None else f"model {folder}: {of_system.strerror or of_system}"
+        raise MachineFault(f"{why}; is its file system mounted on this machine?") from error
+
+
+def _is_lost(folder: Path) -> bool:
+    """Say whether folder or parent look like the mount point of a file system that is away."""
+    place = folder if folder.is_dir() else folder.parent
+    return not place.is_dir() or next(place.iterdir(), None) is None
 
 
 def _checkpoints(folder: Path) -> list[Path]:

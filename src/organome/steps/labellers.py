@@ -9,9 +9,12 @@ import SimpleITK as sitk
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import JsonValue, Reason
 from organome.domain.scans import Scan
-from organome.io.identity import input_identity
+from organome.io.identity import MISSING, input_identity
 from organome.io.images import read_image
-from organome.io.models import read_model
+from organome.io.models import model_digest, read_model
+from organome.steps.cohort_roots import ANYWHERE, CohortRoot
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Labeller(Protocol):
@@ -38,50 +41,115 @@ class ListedLabelmaps:
     facts: Mapping[str, JsonValue] = {"source": "labelmaps"}
     settings: Mapping[str, JsonValue] = {"source": "labelmaps"}
 
+    def __init__(self, root: CohortRoot = ANYWHERE) -> None:
+        self._root = root
+
     def identity(self, scan: Scan) -> JsonValue:
-        """The identity of the listed file."""
-        return None if scan.labelmap is None else input_identity(Path(scan.labelmap))
+        """The identity of the listed file.
+
+        Raises:
+            MachineFault: It is missing because the whole cohort is.
+        """
+        if scan.labelmap is None:
+            return None
+        identity = input_identity(Path(scan.labelmap))
+        if identity == MISSING:
+            self._root.check()
+        return identity
 
     def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002 nothing to infer
         """Read the listed labelmap.
 
         Raises:
             ScanError: None is listed, or it cannot be read.
+            MachineFault: It cannot be read because the whole cohort is gone.
         """
         if scan.labelmap is None:
             raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
-        if not Path(scan.labelmap).exists():
-            raise ScanError(Reason.LABELMAP_MISSING, "the listed labelmap does not exist")
-        return read_image(Path(scan.labelmap), constant=True)
+        path = Path(scan.labelmap)
+        try:
+            if not path.exists():
+                raise ScanError(Reason.LABELMAP_MISSING, "the listed labelmap does not exist")
+            return read_image(path, constant=True)
+        except (ScanError, OSError):
+            self._root.check()
+            raise
 
 
 class ModelLabeller:
-    """A network, loaded once."""
+    """A network, loaded when the first scan comes, in the process that labels it."""
 
-    def __init__(self, predictor: Any, facts: Mapping[str, JsonValue], step_size: float) -> None:
-        self._predictor = predictor
-        self.facts = facts
-        self.settings: Mapping[str, JsonValue] = {**facts, "tile_step_size": step_size}
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        digest: str,
+        device: Device,
+        tile_step_size: float,
+        n_threads: int,
+        gpu: int | None,
+    ) -> None:
+        self._folder = folder
+        self._digest = digest
+        self._device: Device = device
+        self._tile_step_size = tile_step_size
+        self._n_threads = n_threads
+        self._gpu = gpu
+        self._predictor: Any = None
+        self.facts: Mapping[str, JsonValue] = {
+            "source": "model",
+            "model_name": folder.name,
+            "model_digest": digest,
+        }
+        self.settings: Mapping[str, JsonValue] = {**self.facts, "tile_step_size": tile_step_size}
 
     def identity(self, scan: Scan) -> JsonValue:  # noqa: ARG002 the image says it all
         """Nothing besides the image."""
         return None
 
     def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002
-        """Run the network."""
+        """Run the network.
+
+        Raises:
+            ScanError: The image is too large for the memory, or the network gives no numbers.
+            SetupError: The model cannot be loaded.
+            MachineFault: The GPU is missing or broken.
+        """
         from organome.compute.segmentation import segment
 
+        if self._predictor is None:
+            self._predictor = self._load()
         return segment(image, self._predictor)
+
+    def on_gpu(self, number: int) -> "ModelLabeller":
+        """Give the same labeller for another GPU of this job, counted from 0."""
+        return ModelLabeller(
+            self._folder,
+            digest=self._digest,
+            device=self._device,
+            tile_step_size=self._tile_step_size,
+            n_threads=self._n_threads,
+            gpu=number,
+        )
+
+    def _load(self) -> Any:
+        import torch
+
+        from organome.compute.segmentation import load_predictor
+
+        torch.set_num_threads(self._n_threads)
+        return load_predictor(
+            read_model(self._folder, known_digest=self._digest),
+            device=self._device,
+            tile_step_size=self._tile_step_size,
+            gpu=self._gpu,
+        )
 
 
 def load_labeller(
-    folder: Path | None,
-    *,
-    device: Literal["auto", "cpu", "cuda"],
-    tile_step_size: float,
-    n_threads: int,
+    folder: Path | None, *, device: Device, tile_step_size: float, n_threads: int
 ) -> ModelLabeller:
-    """Load a model folder.
+    """Digest a model folder; the network itself is loaded with the first scan.
 
     Args:
         folder: The model folder.
@@ -90,20 +158,16 @@ def load_labeller(
         n_threads: Threads of the network on a CPU.
 
     Raises:
-        SetupError: No folder is given, or it is no model folder, or there is no such device.
+        SetupError: No folder is given, or it is no model folder.
+        MachineFault: The folder cannot be read, or its mount is lost.
     """
-    import torch
-
-    from organome.compute.segmentation import load_predictor
-
     if folder is None:
         raise SetupError("segment source is 'model', but no model folder is given")
-    torch.set_num_threads(n_threads)
-    model = read_model(folder)
-    predictor = load_predictor(model, device=device, tile_step_size=tile_step_size)
-    facts: dict[str, JsonValue] = {
-        "source": "model",
-        "model_name": model.name,
-        "model_digest": model.digest,
-    }
-    return ModelLabeller(predictor, facts, tile_step_size)
+    return ModelLabeller(
+        folder,
+        digest=model_digest(folder),
+        device=device,
+        tile_step_size=tile_step_size,
+        n_threads=n_threads,
+        gpu=None,
+    )

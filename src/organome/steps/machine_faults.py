@@ -5,11 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import Interrupted, MachineFault
 
-_MACHINE_FAULTS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS}
+# By name: not every system knows every one. Codes that a single file can have as well (no such
+# file, permission denied, too large) are not among them.
+_NAMES: Final = (
+    # disk full, failing or taken out of service
+    *("ENOSPC", "EDQUOT", "EIO", "EREMOTEIO", "EROFS", "EUCLEAN", "ENODEV", "ENXIO", "ENOMEDIUM"),
+    # server of the file system away, or it has forgotten us: NFS, Lustre, FUSE
+    *("ESTALE", "ENOTCONN", "ESHUTDOWN", "ETIMEDOUT", "ETIME", "EPROTO", "ENOLINK", "ECOMM"),
+    *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET"),
+    *("ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "ENOLCK"),
+    # the ticket for a mount has run out
+    *("EKEYEXPIRED", "EKEYREVOKED", "EKEYREJECTED", "ENOKEY"),
+    # the whole system has no file handle left
+    "ENFILE",
 )
+_MACHINE_FAULTS: Final = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 
 
 def machine_fault(error: BaseException | None) -> OSError | None:
@@ -23,15 +35,17 @@ def machine_fault(error: BaseException | None) -> OSError | None:
 
 @contextmanager
 def machine_faults_stop_the_job() -> Iterator[None]:
-    """Turn the OSError of a faulty machine into a SetupError.
+    """Turn the OSError of a faulty machine into a MachineFault.
 
     Raises:
-        SetupError: If the disk is full or away, whatever the error was wrapped in.
+        MachineFault: If the disk is full or away, whatever the error was wrapped in.
     """
     try:
         yield
+    except (MachineFault, Interrupted):
+        raise
     except Exception as error:
         fault = machine_fault(error)
-        if fault is None or isinstance(error, SetupError):
+        if fault is None:
             raise
-        raise SetupError(f"{fault.filename or 'disk'}: {fault.strerror}") from error
+        raise MachineFault(f"{fault.filename or 'disk'}: {fault.strerror}") from error

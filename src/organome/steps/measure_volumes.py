@@ -29,6 +29,7 @@ def run(
     labelmaps: Path,
     output: Path,
     work: Path,
+    n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
@@ -40,6 +41,7 @@ def run(
         labelmaps: Folder of the shard that segment_organs published.
         output: Folder to publish: the ledger, ``scans.parquet`` and ``organs.parquet``.
         work: Folder for what is under way.
+        n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
 
@@ -55,18 +57,16 @@ def run(
     for scan in scans:
         if scan.scan not in prepared:
             raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
+    step = MeasureVolumes(
+        scans=scans, images=images, labelmaps=labelmaps, prepared=prepared, labelled=labelled
+    )
     return run_shard(
-        MeasureVolumes(
-            scans=scans,
-            images=images,
-            labelmaps=labelmaps,
-            prepared=prepared,
-            labelled=labelled,
-        ),
+        step,
         scans=scans,
         upstream=labelled,
         output=output,
         work=work,
+        workers=[step] * n_processes,
         max_same_reason_share=max_same_reason_share,
         on_outcome=on_outcome,
     )

@@ -16,10 +16,11 @@ from organome.domain.headers import Header
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Contrast, Scan, Unit
 from organome.domain.tables import HEADERS
-from organome.io.identity import input_identity
+from organome.io.identity import MISSING, input_identity
 from organome.io.images import write_image
 from organome.io.scan_lists import read_shard
 from organome.io.tables import rows_to_arrow, write_table
+from organome.steps.cohort_roots import ANYWHERE, CohortRoot
 from organome.steps.deliveries import CohortKind, Deliveries
 from organome.steps.shards import run_shard
 from organome.steps.table_rows import header_values
@@ -35,8 +36,10 @@ def run(
     output: Path,
     work: Path,
     kind: CohortKind,
+    root: Path | None = None,
     unit: Unit = Unit.STITCHED,
     contrasts: Sequence[Contrast] = tuple(Contrast),
+    n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
@@ -47,9 +50,12 @@ def run(
         output: Folder to publish: the ledger, ``headers.parquet``, ``<scan>_<contrast>.nii.gz``.
         work: Folder for what is under way.
         kind: How the cohort is laid out.
+        root: Where the cohort lies, as it was listed. When it is gone or empty, its mount is lost
+            and the job stops; without it, files on a lost mount count as missing.
         unit: As the scans were listed: ``stitched`` makes one image of all stations of a scan.
         contrasts: Contrasts to prepare, of those that a scan has. UK Biobank's archives must have
             every Dixon contrast among them.
+        n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
 
@@ -57,16 +63,21 @@ def run(
         One outcome per scan, in order.
 
     Raises:
-        SetupError: If the scans were listed with another unit, or the machine is at fault.
+        SetupError: If the scans were listed with another unit.
+        MachineFault: If the cohort is not there, or the machine is at fault in another way.
     """
     scans = read_shard(shard)
     _check_unit(scans, unit)
+    cohort_root = CohortRoot(root)
+    cohort_root.check()
+    step = PrepareImages(kind=kind, unit=unit, contrasts=contrasts, root=cohort_root)
     return run_shard(
-        PrepareImages(kind=kind, unit=unit, contrasts=contrasts),
+        step,
         scans=scans,
         upstream=None,
         output=output,
         work=work,
+        workers=[step] * n_processes,
         max_same_reason_share=max_same_reason_share,
         on_outcome=on_outcome,
     )
@@ -82,7 +93,15 @@ class PrepareImages:
     name = "prepare_images"
     version = 1
 
-    def __init__(self, *, kind: CohortKind, unit: Unit, contrasts: Sequence[Contrast]) -> None:
+    def __init__(
+        self,
+        *,
+        kind: CohortKind,
+        unit: Unit,
+        contrasts: Sequence[Contrast],
+        root: CohortRoot = ANYWHERE,
+    ) -> None:
+        self._root = root
         self._kind = kind
         self._unit = unit
         self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
@@ -98,11 +117,16 @@ class PrepareImages:
         }
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
-        """The files as delivered, wherever they lie, and what the list says they show."""
-        return [
-            scan.station,
-            [[one.contrast, one.station, input_identity(Path(one.path))] for one in scan.sources],
-        ]
+        """The files as delivered, wherever they lie, and what the list says they show.
+
+        Raises:
+            MachineFault: Files are missing because the whole cohort is: not a change of the input.
+        """
+        identities = [input_identity(Path(one.path)) for one in scan.sources]
+        if MISSING in identities:
+            self._root.check()
+        named = zip(scan.sources, identities, strict=True)
+        return [scan.station, [[one.contrast, one.station, identity] for one, identity in named]]
 
     def run_scan(
         self,
@@ -114,8 +138,13 @@ class PrepareImages:
 
         Raises:
             ScanError: If it cannot be prepared.
+            MachineFault: If it cannot be read because the whole cohort is gone.
         """
-        delivery = self._deliveries.read(scan)
+        try:
+            delivery = self._deliveries.read(scan)
+        except (ScanError, OSError):
+            self._root.check()
+            raise
         flags = set(delivery.flags)
         facts: dict[str, JsonValue] = {}
         if len(delivery.stations) == 1:

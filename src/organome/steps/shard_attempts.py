@@ -1,22 +1,24 @@
 """One attempt at one shard: what becomes of each scan, and when to stop altogether."""
 
 import hashlib
-import json
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.io.journal import canonical_json
+from organome.io.lease import Holder, LeaseTerms
 from organome.io.ledgers import LEDGER, write_ledger
 from organome.steps.events import log_event
 from organome.steps.interrupts import Interrupts
-from organome.steps.machine_faults import machine_fault
+from organome.steps.scan_attempts import ScanResult, Task
+from organome.steps.scan_results import Results, one_by_one, side_by_side
 from organome.steps.scan_steps import ScanStep
 from organome.steps.work_folders import WorkFolder
 
@@ -37,6 +39,7 @@ class ShardAttempt:
         work: Path,
         interrupts: Interrupts,
         max_same_reason_share: float,
+        lease_terms: LeaseTerms,
         on_outcome: Callable[[Outcome], None] | None,
     ) -> None:
         self._step = step
@@ -48,7 +51,30 @@ class ShardAttempt:
         self._n_by_reason: Counter[Reason] = Counter()
         self._max_same_reason_share = max_same_reason_share
         self._on_outcome = on_outcome
-        self._work = WorkFolder(work, output=output)
+        self._work = WorkFolder(
+            work,
+            output=output,
+            terms=lease_terms,
+            on_wait=self._log_wait,
+            stop_waiting=interrupts.check,
+        )
+        before = self._work.taken_from
+        if before is not None:
+            self._log("lease_taken_over", None, host=before.host, generation=before.generation)
+
+    def __enter__(self) -> Self:
+        """Hold the shard for the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the shard back, however the block ends."""
+        with self._interrupts.shielded():
+            self._work.close()
 
     def keep(self, inputs: Sequence[tuple[Scan, Outcome | None]]) -> dict[str, Outcome]:
         """Take over what earlier attempts decided and still holds; remove the rest.
@@ -64,72 +90,83 @@ class ShardAttempt:
             self._work.keep(scan.scan)
             kept[scan.scan] = entry
             self._log("scan_kept", scan.scan)
-        self._work.sweep()
+        self._work.settle(is_whole=len(kept) == len(inputs))
         for outcome in kept.values():
             self._count(outcome)
         return kept
 
-    def decide(self, scan: Scan, before: Outcome | None) -> Outcome:
-        """Do one scan and write down what became of it.
+    def decide(
+        self, tasks: Sequence[Task], *, workers: Sequence[ScanStep] = ()
+    ) -> Generator[Outcome]:
+        """Do scans and write down what became of each.
+
+        Args:
+            tasks: The scans, each with its outcome in the step before.
+            workers: The step as each of several processes does it; fewer than two: this process.
+
+        Yields:
+            One outcome per scan, as they come.
 
         Raises:
-            SetupError: If with it too many scans failed here for the same reason; the failures for
-                this reason are forgotten by the next attempt.
+            SetupError: If too many scans failed here for the same reason; the failures for this
+                reason are forgotten by the next attempt.
         """
-        start_s = time.perf_counter()
+        for _, before in tasks:
+            if before is not None and before.status is Status.FAILED:
+                yield self._record(before, ScanResult())
+        open_tasks = [task for task in tasks if task[1] is None or task[1].status is Status.DONE]
+        results = self._results(open_tasks, workers)
         try:
-            outcome = self._attempt(scan, before)
+            with closing(results):
+                for (scan, before), result in results:
+                    yield self._record(self._outcome(scan, before, result), result)
         except Exception:
             # A library may have turned either of these into an error of its own.
             self._interrupts.check()
             self._work.check_lease()
             raise
-        self._interrupts.check()
-        elapsed_s = time.perf_counter() - start_s
-        done = outcome.status is Status.DONE
-        with self._interrupts.shielded():
-            self._work.record(outcome, elapsed_s=elapsed_s, with_files=done)
-        self._interrupts.check()
-        event = "scan_done" if done else "scan_failed"
-        self._log(event, scan.scan, reason=outcome.reason, elapsed_s=elapsed_s)
-        self._count(outcome)
-        return outcome
 
     def publish(self, outcomes: Sequence[Outcome]) -> None:
         """Write the step's tables and the ledger, and put the folder in its place."""
-        self._step.finish(outcomes, self._work.files)
-        write_ledger(self._work.files / LEDGER, outcomes, self._work.attempts)
+        self._step.finish(outcomes, self._work.tables)
+        write_ledger(self._work.tables / LEDGER, outcomes, self._work.attempts)
         n_done = sum(outcome.status is Status.DONE for outcome in outcomes)
         with self._interrupts.shielded():
-            self._work.publish()
+            self._work.publish([outcome.scan for outcome in outcomes])
         self._log("published", None, n_done=n_done, n_failed=len(outcomes) - n_done)
 
-    def _attempt(self, scan: Scan, before: Outcome | None) -> Outcome:
-        if before is not None and before.status is Status.FAILED:
-            return before
-        fingerprint = self._fingerprint(scan, before)
-        try:
-            facts = self._step.run_scan(scan, before, self._work.place(scan.scan))
-        except (ScanError, MemoryError) as error:
-            if machine_fault(error) is not None:
-                raise
-            reason, fact = _why(error)
-            _logger.debug("scan=%s fact=%s", scan.scan, fact)
-            return Outcome(
-                scan=scan.scan,
-                step=self._step.name,
-                status=Status.FAILED,
-                fingerprint=fingerprint,
-                reason=reason,
-                fact=fact,
-            )
+    def _results(self, tasks: Sequence[Task], workers: Sequence[ScanStep]) -> Results:
+        # The fingerprint first: the input may change while it is read.
+        bench, on_start = self._work.bench, self._fingerprint
+        if len(workers) < 2:
+            return one_by_one(tasks, self._step, bench=bench, on_start=on_start)
+        return side_by_side(
+            tasks, workers, bench=bench, interrupts=self._interrupts, on_start=on_start
+        )
+
+    def _outcome(self, scan: Scan, before: Outcome | None, result: ScanResult) -> Outcome:
+        if result.fact is not None:
+            _logger.debug("scan=%s fact=%s", scan.scan, result.fact)
         return Outcome(
             scan=scan.scan,
             step=self._step.name,
-            status=Status.DONE,
-            fingerprint=fingerprint,
-            facts=json.loads(canonical_json(facts)),  # as it reads back from the journal
+            status=Status.DONE if result.reason is None else Status.FAILED,
+            fingerprint=self._fingerprint(scan, before),
+            reason=result.reason,
+            fact=result.fact,
+            facts=result.facts,
         )
+
+    def _record(self, outcome: Outcome, result: ScanResult) -> Outcome:
+        self._interrupts.check()
+        with self._interrupts.shielded():
+            self._work.record(outcome, elapsed_s=result.elapsed_s, files=result.files)
+        self._interrupts.check()
+        event = "scan_done" if outcome.status is Status.DONE else "scan_failed"
+        fields = {"reason": outcome.reason, "elapsed_s": result.elapsed_s}
+        self._log(event, outcome.scan, **fields)
+        self._count(outcome)
+        return outcome
 
     def _count(self, outcome: Outcome) -> None:
         if self._on_outcome:
@@ -159,6 +196,9 @@ class ShardAttempt:
         self._fingerprints[scan.scan] = fingerprint
         return fingerprint
 
+    def _log_wait(self, holder: Holder) -> None:
+        self._log("lease_wait", None, host=holder.host, generation=holder.generation)
+
     def _log(self, event: str, scan: str | None, **fields: object) -> None:
         log_event(
             _logger,
@@ -168,9 +208,3 @@ class ShardAttempt:
             scan=scan,
             **fields,
         )
-
-
-def _why(error: ScanError | MemoryError) -> tuple[Reason, str]:
-    if isinstance(error, ScanError):
-        return error.reason, error.fact
-    return Reason.OUT_OF_MEMORY, "the scan does not fit into memory"

@@ -6,11 +6,13 @@ the only place that turns a ScanError into a row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome
 from organome.domain.scans import Scan
+from organome.io.lease import LEASE_TERMS, LeaseTerms
 from organome.steps.interrupts import listening
 from organome.steps.machine_faults import machine_faults_stop_the_job
 from organome.steps.scan_steps import ScanStep
@@ -24,7 +26,9 @@ def run_shard(
     upstream: Mapping[str, Outcome] | None,
     output: Path,
     work: Path,
+    workers: Sequence[ScanStep] = (),
     max_same_reason_share: float = 0.5,
+    lease_terms: LeaseTerms = LEASE_TERMS,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
     """Bring all scans of a shard through one step and publish the result.
@@ -35,32 +39,41 @@ def run_shard(
         upstream: Outcomes of the step before by scan key; None for the first step.
         output: Folder to publish, ``results/<step>/<shard>``.
         work: Folder for what is under way, ``work/<step>/<shard>``, on the same file system.
+        workers: The step as each of several processes does it, all at the same time; fewer than
+            two: in this process. They give what one process gives, bit for bit.
         max_same_reason_share: Above this share of scans failing here for one reason the fault is
             taken to be the machine's (a lost mount, a broken GPU) and nothing is published.
+        lease_terms: How the shard is held while it is worked on.
         on_outcome: Called after each scan, kept ones included.
 
     Returns:
         One outcome per scan, in order.
 
     Raises:
-        SetupError: If the machine is at fault, or the step before does not know a scan.
+        SetupError: If the step before does not know a scan, or most scans fail alike.
+        MachineFault: If the machine is at fault, or a worker process died.
         Interrupted: If asked to stop, or another attempt has taken the shard over.
     """
-    with listening() as interrupts, machine_faults_stop_the_job():
-        attempt = ShardAttempt(
+    with (
+        listening() as interrupts,
+        machine_faults_stop_the_job(),
+        ShardAttempt(
             step,
             n_scans=len(scans),
             output=output,
             work=work,
             interrupts=interrupts,
             max_same_reason_share=max_same_reason_share,
+            lease_terms=lease_terms,
             on_outcome=on_outcome,
-        )
+        ) as attempt,
+    ):
         inputs = [(scan, _upstream_of(scan, upstream)) for scan in scans]
         outcomes = attempt.keep(inputs)
-        for scan, before in inputs:
-            if scan.scan not in outcomes:
-                outcomes[scan.scan] = attempt.decide(scan, before)
+        tasks = [task for task in inputs if task[0].scan not in outcomes]
+        with closing(attempt.decide(tasks, workers=workers)) as decided:
+            for outcome in decided:
+                outcomes[outcome.scan] = outcome
         ordered = tuple(outcomes[scan.scan] for scan in scans)
         attempt.publish(ordered)
         return ordered

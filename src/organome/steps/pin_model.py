@@ -1,0 +1,52 @@
+"""pin_model: the digest of the model, noted once, so that a whole run is bound to one model."""
+
+import os
+from pathlib import Path
+
+from organome.domain.errors import SetupError
+from organome.io.atomic import write_text_atomic
+from organome.io.models import model_digest
+
+
+def run(*, model: Path, output: Path) -> str:
+    """Note the digest of a model.
+
+    Args:
+        model: Model folder.
+        output: Text file for the digest. One that holds this very digest only gets a new time.
+
+    Returns:
+        The digest, hexadecimal.
+
+    Raises:
+        SetupError: The folder is no model folder.
+        MachineFault: It cannot be read, or its mount is lost.
+    """
+    digest = model_digest(model)
+    content = f"{digest}\n"
+    if output.is_file() and output.read_text(encoding="utf-8") == content:
+        os.utime(output)
+    else:
+        write_text_atomic(output, content)
+    return digest
+
+
+def check_pinned(digest: str, *, pinned: Path) -> None:
+    """Refuse a model that is not the one that the run is bound to.
+
+    Args:
+        digest: Digest of the model at hand.
+        pinned: What ``run`` wrote.
+
+    Raises:
+        SetupError: The digests differ, or the file is none of ours.
+    """
+    try:
+        expected = pinned.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise SetupError(f"{pinned}: no such file, pin the model first") from error
+    if digest != expected:
+        raise SetupError(
+            f"the model is {digest[:12]}, the run is bound to {expected[:12] or 'nothing'}"
+            f" ({pinned}): it was changed in between"
+        )

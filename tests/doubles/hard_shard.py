@@ -1,0 +1,21 @@
+"""Runs scans that never end in two processes, as a program: hard_shard.py FOLDER OUTPUT WORK."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from doubles.hard_steps import HardStep
+from doubles.steps import make_scans
+from organome.domain.errors import Interrupted
+from organome.steps.shards import run_shard
+
+N_QUICK = 4
+
+if __name__ == "__main__":
+    folder, output, work = map(Path, sys.argv[1:])
+    scans = make_scans(N_QUICK + 4)
+    step = HardStep(folder, {scan.scan: "never ends" for scan in scans[N_QUICK:]})
+    try:
+        run_shard(step, scans=scans, upstream=None, output=output, work=work, workers=[step] * 2)
+    except Interrupted:
+        sys.exit(75)
