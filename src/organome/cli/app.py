@@ -1,7 +1,8 @@
 """The command line: one sub-command per step, its flags are the keywords of the step's ``run``.
 
 Exit codes: 0 all went well; 1 a bug, with its traceback; 2 the set-up is wrong, in one line; 3
-results are worse than promised; 75 asked to stop, start again to go on.
+results are worse than promised; 69 the machine is at fault, elsewhere or later the same may go
+well; 75 asked to stop, start again to go on.
 """
 
 import re
@@ -17,12 +18,13 @@ from organome import __version__
 from organome.cli.logs import log_to
 from organome.cli.progress import progress_bars
 from organome.cli.results import show
-from organome.domain.errors import Interrupted, SetupError
+from organome.domain.errors import Interrupted, MachineFault, SetupError
 
 EXIT_OK: Final = 0
 EXIT_BUG: Final = 1
 EXIT_SETUP: Final = 2
 EXIT_BROKEN_PROMISE: Final = 3
+EXIT_MACHINE: Final = 69  # EX_UNAVAILABLE in sysexits.h
 EXIT_INTERRUPTED: Final = 75  # EX_TEMPFAIL in sysexits.h
 
 # Name, what it does, group. The step is imported when its command is called: torch takes seconds.
@@ -30,14 +32,24 @@ _COMMANDS: Final = {
     "Pipeline": {
         "list_scans": "Deal the scans of a cohort to shards.",
         "prepare_images": "Turn a shard's archives and files into checked images.",
+        "pin_model": "Note the digest of the model that a run is bound to.",
         "segment_organs": "Turn a shard's images into labelmaps.",
         "measure_volumes": "Measure the organs of a shard.",
         "list_measured": "Name the measured shards in a file, for collect-tables.",
         "collect_tables": "Collect all shards into the tables of the cohort.",
     },
+    "Cluster": {
+        "run": "Run the workflow under a watchdog, on this machine or on SLURM.",
+        "doctor": "Say whether a cohort can be run here, and what to do about it.",
+    },
     "Look": {
         "status": "Say what is listed, done, failed and left.",
         "show_table": "Print some rows of a table.",
+        "estimate": "Say what the rest will cost, and how to cut it into jobs.",
+    },
+    "Canary": {
+        "make_canary": "Take labelled scans as the reference for other machines.",
+        "check_canary": "Hold this kind of machine to the reference scans.",
     },
     "Phantoms": {
         "make_phantoms": "Make a phantom cohort with known truth.",
@@ -86,12 +98,26 @@ def run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         print(f"organome: {error}", file=sys.stderr)
         return EXIT_SETUP
-    except SetupError as error:
-        print(f"organome: {error}", file=sys.stderr)
-        return EXIT_SETUP
     except (Interrupted, KeyboardInterrupt) as error:
         print(f"organome: {error or 'interrupted'}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Exception as error:
+        return _judge(error)
+
+
+def _judge(error: Exception) -> int:
+    """Say in one line what is wrong with the machine or the set-up; anything else is a bug."""
+    from organome.steps.machine_faults import machine_faults_stop_the_job
+
+    try:
+        with machine_faults_stop_the_job():
+            raise error
+    except MachineFault as fault:
+        print(f"organome: {fault}", file=sys.stderr)
+        return EXIT_MACHINE
+    except SetupError as setup:
+        print(f"organome: {setup}", file=sys.stderr)
+        return EXIT_SETUP
     except Exception:
         traceback.print_exc()
         return EXIT_BUG

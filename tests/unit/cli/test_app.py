@@ -1,5 +1,6 @@
 """The command line: flags, exit codes, streams."""
 
+import errno
 import importlib
 import inspect
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from doubles.steps import make_scans
 from organome.cli import app
-from organome.domain.errors import Interrupted, SetupError
+from organome.domain.errors import Interrupted, MachineFault, SetupError
 from organome.domain.organs import ORGANS, PAIRS
 from organome.io.scan_lists import write_shard
 from organome.steps import list_measured, score_phantoms
@@ -39,6 +40,8 @@ def test_flags_are_the_keywords_of_run(step: str, capsys: pytest.CaptureFixture[
     assert app.run([step.replace("_", "-"), "--help"]) == 0
     shown = capsys.readouterr().out
     for name, parameter in inspect.signature(run).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:  # what stands after -- is for Snakemake
+            continue
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert (f"--{name.replace('_', '-')} " in shown) == (not name.startswith("on_")), name
 
@@ -63,6 +66,9 @@ def test_setup_error_exits_2_with_one_line_and_no_traceback(
     ("error", "code"),
     [
         (SetupError("no model"), 2),
+        (MachineFault("mount lost"), 69),
+        (OSError(errno.EIO, "Input/output error", "0000.parquet"), 69),
+        (FileNotFoundError(errno.ENOENT, "No such file", "0000.parquet"), 1),
         (Interrupted("SIGTERM"), 75),
         (KeyboardInterrupt(), 75),
         (ZeroDivisionError("bug"), 1),

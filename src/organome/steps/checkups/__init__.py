@@ -1,0 +1,1 @@
+"""What the doctor looks at: software, folders, the cluster, a node of it."""
