@@ -6,32 +6,43 @@ within a visit; in the second pass each file is one dask task that reads the row
 the few shards that hold them. So the tables are sorted by cohort, participant, instance, array,
 protocol, station and label whatever the shards are, and a visit is whole within a file even where
 its scans came in different deliveries.
+
+The tasks run in threads of this process or, for a cohort that outgrows one machine, in SLURM jobs;
+which of the two, and how often a worker died, leaves no trace in the tables.
 """
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Final, TypeVar
-
-from dask.base import compute
-from dask.delayed import delayed
+from typing import Final
 
 from organome.domain.errors import SetupError
 from organome.domain.organs import N_ORGANS
 from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS, VISITS
 from organome.io.atomic import ATTEMPT, publish_folder
 from organome.io.tables import rows_to_arrow, write_dictionary, write_table
+from organome.steps.cluster_tasks import Compute, on_cluster, on_threads
+from organome.steps.dask_clusters import WorkerJobs, slurm_cluster
+from organome.steps.interrupts import listening
+from organome.steps.machine_faults import machine_faults_stop_the_job
 from organome.steps.measured_shards import PlacedScan, check_shard, order_scans, read_rows
 from organome.steps.visit_rows import visit_rows
 
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
 DICTIONARY: Final = "dictionary.json"
 
-_Result = TypeVar("_Result")
+
+class Cluster(StrEnum):
+    """Where the tables are made: on this machine, or on several by SLURM jobs."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,21 @@ class CollectSummary:
 
 
 def run(
-    *, measured: Path, output: Path, scans_per_file: int = SCANS_PER_FILE, n_workers: int = 1
+    *,
+    measured: Path,
+    output: Path,
+    scans_per_file: int = SCANS_PER_FILE,
+    n_workers: int = 1,
+    cluster: Cluster = Cluster.LOCAL,
+    work: Path = Path("work/collect_tables"),
+    n_jobs: int = 4,
+    job_memory_gb: float = 8,
+    job_runtime_min: int = 120,
+    account: str | None = None,
+    partition: str | None = None,
+    interface: str | None = None,
+    job_name_prefix: str = "organome",
+    patience_min: float = 60,
 ) -> CollectSummary:
     """Collect the tables of a cohort.
 
@@ -55,32 +80,81 @@ def run(
         output: Folder to publish: ``scans/``, ``organs/`` and ``visits/``, each with files
             ``part-0000.parquet`` and so on, and ``dictionary.json``.
         scans_per_file: Scans in one file at most; a visit with more is still in one file.
-        n_workers: Files that are made at the same time.
+        n_workers: Files that are made at the same time, on this machine or in each SLURM job.
+        cluster: ``local`` makes the tables on this machine; ``slurm`` submits jobs that do. The
+            flags below concern these jobs only.
+        work: Folder for logs and scratch of the jobs; all nodes must see it.
+        n_jobs: Jobs to submit.
+        job_memory_gb: Memory of each job in GB.
+        job_runtime_min: Time limit of each job in minutes; one that ends is submitted again.
+        account: SLURM account of the jobs.
+        partition: SLURM partition of the jobs.
+        interface: Network interface by which the nodes reach this machine, such as ib0.
+        job_name_prefix: What the name of the jobs begins with.
+        patience_min: How long to wait while no job runs, in minutes.
 
     Returns:
         What was collected.
 
     Raises:
         SetupError: If a shard lacks a file, comes twice, or does not hold each of its scans once
-            and 40 organ rows for each.
+            and 40 organ rows for each; if SLURM will never take such a job.
+        MachineFault: If no job runs for too long, or too many die; if the disk is full or away.
+        Interrupted: If asked to stop; the jobs are cancelled, older tables stay.
     """
     folders = _listed_folders(measured)
-    checked = _compute([partial(check_shard, folder) for folder in folders], n_workers)
+    temporary = output.with_name(f".{output.name}.{ATTEMPT}.tmp")
+    jobs = WorkerJobs(
+        n_jobs=n_jobs,
+        n_threads=n_workers,
+        memory_gb=job_memory_gb,
+        runtime_min=job_runtime_min,
+        account=account,
+        partition=partition,
+        interface=interface,
+        name=f"{job_name_prefix}_dask",
+        work=work,
+    )
+    with listening() as interrupts, machine_faults_stop_the_job():
+        try:
+            with (
+                on_threads(n_workers)
+                if cluster is Cluster.LOCAL
+                else _on_slurm(jobs, patience_s=60 * patience_min)
+            ) as compute:
+                summary = _write_tables(folders, scans_per_file, temporary, compute)
+            interrupts.check()
+            publish_folder(temporary, output)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return summary
+
+
+@contextmanager
+def _on_slurm(jobs: WorkerJobs, *, patience_s: float) -> Iterator[Compute]:
+    with (
+        slurm_cluster(jobs) as cluster,
+        on_cluster(cluster, n_jobs=jobs.n_jobs, patience_s=patience_s) as compute,
+    ):
+        yield compute
+
+
+def _write_tables(
+    folders: Sequence[Path], scans_per_file: int, output: Path, compute: Compute
+) -> CollectSummary:
+    checked = compute([partial(check_shard, folder) for folder in folders])
     scans = order_scans([scan for of_shard in checked for scan in of_shard])
     parts = list(_cut(scans, scans_per_file))
-    temporary = output.with_name(f".{output.name}.{ATTEMPT}.tmp")
-    try:
-        n_visits = _compute(
-            [
-                partial(_write_part, part, f"part-{place:04d}.parquet", temporary)
-                for place, part in enumerate(parts)
-            ],
-            n_workers,
-        )
-        write_dictionary(temporary / DICTIONARY, COHORT_TABLES)
-        publish_folder(temporary, output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    n_visits = compute(
+        [
+            partial(_write_part, part, f"part-{place:04d}.parquet", output)
+            for place, part in enumerate(parts)
+        ]
+    )
+    # A worker that died while writing left a file under a temporary name.
+    for unfinished in output.rglob(".*"):
+        unfinished.unlink()
+    write_dictionary(output / DICTIONARY, COHORT_TABLES)
     return CollectSummary(
         n_shards=len(folders),
         n_scans=len(scans),
@@ -88,14 +162,6 @@ def run(
         n_visits=sum(n_visits),
         n_files=len(parts),
     )
-
-
-def _compute(calls: Sequence[Callable[[], _Result]], n_workers: int) -> tuple[_Result, ...]:
-    # Handed over as calls: dask would take lists of scans apart, a third of the whole time.
-    tasks = [delayed(call)() for call in calls]
-    # Threads: Arrow works outside of Python's lock, and no rows are copied between processes.
-    done: tuple[_Result, ...] = compute(*tasks, scheduler="threads", num_workers=n_workers)
-    return done
 
 
 def _listed_folders(measured: Path) -> list[Path]:
