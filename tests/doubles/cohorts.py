@@ -24,10 +24,15 @@ segment: {{source: labelmaps, scheme: mrsegmentator, contrasts: [ct], device: cp
 class TinyCohort:
     """A folder cohort that grows on request; every image is drawn from its participant's number."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, size_zyx: tuple[int, int, int] = SIZE_ZYX) -> None:
         self.folder = folder
+        self._size_zyx = size_zyx
         (folder / "images").mkdir(parents=True)
         self._rows = ["participant\tinstance\tprotocol\timage\tcontrast\tlabelmap"]
+
+    @property
+    def n_participants(self) -> int:
+        return len(self._rows) - 1
 
     def add(self, n_participants: int) -> None:
         for _ in range(n_participants):
@@ -39,8 +44,8 @@ class TinyCohort:
 
     def _write(self, number: int, *, image: str, labelmap: str) -> None:
         chance = np.random.default_rng(number)
-        voxels_zyx = chance.normal(40, 10, SIZE_ZYX).astype(np.int16)
-        labels_zyx = np.zeros(SIZE_ZYX, np.uint8)
+        voxels_zyx = chance.normal(40, 10, self._size_zyx).astype(np.int16)
+        labels_zyx = np.zeros(self._size_zyx, np.uint8)
         labels_zyx[2:9, 3:11, 2:7] = 5
         labels_zyx[3:6, 4:8, 9 : 11 + number % 3] = 1
         for array, path in ((voxels_zyx, image), (labels_zyx, labelmap)):

@@ -1,5 +1,7 @@
 # The folders go through a list file: ten thousand paths do not fit on a command line.
 
+COLLECTION = config["resources"]["collect_tables"]
+
 
 rule collect_tables:
     input:
@@ -10,12 +12,16 @@ rule collect_tables:
         "logs/collect_tables/collect_tables.log",
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: round(COLLECTION["mem_gb"] * 1000) * attempt,
+        # With jobs of its own it may wait an hour for the first of them.
+        runtime=lambda wildcards, attempt: (
+            (COLLECTION["runtime_min"] + 60 * bool(COLLECTION["jobs"])) * attempt
+        ),
     params:
         scans=config["scans"],
+        where=where_to_collect,
     shell:
         "(organome list-measured --scans {params.scans:q} --results results/measure_volumes"
         " --output work/collect_tables/measured.txt &&"
         " organome collect-tables --measured work/collect_tables/measured.txt"
-        " --output results/tables) > {log:q} 2>&1"
+        " --output results/tables {params.where}) > {log:q} 2>&1"

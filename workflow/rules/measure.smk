@@ -7,10 +7,11 @@ rule measure_volumes:
         MEASURED,
     log:
         "logs/measure_volumes/{shard}.log",
-    threads: 1
+    threads: n_processes("measure_volumes")
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=mem_mb("measure_volumes"),
+        runtime=runtime("measure_volumes"),
+        slurm_extra=without_broken_nodes,
     params:
         max_share=config["max_same_reason_share"],
     shell:
@@ -19,4 +20,5 @@ rule measure_volumes:
         " --labelmaps results/segment_organs/{wildcards.shard}"
         " --output results/measure_volumes/{wildcards.shard}"
         " --work work/measure_volumes/{wildcards.shard}"
+        " --n-processes {threads}"
         " --max-same-reason-share {params.max_share} > {log:q} 2>&1"

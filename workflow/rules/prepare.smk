@@ -5,12 +5,14 @@ rule prepare_images:
         PREPARED if config["keep_images"] else temp(directory(PREPARED)),
     log:
         "logs/prepare_images/{shard}.log",
-    threads: 1
+    threads: n_processes("prepare_images")
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=mem_mb("prepare_images"),
+        runtime=runtime("prepare_images"),
+        slurm_extra=without_broken_nodes,
     params:
         kind=config["cohort"]["kind"],
+        root=config["cohort"]["root"],
         unit=config["unit"],
         contrasts=config["prepare"]["contrasts"],
         max_share=config["max_same_reason_share"],
@@ -18,5 +20,6 @@ rule prepare_images:
         "organome prepare-images --shard {input.shard:q}"
         " --output results/prepare_images/{wildcards.shard}"
         " --work work/prepare_images/{wildcards.shard}"
-        " --kind {params.kind} --unit {params.unit} --contrasts {params.contrasts}"
+        " --kind {params.kind} --root {params.root:q} --unit {params.unit} --contrasts {params.contrasts}"
+        " --n-processes {threads}"
         " --max-same-reason-share {params.max_share} > {log:q} 2>&1"

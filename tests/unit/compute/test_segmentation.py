@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.segmentation import choose_device, segment
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault
 
 ORIENTATIONS = [
     "".join(letters)
@@ -49,5 +49,5 @@ def test_the_model_sees_lps_and_the_labels_come_back_in_place(orientation: str) 
 def test_a_gpu_job_does_not_crawl_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
-    with pytest.raises(SetupError, match="no GPU"):
+    with pytest.raises(MachineFault, match="no GPU"):
         choose_device("cuda")

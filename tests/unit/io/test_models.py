@@ -1,11 +1,14 @@
+import errno
 import json
+import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.io.models import CHECKPOINT, model_digest, read_model, write_model
 
 
@@ -92,3 +95,52 @@ def test_broken_json_is_named(folder: Path) -> None:
     (folder / "plans.json").write_text(json.dumps({})[:-1])
     with pytest.raises(SetupError, match=r"plans\.json"):
         read_model(folder)
+
+
+def test_a_known_digest_is_not_worked_out_again(folder: Path) -> None:
+    assert read_model(folder, known_digest="abc").digest == "abc"
+
+
+def test_a_model_that_is_there_but_wrong_is_no_fault_of_the_machine(folder: Path) -> None:
+    (folder / "plans.json").write_text("{")
+    with pytest.raises(SetupError) as wrong:
+        read_model(folder)
+    (folder / "plans.json").unlink()
+    with pytest.raises(SetupError) as absent:
+        read_model(folder)
+    with pytest.raises(SetupError) as misspelt:
+        read_model(folder.with_name("modle"))
+    assert {type(caught.value) for caught in (wrong, absent, misspelt)} == {SetupError}
+
+
+@pytest.mark.parametrize("mount_point", ["model", ".", ".."])
+def test_a_model_on_a_lost_mount_is_a_fault_of_the_machine(folder: Path, mount_point: str) -> None:
+    lost = (folder.parent / "shared" / "models" / "model").resolve()
+    (lost.parent.parent if mount_point == ".." else lost.parent).mkdir(parents=True)
+    if mount_point == "model":
+        lost.mkdir()
+    for read in (read_model, model_digest):
+        with pytest.raises(MachineFault, match="mounted"):
+            read(lost)
+
+
+@pytest.mark.parametrize("name", ["plans.json", f"fold_0/{CHECKPOINT}"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT])
+def test_a_model_that_cannot_be_read_is_a_fault_of_the_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    digest = model_digest(folder)
+
+    def failing_for_one(read: Any) -> Any:
+        def fail(path: Path, *arguments: Any, **more: Any) -> Any:
+            if path == folder / name:
+                raise OSError(number, os.strerror(number), str(path))
+            return read(path, *arguments, **more)
+
+        return fail
+
+    monkeypatch.setattr(Path, "open", failing_for_one(Path.open))
+    monkeypatch.setattr(torch, "load", failing_for_one(torch.load))
+    for read in (lambda: model_digest(folder), lambda: read_model(folder, known_digest=digest)):
+        with pytest.raises(MachineFault, match=os.strerror(number)):
+            read()

@@ -1,97 +1,37 @@
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from distributed import SpecCluster
 
-from organome.compute.volumes import OrganMeasure
-from organome.domain.errors import SetupError
-from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import Scan, scan_key
-from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS
-from organome.io.ledgers import LEDGER, write_ledger
-from organome.io.tables import arrow_schema, read_table, rows_to_arrow, write_table
-from organome.steps.collect_tables import run
-from organome.steps.table_rows import organ_facts, organ_rows, scan_row
+from doubles.measured import cohort, scan_of
+from organome.domain.errors import Interrupted, SetupError
+from organome.domain.tables import COHORT_TABLES
+from organome.io.tables import arrow_schema, read_table, write_table
+from organome.steps import collect_tables
+from organome.steps.collect_tables import Cluster, run
+from organome.steps.dask_clusters import WorkerJobs
+from organome.steps.measured_shards import PlacedScan, order_scans
 
 TABLES = ("scans", "organs", "visits")
-
-
-def scan_of(participant: str, instance: str = "2", **values: Any) -> Scan:
-    return replace(
-        Scan(
-            scan="",
-            cohort="demo",
-            participant=participant,
-            instance=instance,
-            array="0",
-            protocol="dixon",
-            sources=(),
-        ),
-        **values,
-    )
-
-
-def outcome_of(scan: Scan) -> Outcome:
-    """Fail the participants whose pseudonym ends in 9, give the others a liver of their own."""
-    if scan.participant.endswith("9"):
-        return Outcome(
-            scan=scan.scan,
-            step="prepare_images",
-            status=Status.FAILED,
-            fingerprint="f",
-            reason=Reason.STATION_MISSING,
-            fact="5 of 6 stations",
-        )
-    liver = OrganMeasure(
-        n_voxels=int(scan.participant) + 1,
-        volume_observed_ml=float(scan.participant) + int(scan.instance) / 10 + 0.5,
-        touches=(),
-        centroid_xyz_mm=(0.0, 0.0, 0.0),
-        n_components=1,
-        largest_component_share=1.0,
-    )
-    facts = json.loads(json.dumps({"organs": organ_facts({5: liver})}))
-    return Outcome(
-        scan=scan.scan, step="measure_volumes", status=Status.DONE, fingerprint="d", facts=facts
-    )
-
-
-def write_measured(folder: Path, scans: Sequence[Scan]) -> None:
-    """Write the folder that measure_volumes publishes for a shard."""
-    told = []
-    for place, unnamed in enumerate(scans):
-        scan = replace(unnamed, scan=scan_key(int(folder.name), place))
-        labelled = Outcome(
-            scan=scan.scan,
-            step="segment_organs",
-            status=Status.DONE,
-            fingerprint="l",
-            facts={"contrast": "water", "source": "model", "scheme": "mrsegmentator"},
-        )
-        told.append((scan, outcome_of(scan), (labelled,)))
-    write_ledger(folder / LEDGER, [outcome for _, outcome, _ in told])
-    write_table(folder / "scans.parquet", rows_to_arrow(SCANS, [scan_row(*one) for one in told]))
-    rows = [row for one in told for row in organ_rows(*one)]
-    write_table(folder / "organs.parquet", rows_to_arrow(ORGAN_ROWS, rows))
-
-
-def cohort(folder: Path, shards: Sequence[Sequence[Scan]]) -> Path:
-    """Write the shards of a cohort and the file that lists them."""
-    for place, scans in enumerate(shards):
-        write_measured(folder / f"{place:04d}", scans)
-    listed = folder / "measured.txt"
-    listed.write_text("".join(f"{folder / f'{place:04d}'}\n" for place in range(len(shards))))
-    return listed
 
 
 def collected(output: Path, table: str) -> list[dict[str, Any]]:
     parts = sorted((output / table).glob("part-*.parquet"))
     rows: list[dict[str, Any]] = pa.concat_tables(read_table(part) for part in parts).to_pylist()
     return rows
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    for file in files:
+        assert (one / file).read_bytes() == (other / file).read_bytes()
 
 
 DELIVERIES = (
@@ -172,11 +112,67 @@ def test_tables_have_the_bytes_whatever_the_order_of_work(tmp_path: Path) -> Non
     listed_backwards.write_text("\n".join(reversed(listed.read_text().splitlines())))
     run(measured=listed, output=tmp_path / "one", scans_per_file=2)
     run(measured=listed_backwards, output=tmp_path / "other", scans_per_file=2, n_workers=4)
-    one, other = tmp_path / "one", tmp_path / "other"
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
-    for file in files:
-        assert (one / file).read_bytes() == (other / file).read_bytes()
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_workers: SpecCluster
+) -> None:
+    asked: list[WorkerJobs] = []
+
+    @contextmanager
+    def instead_of_slurm(jobs: WorkerJobs) -> Iterator[SpecCluster]:
+        asked.append(jobs)
+        yield dask_workers
+
+    monkeypatch.setattr(collect_tables, "slurm_cluster", instead_of_slurm)
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "one", scans_per_file=2)
+    run(
+        measured=listed,
+        output=tmp_path / "other",
+        scans_per_file=2,
+        cluster=Cluster.SLURM,
+        n_jobs=2,
+        work=tmp_path / "work",
+    )
+    assert [jobs.n_jobs for jobs in asked] == [2]
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+def test_what_a_killed_worker_left_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_after_a_killed_one(part: Sequence[PlacedScan], name: str, output: Path) -> int:
+        (output / "scans").mkdir(parents=True, exist_ok=True)
+        (output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
+        return write_part(part, name, output)
+
+    write_part = collect_tables._write_part
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "one")
+    monkeypatch.setattr(collect_tables, "_write_part", write_after_a_killed_one)
+    run(measured=listed, output=tmp_path / "other")
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_it_leaves_the_older_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
+) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "tables")
+    before = collected(tmp_path / "tables", "scans")
+
+    def stop(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
+        signal.raise_signal(signal_number)
+        return order_scans(scans)
+
+    monkeypatch.setattr(collect_tables, "order_scans", stop)
+    with pytest.raises(Interrupted):
+        run(measured=listed, output=tmp_path / "tables", scans_per_file=1)
+    assert collected(tmp_path / "tables", "scans") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_files_carry_schema_and_dictionary(tmp_path: Path) -> None:

@@ -1,18 +1,26 @@
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import MachineFault, ScanError, SetupError
 from organome.domain.organs import ORGAN_BY_NAME
-from organome.domain.outcomes import Reason, Status
+from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Contrast, Scan, Source
+from organome.domain.schemes import scheme_by_name
 from organome.io.images import read_image, write_image
+from organome.io.journal import JOURNAL
+from organome.io.ledgers import LEDGER
+from organome.io.models import model_digest
 from organome.io.scan_lists import write_shard
-from organome.steps import prepare_images, segment_organs
+from organome.steps import measure_volumes, prepare_images, segment_organs
+from organome.steps.cohort_roots import CohortRoot
+from organome.steps.labellers import ListedLabelmaps
 
+MODEL = Path(__file__).parents[3] / "models" / "phantom"
 LIVER = ORGAN_BY_NAME["liver"].label
 
 
@@ -161,3 +169,83 @@ def test_no_model_is_a_fault_of_the_set_up(tmp_path: Path) -> None:
         Cohort(tmp_path).run(source="model", scheme="mrsegmentator", model=tmp_path / "none")
     with pytest.raises(SetupError, match="label scheme"):
         Cohort(tmp_path).run(scheme="nonsense")
+
+
+def test_labelmaps_on_a_lost_mount_are_not_missing(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path)
+    files = tmp_path / "files"
+    cohort.run(root=files)
+    files.rename(tmp_path / "elsewhere")
+    files.mkdir()
+    step = segment_organs.SegmentOrgans(
+        images=tmp_path / "results" / "prepare_images" / "0000",
+        labeller=ListedLabelmaps(CohortRoot(files)),
+        scheme=scheme_by_name("amos22"),
+        contrasts=[Contrast.T1],
+    )
+    scan = cohort.scans[0]
+    before = Outcome(scan.scan, "prepare_images", Status.DONE, "a", facts={"contrasts": ["t1"]})
+    with pytest.raises(MachineFault, match="empty"):
+        step.input_identity(scan, before)
+    with pytest.raises(MachineFault, match="empty"):
+        step.run_scan(scan, before, lambda name: tmp_path / name)
+
+
+def test_two_processes_give_the_same_labelmaps_and_measures(tmp_path: Path) -> None:
+    published = {}
+    for n_processes in (1, 2):
+        cohort = Cohort(tmp_path / str(n_processes), n_scans=4)
+        cohort.labelmap(2).unlink()
+        outcomes = cohort.run(n_processes=n_processes, root=cohort.folder / "files")
+        assert [outcome.reason for outcome in outcomes] == [
+            *(None, None, Reason.LABELMAP_MISSING, None)
+        ]
+        measured = cohort.folder / "results" / "measure_volumes" / "0000"
+        measure_volumes.run(
+            shard=cohort.folder / "scans" / "0000.parquet",
+            images=cohort.folder / "results" / "prepare_images" / "0000",
+            labelmaps=cohort.output,
+            output=measured,
+            work=cohort.folder / "work" / "measure_volumes",
+            n_processes=n_processes,
+        )
+        published[n_processes] = {
+            path.name: path.read_bytes()
+            for folder in (cohort.output, measured)
+            for path in folder.iterdir()
+            if path.name not in (LEDGER, JOURNAL)
+        }
+    assert published[1] == published[2]
+    assert len(published[1]) == 5
+
+
+def test_a_model_changed_in_the_middle_of_a_run_is_refused(tmp_path: Path) -> None:
+    pinned = tmp_path / "digest.txt"
+    pinned.write_text("0" * 64)
+    digest = model_digest(MODEL)
+    with pytest.raises(SetupError, match=f"{digest[:12]}.*{'0' * 12}"):
+        Cohort(tmp_path / "c").run(source="model", model=MODEL, model_digest=pinned)
+
+
+def test_each_gpu_gets_as_many_processes_as_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    cohort = Cohort(tmp_path)
+    cohort.run()
+
+    def look(step: Any, *, workers: Any, **more: Any) -> tuple[Outcome, ...]:
+        seen.append([worker._labeller._gpu for worker in workers])
+        return ()
+
+    monkeypatch.setattr(segment_organs, "run_shard", look)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    model = {"source": "model", "model": MODEL, "scheme": "mrsegmentator"}
+    for device, n_gpus in (("cuda", 2), ("cuda", 1), ("cpu", 2)):
+        cohort.run(**model, device=device, n_processes=2, n_gpus=n_gpus)
+    assert seen == [[0, 1, 0, 1], [None, None], [None, None]]
+    with pytest.raises(MachineFault, match="3 GPUs were asked for"):
+        cohort.run(**model, device="auto", n_gpus=3)
+    with pytest.raises(SetupError, match="n_gpus is 0"):
+        cohort.run(**model, n_gpus=0)
