@@ -70,9 +70,10 @@ class Rounds:
             SetupError: Nothing helps, or a kind of machine drifts.
             Interrupted: A signal has come, or another controller.
         """
-        self._folder.forget_faults()
         n_rounds = n_hangs = n_idle = 0
         while True:
+            # After a disk that was full for all every node is noted, and none is left to ask for.
+            self._folder.forget_faults()
             notes = self._folder.broken_nodes()
             n_rounds += 1
             round_end = self._round()

@@ -50,7 +50,7 @@ class RoundEnd:
 
     Attributes:
         code: Its exit code; None if it hung and was killed.
-        machine_at_fault: Whether SLURM was away or failed to launch a job meanwhile.
+        machine_at_fault: Whether SLURM was away, a job could not be launched, or it was killed.
     """
 
     code: int | None
@@ -134,7 +134,8 @@ def watch(
                 process.kill()
                 return RoundEnd(None, machine_at_fault=True)
         next_look_s = time.monotonic() + pace.poll_s
-    return RoundEnd(code, machine_at_fault=at_fault)
+    # Below 0 it was killed, by somebody or for want of memory, and nothing is said of the shards.
+    return RoundEnd(code, machine_at_fault=at_fault or code < 0)
 
 
 def end(process: SnakemakeProcess, *, pace: Pace, requests: StopRequests) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import SimpleITK as sitk
+from threadpoolctl import threadpool_limits
 
 from organome.compute.phantoms import anatomy, rendering
 from organome.compute.phantoms.anatomy import Body
@@ -42,6 +43,12 @@ def make_visit(visit: Visit, *, plan: CohortPlan, output: Path) -> VisitRecord:
         plan: The cohort that the visit belongs to.
         output: The phantom folder.
     """
+    # With more threads, products of matrices add up in an order that depends on their number.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _make_visit(visit, plan=plan, output=output)
+
+
+def _make_visit(visit: Visit, *, plan: CohortPlan, output: Path) -> VisitRecord:
     body = _draw(visit, plan)
     scans: list[DeliveredScan] = []
     if visit.with_ct:
