@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
-.PHONY: help setup demo demo-score check format test test-workflow bench docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-workflow test-slurm soak bench bench-overhead docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -69,8 +69,22 @@ test: setup ## unit and workflow tests
 test-workflow: setup ## small cohorts through the real workflow
 	pytest tests/workflow -m "not slurm and not gpu"
 
-bench: setup ## what planning costs, by number of shards
+test-slurm: setup ## the demo and planted faults on a SLURM cluster of its own (root)
+	@tests/slurm/install.sh
+	pytest tests/slurm -m slurm
+
+SOAK ?= --minutes 30
+soak: setup ## random faults on that cluster for half an hour
+	@tests/slurm/install.sh
+	@cd tests && python -m slurm.soak $(SOAK)
+
+bench-overhead: setup ## what a job costs on SLURM beyond its work
+	@tests/slurm/install.sh
+	python benchmarks/slurm_overhead.py
+
+bench: setup ## what planning and collecting cost, by size of the cohort
 	python benchmarks/planning.py
+	python benchmarks/collection.py
 
 docs: setup ## write the pages that are made from schemas
 	organome describe-tables --output docs/tables.md

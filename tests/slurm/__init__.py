@@ -1,0 +1,1 @@
+"""A SLURM cluster of one machine, and what can go wrong on it."""

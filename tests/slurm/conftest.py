@@ -1,0 +1,111 @@
+"""One cluster for the whole session; every test leaves it as it found it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from doubles.cohorts import TinyCohort
+from doubles.models import write_tiny_model
+from slurm.cluster import Cluster, SlurmError, why_not
+from slurm.processes import wait_until
+from slurm.runs import SlurmRun, copy_run, tables_of, write_profile
+from slurm.settings import NODES
+
+CONFIG = """\
+cohort: {{name: small, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
+shard_size: 4
+segment: {{model: ../model, contrasts: [ct], device: auto}}
+resources:
+  prepare_images: {{mem_gb: 1}}
+  segment_organs: {{mem_gb: {mem_gb}}}
+  measure_volumes: {{mem_gb: 1}}
+"""
+N_SCANS = 12
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, up and idle; nothing of it is left afterwards."""
+    if reason := why_not():
+        pytest.skip(f"no SLURM cluster: {reason}")
+    cluster = Cluster(tmp_path_factory.mktemp("slurm") / "cluster")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.wipe()
+
+
+@pytest.fixture
+def sound_cluster(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole before and after each test."""
+    mend(cluster)
+    yield cluster
+    mend(cluster)
+
+
+def mend(cluster: Cluster) -> None:
+    """Start what a test has killed and empty the queue."""
+    cluster.start_daemons()
+    with suppress(SlurmError):
+        cluster.cancel_all()
+    for node in NODES:
+        cluster.resume(node)
+    wait_until(cluster.is_ready, what="all nodes to be idle")
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped profile, in haste."""
+    return write_profile(tmp_path_factory.mktemp("profile"))
+
+
+@pytest.fixture(scope="session")
+def prepared(cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of twelve scans in three shards, prepared, with a tiny but real model."""
+    folder = tmp_path_factory.mktemp("prepared") / "small"
+    TinyCohort(folder / "cohort", size_zyx=(48, 64, 64)).add(N_SCANS)
+    write_tiny_model(folder / "model")
+    run = folder / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text(CONFIG.format(mem_gb=2))
+    local = SlurmRun(run, cluster, profile=profile)
+    local.local("list_scans")
+    local.local("--until", "prepare_images", "pin_model")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    prepared: Path, cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """The tables of that cohort, run on this machine without SLURM and without a fault."""
+    folder = copy_run(prepared, tmp_path_factory.mktemp("undisturbed") / "small")
+    SlurmRun(folder, cluster, profile=profile).local()
+    return tables_of(folder)
+
+
+@pytest.fixture
+def make_run(
+    prepared: Path, sound_cluster: Cluster, profile: Path, tmp_path: Path
+) -> Iterator[Callable[..., SlurmRun]]:
+    """A function that makes a run folder of its own for the prepared cohort."""
+    made: list[SlurmRun] = []
+
+    def make(*, mem_gb: float = 2, folder: Path = tmp_path / "small") -> SlurmRun:
+        run = copy_run(prepared, folder)
+        (run / "config.yaml").write_text(CONFIG.format(mem_gb=mem_gb))
+        made.append(SlurmRun(run, sound_cluster, profile=profile))
+        return made[-1]
+
+    yield make
+    for run in made:
+        run.clear()
+
+
+@pytest.fixture
+def run(make_run: Callable[..., SlurmRun]) -> SlurmRun:
+    """A run folder of the prepared cohort."""
+    return make_run()
