@@ -206,14 +206,12 @@ class Soak:
 
     def start_second(self) -> None:
         """Start ``organome run`` a second time."""
-        alone = self._controller is None or self._controller.poll() is not None
-        second = self.run.start()
-        if alone:
-            self._controller = second
-        else:
-            self.wait(3)
-            if second.poll() is None:  # the first one ended meanwhile
-                self._controller = second
+        first, second = self._controller, self.run.start()
+        while first is not None and first.poll() is None:
+            if second.poll() is not None:
+                return
+            self.wait(0.5)
+        self._controller = second
 
     def unmount_input(self) -> None:
         """Take the folder of the cohort away for some time."""

@@ -3,6 +3,9 @@ ON_GPU = WITH_MODEL and config["segment"]["device"] != "cpu"
 # Before and after the network some work runs on the CPU. Without a GPU, shards side by side beat
 # threads: half of the work runs on one.
 THREADS_PER_PROCESS = 4 if ON_GPU else 1
+# On a CPU, a few voxels depend on how many threads share a sum. `auto` may meet machines without a
+# GPU, and labels must not tell which.
+NETWORK_THREADS = 4 if config["segment"]["device"] == "cuda" else 1
 
 PINNED_MODEL = "results/model/digest.txt"
 
@@ -52,7 +55,7 @@ rule segment_organs:
         contrasts=config["segment"]["contrasts"],
         device=config["segment"]["device"],
         tile_step_size=config["segment"]["tile_step_size"],
-        n_threads=THREADS_PER_PROCESS,
+        n_threads=NETWORK_THREADS,
         max_share=config["max_same_reason_share"],
     shell:
         '(if [ -n "{resources.canary}" ]; then'
