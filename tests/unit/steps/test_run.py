@@ -16,8 +16,9 @@ from doubles.fake_commands import FakeCommands
 from organome.domain.errors import Interrupted, SetupError
 from organome.steps.run import RunSummary, run
 
-PACE: dict[str, Any] = {"poll_s": 0.1, "stall_s": 1.0, "pause_s": 0.0, "stop_s": 2.0}
-FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in PACE.items()]
+# On a loaded machine even a pretended Snakemake is slow: it hangs only where a test says so.
+PACE: dict[str, Any] = {"poll_s": 0.1, "stall_s": 600.0, "pause_s": 0.0, "stop_s": 60.0}
+SOON_HANGS = PACE | {"stall_s": 1.0}
 SLURM = ("--executor", "slurm")
 FOR_EVER = "while :; do sleep 0.1; done"
 
@@ -43,9 +44,10 @@ def fakes(tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def start(fakes: FakeCommands, run_folder: Path) -> Callable[..., subprocess.Popen[str]]:
     """A function that starts ``organome run`` as a program."""
 
-    def start(*flags: str) -> subprocess.Popen[str]:
+    def start(*flags: str, **pace: float) -> subprocess.Popen[str]:
         code = "from organome.cli.app import main; main()"
-        command = [sys.executable, "-c", code, "run", f"--directory={run_folder}", *FLAGS, *flags]
+        paces = [f"--{name.replace('_', '-')}={value}" for name, value in (PACE | pace).items()]
+        command = [sys.executable, "-c", code, "run", f"--directory={run_folder}", *paces, *flags]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
@@ -136,7 +138,7 @@ def test_snakemake_that_hangs_is_killed_and_started_again(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["trap '' INT; lock; echo $$ > pid; " + FOR_EVER, "exit 0"])
-    summary = run(*SLURM, directory=run_folder, **PACE)
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (2, 1)
     assert is_gone(int((run_folder / "pid").read_text()))
     assert "--unlock" in fakes.calls[1]
@@ -146,21 +148,21 @@ def test_snakemake_with_work_on_this_machine_does_not_hang(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["sleep 600 & be_looked_at 6; kill $!; exit 0"])
-    assert run(*SLURM, directory=run_folder, **PACE).n_hangs == 0
+    assert run(*SLURM, directory=run_folder, **SOON_HANGS).n_hangs == 0
 
 
 def test_queue_that_does_not_answer_is_no_hang_but_buys_a_round(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(['touch "$FAKES/away"; be_looked_at 6; rm "$FAKES/away"; exit 1', "exit 0"])
-    summary = run(*SLURM, directory=run_folder, **PACE)
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (2, 0)
 
 
 def test_job_in_the_queue_is_no_hang(fakes: FakeCommands, run_folder: Path) -> None:
     job = '"7|RUNNING|None|${name}_0|$RUN"'
     fakes.starts([f'echo {job} > "$FAKES/queue"; be_looked_at 6; : > "$FAKES/queue"; exit 0'])
-    summary = run(*SLURM, directory=run_folder, **PACE)
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (1, 0)
 
 
@@ -239,7 +241,7 @@ def test_snakemake_that_does_not_listen_is_killed(
     fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     fakes.starts([f"trap '' INT; echo $$ > pid; touch up; {FOR_EVER}"])
-    process = start()
+    process = start(stop_s=2.0)
     wait_until((run_folder / "up").exists, process)
     process.terminate()
     process.communicate()
