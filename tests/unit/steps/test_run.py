@@ -45,7 +45,9 @@ def start(fakes: FakeCommands, run_folder: Path) -> Callable[..., subprocess.Pop
     """A function that starts ``organome run`` as a program."""
 
     def start(*flags: str, **pace: float) -> subprocess.Popen[str]:
-        code = "from organome.cli.app import main; main()"
+        # Whoever runs the tests may ignore them, as nohup does.
+        heeded = "import signal as s; s.signal(s.SIGHUP, s.SIG_DFL); s.signal(s.SIGINT, s.SIG_DFL)"
+        code = f"{heeded}; from organome.cli.app import main; main()"
         paces = [f"--{name.replace('_', '-')}={value}" for name, value in (PACE | pace).items()]
         command = [sys.executable, "-c", code, "run", f"--directory={run_folder}", *paces, *flags]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
