@@ -53,6 +53,17 @@ class OrganReason(StrEnum):
     NOT_IN_SCHEME = "not_in_scheme"
 
 
+class FeatureReason(StrEnum):
+    """Why an organ that was found lacks radiomics features, some or all."""
+
+    SINGLE_VOXEL = "single_voxel"
+    TOO_FEW_DIMENSIONS = "too_few_dimensions"
+    TOO_SMALL = "too_small"
+    TOO_MANY_LEVELS = "too_many_levels"
+    RESEGMENTED_AWAY = "resegmented_away"
+    UNDEFINED = "undefined"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one scan in one step.

@@ -1,0 +1,111 @@
+"""First-order features: of intensities as they are, entropy and uniformity of grey levels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from organome.compute.radiomics.first_order_kernels import deviations, sums_about
+from organome.compute.radiomics.formula_kernels import EPS
+from organome.compute.radiomics.settings import TextureSettings
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Intensities of a region, sorted and without repetition.
+
+    Attributes:
+        values: Intensities, rising.
+        counts: How often each occurs.
+        mean: Their mean, summed as pyradiomics does.
+    """
+
+    values: Floats
+    counts: NDArray[np.int64]
+    mean: float
+
+    @property
+    def n(self) -> int:
+        """Number of voxels."""
+        return int(self.counts.sum())
+
+
+def sample_of(intensities: NDArray[Any]) -> Sample:
+    """Sort the intensities of a region."""
+    exact = intensities.astype(np.float64)
+    values = np.sort(exact)
+    return Sample(values=values, counts=np.ones(values.size, np.int64), mean=float(exact.mean()))
+
+
+def sample_of_histogram(lowest: int, histogram: NDArray[np.int64]) -> Sample:
+    """Make a sample of integer intensities from how often each occurs."""
+    occurring = np.flatnonzero(histogram)
+    counts = histogram[occurring]
+    total = int(np.dot(occurring, counts))  # exact
+    n = int(counts.sum())
+    return Sample(
+        values=(occurring + lowest).astype(np.float64), counts=counts, mean=lowest + total / n
+    )
+
+
+def first_order_features(
+    sample: Sample,
+    level_counts: NDArray[np.int64],
+    *,
+    settings: TextureSettings,
+    voxel_volume_mm3: float,
+) -> dict[str, float]:
+    """Compute the 18 first-order features.
+
+    Args:
+        sample: Intensities.
+        level_counts: Voxels by grey level, each at least 1.
+        settings: The shift of the energy is taken from there.
+        voxel_volume_mm3: Volume of a voxel.
+    """
+    values, counts, n = sample.values, sample.counts, sample.n
+    p10, p25, median, p75, p90 = percentiles(sample, (0.1, 0.25, 0.5, 0.75, 0.9))
+    m2, m3, m4, absolute, energy = sums_about(
+        values, counts, sample.mean, settings.voxel_array_shift
+    )
+    m2, m3, m4 = m2 / n, m3 / n, m4 / n
+    divisor = m2 if m2 != 0 else 1.0
+    p = level_counts / level_counts.sum()
+    return {
+        "10Percentile": p10,
+        "90Percentile": p90,
+        "Energy": energy,
+        "Entropy": float(-np.sum(p * np.log2(p + EPS))),
+        "InterquartileRange": p75 - p25,
+        "Kurtosis": m4 / divisor**2,
+        "Maximum": float(values[-1]),
+        "MeanAbsoluteDeviation": absolute / n,
+        "Mean": sample.mean,
+        "Median": median,
+        "Minimum": float(values[0]),
+        "Range": float(values[-1] - values[0]),
+        "RobustMeanAbsoluteDeviation": deviations(values, counts, p10, p90),
+        "RootMeanSquared": float(np.sqrt(energy / n)),
+        "Skewness": m3 / divisor**1.5,
+        "TotalEnergy": energy * voxel_volume_mm3,
+        "Uniformity": float(np.sum(p**2)),
+        "Variance": m2,
+    }
+
+
+def percentiles(sample: Sample, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Interpolate percentiles linearly between voxels, rounding as numpy does."""
+    below = np.cumsum(sample.counts)
+    found = []
+    for share in shares:
+        place = (sample.n - 1) * share
+        low = int(np.floor(place))
+        high = min(low + 1, sample.n - 1)
+        first, second = sample.values[np.searchsorted(below, (low, high), side="right")].tolist()
+        weight = place - low
+        step = second - first
+        found.append(first + step * weight if weight < 0.5 else second - step * (1 - weight))
+    return tuple(found)

@@ -1,0 +1,240 @@
+"""Loops over labelled voxels for surfaces and diameters."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Labels = NDArray[np.uint8]
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True)
+def count_cubes(padded_zyx: Labels, slots: Counts, cubes: Counts) -> None:
+    """Count the configurations of 2 x 2 x 2 voxels of every label in one pass.
+
+    Args:
+        padded_zyx: Labels with a layer of background around.
+        slots: Place of each label in ``cubes``.
+        cubes: (label, configuration, 4): number of cubes, sums of their first corners' z, y, x.
+    """
+    n_z, n_y, n_x = padded_zyx.shape
+    for z in range(n_z - 1):
+        for y in range(n_y - 1):
+            row_a, row_b = padded_zyx[z, y], padded_zyx[z, y + 1]
+            row_c, row_d = padded_zyx[z + 1, y], padded_zyx[z + 1, y + 1]
+            a0, b0, c0, d0 = row_a[0], row_b[0], row_c[0], row_d[0]
+            same = a0 == b0 and a0 == c0 and a0 == d0
+            for x in range(n_x - 1):
+                a1, b1, c1, d1 = row_a[x + 1], row_b[x + 1], row_c[x + 1], row_d[x + 1]
+                same_next = (a1 == b1) & (a1 == c1) & (a1 == d1)
+                if not (same and same_next and a0 == a1):
+                    corners = (a0, a1, b1, b0, c0, c1, d1, d0)
+                    for first in range(8):
+                        label = corners[first]
+                        if label == 0:
+                            continue
+                        known = False
+                        for earlier in range(first):
+                            known |= corners[earlier] == label
+                        if known:
+                            continue
+                        configuration = 0
+                        for corner in range(8):
+                            configuration |= (corners[corner] == label) << corner
+                        entry = cubes[slots[label], configuration]
+                        entry[0] += 1
+                        entry[1] += z
+                        entry[2] += y
+                        entry[3] += x
+                a0, b0, c0, d0 = a1, b1, c1, d1
+                same = same_next
+
+
+@njit(cache=True, nogil=True)
+def row_extremes(
+    inside: NDArray[np.uint8],
+    places: NDArray[np.int32],
+    box_zyx: tuple[int, int, int],
+    along_x: NDArray[np.int32],
+    along_y: NDArray[np.int32],
+) -> None:
+    """Find the outermost surface points of every row of a region, in half voxels.
+
+    A surface point is the middle of a face between a voxel of the region and one that is not.
+
+    Args:
+        inside: Flat padded box, above 0 inside the region.
+        places: The voxels of the region.
+        box_zyx: Size of the padded box.
+        along_x: (z, y, 2) in half voxels: least and greatest x of the points of that row.
+        along_y: (z, x, 2) in half voxels: least and greatest y.
+    """
+    _, n_y, n_x = box_zyx
+    along_x[:, :, 0] = 4 * n_x
+    along_x[:, :, 1] = -1
+    along_y[:, :, 0] = 4 * n_y
+    along_y[:, :, 1] = -1
+    for place in places:
+        row = place // n_x
+        x = 2 * (place - row * n_x)
+        z = row // n_y
+        y = 2 * (row - z * n_y)
+        z = 2 * z
+        if inside[place - 1] == 0:
+            _widen(along_x, along_y, z, y, x - 1)
+        if inside[place + 1] == 0:
+            _widen(along_x, along_y, z, y, x + 1)
+        if inside[place - n_x] == 0:
+            _widen(along_x, along_y, z, y - 1, x)
+        if inside[place + n_x] == 0:
+            _widen(along_x, along_y, z, y + 1, x)
+        if inside[place - n_y * n_x] == 0:
+            _widen(along_x, along_y, z - 1, y, x)
+        if inside[place + n_y * n_x] == 0:
+            _widen(along_x, along_y, z + 1, y, x)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _widen(
+    along_x: NDArray[np.int32], along_y: NDArray[np.int32], z: int, y: int, x: int
+) -> None:
+    along_x[z, y, 0] = min(along_x[z, y, 0], x)
+    along_x[z, y, 1] = max(along_x[z, y, 1], x)
+    along_y[z, x, 0] = min(along_y[z, x, 0], y)
+    along_y[z, x, 1] = max(along_y[z, x, 1], y)
+
+
+@njit(cache=True, nogil=True)
+def _hull_chain(rows: NDArray[np.int32], ends: NDArray[np.int32], n: int, sign: int) -> int:
+    """Keep, of one point per row, those on the convex hull's side of that sign; exact."""
+    n_kept = 0
+    for point in range(n):
+        row, end = np.int64(rows[point]), np.int64(ends[point])
+        while n_kept >= 2:
+            row_1, end_1 = np.int64(rows[n_kept - 1]), np.int64(ends[n_kept - 1])
+            row_0, end_0 = np.int64(rows[n_kept - 2]), np.int64(ends[n_kept - 2])
+            turn = (row_1 - row_0) * (end - end_0) - (end_1 - end_0) * (row - row_0)
+            if sign * turn > 0:
+                break
+            n_kept -= 1
+        rows[n_kept] = row
+        ends[n_kept] = end
+        n_kept += 1
+    return n_kept
+
+
+@njit(cache=True, nogil=True)
+def plane_diameter(
+    extremes: NDArray[np.int32], row_mm: float, end_mm: float, on_hull: NDArray[np.bool_]
+) -> float:
+    """Find the squared diameter of the points of one plane.
+
+    Args:
+        extremes: (row, 2): least and greatest place of the points of a row, in half voxels; least
+            above greatest where a row has none.
+        row_mm: Distance of rows.
+        end_mm: Distance of places in a row.
+        on_hull: (row, 2): set where the point is a corner of the convex hull.
+
+    Returns:
+        Square of the diameter, 0 without points.
+    """
+    n_rows = extremes.shape[0]
+    rows, ends = np.empty((2, n_rows), np.int32), np.empty((2, n_rows), np.int32)
+    n_kept = np.zeros(2, np.int64)
+    for side in range(2):
+        n = 0
+        for row in range(n_rows):
+            if extremes[row, 0] <= extremes[row, 1]:
+                rows[side, n] = row
+                ends[side, n] = extremes[row, side]
+                n += 1
+        n_kept[side] = _hull_chain(rows[side], ends[side], n, 1 - 2 * side)
+        for point in range(n_kept[side]):
+            on_hull[rows[side, point], side] = True
+    widest = 0.0
+    for side in range(2):
+        for first in range(n_kept[side]):
+            for other in range(side, 2):
+                for second in range(first if other == side else 0, n_kept[other]):
+                    across = (rows[side, first] - rows[other, second]) * row_mm
+                    along = (ends[side, first] - ends[other, second]) * end_mm
+                    widest = max(widest, across * across + along * along)
+    return widest
+
+
+@njit(cache=True, nogil=True)
+def point_diameter(points_mm: Floats, from_middle_mm: Floats) -> float:
+    """Find the squared diameter of points.
+
+    Args:
+        points_mm: Points, by falling distance from any one place.
+        from_middle_mm: These distances.
+    """
+    widest, reach = 0.0, 0.0
+    for first in range(len(points_mm)):
+        if 2 * from_middle_mm[first] < reach:
+            break
+        z, y, x = points_mm[first]
+        for second in range(first + 1, len(points_mm)):
+            if from_middle_mm[first] + from_middle_mm[second] < reach:
+                break
+            dz, dy, dx = points_mm[second, 0] - z, points_mm[second, 1] - y, points_mm[second, 2] - x
+            squared = dz * dz + dy * dy + dx * dx
+            if squared > widest:
+                widest = squared
+                reach = np.sqrt(squared) * (1 - 1e-12)  # distances are rounded
+    return widest
+
+
+@njit(cache=True, nogil=True)
+def region_diameters(
+    along_x: NDArray[np.int32],
+    along_y: NDArray[np.int32],
+    half_zyx_mm: tuple[float, float, float],
+    diameters: Floats,
+) -> Floats:
+    """Find the greatest squared diameters in planes of equal z, y and x.
+
+    Args:
+        along_x: From ``row_extremes``.
+        along_y: Likewise.
+        half_zyx_mm: Half the spacing.
+        diameters: Filled: in planes of equal z, y, x.
+
+    Returns:
+        Points that can be ends of the diameter in space, in mm: corners of the hull both of their
+        plane of equal z and of equal y.
+    """
+    mm_z, mm_y, mm_x = half_zyx_mm
+    n_z, n_y = along_x.shape[0], along_x.shape[1]
+    hull_z = np.zeros((n_z, n_y, 2), np.bool_)
+    hull_y = np.zeros((n_y, n_z, 2), np.bool_)
+    diameters[:] = 0.0
+    for z in range(n_z):
+        widest = plane_diameter(along_x[z], mm_y, mm_x, hull_z[z])
+        diameters[0] = max(diameters[0], widest)
+    for y in range(n_y):
+        widest = plane_diameter(along_x[:, y], mm_z, mm_x, hull_y[y])
+        diameters[1] = max(diameters[1], widest)
+    unused = np.zeros((n_z, 2), np.bool_)
+    for x in range(along_y.shape[1]):
+        widest = plane_diameter(along_y[:, x], mm_z, mm_y, unused)
+        diameters[2] = max(diameters[2], widest)
+    n = 0
+    for z in range(n_z):
+        for y in range(n_y):
+            for side in range(2):
+                n += hull_z[z, y, side] and hull_y[y, z, side]
+    points = np.empty((n, 3))
+    n = 0
+    for z in range(n_z):
+        for y in range(n_y):
+            for side in range(2):
+                if hull_z[z, y, side] and hull_y[y, z, side]:
+                    points[n, 0] = z * mm_z
+                    points[n, 1] = y * mm_y
+                    points[n, 2] = along_x[z, y, side] * mm_x
+                    n += 1
+    return points
