@@ -127,7 +127,12 @@ def refusal(region: Region, settings: TextureSettings) -> FeatureReason | None:
     """Say why pyradiomics refuses a region, None where it does not."""
     if region.n_dimensions == 0:
         return FeatureReason.SINGLE_VOXEL
-    if region.n_dimensions < settings.minimum_roi_dimensions:
+    in_plane = [
+        size
+        for axis, size in enumerate(region.size_zyx)
+        if not (settings.force_2d and axis == settings.force_2d_dimension)
+    ]
+    if region.n_dimensions < settings.minimum_roi_dimensions or max(in_plane) == 1:
         return FeatureReason.TOO_FEW_DIMENSIONS
     if settings.minimum_roi_size is not None and region.n_voxels <= settings.minimum_roi_size:
         return FeatureReason.TOO_SMALL

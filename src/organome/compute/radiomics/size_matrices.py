@@ -92,14 +92,17 @@ def glrlm_features(runs_ail: NDArray[np.int32], used: NDArray[np.int64]) -> dict
         used: Directions in which some line holds two voxels of the region.
 
     Returns:
-        Features by name; all NaN where no direction is used.
+        Features by name; NaN where no direction is used.
     """
     if not used.size:
-        return dict.fromkeys(GLRLM_NAMES, np.nan)
-    features = np.zeros(len(EMPHASIS_NAMES))
+        features = dict.fromkeys(GLRLM_NAMES, np.nan)
+        if len(runs_ail) == 1:  # pyradiomics then sums over nothing
+            features["RunEntropy"] = features["RunVariance"] = 0.0
+        return features
+    sums = np.zeros(len(EMPHASIS_NAMES))
     for angle in used:
-        emphasis_features(_entries(runs_ail[angle]), runs_ail.shape[1] - 1, features)
-    return dict(zip(GLRLM_NAMES, (features / used.size).tolist(), strict=True))
+        emphasis_features(_entries(runs_ail[angle]), runs_ail.shape[1] - 1, sums)
+    return dict(zip(GLRLM_NAMES, (sums / used.size).tolist(), strict=True))
 
 
 def glszm_features(

@@ -1,0 +1,144 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from doubles.pyradiomics import differences, reference_features
+
+from organome.compute.phantoms.anatomy import draw_body
+from organome.compute.phantoms.rendering import render_dixon, truth_labelmap
+from organome.compute.phantoms.stations import station_grids
+from organome.compute.radiomics.extraction import measure_features
+from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.feature_names import feature_names
+from organome.domain.outcomes import FeatureReason
+from organome.domain.scans import Contrast
+
+SPACING_XYZ_MM = (1.5, 2.25, 4.0)
+
+BINNINGS = [
+    (TextureSettings(), {}),
+    (TextureSettings(bin_width=5), {"binWidth": 5}),
+    (TextureSettings(bin_count=32), {"binCount": 32}),
+]
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[sitk.Image, sitk.Image]:
+    body = draw_body(3, spacing_xyz_mm=(4.0, 4.0, 4.0))
+    grid = station_grids(reduce=4)[2]
+    images = render_dixon(body, grid, np.random.default_rng(3))
+    return images[Contrast.WATER], truth_labelmap(body, grid)
+
+
+@pytest.mark.parametrize("binning", BINNINGS, ids=["width 25", "width 5", "count 32"])
+def test_all_labels_of_a_phantom_have_the_numbers_of_pyradiomics(
+    phantom: tuple[sitk.Image, sitk.Image], binning: tuple[TextureSettings, dict[str, int]]
+) -> None:
+    image, labelmap = phantom
+    found = measure_features(image, labelmap, binning[0])
+    assert len(found) > 10
+    for label, ours in found.items():
+        reference = reference_features(image, labelmap, label, **binning[1])
+        if isinstance(reference, str):
+            assert ours.reason in (FeatureReason.SINGLE_VOXEL, FeatureReason.TOO_FEW_DIMENSIONS)
+            continue
+        assert list(ours.values) == list(feature_names())
+        assert differences(reference, ours.values) == []
+
+
+def test_float_image_has_the_numbers_of_pyradiomics(
+    phantom: tuple[sitk.Image, sitk.Image],
+) -> None:
+    image, labelmap = sitk.Cast(phantom[0], sitk.sitkFloat32) / 7.3, phantom[1]
+    for label, ours in measure_features(image, labelmap).items():
+        reference = reference_features(image, labelmap, label)
+        if isinstance(reference, str):
+            assert ours.values == {}
+            continue
+        assert differences(reference, ours.values) == []
+
+
+def test_threads_get_the_same_numbers(phantom: tuple[sitk.Image, sitk.Image]) -> None:
+    alone = measure_features(*phantom)
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda _: measure_features(*phantom), range(4)))
+    assert all(found == alone for found in together)
+
+
+def test_there_are_107_features_and_93_of_a_filtered_image() -> None:
+    assert len(feature_names()) == 107
+    assert len(feature_names("wavelet-LLH")) == 93
+
+
+def test_empty_labelmap_has_no_region() -> None:
+    empty = sitk.Image([4, 4, 4], sitk.sitkUInt8)
+    assert measure_features(sitk.Cast(empty, sitk.sitkInt16), empty) == {}
+
+
+def test_single_voxel_and_line_are_refused_by_name() -> None:
+    labels_zyx = np.zeros((5, 5, 5), np.uint8)
+    labels_zyx[0, 0, 0] = 3
+    labels_zyx[2, :, 2] = 9
+    labelmap = sitk.GetImageFromArray(labels_zyx)
+    found = measure_features(sitk.Cast(labelmap, sitk.sitkInt16), labelmap)
+    assert found[3].reason is FeatureReason.SINGLE_VOXEL
+    assert found[9].reason is FeatureReason.TOO_FEW_DIMENSIONS
+    assert (found[3].n_voxels, found[9].n_voxels) == (1, 5)
+    assert found[3].values == found[9].values == {}
+
+
+def test_region_that_is_too_small_is_refused() -> None:
+    labels_zyx = np.zeros((5, 5, 5), np.uint8)
+    labels_zyx[1:3, 1:3, 1:3] = 1
+    labelmap = sitk.GetImageFromArray(labels_zyx)
+    image = sitk.Cast(labelmap, sitk.sitkInt16)
+    found = measure_features(image, labelmap, TextureSettings(minimum_roi_size=8))
+    assert found[1].reason is FeatureReason.TOO_SMALL
+    assert measure_features(image, labelmap, TextureSettings(minimum_roi_size=7))[1].values
+
+
+def test_isolated_voxels_keep_what_is_defined_and_say_so() -> None:
+    labels_zyx = np.zeros((9, 9, 9), np.uint8)
+    labels_zyx[0, 0, 0] = labels_zyx[4, 6, 8] = labels_zyx[8, 3, 1] = 1
+    labelmap = sitk.GetImageFromArray(labels_zyx)
+    image = sitk.GetImageFromArray(np.arange(729, dtype=np.int16).reshape(9, 9, 9))
+    found = measure_features(image, labelmap)[1]
+    assert found.reason is FeatureReason.UNDEFINED
+    assert np.isnan(found.values["original_glcm_Contrast"])
+    assert found.values["original_ngtdm_Coarseness"] == 1e6
+    assert found.values["original_firstorder_Mean"] == pytest.approx((0 + 386 + 676) / 3)
+
+
+def test_too_many_grey_levels_leave_the_shape() -> None:
+    image = sitk.GetImageFromArray(np.arange(125, dtype=np.int16).reshape(5, 5, 5) * 200)
+    labelmap = sitk.Cast(image > -1, sitk.sitkUInt8)
+    found = measure_features(image, labelmap, TextureSettings(bin_width=1))[1]
+    assert found.reason is FeatureReason.TOO_MANY_LEVELS
+    assert {name.split("_")[1] for name in found.values} == {"shape"}
+
+
+def test_levels_do_not_wrap_around_near_the_end_of_an_integer_type() -> None:
+    values_zyx = np.arange(64, dtype=np.int64).reshape(4, 4, 4) * 3
+    labelmap = sitk.GetImageFromArray(np.ones((4, 4, 4), np.uint8))
+    found = [
+        measure_features(sitk.GetImageFromArray(values_zyx.astype(kind)), labelmap)[1]
+        for kind in (np.uint8, np.int16)
+    ]
+    shifted = sitk.GetImageFromArray((values_zyx + 32767 - 189).astype(np.int16))
+    as_float = sitk.GetImageFromArray((values_zyx + 32767 - 189).astype(np.float64))
+    assert found[0] == found[1]
+    assert differences(
+        measure_features(as_float, labelmap)[1].values,
+        measure_features(shifted, labelmap)[1].values,
+    ) == []
+
+
+def test_image_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="differ"):
+        measure_features(sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 5], sitk.sitkUInt8))
+
+
+def test_labels_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        measure_features(sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 4], sitk.sitkInt16))
