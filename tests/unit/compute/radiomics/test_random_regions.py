@@ -20,7 +20,7 @@ BINNINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"bin_width": 5}, {"binWidth": 5}),
     ({"bin_count": 32}, {"binCount": 32}),
     ({"bin_count": 3, "gldm_a": 1}, {"binCount": 3, "gldm_a": 1}),
-    ({"bin_width": 2.3, "force_2d": True}, {"binWidth": 2.3, "force2D": True}),
+    ({"bin_width": 6.3, "force_2d": True}, {"binWidth": 6.3, "force2D": True}),
 ]
 REFUSALS = {
     FeatureReason.SINGLE_VOXEL: ("1 segmented voxel",),
