@@ -31,7 +31,7 @@ from organome.compute.phantoms.fields_of_view import axial_grid
 from organome.compute.phantoms.rendering import render_dixon, render_image, truth_labelmap
 from organome.compute.phantoms.stations import station_grids, stitched_grid
 from organome.compute.radiomics.extraction import measure_features
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.scans import Contrast
 from organome.io.images import write_image
 

@@ -60,6 +60,7 @@ class FeatureReason(StrEnum):
     TOO_FEW_DIMENSIONS = "too_few_dimensions"
     TOO_SMALL = "too_small"
     TOO_MANY_LEVELS = "too_many_levels"
+    RESAMPLED_AWAY = "resampled_away"
     RESEGMENTED_AWAY = "resegmented_away"
     UNDEFINED = "undefined"
 

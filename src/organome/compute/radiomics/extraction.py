@@ -5,18 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
 
-from organome.compute.radiomics.region_kernels import N_LABELS
-from organome.compute.radiomics.regions import LabelledBox, Region, find_regions
-from organome.compute.radiomics.settings import TextureSettings
-from organome.compute.radiomics.shape import SurfaceTable, diameters, shape_features, surface_table
-from organome.compute.radiomics.shape_kernels import count_cubes
+from organome.compute.radiomics.filters import filtered_images
+from organome.compute.radiomics.labelled_shapes import LabelledShapes
+from organome.compute.radiomics.preparation import prepare
+from organome.compute.radiomics.regions import LabelledBox, Region, find_regions, only, part_of
+from organome.compute.radiomics.resegmentation import within_range
 from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
 from organome.domain.feature_names import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.outcomes import FeatureReason
-
-Spacing = tuple[float, float, float]
+from organome.domain.radiomics_settings import RadiomicsSettings, TextureSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class RegionFeatures:
     """Features of one label.
 
     Attributes:
-        n_voxels: Voxels of the label.
+        n_voxels: Voxels of the label on the grid that was measured, resegmented where that is asked.
         values: Features by name, ``original_glcm_Contrast``; NaN where one is not defined for this
             region. Empty where there are none.
         reason: Why some or all are missing, None when none is.
@@ -36,14 +34,23 @@ class RegionFeatures:
 
 
 def measure_features(
-    image: sitk.Image, labelmap: sitk.Image, settings: TextureSettings | None = None
+    image: sitk.Image, labelmap: sitk.Image, texture: TextureSettings | None = None
+) -> dict[int, RegionFeatures]:
+    """Measure the 107 features of every label of the image as it is; see ``extract_features``."""
+    return extract_features(
+        image, labelmap, RadiomicsSettings(texture=texture or TextureSettings())
+    )
+
+
+def extract_features(
+    image: sitk.Image, labelmap: sitk.Image, settings: RadiomicsSettings
 ) -> dict[int, RegionFeatures]:
     """Measure all features of every label.
 
     Args:
         image: Integer or float intensities, all finite.
         labelmap: uint8 labels on the grid of the image, 0 is background.
-        settings: How; pyradiomics' defaults where None.
+        settings: What is done before, which images, grey levels.
 
     Returns:
         Features by label; a label that no voxel holds is not in it.
@@ -54,73 +61,114 @@ def measure_features(
     Source:
         pyradiomics 3.0.1 (van Griethuysen et al. 2017), names, conventions and values.
     """
-    settings = settings or TextureSettings()
     if image.GetSize() != labelmap.GetSize():
         raise ValueError(f"image {image.GetSize()} and labelmap {labelmap.GetSize()} differ")
-    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
-    if labels_zyx.dtype != np.uint8:
-        raise ValueError(f"labels are {labels_zyx.dtype}, not uint8")
-    box = find_regions(labels_zyx)
-    if box is None:
-        return {}
-    x_mm, y_mm, z_mm = image.GetSpacing()
-    measuring = _Measuring(
-        image_zyx=sitk.GetArrayViewFromImage(image),
-        box=box,
-        cubes=_count_cubes(box),
-        table=surface_table((z_mm, y_mm, x_mm)),
-        spacing_zyx_mm=(z_mm, y_mm, x_mm),
-        settings=settings,
-    )
-    return {region.label: measuring.measure(region) for region in box.regions}
+    if labelmap.GetPixelID() != sitk.sitkUInt8:
+        raise ValueError(f"labels are {labelmap.GetPixelIDTypeAsString()}, not uint8")
+    prepared, prepared_labels = prepare(image, labelmap, settings.preparation)
+    box = find_regions(sitk.GetArrayViewFromImage(prepared_labels))
+    found = {} if box is None else _Extraction(prepared, box, settings).run()
+    if prepared_labels is not labelmap:
+        labels = np.flatnonzero(np.bincount(sitk.GetArrayViewFromImage(labelmap).ravel()))
+        for label in set(labels.tolist()) - {0} - set(found):
+            found[label] = RegionFeatures(n_voxels=0, reason=FeatureReason.RESAMPLED_AWAY)
+    return dict(sorted(found.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Measuring:
-    """One image and its regions."""
+class _Extraction:
+    """One prepared image and its regions."""
 
-    image_zyx: NDArray[np.generic]
-    box: LabelledBox
-    cubes: NDArray[np.int64]
-    table: SurfaceTable
-    spacing_zyx_mm: Spacing
-    settings: TextureSettings
+    def __init__(self, image: sitk.Image, box: LabelledBox, settings: RadiomicsSettings) -> None:
+        self._image = image
+        self._settings = settings
+        x_mm, y_mm, z_mm = image.GetSpacing()
+        self._spacing_zyx_mm = (z_mm, y_mm, x_mm)
+        self._box = box
+        self._regions: dict[int, Region] = {}
+        self._reasons: dict[int, FeatureReason] = {}
+        self._n_voxels: dict[int, int] = {}
+        self._values: dict[int, dict[str, float]] = {}
 
-    def measure(self, region: Region) -> RegionFeatures:
-        reason = refusal(region, self.settings)
-        if reason is not None:
-            return RegionFeatures(n_voxels=region.n_voxels, reason=reason)
-        places, box_zyx = self.box.places(region)
-        by_class = {FeatureClass.SHAPE: self._shape(region, places, box_zyx)}
-        z_mm, y_mm, x_mm = self.spacing_zyx_mm
-        try:
-            by_class |= intensity_features(
-                self.box.intensities(self.image_zyx, region),
-                places,
-                box_zyx,
-                settings=self.settings,
-                voxel_volume_mm3=x_mm * y_mm * z_mm,
-            )
-        except TooManyLevelsError:
-            reason = FeatureReason.TOO_MANY_LEVELS
-        return RegionFeatures(region.n_voxels, *named(by_class, reason))
+    def run(self) -> dict[int, RegionFeatures]:
+        self._choose_voxels()
+        if FeatureClass.SHAPE in self._settings.classes:
+            self._measure_shapes()
+        if set(self._settings.classes) - {FeatureClass.SHAPE}:
+            texture = self._settings.texture
+            for name, image in filtered_images(
+                self._image,
+                self._settings.filters,
+                force_2d_dimension=texture.force_2d_dimension if texture.force_2d else None,
+            ):
+                self._measure_image(name, image)
+        return {label: self._result(label) for label in self._n_voxels}
 
-    def _shape(
-        self, region: Region, places: NDArray[np.int32], box_zyx: tuple[int, int, int]
-    ) -> dict[str, float]:
-        inside = np.zeros(box_zyx[0] * box_zyx[1] * box_zyx[2], np.uint8)
-        inside[places] = 1
-        cubes = self.cubes[region.label].copy()
-        # From the padded labelmap to the region's own padded box, where pyradiomics has its origin.
-        cubes[:, 1:] -= cubes[:, :1] * (np.array(region.first_zyx) - 1)
-        return shape_features(
-            cubes,
-            self.table,
-            n_voxels=region.n_voxels,
-            moments=region.moments,
-            diameters_mm=diameters(inside, places, box_zyx, self.spacing_zyx_mm),
-            spacing_zyx_mm=self.spacing_zyx_mm,
-        )
+    def _choose_voxels(self) -> None:
+        """Resegment, and refuse what pyradiomics refuses."""
+        image_zyx = sitk.GetArrayViewFromImage(self._image)
+        preparation = self._settings.preparation
+        for whole in self._box.regions:
+            reason, region = refusal(whole, self._settings.texture), whole
+            if reason is None and preparation.resegment_range is not None:
+                kept = within_range(self._box.intensities(image_zyx, whole), preparation)
+                part = part_of(whole, kept, self._box)
+                self._n_voxels[whole.label] = part.n_voxels if part else 0
+                if part is None or part.n_voxels == 1:
+                    reason = FeatureReason.RESEGMENTED_AWAY
+                else:
+                    reason, region = refusal(part, self._settings.texture), part
+            self._n_voxels.setdefault(whole.label, whole.n_voxels)
+            if reason is not None:
+                self._reasons[whole.label] = reason
+            else:
+                self._regions[whole.label] = region
+                self._values[whole.label] = {}
+
+    def _measure_shapes(self) -> None:
+        box = self._box
+        if self._settings.preparation.resegment_shape:
+            box = only(box, self._regions.values())
+        shapes = LabelledShapes(box, self._spacing_zyx_mm)
+        for region in box.regions:
+            if region.label in self._regions:
+                features = {FeatureClass.SHAPE: shapes.measure(region)}
+                self._add(region.label, ORIGINAL, features)
+
+    def _measure_image(self, name: str, image: sitk.Image) -> None:
+        image_zyx = sitk.GetArrayViewFromImage(image)
+        z_mm, y_mm, x_mm = self._spacing_zyx_mm
+        for label, region in self._regions.items():
+            places, box_zyx = self._box.places(region)
+            try:
+                features = intensity_features(
+                    self._box.intensities(image_zyx, region),
+                    places,
+                    box_zyx,
+                    settings=self._settings.texture,
+                    voxel_volume_mm3=x_mm * y_mm * z_mm,
+                )
+            except TooManyLevelsError:
+                self._reasons[label] = FeatureReason.TOO_MANY_LEVELS
+            else:
+                self._add(label, name, features)
+
+    def _add(
+        self, label: int, image_type: str, by_class: Mapping[FeatureClass, Mapping[str, float]]
+    ) -> None:
+        """Give features their full names, in the order of the tables."""
+        self._values[label] |= {
+            f"{image_type}_{of_class}_{feature}": by_class[of_class][feature]
+            for of_class, features in FEATURES.items()
+            if of_class in by_class and of_class in self._settings.classes
+            for feature in features
+        }
+
+    def _result(self, label: int) -> RegionFeatures:
+        values = self._values.get(label, {})
+        reason = self._reasons.get(label)
+        if reason is None and any(np.isnan(value) for value in values.values()):
+            reason = FeatureReason.UNDEFINED
+        return RegionFeatures(n_voxels=self._n_voxels[label], values=values, reason=reason)
 
 
 def refusal(region: Region, settings: TextureSettings) -> FeatureReason | None:
@@ -137,26 +185,3 @@ def refusal(region: Region, settings: TextureSettings) -> FeatureReason | None:
     if settings.minimum_roi_size is not None and region.n_voxels <= settings.minimum_roi_size:
         return FeatureReason.TOO_SMALL
     return None
-
-
-def named(
-    by_class: Mapping[FeatureClass, Mapping[str, float]],
-    reason: FeatureReason | None,
-    image_type: str = ORIGINAL,
-) -> tuple[dict[str, float], FeatureReason | None]:
-    """Give features their full names, in the order of the tables; say if any is undefined."""
-    values = {
-        f"{image_type}_{of_class}_{feature}": by_class[of_class][feature]
-        for of_class, features in FEATURES.items()
-        if of_class in by_class
-        for feature in features
-    }
-    if reason is None and any(np.isnan(value) for value in values.values()):
-        reason = FeatureReason.UNDEFINED
-    return values, reason
-
-
-def _count_cubes(box: LabelledBox) -> NDArray[np.int64]:
-    cubes = np.zeros((N_LABELS, 256, 4), np.int64)
-    count_cubes(box.padded_zyx, np.arange(N_LABELS), cubes)
-    return cubes

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from organome.compute.radiomics.first_order_kernels import deviations, sums_about
 from organome.compute.radiomics.formula_kernels import EPS
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 
 
 def bin_edges(values: NDArray[Any], settings: TextureSettings) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """The regions of a labelmap: voxels, box and moments of every label, found in one pass."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,19 +111,28 @@ def find_regions(labels_zyx: NDArray[np.uint8]) -> LabelledBox | None:
     return LabelledBox(padded_zyx=padded_zyx, shift_zyx=(z, y, x), regions=tuple(regions))
 
 
-def part_of(region: Region, kept: NDArray[np.bool_], shape_zyx: tuple[int, ...]) -> Region | None:
+def part_of(region: Region, kept: NDArray[np.bool_], box: LabelledBox) -> Region | None:
     """Keep some voxels of a region.
 
     Args:
         region: The region.
         kept: Which of its voxels, in raster order.
-        shape_zyx: Shape of the padded labelmap.
+        box: The box that it lies in.
 
     Returns:
         None where none is kept.
     """
     voxels = region.voxels[kept]
-    return _region(region.label, voxels, shape_zyx) if voxels.size else None
+    return _region(region.label, voxels, box.padded_zyx.shape) if voxels.size else None
+
+
+def only(box: LabelledBox, regions: Iterable[Region]) -> LabelledBox:
+    """Make the labelled box anew, of some regions alone."""
+    padded_zyx = np.zeros_like(box.padded_zyx)
+    kept = tuple(regions)
+    for region in kept:
+        padded_zyx.reshape(-1)[region.voxels] = region.label
+    return LabelledBox(padded_zyx=padded_zyx, shift_zyx=box.shift_zyx, regions=kept)
 
 
 def _region(label: int, voxels: Places, shape_zyx: tuple[int, ...]) -> Region:

@@ -15,7 +15,7 @@ from organome.compute.radiomics.first_order import (
 from organome.compute.radiomics.formula_kernels import neighbour_features
 from organome.compute.radiomics.glcm import glcm_features
 from organome.compute.radiomics.grey_levels import bin_edges, levels_of
-from organome.compute.radiomics.settings import MAX_LEVELS, TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 from organome.compute.radiomics.size_matrices import glrlm_features, glszm_features, gldm_features
 from organome.compute.radiomics.texture_kernels import find_zones, tally_textures
 from organome.domain.feature_names import NGTDM, FeatureClass
@@ -23,6 +23,7 @@ from organome.domain.feature_names import NGTDM, FeatureClass
 Features = dict[FeatureClass, dict[str, float]]
 Box = tuple[int, int, int]
 
+MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
 _MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 _SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed
 # Steps to the neighbours of one half-space; the other half are their opposites.

@@ -9,7 +9,7 @@ from organome.compute.phantoms.anatomy import draw_body
 from organome.compute.phantoms.rendering import render_dixon, truth_labelmap
 from organome.compute.phantoms.stations import station_grids
 from organome.compute.radiomics.extraction import measure_features
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.feature_names import feature_names
 from organome.domain.outcomes import FeatureReason
 from organome.domain.scans import Contrast

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.radiomics.extraction import measure_features
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 
 # Slices of 4 rows and 5 columns; a dot lies outside of the region.
 PHANTOM = """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from organome.compute.radiomics.extraction import measure_features
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.outcomes import FeatureReason
 
 Voxels = npt.NDArray[Any]

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from doubles.pyradiomics import differences, reference_features
 
 from organome.compute.radiomics.extraction import measure_features
-from organome.compute.radiomics.settings import TextureSettings
+from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.feature_names import FEATURES
 
 DATA = Path(__file__).parents[5] / "shared" / "data" / "pyradiomics"
