@@ -19,14 +19,28 @@ ROOTS = ("LeastAxisLength", "MinorAxisLength", "Elongation", "Flatness")
 
 
 def reference_features(
-    image: sitk.Image, labelmap: sitk.Image, label: int, **settings: Any
+    image: sitk.Image,
+    labelmap: sitk.Image,
+    label: int,
+    parameters: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> dict[str, float] | str:
     """Compute what pyradiomics says of one label: its features, or why it refuses."""
     pytest.importorskip("radiomics", reason="pyradiomics is not installed (make setup)")
     from radiomics import featureextractor
 
     logging.getLogger("radiomics").setLevel(logging.CRITICAL + 1)
+    parameters = parameters or {}
+    settings = {**parameters.get("setting", {}), **settings}
     extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, **settings)
+    # Not as a parameter file: the library that checks those does not run without warnings.
+    if "imageType" in parameters:
+        extractor.disableAllImageTypes()
+        extractor.enableImageTypes(**parameters["imageType"])
+    if "featureClass" in parameters:
+        extractor.disableAllFeatures()
+        for name in parameters["featureClass"]:
+            extractor.enableFeatureClassByName(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -9,7 +9,14 @@ import SimpleITK as sitk
 from organome.compute.radiomics.filters import filtered_images
 from organome.compute.radiomics.labelled_shapes import LabelledShapes
 from organome.compute.radiomics.preparation import prepare
-from organome.compute.radiomics.regions import LabelledBox, Region, find_regions, only, part_of
+from organome.compute.radiomics.regions import (
+    LabelledBox,
+    Region,
+    find_regions,
+    inside_box,
+    only,
+    part_of,
+)
 from organome.compute.radiomics.resegmentation import within_range
 from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
 from organome.domain.feature_names import FEATURES, ORIGINAL, FeatureClass
@@ -125,9 +132,17 @@ class _Extraction:
                 self._values[whole.label] = {}
 
     def _measure_shapes(self) -> None:
-        box = self._box
-        if self._settings.preparation.resegment_shape:
-            box = only(box, self._regions.values())
+        box, preparation = self._box, self._settings.preparation
+        if preparation.resegment_range is not None:
+            regions = (
+                self._regions[whole.label]
+                if preparation.resegment_shape
+                # pyradiomics keeps what was left out, but only in the box of what is left.
+                else inside_box(whole, self._regions[whole.label], box)
+                for whole in box.regions
+                if whole.label in self._regions
+            )
+            box = only(box, regions)
         shapes = LabelledShapes(box, self._spacing_zyx_mm)
         for region in box.regions:
             if region.label in self._regions:

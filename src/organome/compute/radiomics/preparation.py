@@ -1,16 +1,22 @@
 """What is done to an image and its labelmap before features: once, for all labels.
 
-Source: pyradiomics 3.0.1, ``imageoperations``. It resamples onto a piece of the grid for every
-label; the grid is the same, and so are intensities, but a voxel of a label that lies just between
-two of the old ones may go either way, by rounding.
+Source: pyradiomics 3.0.1, ``imageoperations``. It resamples the image onto a piece of the grid for
+every label; we do it once, on the whole grid.
 """
+
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from organome.compute.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_settings import NormalizeOver, Preparation
+
+Floats = NDArray[np.float64]
+
+PAD_VOXELS: Final = 5  # pyradiomics' default margin around a label, of which rounding depends
 
 
 def prepare(
@@ -64,16 +70,54 @@ def resample(
     if np.allclose(old_mm, new_mm):
         return image, labelmap
     size = np.ceil(np.array(labelmap.GetSize()) * (old_mm / new_mm)).astype(int)
-    grid = sitk.ResampleImageFilter()
-    grid.SetOutputSpacing(new_mm.tolist())
-    grid.SetOutputDirection(labelmap.GetDirection())
-    # The outer faces of both grids lie together, not the centres of their first voxels.
-    first = (0.5 * (new_mm - old_mm) / old_mm).tolist()
-    grid.SetOutputOrigin(labelmap.TransformContinuousIndexToPhysicalPoint(first))
-    grid.SetSize(size.tolist())
+    grid = _grid(labelmap, new_mm, first_xyz=np.zeros(3), size_xyz=size)
     grid.SetOutputPixelType(image.GetPixelID())
     grid.SetInterpolator(interpolator)
     resampled = grid.Execute(image)
-    grid.SetOutputPixelType(labelmap.GetPixelID())
-    grid.SetInterpolator(sitk.sitkNearestNeighbor)
-    return resampled, grid.Execute(labelmap)
+    labels = sitk.GetImageFromArray(_resampled_labels(labelmap, new_mm, size))
+    labels.CopyInformation(resampled)
+    return resampled, labels
+
+
+def _resampled_labels(
+    labelmap: sitk.Image, new_mm: Floats, size_xyz: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Resample each label in its own box, as pyradiomics does.
+
+    It is the same grid, but where a voxel lies just between two old ones, rounding relative to the
+    box decides. A voxel that two labels would get goes to the first.
+    """
+    labels_zyx = np.zeros(size_xyz[::-1], np.uint8)
+    ratio = np.array(labelmap.GetSpacing()) / new_mm
+    boxes = sitk.LabelShapeStatisticsImageFilter()
+    boxes.Execute(labelmap)
+    for label in boxes.GetLabels():
+        box = np.array(boxes.GetBoundingBox(label))
+        first = np.maximum(np.floor((box[:3] - 0.5) * ratio - PAD_VOXELS), 0)
+        last = np.ceil((box[:3] + box[3:] - 0.5) * ratio + PAD_VOXELS)
+        n = np.minimum(last, size_xyz - 1) - first + 1
+        grid = _grid(labelmap, new_mm, first_xyz=first, size_xyz=n.astype(int))
+        grid.SetOutputPixelType(labelmap.GetPixelID())
+        grid.SetInterpolator(sitk.sitkNearestNeighbor)
+        part = grid.Execute(labelmap)  # a view does not keep it alive
+        found_zyx = sitk.GetArrayViewFromImage(part) == label
+        into = tuple(
+            slice(int(start), int(start + extent))
+            for start, extent in zip(first[::-1], n[::-1], strict=True)
+        )
+        labels_zyx[into][found_zyx & (labels_zyx[into] == 0)] = label
+    return labels_zyx
+
+
+def _grid(
+    labelmap: sitk.Image, new_mm: Floats, *, first_xyz: Floats, size_xyz: NDArray[np.int64]
+) -> sitk.ResampleImageFilter:
+    """Lay a part of the new grid; outer faces of both grids lie together, not voxel centres."""
+    old_mm = np.array(labelmap.GetSpacing())
+    index = 0.5 * (new_mm - old_mm) / old_mm + first_xyz / (old_mm / new_mm)
+    grid = sitk.ResampleImageFilter()
+    grid.SetOutputSpacing(new_mm.tolist())
+    grid.SetOutputDirection(labelmap.GetDirection())
+    grid.SetOutputOrigin(labelmap.TransformContinuousIndexToPhysicalPoint(index.tolist()))
+    grid.SetSize(size_xyz.tolist())
+    return grid

@@ -126,6 +126,14 @@ def part_of(region: Region, kept: NDArray[np.bool_], box: LabelledBox) -> Region
     return _region(region.label, voxels, box.padded_zyx.shape) if voxels.size else None
 
 
+def inside_box(whole: Region, part: Region, box: LabelledBox) -> Region:
+    """Cut a region off at the box of a part of it."""
+    where = np.array(np.unravel_index(whole.voxels, box.padded_zyx.shape))
+    low = np.array(part.first_zyx)[:, None]
+    within = np.all((where >= low) & (where < low + np.array(part.size_zyx)[:, None]), axis=0)
+    return _region(whole.label, whole.voxels[within], box.padded_zyx.shape)
+
+
 def only(box: LabelledBox, regions: Iterable[Region]) -> LabelledBox:
     """Make the labelled box anew, of some regions alone."""
     padded_zyx = np.zeros_like(box.padded_zyx)
