@@ -35,6 +35,7 @@ _COMMANDS: Final = {
         "pin_model": "Note the digest of the model that a run is bound to.",
         "segment_organs": "Turn a shard's images into labelmaps.",
         "measure_volumes": "Measure the organs of a shard.",
+        "measure_radiomics": "Measure the radiomics features of a shard.",
         "list_measured": "Name the measured shards in a file, for collect-tables.",
         "collect_tables": "Collect all shards into the tables of the cohort.",
     },
