@@ -1,9 +1,9 @@
-"""What radiomics costs: this engine beside pyradiomics and flash-radiomics, and beside reading.
+"""What radiomics costs: this engine beside pyradiomics, and beside reading the files.
 
-Every engine runs in a process of its own on one core, reads the same two files and measures the same
-labels; what is told is CPU time, the least of the repetitions for ours and one run for the others.
-A label limit keeps pyradiomics within reason on large images: then all engines are measured on those
-labels only, spread evenly over the sizes. The last line is one JSON object.
+Every engine runs in a process of its own on one core, reads the same two files and measures the
+same labels; what is told is CPU time, the least of the repetitions for ours and one run for the
+others. A label limit keeps pyradiomics within reason on large images: then all engines are measured
+on those labels only, spread evenly over the sizes. The last line is one JSON object.
 
     python benchmarks/radiomics.py --sizes station
     python benchmarks/radiomics.py --sizes station stitched ct --limits ct=8
@@ -208,7 +208,7 @@ def _run(engine: str, binning: str, prefix: Path) -> dict[str, Any]:
     module = ENGINES[engine][1]
     if find_spec(module) is None:
         return {"missing": f"{module} is not installed"}
-    one_core = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.NamedTemporaryFile(suffix=".json") as output:
         done = subprocess.run(
             [sys.executable, __file__, "--worker", engine, binning, str(prefix), output.name],
@@ -229,12 +229,18 @@ def _work(engine: str, binning: str, prefix: str, output: str) -> None:
     start_s = time.process_time()
     image, labelmap = (sitk.ReadImage(f"{prefix}_{part}.nii.gz") for part in ("image", "labels"))
     read_s = time.process_time() - start_s
-    labels = (np.flatnonzero(np.bincount(sitk.GetArrayViewFromImage(labelmap).ravel())[1:]) + 1).tolist()
+    labels = (
+        np.flatnonzero(np.bincount(sitk.GetArrayViewFromImage(labelmap).ravel())[1:]) + 1
+    ).tolist()
     measure = ENGINES[engine][0](binning)
     corner = [min(size, 8) for size in image.GetSize()]
     patch = sitk.Image(corner, sitk.sitkUInt8) + 1
     patch[0, 0, 0] = 0
-    measure(sitk.GetImageFromArray(np.arange(np.prod(corner), dtype=np.int16).reshape(corner[::-1])), patch, [1])
+    measure(
+        sitk.GetImageFromArray(np.arange(np.prod(corner), dtype=np.int16).reshape(corner[::-1])),
+        patch,
+        [1],
+    )
     cpu_s, wall_s = math.inf, math.inf
     for _ in range(REPETITIONS if engine == "ours" else 1):
         start_s, wall_start_s = time.process_time(), time.perf_counter()
@@ -242,7 +248,13 @@ def _work(engine: str, binning: str, prefix: str, output: str) -> None:
         cpu_s = min(cpu_s, time.process_time() - start_s)
         wall_s = min(wall_s, time.perf_counter() - wall_start_s)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result = {"cpu_s": cpu_s, "wall_s": wall_s, "read_s": read_s, "peak_mb": peak_mb, "values": values}
+    result = {
+        "cpu_s": cpu_s,
+        "wall_s": wall_s,
+        "read_s": read_s,
+        "peak_mb": peak_mb,
+        "values": values,
+    }
     Path(output).write_text(json.dumps(result))
 
 
@@ -271,7 +283,7 @@ def _pyradiomics(binning: str, *, cropped: bool) -> Measure:
     )
 
     def measure(image: sitk.Image, labelmap: sitk.Image, labels: list[int]) -> Values:
-        values = {}
+        values: dict[int, dict[str, float]] = {}
         boxes = sitk.LabelShapeStatisticsImageFilter()
         if cropped:
             boxes.Execute(labelmap)

@@ -1,8 +1,8 @@
 """What a radiomics feature is: IBSI code, aggregation, unit, where we keep to pyradiomics instead.
 
 Source: Zwanenburg et al. 2020 (IBSI reference manual) for codes; pyradiomics 3.0.1,
-``featuresDict_IBSIv7.tsv``, for which feature has which, but for the normalised inverse differences,
-which are exchanged in that file.
+``featuresDict_IBSIv7.tsv``, for which feature has which, but for the inverse differences, whose
+codes are exchanged in that file.
 """
 
 from typing import Final
@@ -52,8 +52,7 @@ _CODES: Final[dict[FeatureClass, str]] = {
         GrayLevelVariance 1PFV, DependenceVariance DNX2, DependenceEntropy FCBV""",
 }
 IBSI_CODES: Final[dict[FeatureClass, dict[str, str]]] = {
-    of_class: dict(entry.split() for entry in text.split(","))  # type: ignore[misc]
-    for of_class, text in _CODES.items()
+    of_class: dict(entry.split() for entry in text.split(",")) for of_class, text in _CODES.items()
 }
 # Where the same name, or code, is not the same number.
 DEVIATIONS: Final = {

@@ -105,7 +105,9 @@ class Filters:
     def image_types(self, *, force_2d: bool) -> tuple[str, ...]:
         """Name the images, as pyradiomics does, in the order of the tables."""
         axes = 2 if force_2d else 3
-        bands = [format(band, f"0{axes}b").replace("0", "L").replace("1", "H") for band in range(2**axes)]
+        bands = [
+            format(band, f"0{axes}b").replace("0", "L").replace("1", "H") for band in range(2**axes)
+        ]
         names = [ORIGINAL] if self.original else []
         names += [log_image_type(sigma) for sigma in self.log_sigmas_mm]
         if self.wavelet is not None:
@@ -232,7 +234,14 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "symmetricalGLCM": True,
 }
 # They decide on what pyradiomics writes beside features, or on how much it crops.
-_IGNORED: Final = ("label", "additionalInfo", "preCrop", "padDistance", "geometryTolerance", "correctMask")
+_IGNORED: Final = (
+    "label",
+    "additionalInfo",
+    "preCrop",
+    "padDistance",
+    "geometryTolerance",
+    "correctMask",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,6 @@ def radiomics_table(features: tuple[str, ...]) -> Table:
                 "SHA-256 of the settings of this contrast, first 16 digits.",
                 nullable=False,
             ),
-            *(
-                Column(name, _FLOAT, feature_meaning(name), feature_unit(name))
-                for name in features
-            ),
+            *(Column(name, _FLOAT, feature_meaning(name), feature_unit(name)) for name in features),
         ),
     )

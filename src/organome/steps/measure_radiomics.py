@@ -147,12 +147,12 @@ class MeasureRadiomics:
         write_table(folder / RADIOMICS_FILE, rows_to_arrow(self._table, rows))
 
 
-def _image_files(
-    images: Path, scan: Scan, prepared: Outcome
-) -> list[tuple[str, tuple[Path, ...]]]:
+def _image_files(images: Path, scan: Scan, prepared: Outcome) -> list[tuple[str, tuple[Path, ...]]]:
     """Name the files of each image that can be measured; a fat fraction has two."""
     found = prepared.facts.get("contrasts", ())
-    files = [(name, (images / f"{scan.scan}_{name}.nii.gz",)) for name in found]
+    files: list[tuple[str, tuple[Path, ...]]] = [
+        (name, (images / f"{scan.scan}_{name}.nii.gz",)) for name in found
+    ]
     if {Contrast.FAT, Contrast.WATER} <= set(found):
         both = tuple(
             images / f"{scan.scan}_{name}.nii.gz" for name in (Contrast.FAT, Contrast.WATER)

@@ -43,6 +43,7 @@ class ScansAhead(Generic[Job, Result]):
             )
 
     def __enter__(self) -> "ScansAhead[Job, Result]":
+        """Nothing is begun yet."""
         return self
 
     def __exit__(
@@ -51,6 +52,7 @@ class ScansAhead(Generic[Job, Result]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 

@@ -89,7 +89,9 @@ class Shard:
             labelmaps=self.labelmaps,
             output=self.folder / output,
             work=self.folder / "work" / output,
-            settings=[f"{name}={path if path.exists() else self.parameters()}" for name in contrasts],
+            settings=[
+                f"{name}={path if path.exists() else self.parameters()}" for name in contrasts
+            ],
             n_processes=n_processes,
             **more,
         )

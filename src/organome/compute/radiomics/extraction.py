@@ -29,7 +29,7 @@ class RegionFeatures:
     """Features of one label.
 
     Attributes:
-        n_voxels: Voxels of the label on the grid that was measured, resegmented where that is asked.
+        n_voxels: Voxels of the label on the grid that was measured, less what was resegmented.
         values: Features by name, ``original_glcm_Contrast``; NaN where one is not defined for this
             region. Empty where there are none.
         reason: Why some or all are missing, None when none is.

@@ -1,6 +1,6 @@
 """Filtered images, each made once for all labels.
 
-Source: pyradiomics 3.0.1, ``imageoperations``: names and values are those it has on the whole image.
+Source: pyradiomics 3.0.1, ``imageoperations``: its names, its values on the whole image.
 """
 
 from collections.abc import Iterator

@@ -24,7 +24,9 @@ def bin_edges(values: NDArray[Any], settings: TextureSettings) -> NDArray[Any]:
     """
     lowest, highest = values.min(), values.max()
     if settings.bin_count is not None:
-        edges = np.histogram_bin_edges(np.array([lowest, highest], values.dtype), settings.bin_count)
+        edges = np.histogram_bin_edges(
+            np.array([lowest, highest], values.dtype), settings.bin_count
+        )
         edges[-1] += 1
         return edges
     width = settings.bin_width

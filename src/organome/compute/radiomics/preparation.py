@@ -49,7 +49,8 @@ def normalize(image: sitk.Image, preparation: Preparation) -> sitk.Image:
     if preparation.remove_outliers is not None:
         limit = preparation.remove_outliers
         normalized = sitk.Clamp(normalized, normalized.GetPixelID(), -limit, limit)
-    return normalized * preparation.normalize_scale
+    scaled: sitk.Image = normalized * preparation.normalize_scale
+    return scaled
 
 
 def resample(

@@ -63,7 +63,9 @@ def _extractor(parameters: Mapping[str, Any]) -> Any:
         import radiomics
         from radiomics import featureextractor
     except ImportError as error:
-        raise SetupError("the engine pyradiomics is not installed; see docs/radiomics.md") from error
+        raise SetupError(
+            "the engine pyradiomics is not installed; see docs/radiomics.md"
+        ) from error
     if parameters.get("organome"):
         raise SetupError("the engine pyradiomics does not know the settings under 'organome'")
     radiomics.setVerbosity(60)  # it logs every label

@@ -74,7 +74,10 @@ def bound_voxels(
         extents: First and last index along z, y, x.
         moments: Sums of z, y, x, zz, yy, xx, zy, zx, yx, from the array's first voxel.
     """
-    low_y, high_y, low_x, high_x = n_y, -1, n_x, -1
+    low_y: Any = n_y
+    low_x: Any = n_x
+    high_y: Any = -1
+    high_x: Any = -1
     place = 0
     n = voxels.size
     moments[:] = 0
@@ -128,9 +131,7 @@ def gather(
         row = voxels[place] // n_x
         x = voxels[place] - row * n_x
         z = row // n_y
-        values[place] = image_zyx[
-            z + shift_zyx[0], row - z * n_y + shift_zyx[1], x + shift_zyx[2]
-        ]
+        values[place] = image_zyx[z + shift_zyx[0], row - z * n_y + shift_zyx[1], x + shift_zyx[2]]
 
 
 @njit(cache=True, nogil=True)

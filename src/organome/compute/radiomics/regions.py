@@ -155,5 +155,3 @@ def _region(label: int, voxels: Places, shape_zyx: tuple[int, ...]) -> Region:
         size_zyx=(size_z, size_y, size_x),
         moments=tuple(moments.tolist()),
     )
-
-

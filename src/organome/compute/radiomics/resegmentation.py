@@ -25,7 +25,7 @@ def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray
     elif preparation.resegment_mode is ResegmentMode.SIGMA:
         mean, sd = intensities.mean(), intensities.std()
         limits = [mean + sd * limit for limit in limits]
-    kept = intensities >= limits[0]
+    kept: NDArray[np.bool_] = intensities >= limits[0]
     if len(limits) == 2:
         kept &= intensities <= limits[1]
     return kept

@@ -22,7 +22,7 @@ class SurfaceTable:
 
     Attributes:
         areas_mm2: Area of its triangles.
-        volumes_mm3: Signed volume of their cones from the cube's first corner, if that is the origin.
+        volumes_mm3: Signed volume of the cones from the origin, that at the cube's first corner.
         gradients_mm3: How that changes with each step of the cube along z, y, x.
     """
 

@@ -96,9 +96,7 @@ def row_extremes(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _widen(
-    along_x: NDArray[np.int32], along_y: NDArray[np.int32], z: int, y: int, x: int
-) -> None:
+def _widen(along_x: NDArray[np.int32], along_y: NDArray[np.int32], z: int, y: int, x: int) -> None:
     along_x[z, y, 0] = min(along_x[z, y, 0], x)
     along_x[z, y, 1] = max(along_x[z, y, 1], x)
     along_y[z, x, 0] = min(along_y[z, x, 0], y)
@@ -180,7 +178,11 @@ def point_diameter(points_mm: Floats, from_middle_mm: Floats) -> float:
         for second in range(first + 1, len(points_mm)):
             if from_middle_mm[first] + from_middle_mm[second] < reach:
                 break
-            dz, dy, dx = points_mm[second, 0] - z, points_mm[second, 1] - y, points_mm[second, 2] - x
+            dz, dy, dx = (
+                points_mm[second, 0] - z,
+                points_mm[second, 1] - y,
+                points_mm[second, 2] - x,
+            )
             squared = dz * dz + dy * dy + dx * dx
             if squared > widest:
                 widest = squared

@@ -1,4 +1,4 @@
-"""Features of matrices of sizes by grey level: runs, zones and dependencies share their formulas."""
+"""Features of sizes by grey level: runs, zones and dependencies share their formulas."""
 
 from typing import Final
 
@@ -116,7 +116,9 @@ def glszm_features(
         n_levels: Highest grey level.
     """
     by_size, counts = np.unique(large[:, ::-1], axis=0, return_counts=True)
-    entries = np.vstack((_entries(small), np.column_stack((by_size, counts))))
+    entries: Floats = np.vstack((_entries(small), np.column_stack((by_size, counts)))).astype(
+        np.float64
+    )
     features = np.zeros(len(EMPHASIS_NAMES))
     emphasis_features(entries, n_levels, features)
     return dict(zip(GLSZM_NAMES, features.tolist(), strict=True))

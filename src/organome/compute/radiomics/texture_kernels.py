@@ -23,7 +23,7 @@ def tally_textures(
     alpha: int,
     glcm: NDArray[np.int32],
     glrlm: NDArray[np.int32],
-    gldm: Counts,
+    gldm: NDArray[np.int32],
     ngtdm: NDArray[np.float64],
 ) -> None:
     """Fill four matrices in one pass.
@@ -39,12 +39,12 @@ def tally_textures(
         ngtdm: (level, 2): voxels, and sum of differences from the mean of the neighbours.
     """
     for place in places:
-        level = np.int64(levels[place])
+        level: Any = np.int64(levels[place])
         n_neighbours, sum_levels, n_dependent = 0, 0, 0
         for angle in range(offsets.size):
             offset = offsets[angle]
-            after = np.int64(levels[place + offset])
-            before = np.int64(levels[place - offset])
+            after: Any = np.int64(levels[place + offset])
+            before: Any = np.int64(levels[place - offset])
             glcm[angle, level, after] += 1
             n_neighbours += (after > 0) + (before > 0)
             sum_levels += after + before
@@ -70,7 +70,11 @@ def tally_textures(
 
 @njit(cache=True, nogil=True)
 def find_zones(
-    levels: Levels, places: Places, steps: NDArray[np.int64], small: Counts, large: Counts
+    levels: Levels,
+    places: Places,
+    steps: NDArray[np.int64],
+    small: NDArray[np.int32],
+    large: Counts,
 ) -> int:
     """Find the zones of equal grey level; the region is consumed.
 

@@ -15,10 +15,10 @@ from organome.compute.radiomics.first_order import (
 from organome.compute.radiomics.formula_kernels import neighbour_features
 from organome.compute.radiomics.glcm import glcm_features
 from organome.compute.radiomics.grey_levels import bin_edges, levels_of
-from organome.domain.radiomics_settings import TextureSettings
-from organome.compute.radiomics.size_matrices import glrlm_features, glszm_features, gldm_features
+from organome.compute.radiomics.size_matrices import gldm_features, glrlm_features, glszm_features
 from organome.compute.radiomics.texture_kernels import find_zones, tally_textures
 from organome.domain.feature_names import NGTDM, FeatureClass
+from organome.domain.radiomics_settings import TextureSettings
 
 Features = dict[FeatureClass, dict[str, float]]
 Box = tuple[int, int, int]
@@ -27,9 +27,7 @@ MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of
 _MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 _SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed
 # Steps to the neighbours of one half-space; the other half are their opposites.
-_HALF_SPACE_ZYX: Final = tuple(
-    step for step in product((1, 0, -1), repeat=3) if step > (0, 0, 0)
-)
+_HALF_SPACE_ZYX: Final = tuple(step for step in product((1, 0, -1), repeat=3) if step > (0, 0, 0))
 
 
 class TooManyLevelsError(ValueError):
@@ -138,11 +136,9 @@ def _steps_zyx(box_zyx: Box, settings: TextureSettings) -> NDArray[np.int64]:
     return np.array(steps, np.int64).reshape(-1, 3)
 
 
-def _lines_hold_two(
-    places: NDArray[np.int32], box_zyx: Box, step_zyx: NDArray[np.int64]
-) -> bool:
+def _lines_hold_two(places: NDArray[np.int32], box_zyx: Box, step_zyx: NDArray[np.int64]) -> bool:
     """Tell whether any line along a step holds two voxels of the region, neighbours or not."""
     where = np.array(np.unravel_index(places, box_zyx))
     axis = int(np.flatnonzero(step_zyx)[0])
     start = where - where[axis] * step_zyx[axis] * step_zyx[:, None]
-    return np.unique(start, axis=1).shape[1] < places.size
+    return bool(np.unique(start, axis=1).shape[1] < places.size)

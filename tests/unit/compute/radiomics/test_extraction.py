@@ -3,15 +3,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from doubles.pyradiomics import differences, reference_features
 
+from doubles.pyradiomics import differences, reference_features
 from organome.compute.phantoms.anatomy import draw_body
 from organome.compute.phantoms.rendering import render_dixon, truth_labelmap
 from organome.compute.phantoms.stations import station_grids
 from organome.compute.radiomics.extraction import measure_features
-from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.feature_names import feature_names
 from organome.domain.outcomes import FeatureReason
+from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.scans import Contrast
 
 SPACING_XYZ_MM = (1.5, 2.25, 4.0)
@@ -128,17 +128,24 @@ def test_levels_do_not_wrap_around_near_the_end_of_an_integer_type() -> None:
     shifted = sitk.GetImageFromArray((values_zyx + 32767 - 189).astype(np.int16))
     as_float = sitk.GetImageFromArray((values_zyx + 32767 - 189).astype(np.float64))
     assert found[0] == found[1]
-    assert differences(
-        measure_features(as_float, labelmap)[1].values,
-        measure_features(shifted, labelmap)[1].values,
-    ) == []
+    assert (
+        differences(
+            measure_features(as_float, labelmap)[1].values,
+            measure_features(shifted, labelmap)[1].values,
+        )
+        == []
+    )
 
 
 def test_image_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="differ"):
-        measure_features(sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 5], sitk.sitkUInt8))
+        measure_features(
+            sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 5], sitk.sitkUInt8)
+        )
 
 
 def test_labels_of_another_type_are_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
-        measure_features(sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 4], sitk.sitkInt16))
+        measure_features(
+            sitk.Image([4, 4, 4], sitk.sitkInt16), sitk.Image([4, 4, 4], sitk.sitkInt16)
+        )

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from doubles.pyradiomics import differences
 
+from doubles.pyradiomics import differences
 from organome.compute.radiomics.extraction import extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.domain.errors import SetupError

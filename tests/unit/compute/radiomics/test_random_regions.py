@@ -4,14 +4,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
-from doubles.pyradiomics import differences, reference_features
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import measure_features
-from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.outcomes import FeatureReason
+from organome.domain.radiomics_settings import TextureSettings
 
 Voxels = npt.NDArray[Any]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from doubles.pyradiomics import differences, reference_features
 
+from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import measure_features
-from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.feature_names import FEATURES
+from organome.domain.radiomics_settings import TextureSettings
 
 DATA = Path(__file__).parents[5] / "shared" / "data" / "pyradiomics"
 IMAGES = {

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from doubles.pyradiomics import differences, reference_features
 
+from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import read_parameters
@@ -69,7 +69,9 @@ def check(pair: tuple[sitk.Image, sitk.Image], parameters: dict[str, Any]) -> No
         assert differences(reference, ours[label].values) == []
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the images of pyradiomics are not beside this repository")
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the images of pyradiomics are not beside this repository"
+)
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("case", IMAGES)
 def test_images_of_pyradiomics_with_its_settings(case: str, setting: str) -> None:
