@@ -46,6 +46,7 @@ _COMMANDS: Final = {
     "Look": {
         "status": "Say what is listed, done, failed and left.",
         "show_table": "Print some rows of a table.",
+        "radiomics_stability": "Say how well radiomics features repeat between two visits.",
         "estimate": "Say what the rest will cost, and how to cut it into jobs.",
     },
     "Canary": {
