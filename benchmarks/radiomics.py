@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,6 +31,7 @@ from organome.compute.phantoms.fields_of_view import axial_grid
 from organome.compute.phantoms.rendering import render_dixon, render_image, truth_labelmap
 from organome.compute.phantoms.stations import station_grids, stitched_grid
 from organome.compute.radiomics.extraction import measure_features
+from organome.compute.radiomics.regions import labels_present
 from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.scans import Contrast
 from organome.io.images import write_image
@@ -229,9 +230,7 @@ def _work(engine: str, binning: str, prefix: str, output: str) -> None:
     start_s = time.process_time()
     image, labelmap = (sitk.ReadImage(f"{prefix}_{part}.nii.gz") for part in ("image", "labels"))
     read_s = time.process_time() - start_s
-    labels = (
-        np.flatnonzero(np.bincount(sitk.GetArrayViewFromImage(labelmap).ravel())[1:]) + 1
-    ).tolist()
+    labels = labels_present(sitk.GetArrayViewFromImage(labelmap))
     measure = ENGINES[engine][0](binning)
     corner = [min(size, 8) for size in image.GetSize()]
     patch = sitk.Image(corner, sitk.sitkUInt8) + 1
@@ -247,7 +246,7 @@ def _work(engine: str, binning: str, prefix: str, output: str) -> None:
         values = measure(image, labelmap, labels)
         cpu_s = min(cpu_s, time.process_time() - start_s)
         wall_s = min(wall_s, time.perf_counter() - wall_start_s)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = _peak_mb()
     result = {
         "cpu_s": cpu_s,
         "wall_s": wall_s,
@@ -256,6 +255,13 @@ def _work(engine: str, binning: str, prefix: str, output: str) -> None:
         "values": values,
     }
     Path(output).write_text(json.dumps(result))
+
+
+def _peak_mb() -> float:
+    # getrusage would tell the peak of the parent, which goes on counting through fork and exec.
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 Measure = Callable[[sitk.Image, sitk.Image, list[int]], Values]

@@ -99,14 +99,16 @@ def _shard_rows(path: Path, measured: Path) -> pd.DataFrame:
             for scan in read_shard(path)
         ]
     )
-    return read_table(table).to_pandas().merge(visits, on="scan")
+    rows: pd.DataFrame = read_table(table).to_pandas()
+    return rows.merge(visits, on="scan")
 
 
 def _stability_rows(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[dict[str, Any]]:
     features = [name for name in first.columns if any(word in name for word in _CLASSES)]
-    groups = first.groupby(level=["organ", "contrast"], sort=True).groups
-    for (organ, contrast), index in groups.items():
-        one, other = first.loc[index], second.loc[index]
+    of_group = first.index.to_frame(index=False)[["organ", "contrast"]]
+    for organ, contrast in sorted(set(of_group.itertuples(index=False, name=None))):
+        chosen = ((of_group["organ"] == organ) & (of_group["contrast"] == contrast)).to_numpy()
+        one, other = first[chosen], second[chosen]
         for feature in features:
             values = [frame[feature].to_numpy(np.float64) for frame in (one, other)]
             yield {

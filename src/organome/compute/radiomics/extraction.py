@@ -14,6 +14,7 @@ from organome.compute.radiomics.regions import (
     Region,
     find_regions,
     inside_box,
+    labels_present,
     only,
     part_of,
 )
@@ -76,8 +77,7 @@ def extract_features(
     box = find_regions(sitk.GetArrayViewFromImage(prepared_labels))
     found = {} if box is None else _Extraction(prepared, box, settings).run()
     if prepared_labels is not labelmap:
-        labels = np.flatnonzero(np.bincount(sitk.GetArrayViewFromImage(labelmap).ravel()))
-        for label in set(labels.tolist()) - {0} - set(found):
+        for label in set(labels_present(sitk.GetArrayViewFromImage(labelmap))) - set(found):
             found[label] = RegionFeatures(n_voxels=0, reason=FeatureReason.RESAMPLED_AWAY)
     return dict(sorted(found.items()))
 
