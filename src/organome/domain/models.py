@@ -1,8 +1,16 @@
 """Models: a folder of plans and weights, known by its digest."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from organome.domain.errors import SetupError
+from organome.domain.schemes import LabelScheme
+
+_BACKGROUND: Final = "background"
+_IGNORE: Final = "ignore"  # nnU-Net's name for voxels that nobody annotated; never an output
+_NAMED: Final = 3  # of the classes that differ, in the error
 
 
 @dataclass(frozen=True)
@@ -12,7 +20,7 @@ class Model:
     Attributes:
         name: Name of its folder.
         digest: SHA-256 over plans, dataset and all checkpoints: the identity of the model.
-        plans: Content of ``plans.json``.
+        plans: Content of ``plans.json``, its configuration in the current format.
         dataset: Content of ``dataset.json``.
         configuration: Configuration that the weights were trained with.
         mirroring_axes: Axes that inference may mirror, None where the model was trained without.
@@ -26,3 +34,114 @@ class Model:
     configuration: str
     mirroring_axes: tuple[int, ...] | None
     weights: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNote:
+    """What was installed, and where it is from.
+
+    Attributes:
+        name: Name of the model.
+        digest: Digest of the model as installed.
+        source: URL, or name of the local file or folder.
+        archive_sha256: SHA-256 of the archive, or digest of the folder, that it was made from.
+        verified: Whether that was compared with a digest that was known before.
+        version: What ``version.json`` of the archive says of the weights, None without one.
+        configuration: Configuration of nnU-Net that the weights were trained with.
+        trainer_name: Who trained it.
+        n_folds: Networks whose outputs are averaged.
+        mirroring_axes: Axes that inference may mirror, None for none.
+        scheme: Label scheme that its classes were compared with, None if with none.
+        labels_as_delivered: Names of the classes as delivered, where they were replaced by those of
+            the authors' label table.
+        licence: Licence of the weights, as far as known.
+        citation: What to cite, as far as known.
+        made_with: Releases of Organome and torch: the bytes of a checkpoint depend on the latter.
+    """
+
+    name: str
+    digest: str
+    source: str
+    archive_sha256: str
+    verified: bool
+    version: str | None
+    configuration: str
+    trainer_name: str
+    n_folds: int
+    mirroring_axes: Sequence[int] | None
+    scheme: str | None
+    labels_as_delivered: Mapping[str, int] | None
+    licence: str | None
+    citation: str | None
+    made_with: Mapping[str, str]
+
+
+def model_classes(dataset: Mapping[str, Any], *, model: str) -> dict[int, str]:
+    """Read which class each output of a model is, background left out.
+
+    Args:
+        dataset: Content of ``dataset.json``.
+        model: Name of the model, for errors.
+
+    Raises:
+        SetupError: It names no labels, or was trained on regions of several labels.
+    """
+    labels = dataset.get("labels")
+    if not isinstance(labels, Mapping) or not labels:
+        raise SetupError(f"model {model}: dataset.json names no labels")
+    if dataset.get("regions_class_order") or any(
+        not isinstance(label, int) for label in labels.values()
+    ):
+        raise SetupError(f"model {model}: was trained on regions, whose outputs may overlap")
+    return {
+        label: name
+        for name, label in sorted(labels.items(), key=lambda item: item[1])
+        if name not in (_BACKGROUND, _IGNORE)
+    }
+
+
+def check_one_channel(dataset: Mapping[str, Any], *, model: str) -> None:
+    """Refuse a model that looks at several images at once.
+
+    Raises:
+        SetupError: If it does.
+    """
+    channels = dataset.get("channel_names", dataset.get("modality", {}))
+    if len(channels) != 1:
+        raise SetupError(f"model {model}: takes {len(channels)} images at once, not one")
+
+
+def check_labels(dataset: Mapping[str, Any], scheme: LabelScheme, *, model: str) -> None:
+    """Refuse a model whose classes are not those of a label scheme.
+
+    Spelling counts up to case, spaces and hyphens.
+
+    Args:
+        dataset: Content of the model's ``dataset.json``.
+        scheme: What its labels are taken to mean.
+        model: Name of the model, for errors.
+
+    Raises:
+        SetupError: If so, with what differs.
+    """
+    classes = model_classes(dataset, model=model)
+    if len(classes) != len(scheme.classes):
+        raise SetupError(
+            f"model {model} has {len(classes)} classes, label scheme {scheme.name} has"
+            f" {len(scheme.classes)}: name the model's own scheme (segment.scheme)"
+        )
+    differing = [
+        f"{label} is {name}, not {scheme.classes.get(label, 'in the scheme')}"
+        for label, name in classes.items()
+        if _plain(name) != _plain(scheme.classes.get(label, ""))
+    ]
+    if differing:
+        more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+        raise SetupError(
+            f"model {model} and label scheme {scheme.name} differ: label"
+            f" {', '.join(differing[:_NAMED])}{more}"
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.casefold())

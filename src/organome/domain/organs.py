@@ -1,4 +1,4 @@
-"""The 40 organs that Organome measures.
+"""The 40 organs that Organome measures, and the structures of body composition.
 
 Ids and names are those of MRSegmentator's label table, unchanged from weights 1.0 to 2.0; regions
 are Table 2 of the paper. Two traps of that table are kept as they are, because every published
@@ -6,9 +6,10 @@ model uses them: kidneys and adrenal glands come right then left while all other
 then right, and the veins are spelt ``iliac_vena``.
 
 Source: Häntze et al. 2024, "MRSegmentator: robust multi-modality segmentation of 40 classes in MRI
-and CT sequences", Table 2; the label table of the released models.
+and CT sequences", Table 2; the label tables of the released models.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -17,13 +18,15 @@ BACKGROUND: Final = 0
 
 
 class Region(StrEnum):
-    """Body region of an organ, as in Table 2 of the paper."""
+    """Body region of a structure; for the 40 organs one of the first five, as in Table 2."""
 
     CHEST = "chest"
     GASTROINTESTINAL_TRACT = "gastrointestinal_tract"
     RETROPERITONEUM = "retroperitoneum"
     MUSCULOSKELETAL = "musculoskeletal"
     VESSELS = "vessels"
+    ADIPOSE_TISSUE = "adipose_tissue"
+    OTHER = "other"
 
 
 class Side(StrEnum):
@@ -36,11 +39,12 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Organ:
-    """One structure of the label table.
+    """One structure that is measured: one of the 40 organs, or one that a scheme brings along.
 
     Attributes:
-        label: Voxel value in every labelmap that Organome writes, 1 to 40.
-        name: MRSegmentator's name.
+        label: Voxel value in every labelmap that Organome writes: 1 to 40, or its place among the
+            structures of its scheme.
+        name: MRSegmentator's name, or the scheme's.
         region: Body region.
         side: Side of the body, ``none`` for structures without a partner.
     """
@@ -60,11 +64,30 @@ class Organ:
         return None
 
 
-def _side(name: str) -> Side:
+def side_of(name: str) -> Side:
+    """Tell the side of a structure by the first word of its name."""
     return Side(name.split("_", 1)[0]) if name.startswith(("left_", "right_")) else Side.NONE
 
 
-_CHEST, _GUT, _RETRO, _BONES, _VESSELS = Region
+def numbered(structures: Iterable[tuple[str, Region]]) -> tuple[Organ, ...]:
+    """Give structures their labels: 1, 2, ... in the order in which they come."""
+    return tuple(
+        Organ(label=label, name=name, region=region, side=side_of(name))
+        for label, (name, region) in enumerate(structures, start=1)
+    )
+
+
+def pairs_of(structures: Sequence[Organ]) -> tuple[tuple[Organ, Organ], ...]:
+    """Find the pairs, left first, of which both sides are there."""
+    by_name = {structure.name: structure for structure in structures}
+    return tuple(
+        (structure, by_name[structure.partner_name])
+        for structure in structures
+        if structure.side is Side.LEFT and structure.partner_name in by_name
+    )
+
+
+_CHEST, _GUT, _RETRO, _BONES, _VESSELS = tuple(Region)[:5]
 _TABLE: Final = (
     ("spleen", _GUT),
     ("right_kidney", _RETRO),
@@ -108,14 +131,24 @@ _TABLE: Final = (
     ("right_gluteus_minimus", _BONES),
 )
 
-ORGANS: Final[tuple[Organ, ...]] = tuple(
-    Organ(label=label, name=name, region=region, side=_side(name))
-    for label, (name, region) in enumerate(_TABLE, start=1)
-)
+ORGANS: Final = numbered(_TABLE)
 ORGAN_BY_NAME: Final[dict[str, Organ]] = {organ.name: organ for organ in ORGANS}
 N_ORGANS: Final = len(ORGANS)
-PAIRS: Final[tuple[tuple[Organ, Organ], ...]] = tuple(
-    (organ, ORGAN_BY_NAME[organ.name.replace("left_", "right_", 1)])
-    for organ in ORGANS
-    if organ.side is Side.LEFT
+PAIRS: Final = pairs_of(ORGANS)
+
+# Labels of the body composition model, in the order of its label table. One voxel has one label:
+# what counts as abdominal or gluteofemoral is not counted as subcutaneous fat.
+BODY_COMPOSITION: Final = numbered(
+    (
+        ("subcutaneous_fat", Region.ADIPOSE_TISSUE),
+        ("visceral_fat", Region.ADIPOSE_TISSUE),
+        ("left_rectus_abdominis", _BONES),
+        ("right_rectus_abdominis", _BONES),
+        ("left_oblique_muscle", _BONES),
+        ("right_oblique_muscle", _BONES),
+        ("left_quadratus_lumborum", _BONES),
+        ("right_quadratus_lumborum", _BONES),
+        ("abdominal_subcutaneous_fat", Region.ADIPOSE_TISSUE),
+        ("gluteofemoral_fat", Region.ADIPOSE_TISSUE),
+    )
 )

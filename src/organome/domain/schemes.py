@@ -1,7 +1,8 @@
 """Label schemes: what the voxel values of a labelmap mean, and which organ each becomes.
 
-Labelmaps of other tools are mapped onto the 40 organs. A scheme knows every class of its tool,
-those without an organ too, so that a value it does not know is an error and not background.
+Labelmaps of other tools are mapped onto the 40 organs, or onto structures that the scheme brings
+along. A scheme knows every class of its tool, those without an organ too, so that a value it does
+not know is an error and not background.
 
 Source: the public class tables of MRSegmentator 1.0 to 2.0, TotalSegmentator 2 (tasks ``total`` and
 ``total_mr``) and AMOS22; merging as in Häntze et al. 2024, section 2.1.3.
@@ -13,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
-from organome.domain.organs import ORGAN_BY_NAME, ORGANS, Organ
+from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, Organ
+from organome.domain.scans import Contrast, Modality, modality_of
 from organome.domain.source_classes import (
     AMOS22_CLASSES,
     LOBES,
@@ -32,17 +34,26 @@ class LabelScheme:
         classes: Source label -> the tool's own name of the class; background (0) is not in it.
         organ_labels: Source label -> label of the organ, only for classes that become one.
         notes: Organ name -> where the tool's definition differs from that of MRSegmentator.
+        structures: What a run with this scheme measures, in order of label: the 40 organs, or
+            structures of its own. Each scan has one organ row for each.
+        modality: The only kind of image that the scheme is for; None: any.
     """
 
     name: str
     classes: Mapping[int, str]
     organ_labels: Mapping[int, int]
     notes: Mapping[str, str] = field(default_factory=dict)
+    structures: tuple[Organ, ...] = ORGANS
+    modality: Modality | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle plain mappings: Python refuses read-only ones."""
         plain = (dict(self.classes), dict(self.organ_labels), dict(self.notes))
-        return LabelScheme, (self.name, *plain)
+        return LabelScheme, (self.name, *plain, self.structures, self.modality)
+
+    def suits(self, contrast: Contrast) -> bool:
+        """Tell whether images of this contrast may be labelled in this scheme."""
+        return self.modality in (None, modality_of(contrast))
 
     def covers(self, organ: Organ) -> bool:
         """Tell whether any class of the scheme becomes this organ."""
@@ -57,7 +68,7 @@ class LabelScheme:
                 for source, label in self.organ_labels.items()
                 if label == organ.label
             )
-            for organ in ORGANS
+            for organ in self.structures
         }
         return {organ: classes for organ, classes in sources.items() if len(classes) > 1}
 
@@ -158,10 +169,26 @@ AMOS22: Final = _scheme(
         "inferior_vena_cava": "Called postcava there.",
     },
 )
+BODY_COMPOSITION_SCHEME: Final = LabelScheme(
+    name="body_composition",
+    classes=MappingProxyType({one.label: one.name for one in BODY_COMPOSITION}),
+    organ_labels=MappingProxyType({one.label: one.label for one in BODY_COMPOSITION}),
+    notes=MappingProxyType(
+        {
+            "subcutaneous_fat": "What is labelled abdominal_subcutaneous_fat or gluteofemoral_fat "
+            "is not in it: a voxel has one label.",
+        }
+    ),
+    structures=BODY_COMPOSITION,
+    modality=Modality.MRI,
+)
 
 SCHEMES: Final[Mapping[str, LabelScheme]] = MappingProxyType(
     {
         scheme.name: scheme
-        for scheme in (MRSEGMENTATOR, TOTALSEGMENTATOR_CT, TOTALSEGMENTATOR_MR, AMOS22)
+        for scheme in (
+            *(MRSEGMENTATOR, TOTALSEGMENTATOR_CT, TOTALSEGMENTATOR_MR, AMOS22),
+            BODY_COMPOSITION_SCHEME,
+        )
     }
 )

@@ -1,22 +1,21 @@
-"""Model folders of nnU-Net v2: plans.json, dataset.json, fold_N/checkpoint_final.pth.
-
-Checkpoints are read as data: ``weights_only`` with an allow-list of NumPy scalars, so a pickle that
-would run code is refused.
-"""
+"""Model folders of nnU-Net v2: plans.json, dataset.json, fold_N/checkpoint_final.pth."""
 
 import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from organome.domain.errors import MachineFault, SetupError
-from organome.domain.models import Model
+from organome.domain.models import Model, ModelNote
+from organome.domain.plans import current_plans
 from organome.io.atomic import write_bytes_atomic, write_text_atomic
+from organome.io.checkpoints import CHECKPOINT, minimal_checkpoint, read_checkpoint
 
-CHECKPOINT: Final = "checkpoint_final.pth"
+NOTE: Final = "model.json"  # what was installed, from where; no part of the digest
 
 
 def read_model(
@@ -37,22 +36,74 @@ def read_model(
     if expected_digest is not None and digest != expected_digest:
         raise SetupError(f"model {folder}: digest is {digest}, expected {expected_digest}")
     with _model_at_hand(folder):
-        read = [_read_checkpoint(path) for path in _checkpoints(folder)]
+        read = [read_checkpoint(path) for path in _checkpoints(folder)]
         axes = read[0].get("inference_allowed_mirroring_axes")
+        configuration = str(read[0]["init_args"]["configuration"])
         return Model(
             name=folder.name,
             digest=digest,
-            plans=_read_json(folder / "plans.json"),
-            dataset=_read_json(folder / "dataset.json"),
-            configuration=str(read[0]["init_args"]["configuration"]),
+            plans=current_plans(read_json(folder / "plans.json"), configuration),
+            dataset=read_json(folder / "dataset.json"),
+            configuration=configuration,
             mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
             weights=tuple(checkpoint["network_weights"] for checkpoint in read),
         )
 
 
+def read_dataset(folder: Path) -> dict[str, Any]:
+    """Read ``dataset.json`` of a model folder: which class each label is.
+
+    Raises:
+        SetupError: It is not there, or not JSON.
+        MachineFault: The folder cannot be read, or its mount is lost.
+    """
+    with _model_at_hand(folder):
+        return read_json(folder / "dataset.json")
+
+
+def read_note(folder: Path) -> ModelNote | None:
+    """Read what install-model noted of a model folder; None where it did not make it.
+
+    Raises:
+        SetupError: The note is damaged.
+        MachineFault: The folder cannot be read, or its mount is lost.
+    """
+    with _model_at_hand(folder):
+        if not (folder / NOTE).is_file():
+            return None
+        content = read_json(folder / NOTE)
+    try:
+        return ModelNote(**content)
+    except TypeError as error:
+        raise SetupError(f"model file {folder / NOTE}: not written by install-model") from error
+
+
+def write_note(folder: Path, note: ModelNote) -> None:
+    """Note what was installed."""
+    write_text_atomic(folder / NOTE, json.dumps(asdict(note), indent=2) + "\n")
+
+
+def check_unchanged(folder: Path, digest: str) -> None:
+    """Refuse an installed model that is not what was installed.
+
+    Args:
+        folder: The model folder; one that install-model did not make is not judged.
+        digest: Its digest as found.
+
+    Raises:
+        SetupError: It was changed, or damaged.
+    """
+    note = read_note(folder)
+    if note is not None and note.digest != digest:
+        raise SetupError(
+            f"model {folder}: digest is {digest}, installed was {note.digest}:"
+            " changed or damaged since, install it anew"
+        )
+
+
 def read_weights(folder: Path) -> tuple[Mapping[str, Any], ...]:
     """Read only the weights of a model folder, one mapping a fold."""
-    return tuple(_read_checkpoint(path)["network_weights"] for path in _checkpoints(folder))
+    return tuple(read_checkpoint(path)["network_weights"] for path in _checkpoints(folder))
 
 
 def model_digest(folder: Path) -> str:
@@ -99,13 +150,7 @@ def write_model(
     write_text_atomic(folder / "dataset.json", json.dumps(dataset, indent=2) + "\n")
     for fold, state in enumerate(weights):
         buffer = io.BytesIO()
-        checkpoint = {
-            "network_weights": dict(state),
-            "trainer_name": "nnUNetTrainer",
-            "init_args": {"configuration": configuration},
-            "inference_allowed_mirroring_axes": None,
-        }
-        torch.save(checkpoint, buffer)
+        torch.save(minimal_checkpoint(state, configuration=configuration), buffer)
         (folder / f"fold_{fold}").mkdir(exist_ok=True)
         write_bytes_atomic(folder / f"fold_{fold}" / CHECKPOINT, buffer.getvalue())
 
@@ -144,33 +189,16 @@ def _checkpoints(folder: Path) -> list[Path]:
     return found
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a model.
+
+    Raises:
+        SetupError: It cannot be read, or is no JSON object.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SetupError(f"model file {path}: cannot be read as JSON ({error})") from error
-    return content
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    import numpy as np
-    import torch
-
-    scalar = np.float64(0).__reduce__()[0]
-    plain: list[Any] = [
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),  # name in files of the NumPy 1 era
-        np.dtype,
-        np.dtypes.Float64DType,
-        np.dtypes.Float32DType,
-    ]
-    try:
-        with torch.serialization.safe_globals(plain):
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
-        raise SetupError(
-            f"model file {path}: not a checkpoint of plain data ({type(error).__name__})"
-        ) from error
-    if "network_weights" not in content or "init_args" not in content:
-        raise SetupError(f"model file {path}: no network_weights or init_args in it")
+    if not isinstance(content, dict):
+        raise SetupError(f"model file {path}: holds no JSON object")
     return content

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from organome.domain.errors import SetupError
 from organome.io.atomic import write_text_atomic
-from organome.io.models import model_digest
+from organome.io.models import check_unchanged, model_digest
 
 
 def run(*, model: Path, output: Path) -> str:
@@ -19,10 +19,11 @@ def run(*, model: Path, output: Path) -> str:
         The digest, hexadecimal.
 
     Raises:
-        SetupError: The folder is no model folder.
+        SetupError: The folder is no model folder, or not what was installed.
         MachineFault: It cannot be read, or its mount is lost.
     """
     digest = model_digest(model)
+    check_unchanged(model, digest)
     content = f"{digest}\n"
     if output.is_file() and output.read_text(encoding="utf-8") == content:
         os.utime(output)

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from organome.domain.errors import SetupError
-from organome.domain.organs import ORGAN_BY_NAME, ORGANS
+from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, Region, pairs_of
+from organome.domain.scans import Contrast
 from organome.domain.schemes import (
     AMOS22,
+    BODY_COMPOSITION_SCHEME,
     MRSEGMENTATOR,
     SCHEMES,
     TOTALSEGMENTATOR_CT,
@@ -70,7 +72,8 @@ def test_no_class_changes_its_side(scheme: LabelScheme) -> None:
     for source, label in scheme.organ_labels.items():
         words = scheme.classes[source].split("_")
         for side in ("left", "right"):
-            assert (side in words) == (ORGANS[label - 1].side == side), scheme.classes[source]
+            structure = scheme.structures[label - 1]
+            assert (side in words) == (structure.side == side), scheme.classes[source]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +111,48 @@ def test_only_lungs_and_spine_of_ct_are_merged() -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_notes_are_about_organs(scheme: LabelScheme) -> None:
-    assert set(scheme.notes) <= set(ORGAN_BY_NAME)
+    assert set(scheme.notes) <= {structure.name for structure in scheme.structures}
 
 
 def test_scheme_is_found_by_name_or_named_as_unknown() -> None:
     assert scheme_by_name("amos22") is AMOS22
     with pytest.raises(SetupError, match=r"'amos23' is unknown; known: mrsegmentator, "):
         scheme_by_name("amos23")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_structures_are_numbered_in_order_and_every_class_becomes_one_of_them(
+    scheme: LabelScheme,
+) -> None:
+    labels = [structure.label for structure in scheme.structures]
+    assert labels == list(range(1, len(labels) + 1))
+    assert set(scheme.organ_labels.values()) <= set(labels)
+
+
+def test_body_composition_has_the_ten_structures_of_its_label_table() -> None:
+    assert BODY_COMPOSITION_SCHEME.classes == {
+        1: "subcutaneous_fat",
+        2: "visceral_fat",
+        3: "left_rectus_abdominis",
+        4: "right_rectus_abdominis",
+        5: "left_oblique_muscle",
+        6: "right_oblique_muscle",
+        7: "left_quadratus_lumborum",
+        8: "right_quadratus_lumborum",
+        9: "abdominal_subcutaneous_fat",
+        10: "gluteofemoral_fat",
+    }
+    assert BODY_COMPOSITION_SCHEME.structures == BODY_COMPOSITION
+    assert [one.name for one in BODY_COMPOSITION if one.region is Region.ADIPOSE_TISSUE] == [
+        *("subcutaneous_fat", "visceral_fat", "abdominal_subcutaneous_fat", "gluteofemoral_fat")
+    ]
+    assert [(left.label, right.label) for left, right in pairs_of(BODY_COMPOSITION)] == [
+        *((3, 4), (5, 6), (7, 8))
+    ]
+    assert not {one.name for one in BODY_COMPOSITION} & set(ORGAN_BY_NAME)
+
+
+def test_body_composition_is_for_mri_only() -> None:
+    suits = [contrast for contrast in Contrast if BODY_COMPOSITION_SCHEME.suits(contrast)]
+    assert suits == [contrast for contrast in Contrast if contrast is not Contrast.CT]
+    assert all(MRSEGMENTATOR.suits(contrast) for contrast in Contrast)

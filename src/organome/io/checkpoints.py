@@ -1,0 +1,132 @@
+"""Checkpoints of nnU-Net, read as data: a pickle that would run code is refused.
+
+What third parties publish is what training left: optimiser state, logs, NumPy scalars. It is
+converted once to the four entries that inference needs, which torch reads without any allow-list.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from organome.domain.errors import SetupError
+
+CHECKPOINT: Final = "checkpoint_final.pth"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        SetupError: It is damaged, or holds anything but plain data; or it is no checkpoint of
+            nnU-Net.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_plain_globals()):
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
+        raise SetupError(
+            f"model file {path}: not a checkpoint of plain data ({type(error).__name__})"
+        ) from error
+    if "network_weights" not in content or "init_args" not in content:
+        raise SetupError(f"model file {path}: no network_weights or init_args in it")
+    return content
+
+
+def check_checkpoint(path: Path) -> None:
+    """Look through a checkpoint for what it would call, without unpickling a byte.
+
+    Raises:
+        SetupError: It names anything but plain data, or is no file that ``torch.save`` wrote.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_plain_globals()):
+            found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, for a damaged file
+        raise SetupError(f"{path.parent.name}/{path.name} is no checkpoint of torch") from error
+    if found:
+        raise SetupError(
+            f"{path.parent.name}/{path.name} is refused: reading it would call"
+            f" {', '.join(sorted(found))}"
+        )
+
+
+def convert_checkpoint(source: Path, destination: Path) -> Mapping[str, Any]:
+    """Cut a checkpoint down to what inference needs.
+
+    Tensors that share memory go on sharing it.
+
+    Args:
+        source: A checkpoint of any origin; looked through before it is read.
+        destination: The file to write.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SetupError: The checkpoint is not of plain data, or not of nnU-Net.
+    """
+    import torch
+
+    check_checkpoint(source)
+    content = read_checkpoint(source)
+    weights = content["network_weights"]
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in weights.items()
+    ):
+        raise SetupError(f"{source.parent.name}/{source.name}: its weights are no tensors")
+    made = minimal_checkpoint(
+        weights,
+        configuration=str(content["init_args"]["configuration"]),
+        trainer_name=str(content.get("trainer_name", "nnUNetTrainer")),
+        mirroring_axes=content.get("inference_allowed_mirroring_axes"),
+    )
+    with destination.open("wb") as file:  # by a path its name would go into the bytes
+        torch.save(made, file)
+    return made
+
+
+def minimal_checkpoint(
+    weights: Mapping[str, Any],
+    *,
+    configuration: str,
+    trainer_name: str = "nnUNetTrainer",
+    mirroring_axes: Any = None,
+) -> dict[str, Any]:
+    """Make the content of a checkpoint that stock nnU-Net runs.
+
+    Args:
+        weights: State of the network.
+        configuration: Configuration that the weights belong to.
+        trainer_name: Who trained it; only nnU-Net's own prediction looks.
+        mirroring_axes: Axes that inference may mirror, None for none.
+    """
+    return {
+        "network_weights": dict(weights),
+        "trainer_name": trainer_name,
+        "init_args": {"configuration": configuration},
+        "inference_allowed_mirroring_axes": (
+            None if mirroring_axes is None else tuple(int(axis) for axis in mirroring_axes)
+        ),
+    }
+
+
+def _plain_globals() -> list[Any]:
+    """Name what the logs of nnU-Net's trainers hold besides tensors: NumPy scalars."""
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    return [
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),  # name in files of the NumPy 1 era
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.dtype,
+        *(np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Float16DType),
+        *(np.dtypes.Int64DType, np.dtypes.Int32DType, np.dtypes.BoolDType),
+    ]
