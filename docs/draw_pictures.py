@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from organome.domain.organs import N_ORGANS
+from organome.domain.organ_codes import colour_of
+from organome.domain.organs import ORGANS
+from organome.io.labelmaps import labelmap_path, read_labelmap
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "demo" / "run" / "results"
@@ -28,9 +30,9 @@ def main() -> None:
         name: _coronal(RESULTS / "prepare_images" / shard / f"{key}_{name}.nii.gz")
         for name in ("in_phase", "opposed_phase", "fat", "water")
     }
-    labels = _coronal(RESULTS / "segment_organs" / shard / f"{key}_labels.nii.gz")
-    colours = np.random.default_rng(4).uniform(0.15, 1.0, (N_ORGANS + 1, 3))
-    colours[0] = 0.0
+    labelmap = labelmap_path(RESULTS / "segment_organs" / shard, key)
+    labels = _coronal_of(read_labelmap(labelmap))
+    colours = np.array([(0, 0, 0), *(colour_of(organ) for organ in ORGANS)]) / 255
     figure, axes = plt.subplots(1, 5, figsize=(11, 5))
     for axis, (name, voxels) in zip(axes, images.items(), strict=False):
         axis.imshow(voxels, cmap="gray", aspect=3.0 / 2.232)
@@ -47,7 +49,11 @@ def main() -> None:
 
 
 def _coronal(path: Path) -> np.ndarray:
-    voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    return _coronal_of(sitk.ReadImage(str(path)))
+
+
+def _coronal_of(image: sitk.Image) -> np.ndarray:
+    voxels = sitk.GetArrayFromImage(image)
     return voxels[::-1, int(ROW * voxels.shape[1])]
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy import ndimage
 
 from organome.domain.errors import ScanError
 from organome.domain.organs import BACKGROUND
@@ -67,3 +68,21 @@ def _unknown_values(values: npt.NDArray[Any], scheme: LabelScheme) -> str:
     named = ", ".join(f"{value}" for value in values[:_NAMED_VALUES].tolist())
     more = f" and {len(values) - _NAMED_VALUES} more" if len(values) > _NAMED_VALUES else ""
     return f"value {named}{more} in the labelmap is no class of {scheme.name}"
+
+
+def label_extents(labelmap: sitk.Image) -> dict[int, tuple[int, int, int, int, int, int]]:
+    """Find how far each label reaches.
+
+    Args:
+        labelmap: 3D image of uint8; 0 is background.
+
+    Returns:
+        For each label that is there, its first and last voxel along x, y and z.
+    """
+    boxes_zyx = ndimage.find_objects(sitk.GetArrayViewFromImage(labelmap))
+    extents = {}
+    for label, box_zyx in enumerate(boxes_zyx, start=1):
+        if box_zyx is not None:
+            z, y, x = box_zyx
+            extents[label] = (x.start, x.stop - 1, y.start, y.stop - 1, z.start, z.stop - 1)
+    return extents

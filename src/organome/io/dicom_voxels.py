@@ -13,6 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from organome.domain.errors import ScanError
+from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
 from organome.io.dicom import PIXELS, DicomSlice
 
@@ -36,8 +37,19 @@ def stack_slices(slices: Sequence[DicomSlice]) -> sitk.Image:
     """
     voxels_zyx = _rescaled([_stored_voxels(one) for one in slices], slices)
     image = sitk.GetImageFromArray(voxels_zyx)
-    first, last = slices[0].header, slices[-1].header
-    step_mm = (last.offset_mm - first.offset_mm) / (len(slices) - 1)
+    set_grid(image, [one.header for one in slices])
+    return image
+
+
+def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
+    """Put an image where slices lie.
+
+    Args:
+        image: 3D, of as many planes as there are slices.
+        headers: Slices of one series at regular positions, in order along their normal.
+    """
+    first, last = headers[0], headers[-1]
+    step_mm = (last.offset_mm - first.offset_mm) / (len(headers) - 1)
     image.SetOrigin(first.position_xyz_mm)
     image.SetSpacing((*first.spacing_xy_mm, step_mm))
     row, column = np.reshape(first.orientation, (2, 3))
@@ -45,7 +57,6 @@ def stack_slices(slices: Sequence[DicomSlice]) -> sitk.Image:
     column = column - (column @ row) * row  # cosines are rounded; ITK wants right angles
     column = column / np.linalg.norm(column)
     image.SetDirection(np.stack([row, column, np.cross(row, column)], axis=1).ravel().tolist())
-    return image
 
 
 def _stored_voxels(one: DicomSlice) -> Voxels:

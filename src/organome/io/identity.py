@@ -36,6 +36,11 @@ def input_identity(path: Path) -> JsonValue:
         return MISSING
 
 
+def gzip_identity(content: bytes) -> JsonValue:
+    """Tell the identity that a gzip file of this content has."""
+    return ["gz", len(content), _digest(content[-END_BYTES:])]
+
+
 def _archive_digest(path: Path) -> str:
     try:
         with ZipFile(path) as archive:

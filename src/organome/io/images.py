@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -77,7 +78,7 @@ def write_image(path: Path, image: sitk.Image) -> None:
     """
     with atomic_path(path) as temporary:
         if path.name.endswith(".nii.gz"):
-            _write_nifti(temporary, image)
+            write_nifti(temporary, nifti_header(image), image, level=DEFLATE_LEVEL)
         else:
             sitk.WriteImage(image, str(temporary), useCompression=True)
 
@@ -137,18 +138,37 @@ def _quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
 
 
-def _write_nifti(path: Path, image: sitk.Image) -> None:
-    voxels_zyx = sitk.GetArrayViewFromImage(image)
+def nifti_header(image: sitk.Image) -> nib.Nifti1Header:
+    """Tell type and grid of an image as NIfTI does."""
     affine = NIFTI_FROM_LPS @ _affine_lps(image)
-    nifti = nib.Nifti1Image(voxels_zyx.T, affine, dtype=voxels_zyx.dtype)
+    voxels_xyz = sitk.GetArrayViewFromImage(image).T
+    nifti = nib.Nifti1Image(voxels_xyz, affine, dtype=voxels_xyz.dtype)
     nifti.set_sform(affine, SCANNER_SPACE)
     nifti.set_qform(affine, SCANNER_SPACE)
     nifti.header.set_xyzt_units("mm")
-    content = memoryview(nifti.to_bytes())
-    encoder = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, GZIP_STREAM)  # writes no time, no name
+    nifti.header.set_slope_inter(1, 0)
+    return nifti.header
+
+
+def write_nifti(path: Path, header: nib.Nifti1Header, image: sitk.Image, *, level: int) -> None:
+    """Write header and voxels as a gzip file that tells neither time nor name.
+
+    Equal ones give equal bytes. The voxels are compressed piece by piece and never copied whole.
+
+    Args:
+        path: Where.
+        header: As ``nifti_header`` made it; extensions may have been added.
+        image: The voxels.
+        level: Effort of zlib, 0 to 9.
+    """
+    head = BytesIO()
+    header.write_to(head)
+    voxels = sitk.GetArrayViewFromImage(image).reshape(-1).data.cast("B")
+    encoder = zlib.compressobj(level, zlib.DEFLATED, GZIP_STREAM)
     with path.open("wb") as file:
-        for start in range(0, len(content), CHUNK_BYTES):
-            file.write(encoder.compress(content[start : start + CHUNK_BYTES]))
+        file.write(encoder.compress(head.getvalue()))
+        for start in range(0, len(voxels), CHUNK_BYTES):
+            file.write(encoder.compress(voxels[start : start + CHUNK_BYTES]))
         file.write(encoder.flush())
 
 
