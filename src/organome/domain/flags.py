@@ -17,3 +17,5 @@ class Flag(StrEnum):
     # the stitching
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"
     SEAM_GAIN_LIMITED = "seam_gain_limited"
+    # the images
+    FAT_WATER_SWAPPED = "fat_water_swapped"

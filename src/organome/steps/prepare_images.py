@@ -10,6 +10,8 @@ from organome.compute.faces import share_grid
 from organome.compute.grids import orientation_code
 from organome.compute.seams import Seam
 from organome.compute.stitching import TRIM_SLICES, stitch
+from organome.compute.swaps import Slab, judge_slabs, overall_verdict, swapped_spans_mm
+from organome.domain.contrasts import FatWater
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
@@ -91,7 +93,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -146,7 +148,10 @@ class PrepareImages:
             self._root.check()
             raise
         flags = set(delivery.flags)
-        facts: dict[str, JsonValue] = {}
+        slabs = _judge_fat_and_water(delivery.stations)
+        facts = _swap_facts(slabs)
+        if overall_verdict(slabs) is FatWater.SWAPPED:
+            flags.add(Flag.FAT_WATER_SWAPPED)
         if len(delivery.stations) == 1:
             (images,) = delivery.stations
             _check_grids(images)
@@ -193,6 +198,23 @@ def _check_grids(images: Mapping[Contrast, sitk.Image]) -> None:
     for contrast, other in others:
         if not share_grid(image, other):
             raise ScanError(Reason.GRIDS_DIFFER, f"{first} and {contrast} are on different grids")
+
+
+def _judge_fat_and_water(stations: Sequence[Mapping[Contrast, sitk.Image]]) -> list[Slab]:
+    """Judge each station before it fades into its neighbours; nothing where one of them lacks."""
+    slabs: list[Slab] = []
+    for images in stations:
+        fat, water = images.get(Contrast.FAT), images.get(Contrast.WATER)
+        if fat is not None and water is not None and share_grid(fat, water):
+            slabs += judge_slabs(fat, water)
+    return slabs
+
+
+def _swap_facts(slabs: Sequence[Slab]) -> dict[str, JsonValue]:
+    if not slabs:
+        return {}
+    spans_mm = [[round(end_mm, MM_DECIMALS) for end_mm in one] for one in swapped_spans_mm(slabs)]
+    return {"fat_water": overall_verdict(slabs).value, "swapped_spans_mm": spans_mm}
 
 
 def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:

@@ -274,7 +274,7 @@ DEFECTS: Final[dict[Defect, Planting]] = {
     Defect.SWAPPED_FAT_WATER: Planting(
         _ANY_MRI,
         None,
-        "Go through: in-phase and opposed-phase are untouched; finding swaps is quality control.",
+        "Go through, flagged; labelled on a contrast that an exchange leaves alone.",
         series=_swap_fat_water,
     ),
     Defect.NOT_FINITE: Planting(
