@@ -40,6 +40,7 @@ include: "workflow/rules/list.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/segment.smk"
 include: "workflow/rules/measure.smk"
+include: "workflow/rules/radiomics.smk"
 include: "workflow/rules/collect.smk"
 
 
@@ -50,4 +51,5 @@ rule all:
         # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
         expand(MEASURED, shard=SHARDS),
         expand(SEGMENTED, shard=SHARDS),
+        radiomics_ledgers,
         expand(PREPARED, shard=SHARDS) if config["keep_images"] else [],

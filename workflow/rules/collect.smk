@@ -6,6 +6,7 @@ COLLECTION = config["resources"]["collect_tables"]
 rule collect_tables:
     input:
         measured_ledgers,
+        radiomics_ledgers,
     output:
         TABLES,
     log:
@@ -19,9 +20,14 @@ rule collect_tables:
         ),
     params:
         scans=config["scans"],
+        radiomics=(
+            "--radiomics results/measure_radiomics"
+            if config["radiomics"]["contrasts"]
+            else ""
+        ),
         where=where_to_collect,
     shell:
         "(organome list-measured --scans {params.scans:q} --results results/measure_volumes"
         " --output work/collect_tables/measured.txt &&"
         " organome collect-tables --measured work/collect_tables/measured.txt"
-        " --output results/tables {params.where}) > {log:q} 2>&1"
+        " --output results/tables {params.radiomics} {params.where}) > {log:q} 2>&1"

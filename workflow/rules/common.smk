@@ -10,6 +10,7 @@ import time
 PREPARED = "results/prepare_images/{shard}/ledger.parquet"
 SEGMENTED = "results/segment_organs/{shard}/ledger.parquet"
 MEASURED = "results/measure_volumes/{shard}/ledger.parquet"
+RADIOMICS = "results/measure_radiomics/{shard}/ledger.parquet"
 TABLES = "results/tables/dictionary.json"
 
 # As `organome run` names the jobs of this run folder, so that it finds what is left of them.
@@ -71,6 +72,26 @@ def pinned_model(_wildcards):
     return PINNED_MODEL if WITH_MODEL else []
 
 
+def scheme_file(_wildcards):
+    """Name the file of the label scheme, so that a changed one makes the labelmaps stale."""
+    scheme = config["segment"]["scheme"]
+    return scheme if Path(scheme).suffix in (".yaml", ".yml", ".json") else []
+
+
+def segment_contrasts():
+    """Name the contrasts to segment on; the best are what the step takes by itself."""
+    wanted = config["segment"]["contrasts"]
+    return "" if wanted == "best" else f"--contrasts {' '.join(wanted)}"
+
+
+def segment_flags():
+    """Name what else is asked for that changes tables or labelmaps."""
+    flags = ("fold_agreement", "repair_sides")
+    return " ".join(
+        f"--{flag.replace('_', '-')}" for flag in flags if config["segment"][flag]
+    )
+
+
 def measured_ledgers(_wildcards):
     """Name the ledgers of all shards."""
     if not SHARDS:
@@ -78,6 +99,26 @@ def measured_ledgers(_wildcards):
             f"no shards in {config['scans']}/: list the scans first (snakemake list_scans)"
         )
     return expand(MEASURED, shard=SHARDS)
+
+
+def radiomics_files():
+    """Name the parameter file of each image whose radiomics are measured."""
+    presets = Path(workflow.basedir) / "config" / "radiomics"
+    found = {}
+    for contrast, named in sorted(config["radiomics"]["contrasts"].items()):
+        files = (presets / f"{named}.yaml", Path(named))
+        found[contrast] = next((path for path in files if path.is_file()), None)
+        # Said here, because Snakemake does not miss an input of what is there already.
+        if found[contrast] is None:
+            raise WorkflowError(
+                f"radiomics.contrasts.{contrast}: {named} is neither a preset nor a file"
+            )
+    return found
+
+
+def radiomics_ledgers(_wildcards):
+    """Name the ledgers of all shards, none where no radiomics are measured."""
+    return expand(RADIOMICS, shard=SHARDS) if config["radiomics"]["contrasts"] else []
 
 
 def where_to_collect(_wildcards, resources):

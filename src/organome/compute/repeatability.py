@@ -1,36 +1,123 @@
-"""How well a measurement repeats."""
+"""How well a measurement repeats: intraclass correlations with their confidence intervals."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import fdtri
 
-MIN_PAIRS = 3  # below, two mean squares are estimated from one degree of freedom
+MIN_SUBJECTS: Final = 3  # below, two mean squares are estimated from one degree of freedom
+CONFIDENCE: Final = 0.95
+
+Floats = NDArray[np.float64]
 
 
-def intraclass_correlation(first: NDArray[Any], second: NDArray[Any]) -> float | None:
-    """Intraclass correlation of pairs, absolute agreement of single measurements: ICC(A,1).
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """An intraclass correlation and the ends of its confidence interval; all are at most 1."""
 
-    A shift between first and second lowers it, as it should where both shall be pooled.
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatability:
+    """How well single measurements agree.
+
+    Attributes:
+        n_subjects: Subjects with all measurements.
+        agreement: ICC(2,1), also ICC(A,1): a shift between measurements lowers it, as it must where
+            they shall be pooled. None with too few subjects, or where all values are the same.
+        consistency: ICC(3,1), also ICC(C,1): a shift of all subjects alike does not count.
+    """
+
+    n_subjects: int
+    agreement: Correlation | None = None
+    consistency: Correlation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _MeanSquares:
+    """Two-way analysis of variance of n subjects and k measurements."""
+
+    n: int
+    k: int
+    subjects: float
+    measurements: float
+    error: float
+
+
+def repeatability(values: NDArray[Any], *, confidence: float = CONFIDENCE) -> Repeatability:
+    """Compare measurements of the same subjects.
 
     Args:
-        first: First measurement of each participant.
-        second: Second measurement; pairs with a NaN are left out.
+        values: Array (subjects, measurements); subjects with a NaN are left out.
+        confidence: Of the intervals.
 
-    Returns:
-        At most 1; None with fewer than three pairs, or where all values are the same.
-
-    Source: McGraw and Wong 1996, Psychological Methods 1, table 4 (two-way random effects).
+    Source:
+        McGraw and Wong 1996, Psychological Methods 1, tables 4 and 7; Shrout and Fleiss 1979,
+        Psychological Bulletin 86, whose names ICC(2,1) and ICC(3,1) are.
     """
-    pairs = np.column_stack((first, second)).astype(np.float64)
-    pairs = pairs[~np.isnan(pairs).any(axis=1)]
-    n, k = pairs.shape
-    if n < MIN_PAIRS:
+    known = values.astype(np.float64)
+    known = known[~np.isnan(known).any(axis=1)]
+    n, k = known.shape
+    if n < MIN_SUBJECTS or k < 2 or np.ptp(known) == 0:
+        return Repeatability(n_subjects=n)
+    # A shift and a scale that change nothing but the rounding: energies go up to 1e12.
+    squares = _mean_squares((known - known.mean()) / np.ptp(known))
+    tail = 0.5 + confidence / 2
+    return Repeatability(
+        n_subjects=n,
+        agreement=_agreement(squares, tail),
+        consistency=_consistency(squares, tail),
+    )
+
+
+def _mean_squares(values: Floats) -> _MeanSquares:
+    n, k = values.shape
+    means, shifts, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
+    residuals = values - means[:, None] - shifts[None, :] + mean
+    return _MeanSquares(
+        n=n,
+        k=k,
+        subjects=k * float(np.square(means - mean).sum()) / (n - 1),
+        measurements=n * float(np.square(shifts - mean).sum()) / (k - 1),
+        error=float(np.square(residuals).sum()) / ((n - 1) * (k - 1)),
+    )
+
+
+def _agreement(ms: _MeanSquares, tail: float) -> Correlation | None:
+    n, k = ms.n, ms.k
+    divisor = ms.subjects + (k - 1) * ms.error + k * (ms.measurements - ms.error) / n
+    if divisor <= 0 or ms.subjects == ms.error == 0:
         return None
-    means, shifts = pairs.mean(axis=1), pairs.mean(axis=0)
-    rows = k * np.square(means - pairs.mean()).sum() / (n - 1)
-    columns = n * np.square(shifts - pairs.mean()).sum() / (k - 1)
-    residuals = pairs - means[:, None] - shifts[None, :] + pairs.mean()
-    error = np.square(residuals).sum() / ((n - 1) * (k - 1))
-    divisor = rows + (k - 1) * error + k * (columns - error) / n
-    return float((rows - error) / divisor) if divisor > 0 else None
+    value = (ms.subjects - ms.error) / divisor
+    if value >= 1:
+        return Correlation(1.0, 1.0, 1.0)
+    a = k * value / (n * (1 - value))
+    b = 1 + k * value * (n - 1) / (n * (1 - value))
+    freedom = (a * ms.measurements + b * ms.error) ** 2 / (
+        (a * ms.measurements) ** 2 / (k - 1) + (b * ms.error) ** 2 / ((n - 1) * (k - 1))
+    )
+    rest = k * ms.measurements + (k * n - k - n) * ms.error
+    upper = float(fdtri(n - 1, freedom, tail))
+    lower = float(fdtri(freedom, n - 1, tail))
+    return Correlation(
+        value,
+        n * (ms.subjects - upper * ms.error) / (upper * rest + n * ms.subjects),
+        n * (lower * ms.subjects - ms.error) / (rest + n * lower * ms.subjects),
+    )
+
+
+def _consistency(ms: _MeanSquares, tail: float) -> Correlation | None:
+    n, k = ms.n, ms.k
+    if ms.subjects + (k - 1) * ms.error <= 0:
+        return None
+    if ms.error == 0:
+        return Correlation(1.0, 1.0, 1.0)
+    ratio, freedom = ms.subjects / ms.error, (n - 1) * (k - 1)
+    low = ratio / float(fdtri(n - 1, freedom, tail))
+    high = ratio * float(fdtri(freedom, n - 1, tail))
+    return Correlation(*((each - 1) / (each + k - 1) for each in (ratio, low, high)))

@@ -7,6 +7,7 @@ codes are exchanged in that file.
 
 from typing import Final
 
+from organome.domain.feature_meanings import FEATURE_MEANINGS
 from organome.domain.feature_names import FeatureClass
 
 _CODES: Final[dict[FeatureClass, str]] = {
@@ -62,11 +63,11 @@ DEVIATIONS: Final = {
     "shape_LeastAxisLength": "covariance with divisor n, the IBSI has n - 1",
 }
 _AGGREGATION: Final = {
-    FeatureClass.GLCM: "mean over directions (IBSI ITBB in 3D)",
-    FeatureClass.GLRLM: "mean over directions (IBSI ITBB in 3D)",
-    FeatureClass.GLSZM: "one matrix (IBSI KOBO in 3D)",
-    FeatureClass.GLDM: "one matrix (IBSI KOBO in 3D)",
-    FeatureClass.NGTDM: "one matrix (IBSI KOBO in 3D)",
+    FeatureClass.GLCM: "mean over directions (IBSI ITBB in 3D, JJUI in the plane)",
+    FeatureClass.GLRLM: "mean over directions (IBSI ITBB in 3D, JJUI in the plane)",
+    FeatureClass.GLSZM: "one matrix (IBSI KOBO in 3D, 62GR in the plane)",
+    FeatureClass.GLDM: "one matrix (IBSI KOBO in 3D, 62GR in the plane)",
+    FeatureClass.NGTDM: "one matrix (IBSI KOBO in 3D, 62GR in the plane)",
 }
 _UNITS: Final = (
     ("Volume", "mm3"),
@@ -85,8 +86,9 @@ def feature_meaning(name: str) -> str:
     """
     image_type, of_class, feature = _parts(name)
     code = IBSI_CODES[of_class].get(feature)
+    meaning = FEATURE_MEANINGS[of_class].get(feature)
     said = [
-        f"{feature} ({of_class}) of the {image_type} image, as pyradiomics 3.0.1 defines it",
+        f"{feature} ({of_class}) of the {image_type} image" + (f": {meaning}" if meaning else ""),
         f"IBSI {code}" if code else "not in the IBSI",
         _AGGREGATION.get(of_class, ""),
         DEVIATIONS.get(f"{of_class}_{feature}", ""),

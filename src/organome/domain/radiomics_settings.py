@@ -1,7 +1,7 @@
 """Settings of a radiomics extraction, read from pyradiomics' own parameter format."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -126,6 +126,8 @@ class RadiomicsSettings:
         preparation: What is done before.
         filters: Which images.
         classes: Which feature classes.
+        in_plane: Whether the axis that ``force_2d`` leaves out is that of the thickest slices,
+            whichever it is in the image at hand.
         parameters: What all of it was read from, for the engine ``pyradiomics`` and the digest.
     """
 
@@ -133,7 +135,16 @@ class RadiomicsSettings:
     preparation: Preparation = Preparation()
     filters: Filters = Filters()
     classes: tuple[FeatureClass, ...] = tuple(FeatureClass)
+    in_plane: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def on_grid(self, spacing_xyz_mm: Sequence[float]) -> "RadiomicsSettings":
+        """Choose the axis that is left out for an image of this spacing; the last where equal."""
+        if not self.in_plane:
+            return self
+        spacing_zyx_mm = list(reversed(spacing_xyz_mm))
+        thickest = spacing_zyx_mm.index(max(spacing_zyx_mm))
+        return replace(self, texture=replace(self.texture, force_2d_dimension=thickest))
 
     def feature_names(self) -> tuple[str, ...]:
         """Name all features, in the order of the tables."""
@@ -175,7 +186,8 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
     setting = {**_DEFAULTS, **(parameters.get("setting") or {})}
     reading.known(setting, (*_DEFAULTS, *_IGNORED), "setting")
     own = parameters.get("organome") or {}
-    reading.known(own, ("normalizeOver",), "organome")
+    reading.known(own, ("normalizeOver", "inPlane"), "organome")
+    in_plane = bool(own.get("inPlane", False))
     if list(setting["distances"]) != [1]:
         reading.refuse("distances other than [1]")
     if setting["weightingNorm"] not in (None, "no_weighting_norm"):
@@ -190,7 +202,7 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
             bin_count=setting["binCount"],
             voxel_array_shift=setting["voxelArrayShift"],
             gldm_a=setting["gldm_a"],
-            force_2d=setting["force2D"],
+            force_2d=setting["force2D"] or in_plane,
             force_2d_dimension=setting["force2Ddimension"],
             minimum_roi_dimensions=setting["minimumROIDimensions"],
             minimum_roi_size=setting["minimumROISize"],
@@ -208,6 +220,7 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
         ),
         filters=_read_filters(parameters.get("imageType") or {"Original": {}}, reading),
         classes=_read_classes(parameters.get("featureClass"), reading),
+        in_plane=in_plane,
         parameters=parameters,
     )
 

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from organome.domain.columns import Column, Table
+from organome.domain.organs import ORGANS, Organ, Region, numbered
 from organome.domain.tables import SCHEMA_VERSION
 from organome.io.atomic import atomic_path, write_text_atomic
 
 ROW_GROUP_ROWS: Final = 64_000  # bounds what a reader holds at once; part of the file's bytes
+_STRUCTURES: Final = "organome.structures"  # in the metadata, where they are not the 40 organs
 _TYPES: Final = {
     "string": pa.string(),
     "bool": pa.bool_(),
@@ -25,15 +27,16 @@ _TYPES: Final = {
 
 def arrow_schema(table: Table) -> pa.Schema:
     """Make the Arrow schema of a table, with unit and meaning in each field's metadata."""
-    return pa.schema(
-        [_field(column) for column in table.all_columns],
-        metadata={
-            "organome.table": table.name,
-            "organome.row": table.row,
-            "organome.key": " ".join(table.key),
-            "organome.schema_version": str(SCHEMA_VERSION),
-        },
-    )
+    metadata = {
+        "organome.table": table.name,
+        "organome.row": table.row,
+        "organome.key": " ".join(table.key),
+        "organome.schema_version": str(SCHEMA_VERSION),
+    }
+    if table.structures != ORGANS:
+        named = [[one.name, one.region.value] for one in table.structures]
+        metadata[_STRUCTURES] = json.dumps(named)
+    return pa.schema([_field(column) for column in table.all_columns], metadata=metadata)
 
 
 def rows_to_arrow(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -75,6 +78,43 @@ def write_table(path: Path, content: pa.Table) -> None:
         )
 
 
+def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
+    """Write a table that comes in pieces, whole or not at all; one piece is in memory at a time.
+
+    Each piece becomes a group of rows of its own: who reads the rows of one scan reads one piece.
+
+    Args:
+        path: The file.
+        table: What all pieces are pieces of.
+        pieces: In order; none is empty.
+    """
+    schema = arrow_schema(table)
+    words = [field.name for field in schema if field.type != pa.float64()]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=words,  # measured numbers hardly repeat
+            version="2.6",
+        ) as writer,
+    ):
+        for piece in pieces:
+            writer.write_table(piece.cast(schema).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+
+
+def without_meanings(content: pa.Table) -> pa.Table:
+    """Drop what a schema says about columns: in a small file it would be a third of the bytes."""
+    return content.cast(pa.schema([field.remove_metadata() for field in content.schema]))
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """Name the columns of a Parquet file without reading them."""
+    return tuple(pq.read_schema(path).names)
+
+
 def read_table(
     path: Path, *, columns: Sequence[str] | None = None, scans: Iterable[str] | None = None
 ) -> pa.Table:
@@ -85,10 +125,28 @@ def read_table(
         columns: Columns to read, None for all.
         scans: Keys of the scans whose rows are read, None for all rows.
     """
-    keep = None if scans is None else [("scan", "in", set(scans))]
+    return read_filtered(path, columns=columns, keep={} if scans is None else {"scan": set(scans)})
+
+
+def read_filtered(
+    path: Path, *, columns: Sequence[str] | None = None, keep: Mapping[str, Iterable[str]]
+) -> pa.Table:
+    """Read the rows of one Parquet file whose columns have one of the values to keep."""
+    filters = [(name, "in", set(values)) for name, values in keep.items()]
     return pq.read_table(
-        path, columns=None if columns is None else list(columns), filters=keep, partitioning=None
+        path,
+        columns=None if columns is None else list(columns),
+        filters=filters or None,
+        partitioning=None,
     )
+
+
+def read_structures(path: Path) -> tuple[Organ, ...]:
+    """Read which organs a table is about; the 40 where it does not say."""
+    named = (pq.read_schema(path).metadata or {}).get(_STRUCTURES.encode())
+    if named is None:
+        return ORGANS
+    return numbered((name, Region(region)) for name, region in json.loads(named))
 
 
 def count_rows(path: Path) -> int:

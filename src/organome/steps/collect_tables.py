@@ -7,6 +7,8 @@ the few shards that hold them. So the tables are sorted by cohort, participant, 
 protocol, station and label whatever the shards are, and a visit is whole within a file even where
 its scans came in different deliveries.
 
+Radiomics, where it was measured, is a table of its own, cut at the same scans.
+
 The tasks run in threads of this process or, for a cohort that outgrows one machine, in SLURM jobs;
 which of the two, and how often a worker died, leaves no trace in the tables.
 """
@@ -23,15 +25,28 @@ from pathlib import Path
 from typing import Final
 
 from organome.domain.errors import SetupError
-from organome.domain.organs import N_ORGANS
-from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS, VISITS
+from organome.domain.organs import Organ
+from organome.domain.radiomics_tables import RADIOMICS
+from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS, VISITS, with_structures
 from organome.io.atomic import ATTEMPT, publish_folder
 from organome.io.tables import rows_to_arrow, write_dictionary, write_table
 from organome.steps.cluster_tasks import Compute, on_cluster, on_threads
 from organome.steps.dask_clusters import WorkerJobs, slurm_cluster
 from organome.steps.interrupts import listening
 from organome.steps.machine_faults import machine_faults_stop_the_job
-from organome.steps.measured_shards import PlacedScan, check_shard, order_scans, read_rows
+from organome.steps.measured_shards import (
+    PlacedScan,
+    check_shard,
+    common_structures,
+    order_scans,
+    read_rows,
+)
+from organome.steps.radiomics_shards import (
+    MeasuredRadiomics,
+    check_radiomics,
+    join_shards,
+    write_radiomics,
+)
 from organome.steps.visit_rows import visit_rows
 
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
@@ -54,12 +69,14 @@ class CollectSummary:
     n_organ_rows: int
     n_visits: int
     n_files: int
+    n_radiomics_rows: int = 0
 
 
 def run(
     *,
     measured: Path,
     output: Path,
+    radiomics: Path | None = None,
     scans_per_file: int = SCANS_PER_FILE,
     n_workers: int = 1,
     cluster: Cluster = Cluster.LOCAL,
@@ -79,6 +96,8 @@ def run(
         measured: Text file with one folder of measure_volumes per line.
         output: Folder to publish: ``scans/``, ``organs/`` and ``visits/``, each with files
             ``part-0000.parquet`` and so on, and ``dictionary.json``.
+        radiomics: Folder that holds a folder of measure_radiomics for each of these shards, of the
+            same name; then there is ``radiomics/``, too.
         scans_per_file: Scans in one file at most; a visit with more is still in one file.
         n_workers: Files that are made at the same time, on this machine or in each SLURM job.
         cluster: ``local`` makes the tables on this machine; ``slurm`` submits jobs that do. The
@@ -98,7 +117,7 @@ def run(
 
     Raises:
         SetupError: If a shard lacks a file, comes twice, or does not hold each of its scans once
-            and 40 organ rows for each; if SLURM will never take such a job.
+            and all organ rows for each; if SLURM will never take such a job.
         MachineFault: If no job runs for too long, or too many die; if the disk is full or away.
         Interrupted: If asked to stop; the jobs are cancelled, older tables stay.
     """
@@ -122,7 +141,7 @@ def run(
                 if cluster is Cluster.LOCAL
                 else _on_slurm(jobs, patience_s=60 * patience_min)
             ) as compute:
-                summary = _write_tables(folders, scans_per_file, temporary, compute)
+                summary = _write_tables(folders, radiomics, scans_per_file, temporary, compute)
             interrupts.check()
             publish_folder(temporary, output)
         finally:
@@ -140,28 +159,53 @@ def _on_slurm(jobs: WorkerJobs, *, patience_s: float) -> Iterator[Compute]:
 
 
 def _write_tables(
-    folders: Sequence[Path], scans_per_file: int, output: Path, compute: Compute
+    folders: Sequence[Path],
+    radiomics: Path | None,
+    scans_per_file: int,
+    output: Path,
+    compute: Compute,
 ) -> CollectSummary:
     checked = compute([partial(check_shard, folder) for folder in folders])
-    scans = order_scans([scan for of_shard in checked for scan in of_shard])
-    parts = list(_cut(scans, scans_per_file))
+    structures = common_structures(checked)
+    scans = order_scans([scan for shard in checked for scan in shard.scans])
+    measured = None if radiomics is None else _check_radiomics(folders, radiomics, compute)
+    parts = {
+        f"part-{place:04d}.parquet": part for place, part in enumerate(_cut(scans, scans_per_file))
+    }
     n_visits = compute(
-        [
-            partial(_write_part, part, f"part-{place:04d}.parquet", output)
-            for place, part in enumerate(parts)
-        ]
+        [partial(_write_part, part, name, output, structures) for name, part in parts.items()]
     )
+    tables = [with_structures(table, structures) for table in COHORT_TABLES]
+    if radiomics is not None and measured is not None:
+        folder = output / RADIOMICS
+        compute(
+            [
+                partial(write_radiomics, folder / name, part, radiomics, measured)
+                for name, part in parts.items()
+            ]
+        )
+        tables.append(measured.table)
     # A worker that died while writing left a file under a temporary name.
     for unfinished in output.rglob(".*"):
         unfinished.unlink()
-    write_dictionary(output / DICTIONARY, COHORT_TABLES)
+    write_dictionary(output / DICTIONARY, tables)
     return CollectSummary(
         n_shards=len(folders),
         n_scans=len(scans),
-        n_organ_rows=len(scans) * N_ORGANS,
+        n_organ_rows=len(scans) * len(structures),
         n_visits=sum(n_visits),
         n_files=len(parts),
+        n_radiomics_rows=measured.n_rows if measured else 0,
     )
+
+
+def _check_radiomics(
+    folders: Sequence[Path], radiomics: Path, compute: Compute
+) -> MeasuredRadiomics:
+    places = [radiomics / folder.name for folder in folders]
+    pairs = zip(places, folders, strict=True)
+    checked = compute([partial(check_radiomics, place, folder) for place, folder in pairs])
+    return join_shards(list(zip(places, checked, strict=True)))
 
 
 def _listed_folders(measured: Path) -> list[Path]:
@@ -187,19 +231,22 @@ def _cut(scans: Sequence[PlacedScan], scans_per_file: int) -> Iterator[list[Plac
         yield part
 
 
-def _write_part(part: Sequence[PlacedScan], name: str, output: Path) -> int:
+def _write_part(
+    part: Sequence[PlacedScan], name: str, output: Path, structures: tuple[Organ, ...]
+) -> int:
     """Write one file of each table; return the number of visits."""
     scans = read_rows(SCANS, part)
-    organs = read_rows(ORGAN_ROWS, part)
+    organs = read_rows(with_structures(ORGAN_ROWS, structures), part)
     volumes_ml = organs.column("volume_ml").to_pylist()
     reasons = organs.column("na_reason").to_pylist()
     values = list(zip(volumes_ml, reasons, strict=True))
     organ_values = {
-        scan.scan: values[place * N_ORGANS : (place + 1) * N_ORGANS]
+        scan.scan: values[place * len(structures) : (place + 1) * len(structures)]
         for place, scan in enumerate(part)
     }
-    visits = list(visit_rows(scans.to_pylist(), organ_values))
+    visits = list(visit_rows(scans.to_pylist(), organ_values, structures))
     write_table(output / SCANS.name / name, scans)
     write_table(output / ORGAN_ROWS.name / name, organs)
-    write_table(output / VISITS.name / name, rows_to_arrow(VISITS, visits))
+    visits_table = with_structures(VISITS, structures)
+    write_table(output / VISITS.name / name, rows_to_arrow(visits_table, visits))
     return len(visits)

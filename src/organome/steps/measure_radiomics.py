@@ -1,24 +1,43 @@
-"""measure_radiomics: images + labelmap -> radiomics features, a row per scan, organ and image."""
+"""measure_radiomics: images + labelmap -> radiomics features, a row per scan, image and organ.
 
-from collections.abc import Callable, Mapping, Sequence
+A process holds one scan at a time: the labelmap, one image and its copies, see ``peak_bytes``. Its
+rows become a small file, from which the shard's table is put together in the end, some scans at a
+time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import pyarrow as pa
 
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import FAT_FRACTION, radiomics_table
-from organome.domain.scans import Contrast, Scan
-from organome.io.identity import input_identity
+from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.scans import Scan
+from organome.domain.schemes import LabelScheme
 from organome.io.ledgers import LEDGER, read_ledger
 from organome.io.scan_lists import read_shard
-from organome.io.tables import read_table, rows_to_arrow, write_table
+from organome.io.tables import (
+    read_table,
+    rows_to_arrow,
+    without_meanings,
+    write_pieces,
+    write_table,
+)
+from organome.steps.labelled_schemes import scheme_of_labelmaps
 from organome.steps.radiomics_plans import Plan, joint_feature_names, read_plans
-from organome.steps.radiomics_scans import ScanJob, measured_rows, missing_rows
-from organome.steps.scans_ahead import ScansAhead
+from organome.steps.radiomics_scans import ScanImages, measured_rows, missing_rows
+from organome.steps.shard_places import collected_file
 from organome.steps.shards import run_shard
 
 RADIOMICS_FILE: Final = "radiomics.parquet"
+_ROWS_PER_PIECE: Final = 1000
+# Measured, rounded up: 19 bytes a voxel for integers as they are, 35 for a fat fraction, 42 for a
+# normalised image, most of a body being labelled. Filters take a copy of the image more.
+_FIXED_BYTES: Final = 500_000_000
+_BYTES_PER_VOXEL: Final = 45
 
 
 def run(
@@ -62,27 +81,32 @@ def run(
     for scan in scans:
         if scan.scan not in prepared:
             raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
-    jobs = {
-        scan.scan: ScanJob(
-            scan=scan.scan,
-            labelmap=labelmaps / f"{scan.scan}_labels.nii.gz",
-            images=tuple(_image_files(images, scan, prepared[scan.scan])),
-            scheme=labelled[scan.scan].facts["scheme"],
-            plans=plans,
-        )
-        for scan in scans
-        if scan.scan in labelled and labelled[scan.scan].status is Status.DONE
-    }
-    with ScansAhead(measured_rows, jobs, n_processes=n_processes) as ahead:
-        return run_shard(
-            MeasureRadiomics(plans=plans, jobs=jobs, prepared=prepared, ahead=ahead),
-            scans=scans,
-            upstream=labelled,
-            output=output,
-            work=work,
-            max_same_reason_share=max_same_reason_share,
-            on_outcome=on_outcome,
-        )
+    step = MeasureRadiomics(
+        plans=plans,
+        scans=scans,
+        images=ScanImages(images, labelmaps, prepared),
+        scheme=scheme_of_labelmaps(labelmaps, labelled),
+        collected=(work, output),
+    )
+    return run_shard(
+        step,
+        scans=scans,
+        upstream=labelled,
+        output=output,
+        work=work,
+        workers=[step] * n_processes,
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+def peak_bytes(n_voxels: int) -> int:
+    """Bound the memory of a process without filters.
+
+    Args:
+        n_voxels: Of the image, or of the finer grid that it is resampled to.
+    """
+    return _FIXED_BYTES + _BYTES_PER_VOXEL * n_voxels
 
 
 class MeasureRadiomics:
@@ -95,14 +119,16 @@ class MeasureRadiomics:
         self,
         *,
         plans: Sequence[Plan],
-        jobs: Mapping[str, ScanJob],
-        prepared: Mapping[str, Outcome],
-        ahead: ScansAhead[ScanJob, list[dict[str, Any]]],
+        scans: Sequence[Scan],
+        images: ScanImages,
+        scheme: LabelScheme,
+        collected: tuple[Path, Path],
     ) -> None:
-        self._plans = plans
-        self._jobs = jobs
-        self._prepared = prepared
-        self._ahead = ahead
+        self._plans = tuple(plans)
+        self._scans = {scan.scan: scan for scan in scans}
+        self._images = images
+        self._scheme = scheme
+        self._collected = collected
         self._table = radiomics_table(joint_feature_names(plans))
 
     def settings(self) -> Mapping[str, JsonValue]:
@@ -112,9 +138,9 @@ class MeasureRadiomics:
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
         """The outcomes before and the labelmap itself: GPUs differ in single voxels."""
         return [
-            self._prepared[scan.scan].fingerprint,
+            self._images.fingerprint(scan),
             upstream.fingerprint if upstream else None,
-            input_identity(self._jobs[scan.scan].labelmap),
+            self._images.labels_identity(scan),
         ]
 
     def run_scan(
@@ -129,33 +155,35 @@ class MeasureRadiomics:
             ScanError: If none of the wanted images was prepared, or the labelmap does not fit.
         """
         wanted = [plan.contrast for plan in self._plans]
-        if not set(wanted) & {name for name, _ in self._jobs[scan.scan].images}:
+        if not set(wanted) & set(self._images.contrasts(scan)):
             raise ScanError(Reason.CONTRAST_MISSING, f"has none of {', '.join(wanted)}")
-        rows = self._ahead.result(scan.scan)
-        write_table(place(RADIOMICS_FILE), rows_to_arrow(self._table, rows))
-        return {"n_rows": len(rows)}
+        measured = measured_rows(scan, self._images, self._plans, self._scheme)
+        rows = rows_to_arrow(self._table, list(measured))
+        write_table(place(RADIOMICS_FILE), without_meanings(rows))
+        return {"n_rows": rows.num_rows}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
-        """Write the shard's table."""
-        rows: list[dict[str, Any]] = []
+        """Put the shard's table together."""
+        write_pieces(folder / RADIOMICS_FILE, self._table, self._pieces(outcomes))
+
+    def _pieces(self, outcomes: Sequence[Outcome]) -> Iterator[pa.Table]:
+        waiting: list[pa.Table] = []
         for outcome in outcomes:
-            if outcome.status is Status.DONE:
-                rows += read_table(folder / f"{outcome.scan}_{RADIOMICS_FILE}").to_pylist()
-            else:
-                assert outcome.reason is not None
-                rows += missing_rows(outcome.scan, self._plans, outcome.reason)
-        write_table(folder / RADIOMICS_FILE, rows_to_arrow(self._table, rows))
+            waiting.append(self._rows_of(outcome))
+            if sum(rows.num_rows for rows in waiting) >= _ROWS_PER_PIECE:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
 
-
-def _image_files(images: Path, scan: Scan, prepared: Outcome) -> list[tuple[str, tuple[Path, ...]]]:
-    """Name the files of each image that can be measured; a fat fraction has two."""
-    found = prepared.facts.get("contrasts", ())
-    files: list[tuple[str, tuple[Path, ...]]] = [
-        (name, (images / f"{scan.scan}_{name}.nii.gz",)) for name in found
-    ]
-    if {Contrast.FAT, Contrast.WATER} <= set(found):
-        both = tuple(
-            images / f"{scan.scan}_{name}.nii.gz" for name in (Contrast.FAT, Contrast.WATER)
-        )
-        files.append((FAT_FRACTION, both))
-    return files
+    def _rows_of(self, outcome: Outcome) -> pa.Table:
+        if outcome.status is Status.DONE:
+            work, output = self._collected
+            name = f"{outcome.scan}_{RADIOMICS_FILE}"
+            rows = read_table(collected_file(name, work=work, output=output))
+        else:
+            assert outcome.reason is not None
+            scan = self._scans[outcome.scan]
+            missing = missing_rows(scan, self._plans, self._scheme.structures, outcome.reason)
+            rows = rows_to_arrow(self._table, list(missing))
+        return without_meanings(rows)

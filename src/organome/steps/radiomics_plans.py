@@ -40,7 +40,7 @@ class Plan:
 
 
 def read_plans(settings: Sequence[str], engine: Engine) -> tuple[Plan, ...]:
-    """Read the parameter file of each contrast.
+    """Read the parameter file of each contrast; the plans are in order of contrast.
 
     Args:
         settings: ``<contrast>=<parameter file>`` each.
@@ -49,7 +49,7 @@ def read_plans(settings: Sequence[str], engine: Engine) -> tuple[Plan, ...]:
     Raises:
         SetupError: If a contrast is unknown or comes twice, or a file asks for what cannot be done.
     """
-    plans = tuple(_read_plan(entry, engine) for entry in settings)
+    plans = tuple(_read_plan(entry, engine) for entry in sorted(settings))
     contrasts = [plan.contrast for plan in plans]
     if not plans or len(set(contrasts)) < len(contrasts):
         raise SetupError(f"settings of radiomics: each contrast once, got {contrasts or 'none'}")
@@ -66,15 +66,13 @@ def _read_plan(entry: str, engine: Engine) -> Plan:
     if not path or contrast not in (*Contrast, FAT_FRACTION):
         raise SetupError(f"settings of radiomics: {entry!r} is not <contrast>=<parameter file>")
     parameters = read_parameter_file(Path(path))
-    settings, names = None, _names_by_trial
-    if engine is Engine.NATIVE:
-        settings = read_parameters(parameters, source=path)
+    settings = read_parameters(parameters, source=path) if engine is Engine.NATIVE else None
     return Plan(
         contrast=contrast,
         engine=engine,
         parameters=parameters,
         settings=settings,
-        feature_names=settings.feature_names() if settings else names(parameters),
+        feature_names=settings.feature_names() if settings else _names_by_trial(parameters),
         digest=parameters_digest(parameters, engine),
     )
 

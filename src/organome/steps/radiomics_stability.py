@@ -1,120 +1,180 @@
-"""radiomics_stability: features of two visits of the same people -> how well each repeats."""
+"""radiomics_stability: features measured twice -> how well each repeats, by organ and image.
 
-from collections.abc import Iterator
+Two kinds of repeats. The same participants at two visits: all that differs between visits counts,
+what truly changed in the years as well. The overlap of neighbouring stations (measure_overlaps):
+the same tissue within minutes, so nothing has changed; but thin, and at the ends of stations.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from organome.compute.repeatability import intraclass_correlation
-from organome.domain.columns import Column, ColumnType, Table
+from organome.compute.repeatability import Correlation, repeatability
 from organome.domain.errors import SetupError
-from organome.domain.feature_names import FeatureClass
-from organome.io.scan_lists import listed_shards, read_shard
-from organome.io.tables import read_table, rows_to_arrow, write_table
-from organome.steps.measure_radiomics import RADIOMICS_FILE
+from organome.domain.radiomics_tables import feature_columns
+from organome.domain.stability_tables import STABILITY, Grade, Repeat, grade_of
+from organome.domain.tables import SCANS
+from organome.io.tables import column_names, read_table, rows_to_arrow, write_table
+from organome.steps.measure_overlaps import OVERLAPS_FILE
+from organome.steps.radiomics_columns import FEATURES_AT_ONCE, RadiomicsTables
 
-STABILITY: Final = Table(
-    name="radiomics_stability",
-    row="One row per organ, image and feature.",
-    key=("organ", "contrast", "feature"),
-    columns=(
-        Column("organ", ColumnType.STRING, "Name of the organ.", nullable=False),
-        Column("contrast", ColumnType.STRING, "Image that was measured.", nullable=False),
-        Column("feature", ColumnType.STRING, "Name of the feature.", nullable=False),
-        Column(
-            "n_pairs",
-            ColumnType.INT32,
-            "Participants with the feature at both visits.",
-            "participants",
-            nullable=False,
-        ),
-        Column(
-            "icc",
-            ColumnType.FLOAT64,
-            "Intraclass correlation of the two visits, ICC(A,1); null with fewer than three pairs. "
-            "What changed in the years between counts as not repeating.",
-        ),
-    ),
-)
-_PAIR_KEY: Final = ("cohort", "participant", "array", "protocol", "station", "label", "contrast")
-_CLASSES: Final = tuple(f"_{name}_" for name in FeatureClass)
+_VISITS_KEY: Final = ["cohort", "participant", "array", "protocol", "station", "contrast", "organ"]
+_STATIONS_KEY: Final = [*_VISITS_KEY[:4], "instance", "seam", "contrast", "organ"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """What was found.
+
+    Attributes:
+        rows: Rows of the table.
+        grades: Features by repeat, contrast and feature class (rows) and grade (columns).
+        organs: Share of features that are at least good, by repeat and contrast (columns) and
+            organ (rows), and the median number of pairs.
+    """
+
+    rows: int
+    grades: pd.DataFrame
+    organs: pd.DataFrame
+
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        return "\n".join(
+            [
+                f"{self.rows} features of organs. Features by the lower end of ICC(2,1):",
+                self.grades.to_string(),
+                "",
+                "Share of features that repeat well (good or excellent), and pairs:",
+                self.organs.to_string(float_format=lambda share: f"{share:.2f}", na_rep="-"),
+            ]
+        )
 
 
 def run(
     *,
-    scans: Path,
-    measured: Path,
+    tables: Path,
     output: Path,
     first_instance: str = "2",
     second_instance: str = "3",
-) -> str:
-    """Compute how well features repeat between two visits.
+    overlaps: Path | None = None,
+) -> Stability:
+    """Compute how well features repeat.
 
     Args:
-        scans: Folder of the shard lists.
-        measured: Folder that holds the shards of measure_radiomics.
+        tables: Folder that collect_tables published, with radiomics.
         output: Table to write.
-        first_instance: The one visit, as the biobank counts.
-        second_instance: The other.
+        first_instance: One visit of a participant, as the biobank counts.
+        second_instance: The other. Organs that are cut at either are left out.
+        overlaps: Folder that measure_overlaps published: stations are compared, too.
 
     Raises:
-        SetupError: If a shard was not measured, or no participant has both visits.
+        SetupError: If nothing was measured twice.
     """
-    rows = pd.concat([_shard_rows(path, measured) for _, path in listed_shards(scans)])
-    first, second = (
-        rows[rows["instance"] == instance]
-        .drop_duplicates(list(_PAIR_KEY))
-        .set_index([*_PAIR_KEY, "organ"])
-        for instance in (first_instance, second_instance)
-    )
-    both = first.index.intersection(second.index)
-    if both.empty:
+    rows = list(_of_visits(tables, first_instance, second_instance))
+    if overlaps is not None:
+        rows += _of_stations(overlaps)
+    if not rows:
         raise SetupError(
-            f"{measured}: no participant has instance {first_instance} and {second_instance}"
+            f"{tables}: no participant has instance {first_instance} and {second_instance} with"
+            " radiomics, and no overlaps of stations are given"
         )
-    made = list(_stability_rows(first.loc[both], second.loc[both]))
-    write_table(output, rows_to_arrow(STABILITY, made))
-    icc = np.array([row["icc"] for row in made if row["icc"] is not None])
-    said = f"{len(made)} features of organs; {len(icc)} with an ICC"
-    return f"{said}, median {np.median(icc):.2f}" if icc.size else said
+    rows.sort(key=lambda row: [row[name] for name in STABILITY.key])
+    write_table(output, rows_to_arrow(STABILITY, rows))
+    return _summary(pd.DataFrame(rows))
 
 
-def _shard_rows(path: Path, measured: Path) -> pd.DataFrame:
-    table = measured / path.stem / RADIOMICS_FILE
-    if not table.is_file():
-        raise SetupError(f"{table}: missing, measure the radiomics of this shard first")
-    visits = pd.DataFrame(
-        [
-            {
-                "scan": scan.scan,
-                "instance": scan.instance,
-                "cohort": scan.cohort,
-                "participant": scan.participant,
-                "array": scan.array,
-                "protocol": scan.protocol,
-                "station": scan.station or 0,
-            }
-            for scan in read_shard(path)
-        ]
+def _of_visits(tables: Path, first: str, second: str) -> Iterator[dict[str, Any]]:
+    parts = sorted((tables / SCANS.name).glob("*.parquet"))
+    if not parts:
+        raise SetupError(f"{tables}: no tables, collect them first")
+    columns = ["scan", "cohort", "participant", "instance"]
+    scans = pd.concat([read_table(part, columns=columns).to_pandas() for part in parts])
+    scans = scans[scans["instance"].isin([first, second])]
+    n_visits = scans.groupby(["cohort", "participant"])["instance"].transform("nunique")
+    twice = scans["scan"][n_visits == 2].tolist()
+    if not twice:
+        return
+    radiomics = RadiomicsTables(tables)
+    for features in radiomics.feature_groups():
+        keys = [*_VISITS_KEY, "instance", "truncated"]
+        rows = radiomics.read([*keys, *features], scans=twice)
+        rows = rows[rows["truncated"].eq(False)]
+        for name in ("array", "station"):
+            rows[name] = rows[name].astype("string").fillna("")
+        pairs = _pairs(rows, _VISITS_KEY, by="instance", ends=(first, second), features=features)
+        yield from _stability_rows(Repeat.VISITS, *pairs, features)
+
+
+def _of_stations(overlaps: Path) -> Iterator[dict[str, Any]]:
+    paths = sorted(overlaps.glob(f"*/{OVERLAPS_FILE}"))
+    if not paths:
+        raise SetupError(f"{overlaps}: no overlaps, measure them first")
+    features = feature_columns(column_names(paths[0]))
+    for start in range(0, len(features), FEATURES_AT_ONCE):
+        group = features[start : start + FEATURES_AT_ONCE]
+        columns = [*_STATIONS_KEY, "station", *group]
+        rows = pd.concat([read_table(path, columns=columns).to_pandas() for path in paths])
+        rows["which"] = np.where(rows["station"] == rows["seam"], "above", "below")
+        pairs = _pairs(rows, _STATIONS_KEY, by="which", ends=("above", "below"), features=group)
+        yield from _stability_rows(Repeat.STATIONS, *pairs, group)
+
+
+def _pairs(
+    rows: pd.DataFrame, key: list[str], *, by: str, ends: tuple[str, str], features: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pick the rows that are there twice, each part in the same order."""
+    first, second = (
+        rows[rows[by] == end].drop_duplicates(key).set_index(key)[list(features)] for end in ends
     )
-    rows: pd.DataFrame = read_table(table).to_pandas()
-    return rows.merge(visits, on="scan")
+    both = first.index.intersection(second.index, sort=False)
+    return first.loc[both], second.loc[both]
 
 
-def _stability_rows(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    features = [name for name in first.columns if any(word in name for word in _CLASSES)]
-    of_group = first.index.to_frame(index=False)[["organ", "contrast"]]
-    for organ, contrast in sorted(set(of_group.itertuples(index=False, name=None))):
-        chosen = ((of_group["organ"] == organ) & (of_group["contrast"] == contrast)).to_numpy()
-        one, other = first[chosen], second[chosen]
+def _stability_rows(
+    repeat: Repeat, first: pd.DataFrame, second: pd.DataFrame, features: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    groups: dict[Any, Any] = first.reset_index().groupby(["contrast", "organ"]).indices
+    for group, places in groups.items():
+        contrast, organ = group
+        one, other = (frame.iloc[places] for frame in (first, second))
         for feature in features:
-            values = [frame[feature].to_numpy(np.float64) for frame in (one, other)]
+            found = repeatability(np.column_stack((one[feature], other[feature])))
+            low = None if found.agreement is None else found.agreement.low
             yield {
-                "organ": organ,
+                "repeat": repeat.value,
                 "contrast": contrast,
+                "organ": organ,
                 "feature": feature,
-                "n_pairs": int(np.count_nonzero(~np.isnan(values).any(axis=0))),
-                "icc": intraclass_correlation(*values),
+                "n_pairs": found.n_subjects,
+                **_named("icc_agreement", found.agreement),
+                **_named("icc_consistency", found.consistency),
+                "grade": None if low is None else grade_of(low).value,
             }
+
+
+def _named(name: str, found: Correlation | None) -> dict[str, float | None]:
+    if found is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _summary(rows: pd.DataFrame) -> Stability:
+    rows["class"] = rows["feature"].str.split("_").str[1]
+    grades = rows.assign(grade=rows["grade"].fillna("none")).pivot_table(
+        index=["repeat", "contrast", "class"],
+        columns="grade",
+        values="feature",
+        aggfunc="count",
+        fill_value=0,
+    )
+    order = [name for name in (*Grade, "none") if name in grades.columns]
+    rows["repeats well"] = rows["grade"].isin([Grade.EXCELLENT, Grade.GOOD]).astype(float)
+    rows["repeats well"] = rows["repeats well"].where(rows["grade"].notna())
+    organs = rows.pivot_table(
+        index="organ", columns=["repeat", "contrast"], values=["repeats well", "n_pairs"]
+    )
+    return Stability(rows=len(rows), grades=grades[order], organs=organs)

@@ -25,7 +25,10 @@ def test_presets_are_native_and_hold_what_they_say() -> None:
     assert (preset("ct").texture.bin_width, preset("ct").texture.bin_count) == (25, None)
     assert preset("mr").texture.bin_count == 32
     assert preset("mr").preparation.normalize_over is NormalizeOver.BODY
+    assert preset("mr").texture.force_2d
     assert preset("dixon").texture.force_2d
+    assert (preset("dixon").texture.bin_width, preset("dixon").preparation.normalize) == (2, False)
+    assert not preset("ct").texture.force_2d
     assert preset("ibsi").preparation.resampled_spacing_xyz_mm == (2, 2, 2)
     assert all(len(preset(path.stem).feature_names()) == 107 for path in PRESETS.glob("*.yaml"))
 
@@ -64,3 +67,13 @@ def test_spacing_of_two_numbers_is_refused() -> None:
 def test_one_axis_can_be_left_alone_by_resampling() -> None:
     parameters = {"setting": {"resampledPixelSpacing": [1, 1, 0]}}
     assert read_parameters(parameters, source="t").preparation.resampled_spacing_xyz_mm == (1, 1, 0)
+
+
+def test_plane_is_that_of_the_thinnest_voxels() -> None:
+    settings = preset("mr")
+    axes = [
+        settings.on_grid(spacing).texture.force_2d_dimension
+        for spacing in ((1, 1, 4.5), (1, 4.5, 1), (4.5, 1, 1), (1, 1, 1))
+    ]
+    assert axes == [0, 1, 2, 0]
+    assert preset("ct").on_grid((1, 4.5, 1)) == preset("ct")

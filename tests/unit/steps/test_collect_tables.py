@@ -11,6 +11,7 @@ from distributed import SpecCluster
 
 from doubles.measured import cohort, scan_of
 from organome.domain.errors import Interrupted, SetupError
+from organome.domain.organs import Organ
 from organome.domain.tables import COHORT_TABLES
 from organome.io.tables import arrow_schema, read_table, write_table
 from organome.steps import collect_tables
@@ -143,10 +144,12 @@ def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
 def test_what_a_killed_worker_left_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_after_a_killed_one(part: Sequence[PlacedScan], name: str, output: Path) -> int:
+    def write_after_a_killed_one(
+        part: Sequence[PlacedScan], name: str, output: Path, structures: tuple[Organ, ...]
+    ) -> int:
         (output / "scans").mkdir(parents=True, exist_ok=True)
         (output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
-        return write_part(part, name, output)
+        return write_part(part, name, output, structures)
 
     write_part = collect_tables._write_part
     listed = cohort(tmp_path / "m", DELIVERIES)

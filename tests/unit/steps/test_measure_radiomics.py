@@ -1,4 +1,8 @@
+import math
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +10,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.radiomics.extraction import measure_features
+from doubles import radiomics_peak
+from organome.compute.radiomics.extraction import RegionFeatures, measure_features
 from organome.domain.errors import SetupError
 from organome.domain.feature_names import feature_names
 from organome.domain.outcomes import Outcome, Reason, Status
@@ -16,7 +21,9 @@ from organome.io.images import read_image, write_image
 from organome.io.ledgers import LEDGER, write_ledger
 from organome.io.scan_lists import write_shard
 from organome.io.tables import read_table
-from organome.steps.measure_radiomics import run
+from organome.steps import measure_radiomics
+from organome.steps.measure_radiomics import peak_bytes, run
+from organome.steps.radiomics_scans import feature_values
 
 CONTRASTS = ("fat", "water")
 CONTRAST = "original_glcm_Contrast"
@@ -135,6 +142,54 @@ def test_every_scan_has_a_row_for_each_organ_and_contrast(tmp_path: Path) -> Non
     assert row_of(rows, "colon", "water")["n_voxels"] is None
 
 
+def test_rows_say_which_organs_are_cut_by_the_image(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=1)
+    shard.measure("water")
+    cut = {row["organ"]: row["truncated"] for row in shard.rows()}
+    assert (cut["liver"], cut["right_kidney"], cut["pancreas"]) == (False, True, None)
+
+
+def test_what_is_no_number_is_null_with_a_reason() -> None:
+    region = RegionFeatures(n_voxels=3, values={"a": 1.0, "b": math.nan, "c": math.inf})
+    assert feature_values(region) == {
+        "n_voxels": 3,
+        "na_reason": "undefined",
+        "a": 1.0,
+        "b": None,
+        "c": None,
+    }
+
+
+def test_a_scan_is_not_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.measure("water", output="whole")
+    measured: list[str] = []
+
+    def cut_off_at_the_third(scan: Scan, *more: Any) -> Any:
+        measured.append(scan.scan)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return rows_of(scan, *more)
+
+    rows_of = measure_radiomics.measured_rows
+    monkeypatch.setattr(measure_radiomics, "measured_rows", cut_off_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        shard.measure("water")
+    shard.measure("water")
+    assert measured == ["0000-0000", "0000-0001", "0000-0002", "0000-0002"]
+    whole, resumed = (
+        (tmp_path / name / "radiomics.parquet").read_bytes() for name in ("whole", "output")
+    )
+    assert whole == resumed
+
+
+def test_order_of_settings_does_not_matter(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=1)
+    shard.measure("water", "fat", output="one")
+    shard.measure("fat", "water", output="other")
+    assert shard.rows("one") == shard.rows("other")
+
+
 def test_numbers_are_those_of_the_image(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.measure("fat", "water")
@@ -159,11 +214,11 @@ def test_fat_fraction_is_an_image_of_its_own_in_percent(tmp_path: Path) -> None:
 def test_processes_change_no_byte(tmp_path: Path) -> None:
     shard = Shard(tmp_path, n_scans=4)
     shard.measure("water", output="alone")
-    shard.measure("water", output="together", n_processes=2)
-    alone, together = (
-        (tmp_path / output / "radiomics.parquet").read_bytes() for output in ("alone", "together")
-    )
-    assert alone == together
+    for n_processes in (2, 3):
+        shard.measure("water", output=f"by {n_processes}", n_processes=n_processes)
+    tables = {path.read_bytes() for path in tmp_path.glob("*/radiomics.parquet")}
+    assert len(list(tmp_path.glob("*/radiomics.parquet"))) == 3
+    assert len(tables) == 1
 
 
 def test_error_of_a_scan_comes_back_from_its_process(tmp_path: Path) -> None:
@@ -203,6 +258,36 @@ def test_both_engines_give_the_same_table(tmp_path: Path) -> None:
     assert set(ours) == set(theirs)
     for name in feature_names():
         assert ours[name] == pytest.approx(theirs[name], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("contrast", "preset"), [("water", "mr"), ("fat_fraction", "dixon")])
+def test_memory_of_a_process_stays_within_its_bound(
+    tmp_path: Path, contrast: str, preset: str
+) -> None:
+    program = Path(radiomics_peak.__file__)
+    setting = f"{contrast}={program.parents[2] / 'config' / 'radiomics' / preset}.yaml"
+    said = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), setting],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    n_rows, peak = map(int, said.split())
+    assert n_rows == 40
+    assert peak <= peak_bytes(math.prod(radiomics_peak.SIZE_ZYX))
+
+
+def test_rows_are_of_the_structures_of_the_scheme(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    facts = {"contrast": "water", "scheme": "body_composition"}
+    shard.labelled = {
+        scan: replace(outcome, facts=facts) for scan, outcome in shard.labelled.items()
+    }
+    shard.measure("water")
+    rows = shard.rows()
+    assert len(rows) == 2 * 10
+    assert row_of(rows, "left_oblique_muscle", "water")["n_voxels"] == 7 * 6 * 6
 
 
 @pytest.mark.parametrize(
