@@ -33,7 +33,8 @@ _BEGINNINGS: Final = (
     "Unexpected error from cudaGetDeviceCount",
 )
 _NO_GPU_MEMORY: Final = ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
-_NO_CPU_MEMORY: Final = "DefaultCPUAllocator"  # torch raises no MemoryError
+# torch and ITK raise no MemoryError
+_NO_CPU_MEMORY: Final = ("DefaultCPUAllocator", "Failed to allocate memory", "std::bad_alloc")
 
 
 class NotFiniteError(ArithmeticError):
@@ -57,21 +58,21 @@ def gpu_faults_stop_the_job() -> Iterator[None]:
 
 @contextmanager
 def out_of_memory_fails_the_scan() -> Iterator[None]:
-    """Turn torch's errors for a lack of memory into a ScanError.
+    """Turn errors for a lack of memory, of any library, into a ScanError.
 
     Raises:
         ScanError: OUT_OF_MEMORY.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):
             raise
         fact = "the scan does not fit into the memory of the device"
         raise ScanError(Reason.OUT_OF_MEMORY, fact) from error
 
 
-def is_gpu_fault(error: RuntimeError) -> bool:
+def is_gpu_fault(error: RuntimeError | MemoryError) -> bool:
     """Say whether the GPU, its driver or one of their libraries raised an error."""
     if lacks_memory(error):
         return False
@@ -79,12 +80,12 @@ def is_gpu_fault(error: RuntimeError) -> bool:
     return isinstance(error, of_accelerator) or str(error).startswith(_BEGINNINGS)
 
 
-def lacks_memory(error: RuntimeError) -> bool:
+def lacks_memory(error: RuntimeError | MemoryError) -> bool:
     """Say whether memory, of the GPU or of the machine, did not suffice."""
     return (
-        isinstance(error, torch.cuda.OutOfMemoryError)
+        isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
         or str(error).startswith(_NO_GPU_MEMORY)
-        or _NO_CPU_MEMORY in str(error)
+        or any(words in str(error) for words in _NO_CPU_MEMORY)
     )
 
 
@@ -103,11 +104,11 @@ def check_device(device: torch.device) -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         right = torch.equal(product.cpu().double(), expected)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise MachineFault(f"{device}: {_first_line(error)}") from error
     if not right:
         raise MachineFault(f"{device}: the product of two small matrices is wrong")
 
 
-def _first_line(error: RuntimeError) -> str:
+def _first_line(error: RuntimeError | MemoryError) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from organome.compute.differences import organ_differences
+from organome.compute.inference.segmenter import Segmenter
 from organome.compute.labels import remap_labelmap
 from organome.compute.segmentation import segment
 from organome.domain.canaries import (
@@ -23,9 +23,6 @@ from organome.domain.errors import SetupError
 from organome.domain.machines import Machine
 from organome.domain.schemes import LabelScheme
 from organome.io.images import read_image
-
-if TYPE_CHECKING:
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +39,20 @@ class ComparedScan:
 
 
 def compare_scans(
-    folder: Path, canary: Canary, predictor: "nnUNetPredictor", scheme: LabelScheme
+    folder: Path, canary: Canary, segmenter: Segmenter, scheme: LabelScheme
 ) -> list[ComparedScan]:
     """Label each reference scan anew.
 
     Args:
         folder: Folder of the canary.
         canary: What it is.
-        predictor: The network.
+        segmenter: The network.
         scheme: What its labels mean.
 
     Raises:
         ScanError: A scan cannot be read, or its labels cannot be understood.
     """
-    return [_compare_scan(folder, scan, predictor, scheme) for scan in canary.scans]
+    return [_compare_scan(folder, scan, segmenter, scheme) for scan in canary.scans]
 
 
 def judge(
@@ -96,11 +93,11 @@ def judge(
 
 
 def _compare_scan(
-    folder: Path, scan: ReferenceScan, predictor: "nnUNetPredictor", scheme: LabelScheme
+    folder: Path, scan: ReferenceScan, segmenter: Segmenter, scheme: LabelScheme
 ) -> ComparedScan:
     image = read_image(folder / scan.image, constant=True)
     reference = read_image(folder / scan.labelmap, constant=True)
-    labelmap = remap_labelmap(segment(image, predictor), scheme)
+    labelmap = remap_labelmap(segment(image, segmenter), scheme)
     labelmap.CopyInformation(reference)  # one grid, but rounded twice
     return ComparedScan(
         identical=np.array_equal(
@@ -108,6 +105,6 @@ def _compare_scan(
         ),
         differences=tuple(
             replace(difference, scan=scan.scan)
-            for difference in organ_differences(reference, labelmap)
+            for difference in organ_differences(reference, labelmap, scheme.structures)
         ),
     )

@@ -11,14 +11,14 @@ from typing import Literal
 
 import torch
 
-from organome.compute.segmentation import choose_device, load_predictor
+from organome.compute.segmentation import choose_device, load_segmenter
 from organome.domain.canaries import Canary, Judgement, Question, Tolerance, Verdict
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import JsonValue
-from organome.domain.schemes import scheme_by_name
 from organome.io import models
 from organome.io.canaries import check_files, read_canary
 from organome.io.machines import read_machine
+from organome.io.schemes import find_scheme
 from organome.io.verdicts import read_verdict, verdict_path, write_verdict
 from organome.steps.canary_scans import compare_scans, judge
 from organome.steps.machine_faults import machine_faults_stop_the_job
@@ -47,7 +47,7 @@ def run(
         model: Model folder.
         verdicts: Folder for the verdicts, one file for each kind of machine.
         model_digest: File with the digest that the model must have.
-        scheme: What the model's labels mean.
+        scheme: What the model's labels mean: a built-in scheme, or a file (.yaml, .json).
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
         n_threads: Threads of the network on a CPU.
@@ -65,7 +65,8 @@ def run(
     """
     reference, canary_digest = read_canary(canary)
     digest = _digest_of_model(model, pinned=model_digest)
-    settings: dict[str, JsonValue] = {"scheme": scheme, "tile_step_size": tile_step_size}
+    meaning = find_scheme(scheme)
+    settings: dict[str, JsonValue] = {"scheme": meaning.name, "tile_step_size": tile_step_size}
     _refuse_another(reference, model_digest=digest, settings=settings)
     if min_volume_ml <= 0:
         raise SetupError(f"min_volume_ml is {min_volume_ml:g}, must be above 0")
@@ -79,12 +80,12 @@ def run(
             else:
                 check_files(canary, reference)
                 torch.set_num_threads(n_threads)
-                predictor = load_predictor(
+                segmenter = load_segmenter(
                     models.read_model(model, expected_digest=digest),
                     device=device,
                     tile_step_size=tile_step_size,
                 )
-                compared = compare_scans(canary, reference, predictor, scheme_by_name(scheme))
+                compared = compare_scans(canary, reference, segmenter, meaning)
                 verdict = judge(compared, question=question, canary=reference, machine=machine)
                 write_verdict(verdicts, verdict)
                 _log("canary_checked", verdict)

@@ -12,17 +12,21 @@ from organome.compute.differences import organ_volumes_ml
 from organome.compute.faces import share_grid
 from organome.compute.segmentation import choose_device
 from organome.domain.canaries import Canary, ReferenceScan
+from organome.domain.contrasts import BEST_CONTRASTS
 from organome.domain.errors import ScanError, SetupError
+from organome.domain.organs import Organ
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.scans import Contrast
 from organome.io.atomic import ATTEMPT, publish_folder
 from organome.io.canaries import file_sha256, write_canary
 from organome.io.images import read_image
 from organome.io.journal import canonical_json
+from organome.io.labelmaps import labelmap_content, labelmap_path
 from organome.io.ledgers import LEDGER, read_ledger
 from organome.io.machines import read_machine
 from organome.io.tables import read_table
-from organome.steps.segment_organs import LABELS_FILE, SegmentOrgans
+from organome.steps.labelled_schemes import scheme_of_labelmaps
+from organome.steps.organ_labelling import SegmentOrgans
 
 _OF_THE_MODEL: Final = ("source", "model_name", "model_digest")
 
@@ -57,7 +61,7 @@ def run(
     labelmaps: Path,
     output: Path,
     n_scans: int = 3,
-    contrasts: Sequence[Contrast] = (Contrast.WATER, Contrast.IN_PHASE, Contrast.CT),
+    contrasts: Sequence[Contrast] = BEST_CONTRASTS,
     tile_step_size: float = 0.5,
 ) -> MadeCanary:
     """Copy labelled scans of a shard, and write down what their labelmaps depend on.
@@ -86,6 +90,7 @@ def run(
             tile_step_size=tile_step_size,
         )
     facts = picked[0].facts
+    structures = scheme_of_labelmaps(labelmaps, labelled).structures
     with _beside(output) as folder:
         made = Canary(
             model_name=facts["model_name"],
@@ -93,7 +98,9 @@ def run(
             settings={"scheme": facts["scheme"], "tile_step_size": tile_step_size},
             labelled_on=_hosts(labelmaps / LEDGER, picked),
             packed_on=read_machine(choose_device("auto").type),
-            scans=tuple(_copy(outcome, images, labelmaps, folder) for outcome in picked),
+            scans=tuple(
+                _copy(outcome, images, labelmaps, folder, structures) for outcome in picked
+            ),
         )
         write_canary(folder, made)
         publish_folder(folder, output)
@@ -136,7 +143,8 @@ def _check_settings(
     if hashlib.sha256(canonical_json(parts).encode()).hexdigest() != outcome.fingerprint:
         raise SetupError(
             f"{outcome.scan} was not segmented with tile_step_size {tile_step_size:g} and contrasts"
-            f" {' '.join(contrasts)} by this release: give both as they were, or segment it anew"
+            f" {' '.join(contrasts)} by this release, the first sound contrast alone and without"
+            " repairs: give both as they were, or segment it anew"
         )
 
 
@@ -145,20 +153,26 @@ def _hosts(ledger: Path, picked: Sequence[Outcome]) -> tuple[str, ...]:
     return tuple(sorted(set(read_table(ledger, columns=["host"], scans=scans)["host"].to_pylist())))
 
 
-def _copy(outcome: Outcome, images: Path, labelmaps: Path, folder: Path) -> ReferenceScan:
+def _copy(
+    outcome: Outcome, images: Path, labelmaps: Path, folder: Path, structures: Sequence[Organ]
+) -> ReferenceScan:
     contrast = outcome.facts["contrast"]
-    image, labelmap = f"{outcome.scan}_{contrast}.nii.gz", f"{outcome.scan}_{LABELS_FILE}"
-    for source in (images / image, labelmaps / labelmap):
-        if not source.is_file():
-            raise SetupError(f"{source}: gone since it was published (keep_images: true keeps it)")
-        shutil.copyfile(source, folder / source.name)
+    image, published = f"{outcome.scan}_{contrast}.nii.gz", labelmap_path(labelmaps, outcome.scan)
+    labelmap = published.name
+    if not (images / image).is_file():
+        raise SetupError(
+            f"{images / image}: gone since it was published (keep_images: true keeps it)"
+        )
+    shutil.copyfile(images / image, folder / image)
     try:
+        (folder / labelmap).write_bytes(labelmap_content(published))
         labels = read_image(folder / labelmap, constant=True)
         whole = share_grid(read_image(folder / image, constant=True), labels)
     except ScanError as error:
         raise SetupError(f"{outcome.scan}: {error.fact}") from error
     if not whole:
         raise SetupError(f"{outcome.scan}: image and labelmap do not lie on the same grid")
+    volumes_ml = organ_volumes_ml(labels, structures)
     return ReferenceScan(
         scan=outcome.scan,
         contrast=contrast,
@@ -166,7 +180,7 @@ def _copy(outcome: Outcome, images: Path, labelmaps: Path, folder: Path) -> Refe
         image_sha256=file_sha256(folder / image),
         labelmap=labelmap,
         labelmap_sha256=file_sha256(folder / labelmap),
-        volumes_ml={organ: round(ml, 3) for organ, ml in organ_volumes_ml(labels).items()},
+        volumes_ml={organ: round(ml, 3) for organ, ml in volumes_ml.items()},
     )
 
 

@@ -93,13 +93,13 @@ def run(
 def _score_image(job: tuple[Path, int, Contrast]) -> ImageScore:
     import torch
 
-    from organome.compute.segmentation import load_predictor, segment
+    from organome.compute.segmentation import load_segmenter, segment
 
     folder, seed, contrast = job
     torch.set_num_threads(1)
-    predictor = load_predictor(read_model(folder), device="auto", tile_step_size=0.5)
+    segmenter = load_segmenter(read_model(folder), device="auto", tile_step_size=0.5)
     image, truth = _render(draw_body(seed), contrast, np.random.default_rng([seed, 7]))
-    confusion = count_confusion(truth, segment(image, predictor))
+    confusion = count_confusion(truth, segment(image, segmenter))
     return ImageScore(contrast, seed, dice_by_organ(confusion), swapped_share_by_pair(confusion))
 
 

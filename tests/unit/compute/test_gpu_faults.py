@@ -15,7 +15,7 @@ from organome.compute.gpu_faults import (
     is_gpu_fault,
     lacks_memory,
 )
-from organome.compute.segmentation import choose_device, load_predictor, segment
+from organome.compute.segmentation import choose_device, load_segmenter, segment
 from organome.domain.errors import MachineFault, ScanError
 from organome.domain.outcomes import Reason
 from organome.io.models import read_model
@@ -37,6 +37,8 @@ OF_MEMORY = [
     RuntimeError("CUDA error: out of memory"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate"),
+    RuntimeError("itk::ERROR: Failed to allocate memory for image."),
+    MemoryError("Unable to allocate 2.00 GiB for an array"),
 ]
 OF_A_BUG = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
@@ -52,7 +54,7 @@ def test_errors_of_the_gpu_stop_the_job(error: RuntimeError) -> None:
 def test_a_lack_of_memory_and_a_bug_are_no_fault_of_the_gpu(error: RuntimeError) -> None:
     assert not is_gpu_fault(error)
     assert lacks_memory(error) == (error is not OF_A_BUG)
-    with pytest.raises(RuntimeError) as caught, gpu_faults_stop_the_job():
+    with pytest.raises((RuntimeError, MemoryError)) as caught, gpu_faults_stop_the_job():
         raise error
     assert caught.value is error
 
@@ -118,14 +120,11 @@ class Network(torch.nn.Module):
 
 
 def label(happens: Callable[[int], float]) -> sitk.Image:
-    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=1.0)
-    predictor.network = Network(happens)
-    predictor.list_of_parameters = [{}]
-    # As on a GPU, where nnU-Net takes any RuntimeError for a lack of memory and tries again.
-    predictor.perform_everything_on_device = True
+    segmenter = load_segmenter(read_model(MODEL), device="cpu", tile_step_size=1.0)
+    segmenter.networks[:] = [Network(happens)]
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(100, 9, (30, 50, 60)))
     image.SetSpacing((3.5, 3.5, 4.0))
-    return segment(image, predictor)
+    return segment(image, segmenter)
 
 
 def fails(error: Exception, *, at: int | None = None) -> Callable[[int], float]:

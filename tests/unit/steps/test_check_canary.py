@@ -76,7 +76,7 @@ def own(made: Set, tmp_path: Path) -> Set:
 @pytest.fixture
 def other_weights(own: Set, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A function that makes the machine compute with weights that are off by a share of noise."""
-    load = check_canary.load_predictor
+    load = check_canary.load_segmenter
 
     def spoil(share: float) -> None:
         def load_spoilt(model, **flags):
@@ -87,7 +87,7 @@ def other_weights(own: Set, monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
             }
             return load(replace(model, weights=(spoilt,)), **flags)
 
-        monkeypatch.setattr(check_canary, "load_predictor", load_spoilt)
+        monkeypatch.setattr(check_canary, "load_segmenter", load_spoilt)
 
     return spoil
 
@@ -126,7 +126,7 @@ def test_a_kind_of_machine_is_checked_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     first = own.check()
-    monkeypatch.setattr(check_canary, "load_predictor", refuse_to_load)
+    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
     assert own.check() == first
     events = [message.split()[0] for message in caplog.messages]
     assert events == ["event=canary_checked", "event=canary_known"]
@@ -151,7 +151,7 @@ def test_each_kind_of_machine_has_a_verdict_of_its_own(
 
 def test_another_question_is_another_check(own: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     own.check()
-    monkeypatch.setattr(check_canary, "load_predictor", refuse_to_load)
+    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
     with pytest.raises(AssertionError, match="was loaded"):
         own.check(min_dice=0.999)
     canary, _ = read_canary(own.canary)
@@ -170,7 +170,7 @@ def test_a_machine_that_computes_otherwise_drifts_and_stays_so(
         own.check()
     assert own.verdict()["judgement"] == "drift"
     assert own.verdict()["min_dice"] < 0.99
-    monkeypatch.setattr(check_canary, "load_predictor", refuse_to_load)
+    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
     with pytest.raises(SetupError, match="remove it to check again") as caught:
         own.check()
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ import torch
 from organome.compute.overlap import count_confusion, dice_by_organ
 from organome.compute.phantoms.anatomy import draw_body
 from organome.compute.phantoms.rendering import Grid, render_dixon, truth_labelmap
-from organome.compute.segmentation import load_predictor, segment
+from organome.compute.segmentation import load_segmenter, segment
 from organome.domain.organs import ORGANS
 from organome.domain.scans import Contrast
 from organome.io.models import read_model
@@ -54,9 +54,9 @@ def abdomen() -> tuple[sitk.Image, sitk.Image]:
 
 
 def test_it_finds_the_organs_of_an_unseen_phantom(abdomen: tuple[sitk.Image, sitk.Image]) -> None:
-    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5)
+    segmenter = load_segmenter(read_model(MODEL), device="cpu", tile_step_size=0.5)
     image, truth = abdomen
-    dice = dice_by_organ(count_confusion(truth, segment(image, predictor)))
+    dice = dice_by_organ(count_confusion(truth, segment(image, segmenter)))
     for organ in ("liver", "spleen", "left_kidney", "right_kidney"):
         assert dice[organ] > 0.85, organ
 
@@ -78,8 +78,8 @@ def test_stock_nnunet_runs_the_folder_with_the_same_labels(
         [[str(tmp_path / "case_0000.nii.gz")]], [str(tmp_path / "case")]
     )
     theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "case.nii.gz")))
-    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5)
-    assert np.array_equal(theirs, sitk.GetArrayFromImage(segment(image, predictor)))
+    segmenter = load_segmenter(read_model(MODEL), device="cpu", tile_step_size=0.5)
+    assert np.array_equal(theirs, sitk.GetArrayFromImage(segment(image, segmenter)))
 
 
 @pytest.mark.parametrize("name", ["example_ct_sm.nii.gz", "example_mr_sm.nii.gz"])
@@ -87,8 +87,8 @@ def test_real_images_go_through_though_the_labels_mean_nothing(name: str) -> Non
     if not (REAL / name).exists():
         pytest.skip("the real images are not beside this checkout")
     image = sitk.ReadImage(str(REAL / name))
-    predictor = load_predictor(read_model(MODEL), device="cpu", tile_step_size=0.5)
-    labelmap = segment(image, predictor)
+    segmenter = load_segmenter(read_model(MODEL), device="cpu", tile_step_size=0.5)
+    labelmap = segment(image, segmenter)
     assert labelmap.GetSize() == image.GetSize()
     assert labelmap.GetDirection() == image.GetDirection()
     assert sitk.GetArrayViewFromImage(labelmap).max() <= len(ORGANS)

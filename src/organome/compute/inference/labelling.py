@@ -1,0 +1,175 @@
+"""A prepared image through the network, and labels on the image's own grid.
+
+Tiles are visited along the first axis. Rows of logits to which no further tile adds are turned into
+labels of the image at once, and the memory they took is used again: logits of the whole image never
+exist. Sums are the same, in the same order, as if they did.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from organome.compute.inference.air import AirMask
+from organome.compute.inference.fold_networks import FoldNetworks
+from organome.compute.inference.logits_interpolation import LogitsInterpolation
+from organome.compute.inference.preparation import PreparedImage
+from organome.compute.inference.sums import TileSums, make_sums
+from organome.compute.inference.tiling import Corner, Tiling, tile_weights
+from organome.domain.inference import InferenceSettings
+
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWriter:
+    """Labels of an image that come in from the first slice on.
+
+    Attributes:
+        sums: Logits.
+        interpolation: From the padded grid of the model to that of the cropped image.
+        labels_zyx: Labels of the cropped image, to be set.
+    """
+
+    sums: TileSums
+    interpolation: LogitsInterpolation
+    labels_zyx: Labels
+
+    def write(self, finished: int, first: int) -> int:
+        """Label all slices that lie between finished rows.
+
+        Args:
+            finished: All rows in front of this one are finished.
+            first: First slice that has no labels yet.
+
+        Returns:
+            First slice that still has none.
+        """
+        upper = self.interpolation.axes[0].upper
+        stop = int(np.searchsorted(upper, finished, side="left"))
+        if stop > first:
+            self.sums.export(self.interpolation, first, self.labels_zyx[first:stop])
+        return max(first, stop)
+
+
+def visit_tiles(
+    prepared: PreparedImage,
+    tiling: Tiling,
+    networks: FoldNetworks,
+    sums: Sequence[TileSums],
+    settings: InferenceSettings,
+) -> Iterator[int]:
+    """Ask the networks tile by tile, and sum up what they say.
+
+    Args:
+        prepared: The image.
+        tiling: Where its tiles lie.
+        networks: All folds.
+        sums: Those of the mean over folds; then, if wanted, those of each fold.
+        settings: How it is done.
+
+    Yields:
+        Rows that are finished, after each row of tiles, as the index behind the last of them.
+
+    Raises:
+        NotFiniteError: Logits are NaN or infinite.
+    """
+    where = networks.device if settings.sums_on_device else torch.device("cpu")
+    voxels_zyx = pad(torch.from_numpy(prepared.voxels_zyx).to(where), tiling)
+    first, n_rows = tiling.before[0], prepared.voxels_zyx.shape[0]
+    air = AirMask(prepared.voxels_zyx, tiling) if settings.skip_air else None
+    for row in tiling.rows():
+        for one in sums:
+            one.open(row.start)
+        wanted = iter(row.corners if air is None else air.not_air(row.corners))
+        while corners := list(islice(wanted, settings.tile_batch)):
+            tiles = torch.stack([_cut(voxels_zyx, corner, tiling) for corner in corners])
+            _add(networks, tiles[:, None], corners, sums)
+        for one in sums:
+            one.finish(max(row.start, first), min(row.finished, first + n_rows))
+        yield row.finished
+
+
+def _add(
+    networks: FoldNetworks,
+    tiles: torch.Tensor,
+    corners: Sequence[Corner],
+    sums: Sequence[TileSums],
+) -> None:
+    n_folds = len(networks.networks)
+    mean: torch.Tensor | None = None
+    for fold, logits in enumerate(networks.logits_by_fold(tiles)):
+        for of_fold in sums[1 + fold : 2 + fold]:
+            for number, corner in enumerate(corners):
+                of_fold.add(logits[number], corner)
+        mean = logits if mean is None else mean.float() + logits
+    assert mean is not None
+    for number, corner in enumerate(corners):
+        sums[0].add(mean[number] / n_folds if n_folds > 1 else mean[number], corner)
+
+
+def _cut(voxels_zyx: torch.Tensor, corner: Corner, tiling: Tiling) -> torch.Tensor:
+    z, y, x = (slice(first, first + n) for first, n in zip(corner, tiling.patch, strict=True))
+    return voxels_zyx[z, y, x]
+
+
+def pad(voxels_zyx: torch.Tensor, tiling: Tiling) -> torch.Tensor:
+    """Add zeros around an image that is smaller than a tile."""
+    margins: list[int] = []
+    for n, wanted, before in zip(
+        reversed(voxels_zyx.shape), reversed(tiling.shape), reversed(tiling.before), strict=True
+    ):
+        margins += [before, wanted - n - before]
+    return functional.pad(voxels_zyx, margins) if any(margins) else voxels_zyx
+
+
+def label_image(
+    prepared: PreparedImage,
+    tiling: Tiling,
+    networks: FoldNetworks,
+    interpolation: LogitsInterpolation,
+    *,
+    n_labels: int,
+    settings: InferenceSettings,
+) -> list[Labels]:
+    """Label a prepared image.
+
+    Args:
+        prepared: The image.
+        tiling: Where its tiles lie.
+        networks: All folds.
+        interpolation: From the grid of the model to that of the cropped image.
+        n_labels: Outputs of the networks.
+        settings: How it is done.
+
+    Returns:
+        Labels of the whole image in the order of axes of the plans; then, if wanted, those of each
+        fold alone.
+
+    Raises:
+        NotFiniteError: Logits are NaN or infinite.
+    """
+    where = networks.device if settings.sums_on_device else torch.device("cpu")
+    n_sums = 1 + (len(networks.networks) if settings.fold_labels else 0)
+    sums = [make_sums(tiling, n_labels, tile_weights(tiling.patch), where) for _ in range(n_sums)]
+    wholes: list[Labels] = [np.zeros(prepared.shape_zyx, dtype=np.uint8) for _ in sums]
+    padded = _within_padding(interpolation, tiling)
+    writers = [
+        LabelWriter(one, padded, whole[prepared.box])
+        for one, whole in zip(sums, wholes, strict=True)
+    ]
+    n_done = 0
+    for finished in visit_tiles(prepared, tiling, networks, sums, settings):
+        n_done = max([writer.write(finished, n_done) for writer in writers])
+    return wholes
+
+
+def _within_padding(interpolation: LogitsInterpolation, tiling: Tiling) -> LogitsInterpolation:
+    z, y, x = (
+        axis.moved(before) for axis, before in zip(interpolation.axes, tiling.before, strict=True)
+    )
+    return LogitsInterpolation((z, y, x), interpolation.rounds_to_half)

@@ -1,0 +1,170 @@
+"""How much memory an image will take, told from its grid before it is read.
+
+All numbers are upper bounds: what is added up never lives all at the same time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from organome.compute.inference.preparation import model_shape
+from organome.compute.inference.tiling import Tiling, place_tiles
+from organome.domain.inference import InferenceSettings, MemoryNeed
+
+_PIXEL: Final = 4  # bytes of a voxel of the image: no more than single precision is expected
+_SINGLE: Final = 4
+_HALF: Final = 2
+# Tensors as large as the largest between two layers of a U-Net that live at the same time where it
+# is widest: what was skipped, what came up, both together, the result before and after its norm,
+# and what a convolution lays out anew. Measured on a processor: 6.9.
+_N_WIDEST: Final = 8
+# The last layer instead: its input and a copy, its output and copies. Measured: 1.8 to 2.9 outputs.
+_N_LAST: Final = 2
+_N_LOGITS: Final = 2.5
+_OVERHEAD_BYTES: Final = 32 << 20  # buffers of libraries
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """What the memory of a model depends on.
+
+    Attributes:
+        n_labels: Outputs of the network.
+        n_folds: Networks.
+        patch: Shape of a tile.
+        spacing_zyx_mm: Spacing of the model, in the order of axes of its plans.
+        transpose_forward: That order.
+        n_activations: Numbers in the largest tensor between two layers, for one tile.
+        n_parameters: Numbers in the weights of one network.
+        is_mirrored: Whether tiles are mirrored.
+    """
+
+    n_labels: int
+    n_folds: int
+    patch: tuple[int, ...]
+    spacing_zyx_mm: tuple[float, ...]
+    transpose_forward: tuple[int, ...]
+    n_activations: int
+    n_parameters: int
+    is_mirrored: bool
+
+
+def predict_memory(
+    size: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    *,
+    model: ModelSize,
+    device: torch.device,
+    settings: InferenceSettings,
+) -> MemoryNeed:
+    """Predict what an image takes.
+
+    Args:
+        size: Voxels along x, y, z.
+        spacing_mm: Along x, y, z.
+        model: The model.
+        device: Where the network runs.
+        settings: How it is run.
+    """
+    order = [2 - axis for axis in model.transpose_forward]
+    native, spacing = [size[axis] for axis in order], [spacing_mm[axis] for axis in order]
+    n_native = prod(native)
+    shape = model_shape(native, spacing, model.spacing_zyx_mm)
+    tiling = place_tiles(shape, model.patch, settings.tile_step_size)
+    n_wholes = 1 + (model.n_folds if settings.fold_labels else 0)
+    resized = _SINGLE * (prod(shape) + _largest_between(native, shape))
+    labels = n_native * n_wholes
+    sums = n_wholes * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
+    network = _network_bytes(model, settings, on_gpu=device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    on_host = 0 if on_gpu else network
+    if not (on_gpu and settings.sums_on_device):
+        on_host += sums
+    on_device = 0
+    if on_gpu:
+        on_device = network + (sums if settings.sums_on_device else 0)
+    prepared = _SINGLE * prod(shape)
+    return MemoryNeed(
+        prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
+        prepared_bytes=prepared,
+        infer_bytes=prepared + labels + on_host + _OVERHEAD_BYTES,
+        restore_bytes=labels + 2 * n_native,
+        device_bytes=on_device + (_OVERHEAD_BYTES if on_gpu else 0),
+    )
+
+
+def _largest_between(present: Sequence[int], wanted: Sequence[int]) -> int:
+    """Count the voxels of the larger of the two images between three products of matrices."""
+    from organome.compute.inference.resizing import cheapest_order
+
+    shape, sizes = list(present), [0]
+    for axis in cheapest_order(tuple(present), tuple(wanted)):
+        shape[axis] = wanted[axis]
+        sizes.append(prod(shape))
+    return max(sizes)
+
+
+def _sums_bytes(tiling: Tiling, n_labels: int) -> int:
+    n_voxels = tiling.n_rows_held * tiling.shape[1] * tiling.shape[2]
+    return n_voxels * (_HALF * (n_labels + 1) + 1)
+
+
+def _network_bytes(model: ModelSize, settings: InferenceSettings, *, on_gpu: bool) -> int:
+    n_logits = model.n_labels * prod(model.patch)
+    n_averaged = 1 if model.n_folds > 1 or model.is_mirrored else 0
+    tile = max(
+        _N_WIDEST * model.n_activations + n_averaged * n_logits,
+        _N_LAST * model.n_activations + int((_N_LOGITS + n_averaged) * n_logits),
+    )
+    # On a processor weights are there since the model was loaded, but layers lay them out anew.
+    n_networks = model.n_folds if on_gpu and settings.folds_resident else 1
+    return _SINGLE * (settings.tile_batch * tile + n_networks * model.n_parameters)
+
+
+def measure_model(
+    network: nn.Module,
+    *,
+    n_labels: int,
+    n_folds: int,
+    is_mirrored: bool,
+    patch: Sequence[int],
+    spacing_zyx_mm: Sequence[float],
+    transpose_forward: Sequence[int],
+) -> ModelSize:
+    """Find what the memory of a model depends on.
+
+    Args:
+        network: One of its networks, on any device; it is run there on one tile.
+        n_labels: Outputs of the network.
+        n_folds: Networks.
+        is_mirrored: Whether tiles are mirrored.
+        patch: Shape of a tile.
+        spacing_zyx_mm: Spacing of the model.
+        transpose_forward: Order of axes of the plans.
+    """
+    sizes = [0]
+
+    def note(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and not list(module.children()):
+            sizes.append(output.numel() if output.shape[1] != n_labels else 0)
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        network(torch.empty((1, 1, *patch), device=device))
+    for hook in hooks:
+        hook.remove()
+    return ModelSize(
+        n_labels=n_labels,
+        n_folds=n_folds,
+        patch=tuple(patch),
+        spacing_zyx_mm=tuple(spacing_zyx_mm),
+        transpose_forward=tuple(transpose_forward),
+        n_activations=max(sizes),
+        n_parameters=sum(one.numel() for one in network.parameters()),
+        is_mirrored=is_mirrored,
+    )

@@ -1,0 +1,125 @@
+"""Predicted memory against what a process took."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from doubles.inference import tiny_model
+from organome.compute.inference.memory import ModelSize, predict_memory
+from organome.compute.segmentation import load_segmenter
+from organome.domain.inference import InferenceSettings
+
+TESTS = Path(__file__).parents[3]
+MIB = 1 << 20
+# Large enough that what was taken before the image can be told from it.
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from doubles.inference import soft_image, tiny_model
+from organome.compute.segmentation import load_segmenter
+from organome.domain.inference import InferenceSettings
+
+def bytes_of(line):
+    for text in Path("/proc/self/status").read_text().splitlines():
+        if text.startswith(line):
+            return 1024 * int(text.split()[1])
+
+torch.set_num_threads(1)
+segmenter = load_segmenter(
+    tiny_model(spacing=[2.0, 2.0, 2.0], patch_size=[32, 64, 64]),
+    device="cpu",
+    settings=InferenceSettings(tile_step_size=1.0, tile_batch=int(sys.argv[1])),
+)
+small = soft_image((40, 40, 40), (2.1, 2.1, 2.1))
+segmenter.restore(segmenter.infer(segmenter.prepare(small)))
+size, spacing = (200, 180, 120), (1.5, 1.5, 2.5)
+need = segmenter.predicted_memory_bytes(size, spacing)
+image = soft_image(size, spacing)
+for stage in ("prepare", "infer", "restore"):
+    before = bytes_of("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    image = getattr(segmenter, stage)(image)
+    held = {"prepare": 2, "infer": 0, "restore": 1}[stage] * size[0] * size[1] * size[2]
+    print(stage, held + bytes_of("VmHWM") - before, getattr(need, stage + "_bytes"))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("tile_batch", [1, 3])
+def test_no_stage_takes_more_than_was_predicted(tile_batch: int) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tile_batch)],
+        cwd=TESTS,
+        env={
+            **{"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+            "MALLOC_MMAP_THRESHOLD_": "65536",  # so that what is freed is given back
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken = {}
+    for line in answer.stdout.splitlines():
+        if line.startswith(("prepare", "infer", "restore")):
+            stage, measured, predicted = line.split()
+            taken[stage] = (int(measured), int(predicted))
+    assert set(taken) == {"prepare", "infer", "restore"}
+    for stage, (measured, predicted) in taken.items():
+        assert MIB < measured <= predicted, stage
+        assert predicted <= 2 * measured + 64 * MIB, stage
+
+
+SIZE = ModelSize(
+    n_labels=41,
+    n_folds=5,
+    patch=(128, 128, 128),
+    spacing_zyx_mm=(2.0, 2.0, 2.0),
+    transpose_forward=(0, 1, 2),
+    n_activations=32 << 21,
+    n_parameters=30_000_000,
+    is_mirrored=False,
+)
+CT = ((512, 512, 300), (0.8, 0.8, 1.5))
+
+
+def need(device: str, **settings: object):
+    return predict_memory(
+        *CT, model=SIZE, device=torch.device(device), settings=InferenceSettings(**settings)
+    )
+
+
+def test_settings_move_memory_to_where_it_is_taken() -> None:
+    host, gpu = need("cpu"), need("cuda")
+    assert host.device_bytes == 0
+    assert gpu.device_bytes > 5 * 4 * SIZE.n_parameters
+    assert gpu.infer_bytes < host.infer_bytes
+    lean = InferenceSettings(tile_batch=4).lean()
+    leaner = predict_memory(*CT, model=SIZE, device=torch.device("cuda"), settings=lean)
+    assert leaner.device_bytes < gpu.device_bytes
+    assert leaner.infer_bytes > gpu.infer_bytes
+    assert need("cuda", tile_batch=4).device_bytes > gpu.device_bytes
+    assert need("cpu", fold_labels=True).infer_bytes > host.infer_bytes
+    assert host.host_bytes == max(host.prepare_bytes, host.infer_bytes)
+
+
+def test_slices_more_than_a_tile_cost_no_logits() -> None:
+    long = predict_memory(
+        (512, 512, 1500),
+        CT[1],
+        model=SIZE,
+        device=torch.device("cuda"),
+        settings=InferenceSettings(),
+    )
+    voxels = 4 * (1500 - 300) * 1.5 / 2 * 205 * 205
+    assert long.device_bytes - need("cuda").device_bytes < 1.05 * voxels
+
+
+def test_it_is_asked_of_a_segmenter_in_the_axes_of_the_image() -> None:
+    segmenter = load_segmenter(tiny_model(), device="cpu")
+    one = segmenter.predicted_memory_bytes((40, 50, 60), (2.0, 2.0, 4.0))
+    assert one.prepared_bytes == 4 * 60 * round(50 * 2 / 3.5) * round(40 * 2 / 3.5)

@@ -1,0 +1,151 @@
+"""Rolling sums against those of the whole image, in the machine's memory and on a device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from organome.compute.gpu_faults import NotFiniteError
+from organome.compute.inference.device_sums import DeviceSums
+from organome.compute.inference.logits_interpolation import LogitsInterpolation, linear
+from organome.compute.inference.sums import HostSums, TileSums, make_sums
+from organome.compute.inference.tiling import Tiling, place_tiles, tile_weights
+
+N_LABELS = 7
+PATCH = (8, 10, 12)
+CPU = torch.device("cpu")
+SHAPE = (30, 21, 25)
+NATIVE = (41, 17, 33)
+
+Make = Callable[[Tiling], TileSums]
+
+
+def host(tiling: Tiling) -> TileSums:
+    return HostSums(tiling, N_LABELS, tile_weights(PATCH))
+
+
+def device(tiling: Tiling) -> TileSums:
+    return DeviceSums(tiling, N_LABELS, tile_weights(PATCH), CPU)
+
+
+def tile_logits(tiling: Tiling) -> dict[tuple[int, int, int], torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return {
+        corner: 5 * torch.randn((N_LABELS, *PATCH), generator=generator)
+        for row in tiling.rows()
+        for corner in row.corners
+    }
+
+
+def interpolation(tiling: Tiling) -> LogitsInterpolation:
+    z, y, x = (linear(n, m).moved(b) for n, m, b in zip(SHAPE, NATIVE, tiling.before, strict=True))
+    return LogitsInterpolation((z, y, x), rounds_to_half=True)
+
+
+def labels_by_rolling(tiling: Tiling, sums: TileSums) -> np.ndarray:
+    tiles, native = tile_logits(tiling), interpolation(tiling)
+    found, n_done = np.zeros(NATIVE, dtype=np.uint8), 0
+    for row in tiling.rows():
+        sums.open(row.start)
+        for corner in row.corners:
+            sums.add(tiles[corner], corner)
+        sums.finish(row.start, row.finished)
+        stop = int((native.axes[0].upper < row.finished).sum())
+        sums.export(native, n_done, found[n_done:stop])
+        n_done = stop
+    assert n_done == NATIVE[0]
+    return found
+
+
+def sums_of_nnunet(tiling: Tiling) -> torch.Tensor:
+    """The very operations of ``nnUNetPredictor``, on the whole image at once."""
+    sums = torch.zeros((N_LABELS, *tiling.shape), dtype=torch.half)
+    weights = torch.zeros(tiling.shape, dtype=torch.half)
+    gaussian = torch.from_numpy(tile_weights(PATCH).copy())
+    for corner, logits in tile_logits(tiling).items():
+        place = tuple(slice(a, a + n) for a, n in zip(corner, PATCH, strict=True))
+        prediction = logits.clone()
+        prediction *= gaussian
+        sums[:, *place] += prediction
+        weights[place] += gaussian
+    return torch.div(sums, weights, out=sums)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (5, 21, 9)])
+def test_all_rows_held_they_are_nnunets_sums_to_the_last_bit(shape: tuple[int, int, int]) -> None:
+    tiling = place_tiles(shape, PATCH, 0.5)
+    expected = sums_of_nnunet(tiling)
+    whole = DeviceSums(tiling, N_LABELS, tile_weights(PATCH), CPU, n_rows_held=tiling.shape[0])
+    rolling: Any = HostSums(tiling, N_LABELS, tile_weights(PATCH))
+    tiles = tile_logits(tiling)
+    for row in tiling.rows():
+        for sums in (whole, rolling):
+            sums.open(row.start)
+            for corner in row.corners:
+                sums.add(tiles[corner], corner)
+            sums.finish(row.start, row.finished)
+        for z in range(row.start, row.finished):
+            held = rolling._sums_zycx[z % tiling.n_rows_held].transpose(1, 0, 2)
+            logits = np.ascontiguousarray(held).view(np.float16)
+            assert np.array_equal(logits, expected[:, z].numpy())
+    assert tiling.n_rows_held <= tiling.shape[0]
+    inner = tuple(slice(b, b + n) for b, n in zip(tiling.before, shape, strict=True))
+    assert torch.equal(whole.logits(shape), expected[:, *inner])
+
+
+def test_rolling_and_whole_sums_give_the_same_labels_on_any_device() -> None:
+    tiling = place_tiles(SHAPE, PATCH, 0.5)
+    assert tiling.n_rows_held < tiling.shape[0]
+    whole = DeviceSums(tiling, N_LABELS, tile_weights(PATCH), CPU, n_rows_held=tiling.shape[0])
+    expected = labels_by_rolling(tiling, whole)
+    assert len(np.unique(expected)) == N_LABELS
+    for make in (host, device):
+        assert np.array_equal(labels_by_rolling(tiling, make(tiling)), expected)
+
+
+@pytest.mark.parametrize("make", [host, device])
+def test_what_no_tile_has_seen_is_background(make: Make) -> None:
+    tiling = place_tiles(SHAPE, PATCH, 0.5)
+    sums = make(tiling)
+    found = np.full(NATIVE, 9, dtype=np.uint8)
+    native = interpolation(tiling)
+    for row in tiling.rows():
+        sums.open(row.start)
+        for corner in row.corners:
+            if corner[2] == 0:
+                logits = torch.zeros((N_LABELS, *PATCH))
+                logits[3] = 4.0
+                sums.add(logits, corner)
+        sums.finish(row.start, row.finished)
+        stop = int((native.axes[0].upper < row.finished).sum())
+        first = int((native.axes[0].upper < row.start).sum())
+        sums.export(native, first, found[first:stop])
+    assert (found[:, :, : NATIVE[2] // 3] == 3).all()
+    assert (found[:, :, NATIVE[2] // 2 + 2 :] == 0).all()
+
+
+@pytest.mark.parametrize("make", [host, device])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e6])
+def test_what_is_no_number_is_found(make: Make, value: float) -> None:
+    tiling = place_tiles(SHAPE, PATCH, 1.0)
+    sums = make(tiling)
+    row = next(iter(tiling.rows()))
+    sums.open(row.start)
+    for corner in row.corners:
+        sums.add(torch.zeros((N_LABELS, *PATCH)), corner)
+    spoilt = torch.zeros((N_LABELS, *PATCH))
+    spoilt[4, 3, 5, 6] = value
+    sums.add(spoilt, row.corners[-1])
+    with pytest.raises(NotFiniteError):
+        sums.finish(row.start, row.finished)
+
+
+def test_without_a_processor_for_halves_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiling = place_tiles(SHAPE, PATCH, 0.5)
+    assert isinstance(make_sums(tiling, N_LABELS, tile_weights(PATCH), CPU), HostSums)
+    monkeypatch.setattr(
+        "organome.compute.inference.half_floats.processor_converts_halves", lambda: False
+    )
+    assert isinstance(make_sums(tiling, N_LABELS, tile_weights(PATCH), CPU), DeviceSums)
