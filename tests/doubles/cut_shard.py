@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.io.journal import read_journals
 from organome.io.ledgers import LEDGER, read_ledger
+from organome.steps.packing import Packing
 from organome.steps.shard_places import journals
 from organome.steps.shards import run_shard
 
@@ -27,15 +29,39 @@ from doubles.steps import CopyStep, make_scans
 CHANGES = ("link", "mkdir", "rename", "replace", "rmdir", "unlink", "write")
 BAD = ScanError(Reason.FILE_BROKEN, "broken on purpose")
 
-# What stands there before the attempt that is cut off, and what it finds changed.
-BEGINNINGS: dict[str, Mapping[str, str] | None] = {
-    "fresh": None,
-    "published": {},
-    "changed": {"0000-0001": "delivered anew"},
+LOOSE, PACKED = Packing("files.zip", wanted=False), Packing("files.zip", wanted=True)
+ANEW = {"0000-0001": "delivered anew"}
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What stands there before the attempt that is cut off, and what it finds changed.
+
+    Attributes:
+        published: Whether the shard was published before.
+        packing: How the files are wanted.
+        packing_before: How they were published.
+        changes: Identities of scans that were delivered anew.
+    """
+
+    published: bool
+    packing: Packing | None = None
+    packing_before: Packing | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+BEGINNINGS = {
+    "fresh": Beginning(published=False),
+    "published": Beginning(published=True),
+    "changed": Beginning(published=True, changes=ANEW),
+    "fresh_packed": Beginning(published=False, packing=PACKED),
+    "changed_packed": Beginning(True, PACKED, PACKED, ANEW),
+    "to_packed": Beginning(published=True, packing=PACKED, packing_before=LOOSE),
+    "to_loose": Beginning(published=True, packing=LOOSE, packing_before=PACKED),
 }
 
 
-def attempt(folder: Path, identities: Mapping[str, str]) -> list[str]:
+def attempt(folder: Path, identities: Mapping[str, str], packing: Packing | None) -> list[str]:
     step = CopyStep(faults={"0000-0002": BAD}, identities=identities)
     run_shard(
         step,
@@ -43,6 +69,7 @@ def attempt(folder: Path, identities: Mapping[str, str]) -> list[str]:
         upstream=None,
         output=folder / "output",
         work=folder / "work",
+        packing=packing,
     )
     return step.called
 
@@ -81,26 +108,26 @@ def run_and_exit(work: Callable[[], None]) -> NoReturn:
 
 def cut_once(folder: Path, beginning: str, n_changes: int) -> bool:
     """Cut an attempt off and bring the shard to its end; say whether it was cut at all."""
-    identities = BEGINNINGS[beginning]
+    told = BEGINNINGS[beginning]
     work, output = folder / "work", folder / "output"
-    if identities is not None:
-        assert in_fork(lambda: print(attempt(folder, {}))) == 0
+    if told.published:
+        assert in_fork(lambda: print(attempt(folder, {}, told.packing_before))) == 0
     before = read_journals(journals(work, output))
 
     def first() -> None:
         cut_off_after(n_changes)
-        attempt(folder, identities or {})
+        attempt(folder, told.changes, told.packing)
 
     code = in_fork(first)
     assert code in (0, 9)
     known = [*before.values(), *read_journals(journals(work, output)).values()]
 
     def second() -> None:
-        called = attempt(folder, identities or {})
+        called = attempt(folder, told.changes, told.packing)
         at_last = read_ledger(output / LEDGER)
         finished = {one.scan for one, _ in known if one == at_last[one.scan]}
-        told = {"finished": sorted(finished), "called": called}
-        (folder / "told.json").write_text(json.dumps(told))
+        seen = {"finished": sorted(finished), "called": called}
+        (folder / "told.json").write_text(json.dumps(seen))
 
     assert in_fork(second) == 0
     return code == 9

@@ -1,10 +1,14 @@
-"""Runs scans that never end in two processes, as a program: hard_shard.py FOLDER OUTPUT WORK."""
+"""Runs scans that never end in two processes, as a program.
+
+hard_shard.py FOLDER OUTPUT WORK [STAGE]
+"""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from doubles.hard_steps import HardStep
+from doubles.staged_steps import StagedStep
 from doubles.steps import make_scans
 from organome.domain.errors import Interrupted
 from organome.steps.shards import run_shard
@@ -12,9 +16,12 @@ from organome.steps.shards import run_shard
 N_QUICK = 4
 
 if __name__ == "__main__":
-    folder, output, work = map(Path, sys.argv[1:])
+    folder, output, work = map(Path, sys.argv[1:4])
+    stage = sys.argv[4:]
     scans = make_scans(N_QUICK + 4)
-    step = HardStep(folder, {scan.scan: "never ends" for scan in scans[N_QUICK:]})
+    mishap = ": ".join([*stage, "never ends"])
+    mishaps = {scan.scan: mishap for scan in scans[N_QUICK:]}
+    step = StagedStep(folder, mishaps) if stage else HardStep(folder, mishaps)
     try:
         run_shard(step, scans=scans, upstream=None, output=output, work=work, workers=[step] * 2)
     except Interrupted:

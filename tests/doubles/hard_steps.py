@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,15 +35,26 @@ class HardStep(CopyStep):
     def run_scan(
         self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
     ) -> Mapping[str, JsonValue]:
-        with (self._folder / "tries.txt").open("a") as file:
-            file.write(f"{scan.scan} {os.getpid()}\n")
-        in_flight = self._folder / f"{scan.scan}.flying"
-        in_flight.touch()
+        in_flight = self._note(scan.scan)
         try:
             self._meet(self._mishaps.get(scan.scan, ""), scan.scan)
-            return super().run_scan(scan, upstream, place)
+            return self.copy_scan(scan, upstream, place)
         finally:
             in_flight.unlink()
+
+    def copy_scan(
+        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
+    ) -> Mapping[str, JsonValue]:
+        """Do a scan without a mishap."""
+        return CopyStep.run_scan(self, scan, upstream, place)
+
+    def _note(self, scan: str) -> Path:
+        """Note that a scan is begun, and give the file that says so while it is in flight."""
+        with (self._folder / "tries.txt").open("a") as file:
+            file.write(f"{scan} {os.getpid()}\n")
+        in_flight = self._folder / f"{scan}.flying"
+        in_flight.touch()
+        return in_flight
 
     def tries(self) -> list[tuple[str, int]]:
         """All tries so far: scan and process id."""
@@ -57,11 +69,24 @@ class HardStep(CopyStep):
         match mishap:
             case "is killed once" if self._first_time(scan):
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "crashes":
+                signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's handler tells at length
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "crashes once" if self._first_time(scan):
+                os._exit(3)
+            case "hangs once" if self._first_time(scan):
+                self._wait_until(lambda: False)
             case "is asked to stop":
                 for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
                     os.kill(os.getpid(), number)
             case "leaves":
                 os._exit(3)
+            case "exits":
+                sys.exit(3)
+            case "is flat":
+                raise ScanError(Reason.NOT_3D, "flat")
             case "lacks memory once" if self._first_time(scan):
                 raise MemoryError
             case "lacks memory":

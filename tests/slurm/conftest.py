@@ -66,7 +66,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of twelve scans in three shards, prepared, with a tiny but real model."""
     folder = tmp_path_factory.mktemp("prepared") / "small"
-    TinyCohort(folder / "cohort", size_zyx=(48, 64, 64)).add(N_SCANS)
+    TinyCohort(folder / "cohort", size_zyx=(72, 96, 96)).add(N_SCANS)
     write_tiny_model(folder / "model")
     run = folder / "run"
     run.mkdir()

@@ -89,14 +89,20 @@ def frozen(pids: Iterable[int]) -> Iterator[None]:
 
 @contextmanager
 def slowed(pid: int, *, share: float = 0.01, every_s: float = 2.5) -> Iterator[None]:
-    """Let a process work for a small share of the time only; it never stands still for long."""
+    """Let a process, and all below it, work for a small share of the time only.
+
+    It never stands still for long.
+    """
     done = threading.Event()
 
     def pace() -> None:
         while not done.is_set():
-            _signal(pid, signal.SIGSTOP)
+            chosen = [pid, *descendants(pid)]
+            for one in chosen:
+                _signal(one, signal.SIGSTOP)
             done.wait(every_s * (1 - share))
-            _signal(pid, signal.SIGCONT)
+            for one in chosen:
+                _signal(one, signal.SIGCONT)
             done.wait(every_s * share)
 
     thread = threading.Thread(target=pace)

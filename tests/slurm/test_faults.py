@@ -146,7 +146,7 @@ class TestNodes:
     def test_a_node_is_cut_off_and_computes_on(self, run: SlurmRun) -> None:
         controller = run.start()
         event = run.wait_for_scans(1)
-        with slowed(event.pid):
+        with slowed(event.pid, share=0.002, every_s=5):
             run.cluster.hang_node(event.node)
             await_state(run, event.job, "NODE_FAIL")
             # Its successor has the same job number, and finds the shard in use.

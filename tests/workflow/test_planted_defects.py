@@ -7,8 +7,9 @@ import pytest
 
 from organome.compute.phantoms.defects import DEFECTS, Defect
 from organome.compute.phantoms.formats import Format
+from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import Unit
+from organome.domain.scans import Contrast, Unit
 from organome.io.scan_lists import read_shard
 from organome.steps import list_scans, make_phantoms, prepare_images
 from organome.steps.deliveries import CohortKind
@@ -41,7 +42,26 @@ def test_each_defect_becomes_what_was_expected_of_it(form: Format, tmp_path: Pat
     assert seen == {*defects, None}
 
 
-def make(folder: Path, form: Format, defects: list[Defect], *, n_participants: int) -> None:
+@pytest.mark.parametrize("form", [Format.UKB, Format.NIFTI])
+def test_an_exchange_of_fat_and_water_is_flagged_and_nothing_else_is(
+    form: Format, tmp_path: Path
+) -> None:
+    make(tmp_path, form, [Defect.SWAPPED_FAT_WATER], n_participants=2, reduce=4)
+    true_scans = pd.read_parquet(tmp_path / "cohort" / "truth" / "scans.parquet")
+    (planted,) = set(true_scans.dropna(subset=["defect"])["participant"])
+    for participant, outcome in prepare(tmp_path, form):
+        if Contrast.FAT not in outcome.facts["contrasts"]:
+            assert "fat_water" not in outcome.facts
+            continue
+        is_planted = participant == planted
+        assert outcome.facts["fat_water"] == ("swapped" if is_planted else "sound")
+        assert (Flag.FAT_WATER_SWAPPED in outcome.facts["flags"]) == is_planted
+        assert bool(outcome.facts["swapped_spans_mm"]) == is_planted
+
+
+def make(
+    folder: Path, form: Format, defects: list[Defect], *, n_participants: int, reduce: int = 8
+) -> None:
     make_phantoms.run(
         output=folder / "cohort",
         preset="tiny",
@@ -50,7 +70,7 @@ def make(folder: Path, form: Format, defects: list[Defect], *, n_participants: i
         n_ct=0,
         formats=[form],
         defects=defects,
-        reduce=8,
+        reduce=reduce,
         labelmaps=False,
     )
 

@@ -1,5 +1,6 @@
 """A small cohort with labelmaps through the real workflow."""
 
+import json
 import os
 import random
 import shutil
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from doubles.cohorts import REPOSITORY, Run, TinyCohort
+from organome.domain.scheme_files import scheme_content
+from organome.domain.schemes import MRSEGMENTATOR
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
 COLLECT = ("collect_tables", None)
@@ -84,6 +87,53 @@ def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
     config.write_text(config.read_text().replace("mrsegmentator", "totalsegmentator_mr"))
     result = run.snakemake("--dry-run")
     assert {rule for rule, _ in result.jobs} == {
+        "segment_organs",
+        "measure_volumes",
+        "collect_tables",
+    }
+
+
+def packed(run: Run) -> Run:
+    """Ask for labelmaps in one archive."""
+    config = run.folder / "config.yaml"
+    config.write_text(config.read_text().replace("device: cpu", "device: cpu, pack: true"))
+    return run
+
+
+def test_packed_labelmaps_give_the_same_tables(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    TinyCohort(other / "cohort").add(5)
+    run = packed(Run(other / "run", shard_size=3))
+    run.whole()
+    for shard in ("0000", "0001"):
+        names = {path.name for path in (run.folder / "results/segment_organs" / shard).iterdir()}
+        assert "labelmaps.zip" in names
+        assert not [name for name in names if name.endswith(".nii.gz")]
+    assert run.tables() == run_in(folder).tables()
+    assert run.whole().jobs == []
+
+
+def test_packing_from_now_on_starts_nothing_again(folder: Path) -> None:
+    assert packed(run_in(folder)).whole().jobs == []
+
+
+def test_a_changed_scheme_file_makes_the_labelmaps_anew(folder: Path) -> None:
+    run = run_in(folder)
+    content = scheme_content(MRSEGMENTATOR) | {"structures": ["liver", "spleen"], "notes": {}}
+    for told in content["classes"].values():
+        told["becomes"] = told["class"] if told["class"] in ("liver", "spleen") else None
+    scheme = run.folder / "two.json"
+    scheme.write_text(json.dumps(content))
+    config = run.folder / "config.yaml"
+    config.write_text(config.read_text().replace("mrsegmentator", scheme.name))
+    run.whole()
+    organs = pq.read_table(run.folder / "results" / "tables" / "organs")
+    assert organs.num_rows == 5 * 2
+    assert set(organs["organ"].to_pylist()) == {"liver", "spleen"}
+    assert run.whole().jobs == []
+    content["classes"]["1"]["becomes"] = None
+    scheme.write_text(json.dumps(content))
+    assert {rule for rule, _ in run.snakemake("--dry-run").jobs} == {
         "segment_organs",
         "measure_volumes",
         "collect_tables",

@@ -30,6 +30,7 @@ rule segment_organs:
         shard=f"{config['scans']}/{{shard}}.parquet",
         prepared=PREPARED,
         model=pinned_model,
+        scheme=scheme_file,
     output:
         SEGMENTED,
     log:
@@ -46,13 +47,17 @@ rule segment_organs:
         canary=config["segment"]["canary"] if WITH_MODEL else "",
         n_devices=config["resources"]["segment_organs"]["gpus"],
         n_processes=config["resources"]["segment_organs"]["processes"],
+        max_scan_min=config["resources"]["segment_organs"]["max_scan_min"],
+        pack="--pack" if config["segment"]["pack"] else "",
     params:
         root=config["cohort"]["root"],
         source=config["segment"]["source"],
         model=config["segment"]["model"],
         only_model=f"--model-digest {PINNED_MODEL}" if WITH_MODEL else "",
         scheme=config["segment"]["scheme"],
-        contrasts=config["segment"]["contrasts"],
+        contrasts=segment_contrasts(),
+        combine=config["segment"]["combine"],
+        more=segment_flags(),
         device=config["segment"]["device"],
         tile_step_size=config["segment"]["tile_step_size"],
         n_threads=NETWORK_THREADS,
@@ -60,7 +65,7 @@ rule segment_organs:
     shell:
         '(if [ -n "{resources.canary}" ]; then'
         " organome check-canary --canary {resources.canary:q} --verdicts work/canary"
-        " --model {params.model:q} {params.only_model} --scheme {params.scheme}"
+        " --model {params.model:q} {params.only_model} --scheme {params.scheme:q}"
         " --device {params.device} --tile-step-size {params.tile_step_size}"
         " --n-threads {params.n_threads} || exit $?; fi;"
         " organome segment-organs --shard {input.shard:q}"
@@ -68,7 +73,9 @@ rule segment_organs:
         " --output results/segment_organs/{wildcards.shard}"
         " --work work/segment_organs/{wildcards.shard} --root {params.root:q}"
         " --source {params.source} --model {params.model:q} {params.only_model}"
-        " --scheme {params.scheme} --contrasts {params.contrasts} --device {params.device}"
-        " --tile-step-size {params.tile_step_size} --n-threads {params.n_threads}"
+        " --scheme {params.scheme:q} {params.contrasts} --combine {params.combine}"
+        " {params.more} --device {params.device} --tile-step-size {params.tile_step_size}"
+        " --n-threads {params.n_threads}"
         " --n-processes {resources.n_processes} --n-gpus {resources.n_devices}"
+        " --max-scan-min {resources.max_scan_min} {resources.pack}"
         " --max-same-reason-share {params.max_share}) > {log:q} 2>&1"

@@ -43,11 +43,20 @@ _COMMANDS: Final = {
         "run": "Run the workflow under a watchdog, on this machine or on SLURM.",
         "doctor": "Say whether a cohort can be run here, and what to do about it.",
     },
+    "Models": {
+        "install_model": "Install a model: a published one, an archive, a folder.",
+        "verify_model": "Say whether an installed model is still what was installed.",
+    },
     "Look": {
         "status": "Say what is listed, done, failed and left.",
         "show_table": "Print some rows of a table.",
-        "radiomics_stability": "Say how well radiomics features repeat between two visits.",
+        "extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
         "estimate": "Say what the rest will cost, and how to cut it into jobs.",
+    },
+    "Radiomics": {
+        "measure_overlaps": "Measure twice what neighbouring stations both show.",
+        "radiomics_stability": "Say how well radiomics features repeat.",
+        "export_combat": "Write radiomics features as ComBat reads them.",
     },
     "Canary": {
         "make_canary": "Take labelled scans as the reference for other machines.",

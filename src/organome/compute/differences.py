@@ -1,38 +1,45 @@
 """How two labelmaps of the same image differ, organ by organ."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import SimpleITK as sitk
 
 from organome.compute.overlap import count_confusion, dice_by_organ
 from organome.compute.volumes import MM3_PER_ML
 from organome.domain.canaries import OrganDifference
-from organome.domain.organs import N_ORGANS, ORGANS
+from organome.domain.organs import ORGANS, Organ
 
 
-def organ_volumes_ml(labelmap: sitk.Image) -> dict[str, float]:
+def organ_volumes_ml(
+    labelmap: sitk.Image, structures: Sequence[Organ] = ORGANS
+) -> dict[str, float]:
     """Volume in view of every organ that a labelmap has, by name, in mL."""
     labels = sitk.GetArrayViewFromImage(labelmap).ravel()
-    n_voxels = np.bincount(labels, minlength=N_ORGANS + 1)
+    n_voxels = np.bincount(labels, minlength=len(structures) + 1)
     voxel_ml = _voxel_ml(labelmap)
     return {
         organ.name: float(n_voxels[organ.label] * voxel_ml)
-        for organ in ORGANS
+        for organ in structures
         if n_voxels[organ.label]
     }
 
 
-def organ_differences(reference: sitk.Image, labelmap: sitk.Image) -> tuple[OrganDifference, ...]:
+def organ_differences(
+    reference: sitk.Image, labelmap: sitk.Image, structures: Sequence[Organ] = ORGANS
+) -> tuple[OrganDifference, ...]:
     """Compare every organ that either of two labelmaps has.
 
     Args:
-        reference: uint8 labels of the 40 organs.
+        reference: uint8 labels of the organs.
         labelmap: The same on the same grid.
+        structures: What the labels mean.
 
     Returns:
         One difference an organ, in order of labels.
     """
-    confusion = count_confusion(reference, labelmap)
-    dice = dice_by_organ(confusion)
+    confusion = count_confusion(reference, labelmap, n_labels=len(structures))
+    dice = dice_by_organ(confusion, structures)
     voxel_ml = _voxel_ml(reference)
     n_reference, n_given = confusion.sum(axis=1), confusion.sum(axis=0)
     return tuple(
@@ -42,7 +49,7 @@ def organ_differences(reference: sitk.Image, labelmap: sitk.Image) -> tuple[Orga
             reference_ml=float(n_reference[organ.label] * voxel_ml),
             volume_ml=float(n_given[organ.label] * voxel_ml),
         )
-        for organ in ORGANS
+        for organ in structures
         if n_reference[organ.label] or n_given[organ.label]
     )
 

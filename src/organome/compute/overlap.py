@@ -1,38 +1,49 @@
 """How well a labelmap agrees with a true one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from organome.domain.organs import N_ORGANS, ORGANS, PAIRS
+from organome.domain.organs import N_ORGANS, ORGANS, PAIRS, Organ
 
 
-def count_confusion(truth: sitk.Image, labelmap: sitk.Image) -> NDArray[np.int64]:
-    """Count voxels by true label (rows) and given label (columns); shape (41, 41).
+def count_confusion(
+    truth: sitk.Image, labelmap: sitk.Image, *, n_labels: int = N_ORGANS
+) -> NDArray[np.int64]:
+    """Count voxels by true label (rows) and given label (columns); 0 is a label, too.
 
     Args:
-        truth: uint8 labels of the 40 organs; brought onto the other's grid by nearest neighbour.
-        labelmap: uint8 labels of the 40 organs.
+        truth: uint8 labels of the organs; brought onto the other's grid by nearest neighbour.
+        labelmap: uint8 labels of the organs.
+        n_labels: How many organs there are.
     """
     onto = sitk.Resample(truth, labelmap, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    n = N_ORGANS + 1
+    n = n_labels + 1
     pairs = sitk.GetArrayViewFromImage(onto).astype(np.int64) * n
     pairs += sitk.GetArrayViewFromImage(labelmap)
     return np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n).astype(np.int64)
 
 
-def dice_by_organ(confusion: NDArray[np.int64]) -> dict[str, float]:
+def dice_by_organ(
+    confusion: NDArray[np.int64], structures: Sequence[Organ] = ORGANS
+) -> dict[str, float]:
     """Dice similarity coefficient of every organ that the truth has, by name.
 
     An organ that the truth lacks has no value, whether it was added falsely or not; one that was
     missed has 0.
+
+    Args:
+        confusion: From ``count_confusion``.
+        structures: What the labels mean.
     """
     given, true = confusion.sum(axis=0), confusion.sum(axis=1)
     return {
         organ.name: float(
             2 * confusion[organ.label, organ.label] / (given[organ.label] + true[organ.label])
         )
-        for organ in ORGANS
+        for organ in structures
         if true[organ.label]
     }
 

@@ -82,32 +82,34 @@ def measure_organs(
     *,
     fat: sitk.Image | None = None,
     water: sitk.Image | None = None,
+    n_labels: int = N_ORGANS,
 ) -> dict[int, OrganMeasure]:
     """Measure every organ of a labelmap.
 
     The labelmap is gone through once, to find the box of each organ; all else happens in the boxes.
 
     Args:
-        labelmap: Integer image with labels 1 to 40, 0 is background.
+        labelmap: Integer image with labels 1 to ``n_labels``, 0 is background.
         image: Image whose intensities are measured.
         fat: Fat image of a two-point Dixon scan.
         water: Water image of the same.
+        n_labels: How many organs the label scheme has.
 
     Returns:
         Measures by label. A label that no voxel holds is not in it.
 
     Raises:
-        ScanError: LABEL_UNKNOWN if a voxel holds a value beyond the 40 organs; LABELMAP_OFF_GRID if
+        ScanError: LABEL_UNKNOWN if a voxel holds a value beyond the organs; LABELMAP_OFF_GRID if
             an image does not share the grid of the labelmap.
     """
     _check_grid(labelmap, [each for each in (image, fat, water) if each is not None])
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
-    if labels_zyx.min() < 0 or labels_zyx.max() > N_ORGANS:
-        raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {N_ORGANS}")
+    if labels_zyx.min() < 0 or labels_zyx.max() > n_labels:
+        raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
     image_zyx = None if image is None else sitk.GetArrayViewFromImage(image)
     fraction_zyx = None if fat is None or water is None else fat_fraction(fat, water)
     measures = {}
-    for label, box in enumerate(ndimage.find_objects(labels_zyx, N_ORGANS), start=1):
+    for label, box in enumerate(ndimage.find_objects(labels_zyx, n_labels), start=1):
         if box is None:
             continue
         mask_zyx = labels_zyx[box] == label

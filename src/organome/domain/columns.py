@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from organome.domain.organs import ORGANS
+from organome.domain.organs import ORGANS, Organ
 
 ORGAN_PLACEHOLDER: Final = "<organ>"
 
@@ -51,6 +51,7 @@ class Table:
         key: Columns that tell a row from every other.
         columns: Columns that are written out.
         organ_columns: Columns that stand once per organ, ``<organ>`` in their name and meaning.
+        structures: The organs of a run: those of its label scheme.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     organ_columns: tuple[Column, ...] = ()
+    structures: tuple[Organ, ...] = ORGANS
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -71,6 +73,6 @@ class Table:
                 nullable=column.nullable,
                 levels=column.levels,
             )
-            for organ in ORGANS
+            for organ in self.structures
             for column in self.organ_columns
         )

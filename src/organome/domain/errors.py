@@ -23,7 +23,7 @@ class SetupError(OrganomeError):
 
 
 class MachineFault(SetupError):
-    """The machine is at fault: disk full, mount lost, GPU broken, worker process killed.
+    """The machine is at fault: disk full, mount lost, GPU broken, processes die of no scan.
 
     Elsewhere or later the same job may go well.
     """

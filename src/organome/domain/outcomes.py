@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -43,6 +43,11 @@ class Reason(StrEnum):
     LABELMAP_OFF_GRID = "labelmap_off_grid"
     LABEL_UNKNOWN = "label_unknown"
     OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+
+
+# Reasons that another attempt, with more memory or on another machine, may not meet.
+OF_THE_MACHINE: Final = frozenset({Reason.OUT_OF_MEMORY, Reason.WORKER_DIED})
 
 
 class OrganReason(StrEnum):
@@ -98,6 +103,8 @@ class Attempt:
         host: Machine on which it ran.
         elapsed_s: Wall time spent on the scan in seconds.
         finished_at: When it was decided, ISO 8601 in UTC.
+        lean: Whether the scan was done with nothing beside it and with the settings that need the
+            least memory, because memory was short or a process had died.
     """
 
     files: tuple[str, ...] = ()
@@ -105,3 +112,4 @@ class Attempt:
     host: str = ""
     elapsed_s: float = 0.0
     finished_at: str = ""
+    lean: bool = False

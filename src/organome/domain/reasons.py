@@ -3,7 +3,7 @@
 from typing import Final
 
 from organome.domain.flags import Flag
-from organome.domain.outcomes import OrganReason, Reason
+from organome.domain.outcomes import FeatureReason, OrganReason, Reason
 
 REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.FILE_MISSING: "The file or folder is not where the list says.",
@@ -25,6 +25,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.LABELMAP_OFF_GRID: "The labelmap does not lie on the grid of the image.",
     Reason.LABEL_UNKNOWN: "The labelmap holds a value that its label scheme does not know.",
     Reason.OUT_OF_MEMORY: "The scan does not fit into memory.",
+    Reason.WORKER_DIED: "The process that did the scan crashed or hung, with no other beside it.",
 }
 
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
@@ -33,6 +34,18 @@ ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
         "The organ reaches a face of the image; `volume_observed_ml` is what is in view."
     ),
     OrganReason.NOT_IN_SCHEME: "The tool that made the labelmap has no class for the organ.",
+}
+
+FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
+    FeatureReason.SINGLE_VOXEL: "The organ is one voxel.",
+    FeatureReason.TOO_FEW_DIMENSIONS: "The organ is a line, or a plane where more is asked for.",
+    FeatureReason.TOO_SMALL: "The organ has fewer voxels than the settings ask for.",
+    FeatureReason.TOO_MANY_LEVELS: (
+        "More than 1,000 grey levels: only features of shape are there; choose another bin width."
+    ),
+    FeatureReason.RESAMPLED_AWAY: "Nothing is left of the organ on the new grid.",
+    FeatureReason.RESEGMENTED_AWAY: "Nothing is left of it in the range of intensities.",
+    FeatureReason.UNDEFINED: "Some features have no value for this region; only those are null.",
 }
 
 FLAG_MEANINGS: Final[dict[Flag, str]] = {
@@ -45,4 +58,8 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.SLICES_CROPPED: "Contrasts ended a slice apart and were cropped to what all have.",
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",
+    Flag.FAT_WATER_SWAPPED: (
+        "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
+        "as delivered, and the scan has no fat fraction."
+    ),
 }

@@ -21,6 +21,18 @@ class Contrast(StrEnum):
 DIXON_CONTRASTS: Final = (Contrast.IN_PHASE, Contrast.OPPOSED_PHASE, Contrast.FAT, Contrast.WATER)
 
 
+class Modality(StrEnum):
+    """Kind of scanner."""
+
+    MRI = "mri"
+    CT = "ct"
+
+
+def modality_of(contrast: Contrast) -> Modality:
+    """Tell which kind of scanner makes images of this contrast."""
+    return Modality.CT if contrast is Contrast.CT else Modality.MRI
+
+
 class Unit(StrEnum):
     """Whether the stations of a scan become one image or are kept, one row of the list each."""
 

@@ -5,13 +5,17 @@ that they cannot disagree. Nothing that varies between two runs on the same inpu
 tables: no time, no host, no attempt.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
+from organome.domain.contrasts import ChoiceReason, FatWater
 from organome.domain.faces import Face
-from organome.domain.organs import ORGANS, Region, Side
+from organome.domain.organs import ORGANS, Organ, Region, Side
 from organome.domain.outcomes import OrganReason, Reason, Status
 from organome.domain.scans import Contrast
+from organome.domain.sides import SideFinding
 
 SCHEMA_VERSION: Final = 1  # raised when a column is renamed, dropped or changes its meaning
 
@@ -21,12 +25,18 @@ _NA_REASONS: Final = (*OrganReason, *Reason)
 _CONTRASTS: Final = tuple(Contrast)
 _INTENSITY: Final = "HU in CT, else as delivered"
 
+
+def _regions(structures: Sequence[Organ]) -> tuple[Region, ...]:
+    found = {structure.region for structure in structures}
+    return tuple(region for region in Region if region in found)
+
+
 _VISIT_KEY: Final = (
     Column("cohort", _STRING, "Biobank, as configured.", nullable=False),
     Column("participant", _STRING, "Pseudonym; leading zeros count.", nullable=False),
     Column("instance", _STRING, "Visit, as the biobank counts it.", nullable=False),
 )
-_SCAN_KEY: Final = (
+SCAN_KEY: Final = (
     *_VISIT_KEY,
     Column("array", _STRING, "Repeat within the visit, as the biobank counts it.", nullable=False),
     Column("protocol", _STRING, "What was acquired: dixon, ct, ...", nullable=False),
@@ -52,6 +62,20 @@ HEADER_COLUMNS: Final = (
     ),
     Column("n_stations", _INT32, "Table positions that the image is made of.", "stations"),
     Column("flags", _STRING, "What was odd and got handled on the way in, joined by ';'."),
+    Column(
+        "fat_water",
+        _STRING,
+        "Whether the Dixon images called fat and water show that; 'swapped': exchanged at some "
+        "height of the body at least; 'unknown': too little body to tell; null: not both there.",
+        levels=tuple(FatWater),
+    ),
+    Column(
+        "swapped_spans_mm",
+        _STRING,
+        "Heights between which fat and water look exchanged, from:to along z of scanner space, "
+        "joined by ';', to about 100 mm; null: nowhere.",
+        "mm",
+    ),
     Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
     Column("scanner_model", _STRING, "Type of the scanner, from the header."),
     Column("field_strength_t", _FLOAT, "Magnetic field, from the header.", "T"),
@@ -64,7 +88,7 @@ SCANS: Final = Table(
     row="One row per listed scan, whatever became of it.",
     key=("scan",),
     columns=(
-        *_SCAN_KEY,
+        *SCAN_KEY,
         Column(
             "status", _STRING, "Whether the scan was measured.", None, False, levels=tuple(Status)
         ),
@@ -72,7 +96,31 @@ SCANS: Final = Table(
         Column("failed_step", _STRING, "The step in which it failed; null when done."),
         Column("fact", _STRING, "What that step found, in one line; null when done."),
         *HEADER_COLUMNS,
-        Column("contrast", _STRING, "Contrast that was labelled and measured.", levels=_CONTRASTS),
+        Column(
+            "contrast",
+            _STRING,
+            "Contrast that was labelled and measured; of a consensus, the one that was measured.",
+            levels=_CONTRASTS,
+        ),
+        Column(
+            "contrast_choice",
+            _STRING,
+            "Why this contrast: 'preferred', the first that is wanted; 'preferred_missing' or "
+            "'preferred_swapped', the next best; 'swapped_all_the_same', exchanged, but there was "
+            "no other; 'only_image', not wanted, but the scan has no other.",
+            levels=tuple(ChoiceReason),
+        ),
+        Column(
+            "consensus_contrasts",
+            _STRING,
+            "Contrasts whose labels were put to the vote, joined by ';'; null: no consensus.",
+        ),
+        Column(
+            "contrasts_left_out",
+            _STRING,
+            "Contrasts that were wanted for the consensus and took no part, each with its reason "
+            "(missing, swapped, other_grid), joined by ';'; null: no consensus, or none.",
+        ),
         Column(
             "label_source", _STRING, "Where the labelmap is from.", levels=("model", "labelmaps")
         ),
@@ -88,7 +136,7 @@ ORGAN_ROWS: Final = Table(
     row=f"One row per listed scan and organ: always {len(ORGANS)} rows per scan.",
     key=("scan", "label"),
     columns=(
-        *_SCAN_KEY,
+        *SCAN_KEY,
         Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),
         Column("label", _INT8, "Label of the organ, 1 to 40.", nullable=False),
         Column(
@@ -99,7 +147,7 @@ ORGAN_ROWS: Final = Table(
             False,
             tuple(organ.name for organ in ORGANS),
         ),
-        Column("region", _STRING, "Body region.", nullable=False, levels=tuple(Region)),
+        Column("region", _STRING, "Body region.", nullable=False, levels=_regions(ORGANS)),
         Column("side", _STRING, "Side of the body.", nullable=False, levels=tuple(Side)),
         Column("status", _STRING, "Whether the scan was measured.", None, False, tuple(Status)),
         Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
@@ -127,7 +175,8 @@ ORGAN_ROWS: Final = Table(
             "fat_fraction_mean",
             _FLOAT,
             "Mean over voxels of fat/(fat+water) from the two-point Dixon images, voxels without "
-            "signal left out. Not a PDFF: biased by T1, T2* and noise.",
+            "signal left out; null where the two are not both there or look exchanged. Not a PDFF: "
+            "biased by T1, T2* and noise.",
             "fraction, 0 to 1",
         ),
         *(
@@ -145,6 +194,53 @@ ORGAN_ROWS: Final = Table(
             _FLOAT,
             "Voxels in the largest piece over all voxels of the organ.",
             "fraction, 0 to 1",
+        ),
+        Column(
+            "contrast_dice",
+            _FLOAT,
+            "Agreement of the contrasts of a consensus on the organ: Dice similarity coefficient, "
+            "mean over pairs of which at least one has the organ. Null where not measured.",
+            "fraction, 0 to 1",
+        ),
+        Column(
+            "contrast_volume_sd_ml",
+            _FLOAT,
+            "Spread of the organ's volume (of what is in view) over the contrasts of a consensus: "
+            "standard deviation, divisor n - 1. Null where not measured.",
+            "mL",
+        ),
+        Column(
+            "fold_dice",
+            _FLOAT,
+            "Agreement of the folds of the model on the organ, as contrast_dice; mean over the "
+            "contrasts that were labelled. Null where not measured.",
+            "fraction, 0 to 1",
+        ),
+        Column(
+            "fold_volume_sd_ml",
+            _FLOAT,
+            "Spread of the organ's volume over the folds of the model, as contrast_volume_sd_ml; "
+            "mean over the contrasts that were labelled. Null where not measured.",
+            "mL",
+        ),
+        Column(
+            "side_suspect",
+            _BOOL,
+            "The organ, or part of it, lies on the wrong side of the body. Null: not checked "
+            "(without a side, not in view, or nothing to tell the middle of the body by).",
+        ),
+        Column(
+            "side_finding",
+            _STRING,
+            "What makes the side suspect; null: nothing.",
+            levels=tuple(SideFinding),
+        ),
+        Column(
+            "side_moved_ml",
+            _FLOAT,
+            "Volume that the repair of sides took from this organ and gave to its partner; null: "
+            "no repair was asked for, or the organ has no side or was not in view.",
+            "mL",
         ),
         Column("scheme", _STRING, "Label scheme that the labelmap came in."),
         Column("model_digest", _STRING, "Digest of the model; null for labelmaps given."),
@@ -194,3 +290,34 @@ HEADERS: Final = Table(
 )
 
 COHORT_TABLES: Final = (SCANS, ORGAN_ROWS, VISITS)
+
+
+def with_structures(table: Table, structures: tuple[Organ, ...]) -> Table:
+    """Describe a table of a run whose label scheme has structures of its own.
+
+    Args:
+        table: The table as it is for the 40 organs.
+        structures: What the run measures, in order of label.
+    """
+    if structures == ORGANS:
+        return table
+    n, last = len(ORGANS), ORGANS[-1].label
+
+    def of_run(column: Column) -> Column:
+        match column.name:
+            case "label":
+                meaning = column.meaning.replace(f"1 to {last}", f"1 to {len(structures)}")
+                return replace(column, meaning=meaning)
+            case "organ":
+                return replace(column, levels=tuple(one.name for one in structures))
+            case "region":
+                return replace(column, levels=_regions(structures))
+            case _:
+                return column
+
+    return replace(
+        table,
+        row=table.row.replace(f"{n} rows", f"{len(structures)} rows"),
+        columns=tuple(of_run(column) for column in table.columns),
+        structures=structures,
+    )

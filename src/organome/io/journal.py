@@ -141,6 +141,7 @@ def _record(outcome: Outcome, attempt: Attempt) -> dict[str, JsonValue]:
         "host": attempt.host,
         "attempt": attempt.attempt,
         "finished_at": attempt.finished_at,
+        "lean": attempt.lean,
     }
 
 
@@ -161,5 +162,6 @@ def _entry(record: Mapping[str, Any]) -> tuple[Outcome, Attempt]:
             host=record["host"],
             elapsed_s=record["elapsed_s"],
             finished_at=record["finished_at"],
+            lean=record.get("lean", False),  # unknown to journals of older releases
         ),
     )

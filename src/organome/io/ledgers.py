@@ -41,6 +41,7 @@ SCHEMA: Final = pa.schema(
         pa.field("host", pa.string(), nullable=False),
         pa.field("attempt", pa.string(), nullable=False),
         pa.field("finished_at", pa.string(), nullable=False),
+        pa.field("lean", pa.bool_(), nullable=False),
     ]
 )
 
@@ -86,6 +87,7 @@ def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:
         "host": attempt.host,
         "attempt": attempt.attempt,
         "finished_at": attempt.finished_at,
+        "lean": attempt.lean,
     }
 
 

@@ -11,9 +11,14 @@ class Bench:
     """A folder of one attempt, with a folder for each scan in flight, and one for tables.
 
     Copies of it serve the worker processes of the attempt.
+
+    Attributes:
+        folder: The folder.
+        tables: The one for tables.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.tables = folder / "tables"
         self._folder = folder
         self._placed: dict[str, list[Path]] = {}

@@ -46,7 +46,7 @@ def run(*, schema: Path, output: Path) -> None:
 def _rows(schema: Mapping[str, Any], *, prefix: str) -> Iterator[tuple[str, ...]]:
     for name, key in schema["properties"].items():
         required = name in schema.get("required", ())
-        if key.get("type") == "object":
+        if "properties" in key:
             yield f"`{prefix}{name}`", "section", "", "", key["description"]
             yield from _rows(key, prefix=f"{prefix}{name}.")
             continue
@@ -55,10 +55,14 @@ def _rows(schema: Mapping[str, Any], *, prefix: str) -> Iterator[tuple[str, ...]
 
 
 def _kind(key: Mapping[str, Any]) -> str:
+    if "anyOf" in key:
+        return " or ".join(_kind(one) for one in key["anyOf"])
     if "enum" in key:
         return ", ".join(f"`{value}`" for value in key["enum"])
     if key["type"] == "array":
         return f"list of {_kind(key['items'])}"
+    if key["type"] == "object":
+        return f"{_kind(key['propertyNames'])}, each with a {_kind(key['additionalProperties'])}"
     bounds = [
         f"{sign} {key[bound]}"
         for bound, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))

@@ -5,8 +5,17 @@ from html import escape
 from pathlib import Path
 
 from organome.domain.columns import Column, Table
-from organome.domain.reasons import FLAG_MEANINGS, ORGAN_REASON_MEANINGS, REASON_MEANINGS
+from organome.domain.feature_names import feature_names
+from organome.domain.organs import ORGANS
+from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.reasons import (
+    FEATURE_REASON_MEANINGS,
+    FLAG_MEANINGS,
+    ORGAN_REASON_MEANINGS,
+    REASON_MEANINGS,
+)
 from organome.domain.schemes import SCHEMES, LabelScheme
+from organome.domain.sides import SIDE_FINDING_MEANINGS
 from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
 from organome.io.atomic import write_text_atomic
 
@@ -19,7 +28,8 @@ Parquet files under `results/tables/`, schema version {SCHEMA_VERSION}. Unit and
 column stand in the files too (Arrow field metadata) and in `dictionary.json`.
 
 - A missing number is null, never 0, and `na_reason` says why it is missing.
-- Rows are sorted by cohort, participant, instance, array, protocol, station and label.
+- Rows are sorted by cohort, participant, instance, array, protocol, station and label; those of
+  radiomics by contrast before the label.
 - The same input gives the same bytes: no time, no host, no attempt stands in a table.
 """
 
@@ -33,8 +43,10 @@ def run(*, output: Path) -> None:
     parts = [
         _INTRODUCTION,
         *(_table_section(table) for table in COHORT_TABLES),
+        _table_section(radiomics_table(feature_names())),
         _reasons_section(),
         _schemes_section(),
+        _structures_section(),
     ]
     write_text_atomic(output, "\n".join(parts))
 
@@ -56,11 +68,23 @@ def _reasons_section() -> str:
         "|---|---|",
         *(f"| `{reason}` | {means} |" for reason, means in REASON_MEANINGS.items()),
         "",
+        "In `na_reason` of radiomics there are more, of organs that were found:",
+        "",
+        "| na_reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in FEATURE_REASON_MEANINGS.items()),
+        "",
         "In `flags` of a scan, whether it went through or not: odd, but handled.",
         "",
         "| flag | means |",
         "|---|---|",
         *(f"| `{flag}` | {means} |" for flag, means in FLAG_MEANINGS.items()),
+        "",
+        "In `side_finding` of an organ whose side is suspect; nothing is changed for it.",
+        "",
+        "| side_finding | means |",
+        "|---|---|",
+        *(f"| `{finding}` | {means} |" for finding, means in SIDE_FINDING_MEANINGS.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -96,6 +120,25 @@ def _schemes_section() -> str:
         "| scheme | organ | difference |",
         "|---|---|---|",
         *(line for scheme in SCHEMES.values() for line in _scheme_lines(scheme)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _structures_section() -> str:
+    lines = [
+        "## Structures of other schemes",
+        "",
+        "A run whose label scheme has structures of its own has these in place of the 40 organs,",
+        "in `organs` as in `visits`; [models.md](models.md) says how to write a scheme.",
+        "",
+        "| scheme | label | organ | region | side |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {scheme.name} | {one.label} | {one.name} | {one.region} | {one.side} |"
+            for scheme in SCHEMES.values()
+            if scheme.structures != ORGANS
+            for one in scheme.structures
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -19,7 +19,6 @@ from organome.steps.job_sizes import (
     propose_size,
 )
 from organome.steps.scan_times import step_costs
-from organome.steps.status import SCAN_STEPS
 
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
 _N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
@@ -101,7 +100,7 @@ def run(
             f"{results}: no scan has been segmented yet; run one shard first (ask Snakemake for"
             " results/measure_volumes/0000/ledger.parquet)"
         )
-    shapes = dict.fromkeys(SCAN_STEPS, JobShape(n_cpu_processes))
+    shapes = {cost.step: JobShape(n_cpu_processes) for cost in costs}
     shapes[SEGMENT] = JobShape(n_processes, n_gpus)
     size = propose_size(costs, shapes, target_min=target_min, max_other_min=max_other_min)
     return Estimate(
@@ -147,10 +146,10 @@ def _lines(estimate: Estimate) -> Iterator[str]:
 
 
 def _jobs_lines(estimate: Estimate) -> Iterator[str]:
-    n_jobs = len(SCAN_STEPS) * estimate.n_shards + _N_OTHER_JOBS
+    n_jobs = len(estimate.costs) * estimate.n_shards + _N_OTHER_JOBS
     yield f"in all: scans {estimate.n_scans}, shards {estimate.n_shards}, jobs {n_jobs}"
     if n_jobs > MAX_JOBS:
-        n_most = (MAX_JOBS - _N_OTHER_JOBS) // len(SCAN_STEPS)
+        n_most = (MAX_JOBS - _N_OTHER_JOBS) // len(estimate.costs)
         yield (
             f"WARNING: Snakemake plans more than {MAX_JOBS} jobs slowly; with shards of"
             f" {math.ceil(estimate.n_scans / n_most)} scans there are fewer"

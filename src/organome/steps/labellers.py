@@ -1,38 +1,63 @@
 """Where labels come from: a model that is loaded once, or labelmaps that a cohort brings along."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import SimpleITK as sitk
 
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import ScanError
+from organome.domain.inference import MemoryNeed
 from organome.domain.outcomes import JsonValue, Reason
 from organome.domain.scans import Scan
 from organome.io.identity import MISSING, input_identity
 from organome.io.images import read_image
-from organome.io.models import model_digest, read_model
 from organome.steps.cohort_roots import ANYWHERE, CohortRoot
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
 class Labeller(Protocol):
-    """Where labels come from.
+    """Where labels come from, in three stages that may run in three threads.
 
     Attributes:
         facts: What the tables say of the source.
         settings: All settings that change labels.
+        n_readers: Scans that are prepared at the same time.
     """
 
     facts: Mapping[str, JsonValue]
     settings: Mapping[str, JsonValue]
+    n_readers: int
 
     def identity(self, scan: Scan) -> JsonValue:
         """What the labels of this scan depend on besides image and settings."""
 
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:
-        """Label a scan in the source's own labels, on any grid."""
+    def start(self) -> None:
+        """Load what all scans need."""
+
+    def prepare(self, scan: Scan, image: sitk.Image) -> Any:
+        """Read and prepare what the labels are made from, on the CPU."""
+
+    def infer(self, prepared: Any) -> Any:
+        """Make the labels, where they have to be made."""
+
+    def restore(self, inferred: Any) -> sitk.Image:
+        """Give a labelmap of the source's own labels, on any grid."""
+
+    def restore_folds(self, inferred: Any) -> Sequence[sitk.Image]:
+        """Give the labelmap of each fold alone; nothing where they were not asked for."""
+
+    def memory_need(
+        self, size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]
+    ) -> MemoryNeed | None:
+        """Predict what labelling an image takes; None where that is no question."""
+
+    def device_room_bytes(self) -> int | None:
+        """Say how much memory of a GPU it may use, None where there is none."""
+
+    def lean(self) -> "Labeller":
+        """Give a labeller that gives the same labels with the least memory."""
 
 
 class ListedLabelmaps:
@@ -40,9 +65,13 @@ class ListedLabelmaps:
 
     facts: Mapping[str, JsonValue] = {"source": "labelmaps"}
     settings: Mapping[str, JsonValue] = {"source": "labelmaps"}
+    n_readers = 1
 
     def __init__(self, root: CohortRoot = ANYWHERE) -> None:
         self._root = root
+
+    def start(self) -> None:
+        """Load nothing: each labelmap is read with its scan."""
 
     def identity(self, scan: Scan) -> JsonValue:
         """The identity of the listed file.
@@ -57,7 +86,7 @@ class ListedLabelmaps:
             self._root.check()
         return identity
 
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002 nothing to infer
+    def prepare(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002
         """Read the listed labelmap.
 
         Raises:
@@ -75,99 +104,24 @@ class ListedLabelmaps:
             self._root.check()
             raise
 
+    def infer(self, prepared: sitk.Image) -> sitk.Image:
+        """Give the labelmap as it was read: there is nothing to infer."""
+        return prepared
 
-class ModelLabeller:
-    """A network, loaded when the first scan comes, in the process that labels it."""
+    def restore(self, inferred: sitk.Image) -> sitk.Image:
+        """Give the labelmap as it was read."""
+        return inferred
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        digest: str,
-        device: Device,
-        tile_step_size: float,
-        n_threads: int,
-        gpu: int | None,
-    ) -> None:
-        self._folder = folder
-        self._digest = digest
-        self._device: Device = device
-        self._tile_step_size = tile_step_size
-        self._n_threads = n_threads
-        self._gpu = gpu
-        self._predictor: Any = None
-        self.facts: Mapping[str, JsonValue] = {
-            "source": "model",
-            "model_name": folder.name,
-            "model_digest": digest,
-        }
-        self.settings: Mapping[str, JsonValue] = {**self.facts, "tile_step_size": tile_step_size}
+    def restore_folds(self, inferred: sitk.Image) -> Sequence[sitk.Image]:  # noqa: ARG002
+        """Give nothing: a given labelmap has no folds."""
+        return ()
 
-    def identity(self, scan: Scan) -> JsonValue:  # noqa: ARG002 the image says it all
-        """Nothing besides the image."""
-        return None
+    def memory_need(self, size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> None:
+        """Predict nothing: a labelmap is small beside its image."""
 
-    def label(self, scan: Scan, image: sitk.Image) -> sitk.Image:  # noqa: ARG002
-        """Run the network.
+    def device_room_bytes(self) -> None:
+        """Use no GPU."""
 
-        Raises:
-            ScanError: The image is too large for the memory, or the network gives no numbers.
-            SetupError: The model cannot be loaded.
-            MachineFault: The GPU is missing or broken.
-        """
-        from organome.compute.segmentation import segment
-
-        if self._predictor is None:
-            self._predictor = self._load()
-        return segment(image, self._predictor)
-
-    def on_gpu(self, number: int) -> "ModelLabeller":
-        """Give the same labeller for another GPU of this job, counted from 0."""
-        return ModelLabeller(
-            self._folder,
-            digest=self._digest,
-            device=self._device,
-            tile_step_size=self._tile_step_size,
-            n_threads=self._n_threads,
-            gpu=number,
-        )
-
-    def _load(self) -> Any:
-        import torch
-
-        from organome.compute.segmentation import load_predictor
-
-        torch.set_num_threads(self._n_threads)
-        return load_predictor(
-            read_model(self._folder, known_digest=self._digest),
-            device=self._device,
-            tile_step_size=self._tile_step_size,
-            gpu=self._gpu,
-        )
-
-
-def load_labeller(
-    folder: Path | None, *, device: Device, tile_step_size: float, n_threads: int
-) -> ModelLabeller:
-    """Digest a model folder; the network itself is loaded with the first scan.
-
-    Args:
-        folder: The model folder.
-        device: Where the network runs.
-        tile_step_size: Step of the sliding window as a share of the patch.
-        n_threads: Threads of the network on a CPU.
-
-    Raises:
-        SetupError: No folder is given, or it is no model folder.
-        MachineFault: The folder cannot be read, or its mount is lost.
-    """
-    if folder is None:
-        raise SetupError("segment source is 'model', but no model folder is given")
-    return ModelLabeller(
-        folder,
-        digest=model_digest(folder),
-        device=device,
-        tile_step_size=tile_step_size,
-        n_threads=n_threads,
-        gpu=None,
-    )
+    def lean(self) -> "ListedLabelmaps":
+        """Give itself."""
+        return self

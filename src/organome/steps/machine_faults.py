@@ -21,6 +21,8 @@ _NAMES: Final = (
     # the whole system has no file handle left
     "ENFILE",
 )
+# ITK and torch raise no MemoryError.
+_NO_MEMORY: Final = ("Failed to allocate memory", "std::bad_alloc", "DefaultCPUAllocator")
 _MACHINE_FAULTS: Final = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 
 
@@ -31,6 +33,22 @@ def machine_fault(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Say whether a lack of memory is behind an error, whatever a library or a reader made of it.
+
+    Memory that one scan does not find is no fault of the machine.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""measure_volumes: image + labelmap -> volumes, intensities, completeness, 40 rows per scan."""
+"""measure_volumes: image + labelmap -> volumes, intensities, completeness, a row per organ."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,15 +8,18 @@ import SimpleITK as sitk
 from organome.compute.faces import share_grid
 from organome.compute.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.volumes import measure_organs
+from organome.domain.contrasts import FatWater
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
-from organome.domain.tables import ORGAN_ROWS, SCANS
-from organome.io.identity import input_identity
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
+from organome.domain.tables import ORGAN_ROWS, SCANS, with_structures
 from organome.io.images import read_image
+from organome.io.labelmaps import labelmap_identity, labelmap_path, read_labelmap
 from organome.io.ledgers import LEDGER, read_ledger
 from organome.io.scan_lists import read_shard
 from organome.io.tables import rows_to_arrow, write_table
+from organome.steps.labelled_schemes import scheme_of_labelmaps
 from organome.steps.measured_shards import FILES
 from organome.steps.shards import run_shard
 from organome.steps.table_rows import organ_facts, organ_rows, scan_row
@@ -58,7 +61,12 @@ def run(
         if scan.scan not in prepared:
             raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
     step = MeasureVolumes(
-        scans=scans, images=images, labelmaps=labelmaps, prepared=prepared, labelled=labelled
+        scans=scans,
+        images=images,
+        labelmaps=labelmaps,
+        prepared=prepared,
+        labelled=labelled,
+        scheme=scheme_of_labelmaps(labelmaps, labelled),
     )
     return run_shard(
         step,
@@ -86,12 +94,14 @@ class MeasureVolumes:
         labelmaps: Path,
         prepared: Mapping[str, Outcome],
         labelled: Mapping[str, Outcome],
+        scheme: LabelScheme = MRSEGMENTATOR,
     ) -> None:
         self._scans = {scan.scan: scan for scan in scans}
         self._images = images
         self._labelmaps = labelmaps
         self._prepared = prepared
         self._labelled = labelled
+        self._scheme = scheme
 
     def settings(self) -> Mapping[str, JsonValue]:
         """All settings that change results."""
@@ -105,7 +115,7 @@ class MeasureVolumes:
         return [
             self._prepared[scan.scan].fingerprint,
             upstream.fingerprint if upstream else None,
-            input_identity(self._labelmap_path(scan)),
+            labelmap_identity(self._labelmap_path(scan)),
         ]
 
     def run_scan(
@@ -120,16 +130,19 @@ class MeasureVolumes:
             ScanError: If the labelmap does not fit the image.
         """
         assert upstream is not None
-        labelmap = read_published(self._labelmap_path(scan))
+        labelmap = read_labelmap(self._labelmap_path(scan))
         contrast = Contrast(upstream.facts["contrast"])
         by_contrast = {
             wanted: read_published(self._images / f"{scan.scan}_{wanted}.nii.gz")
             for wanted in sorted({contrast, *self._fat_and_water(scan)})
         }
         measures = measure_organs(
-            labelmap, by_contrast[contrast], **_on_grid_of(labelmap, by_contrast)
+            labelmap,
+            by_contrast[contrast],
+            **_on_grid_of(labelmap, by_contrast),
+            n_labels=len(self._scheme.structures),
         )
-        return {"organs": organ_facts(measures)}
+        return {"organs": organ_facts(measures, self._scheme.structures)}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write the shard's scan rows and organ rows."""
@@ -142,17 +155,20 @@ class MeasureVolumes:
             for outcome in outcomes
         ]
         scan_rows = [scan_row(*of_scan) for of_scan in told]
-        all_organ_rows = [row for of_scan in told for row in organ_rows(*of_scan)]
+        all_organ_rows = [row for of_scan in told for row in organ_rows(*of_scan, self._scheme)]
+        organ_table = with_structures(ORGAN_ROWS, self._scheme.structures)
         write_table(folder / FILES[SCANS.name], rows_to_arrow(SCANS, scan_rows))
-        write_table(folder / FILES[ORGAN_ROWS.name], rows_to_arrow(ORGAN_ROWS, all_organ_rows))
+        write_table(folder / FILES[ORGAN_ROWS.name], rows_to_arrow(organ_table, all_organ_rows))
 
     def _labelmap_path(self, scan: Scan) -> Path:
-        return self._labelmaps / f"{scan.scan}_labels.nii.gz"
+        return labelmap_path(self._labelmaps, scan.scan)
 
     def _fat_and_water(self, scan: Scan) -> frozenset[Contrast]:
-        """Name the images that a fat fraction needs, none unless both were prepared."""
+        """Name the images that a fat fraction needs, none unless both were prepared and sound."""
+        facts = self._prepared[scan.scan].facts
         both = frozenset({Contrast.FAT, Contrast.WATER})
-        return both if both <= set(self._prepared[scan.scan].facts["contrasts"]) else frozenset()
+        is_swapped = facts.get("fat_water") == FatWater.SWAPPED  # would be 1 minus the truth
+        return both if both <= set(facts["contrasts"]) and not is_swapped else frozenset()
 
 
 def _on_grid_of(
@@ -176,4 +192,4 @@ def read_published(path: Path) -> sitk.Image:
     """
     if not path.is_file():
         raise SetupError(f"{path}: gone since it was published, run the step that makes it again")
-    return read_image(path, constant=True)  # prepare_images has judged images; labelmaps may be
+    return read_image(path, constant=True)  # prepare_images has judged it

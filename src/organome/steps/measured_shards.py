@@ -10,12 +10,17 @@ import pyarrow as pa
 
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
-from organome.domain.organs import N_ORGANS, ORGANS
+from organome.domain.organs import Organ
+from organome.domain.radiomics_tables import RADIOMICS
 from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
 from organome.io.ledgers import LEDGER
-from organome.io.tables import arrow_schema, read_table
+from organome.io.tables import arrow_schema, read_structures, read_table
 
-FILES: Final = {SCANS.name: "scans.parquet", ORGAN_ROWS.name: "organs.parquet"}
+FILES: Final = {
+    SCANS.name: "scans.parquet",
+    ORGAN_ROWS.name: "organs.parquet",
+    RADIOMICS: "radiomics.parquet",  # by another step, in a folder of its own
+}
 
 _ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
 _N_VISIT: Final = len(VISITS.key)
@@ -41,15 +46,30 @@ class PlacedScan:
         return self.order[:_N_VISIT]
 
 
-def check_shard(folder: Path) -> list[PlacedScan]:
-    """Check that a shard holds each of its scans once with 40 organ rows, and name its scans.
+@dataclass(frozen=True, slots=True)
+class CheckedShard:
+    """A shard that is whole.
+
+    Attributes:
+        folder: Its folder.
+        scans: Its scans.
+        structures: The organs of which each scan has a row.
+    """
+
+    folder: Path
+    scans: tuple[PlacedScan, ...]
+    structures: tuple[Organ, ...]
+
+
+def check_shard(folder: Path) -> CheckedShard:
+    """Check that a shard holds each of its scans once with a row for every organ of the run.
 
     Only keys are read.
 
     Raises:
         SetupError: If not.
     """
-    for name in (LEDGER, *FILES.values()):
+    for name in (LEDGER, FILES[SCANS.name], FILES[ORGAN_ROWS.name]):
         if not (folder / name).is_file():
             raise SetupError(f"shard {folder.name}: {folder / name} is missing")
     ledger = read_table(folder / LEDGER, columns=["scan"])
@@ -59,14 +79,33 @@ def check_shard(folder: Path) -> list[PlacedScan]:
         raise SetupError(
             f"shard {folder.name}: {FILES[SCANS.name]} does not hold each scan of the ledger once"
         )
+    structures = read_structures(folder / FILES[ORGAN_ROWS.name])
     organs = read_table(folder / FILES[ORGAN_ROWS.name], columns=["scan", "label"])
     found = zip(organs.column("scan").to_pylist(), organs.column("label").to_pylist(), strict=True)
-    if list(found) != [(scan, organ.label) for scan in scans for organ in ORGANS]:
+    if list(found) != [(scan, organ.label) for scan in scans for organ in structures]:
         raise SetupError(
-            f"shard {folder.name}: {FILES[ORGAN_ROWS.name]} does not hold {N_ORGANS} rows "
+            f"shard {folder.name}: {FILES[ORGAN_ROWS.name]} does not hold {len(structures)} rows "
             "for each scan"
         )
-    return [PlacedScan(scan=row["scan"], order=_sortable(row), folder=folder) for row in rows]
+    placed = (PlacedScan(scan=row["scan"], order=_sortable(row), folder=folder) for row in rows)
+    return CheckedShard(folder=folder, scans=tuple(placed), structures=structures)
+
+
+def common_structures(shards: Sequence[CheckedShard]) -> tuple[Organ, ...]:
+    """Name the organs of a run; a table has the same for all of its scans.
+
+    Raises:
+        SetupError: If two shards were labelled in schemes of different structures.
+    """
+    first = shards[0]
+    for shard in shards:
+        if shard.structures != first.structures:
+            raise SetupError(
+                f"shards {first.folder.name} and {shard.folder.name} hold different organs "
+                f"({len(first.structures)} and {len(shard.structures)} rows for each scan): "
+                "they were labelled in different schemes"
+            )
+    return first.structures
 
 
 def order_scans(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
@@ -101,7 +140,7 @@ def read_rows(table: Table, scans: Sequence[PlacedScan]) -> pa.Table:
     )
     places = {scan.scan: place for place, scan in enumerate(scans)}
     place_of_row = [places[scan] for scan in rows.column("scan").to_pylist()]
-    # Stable: the organ rows of a scan stay in order of label.
+    # Stable: the rows of a scan stay in their order.
     return rows.take(pa.array(np.argsort(place_of_row, kind="stable")))
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeGuard
 
+from organome.domain.inference import MemoryNeed
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Scan
 
@@ -45,3 +46,55 @@ class ScanStep(Protocol):
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write the step's own tables beside the ledger."""
+
+
+class StagedStep(ScanStep, Protocol):
+    """A step whose scans go through three stages, each in threads of its own.
+
+    While one scan is worked on, the next one is read and the last one is written. ``run_scan`` is
+    the three in a row. What one stage hands to the next stays in the process.
+
+    Attributes:
+        n_readers: Scans that are read at the same time.
+    """
+
+    n_readers: int
+
+    def start(self) -> None:
+        """Load what all scans need, in the main thread, before the first scan."""
+
+    def memory_need(self, scan: Scan, before: Outcome | None) -> MemoryNeed | None:
+        """Predict what a scan takes before anything of it is read; None where nothing is known."""
+
+    def device_room_bytes(self) -> int | None:
+        """Say how much memory of a GPU a scan may take; None where there is none."""
+
+    def lean(self) -> "StagedStep":
+        """Give the step with the settings that need the least memory; its results are the same."""
+
+    def read(self, scan: Scan, before: Outcome | None) -> Any:
+        """Read a scan and prepare it, on the CPU.
+
+        Args:
+            scan: The scan.
+            before: Its outcome in the step before.
+
+        Raises:
+            ScanError: If this scan cannot be done; each stage may find that.
+        """
+
+    def work(self, item: Any) -> Any:
+        """Do what there is one device for; always in the main thread."""
+
+    def write(self, item: Any, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
+        """Finish a scan, write its files, and give its facts."""
+
+
+def has_stages(step: ScanStep) -> TypeGuard[StagedStep]:
+    """Say whether a step declares stages."""
+    return hasattr(step, "read")
+
+
+def lean_step(step: ScanStep) -> ScanStep:
+    """Give a step with the settings that need the least memory, itself if it knows none."""
+    return step.lean() if has_stages(step) else step

@@ -8,13 +8,13 @@ from organome.io.journal import JOURNAL, read_journal
 from organome.io.ledgers import LEDGER
 from organome.io.tables import read_table
 from organome.steps.job_sizes import StepCost, step_cost
-from organome.steps.status import SCAN_STEPS
+from organome.steps.status import SCAN_STEPS, side_steps
 
 
 def step_costs(
     results: Path, work: Path | None, *, shards: Sequence[str], n_scans: int
 ) -> tuple[StepCost, ...]:
-    """Sum up the scan times of all steps.
+    """Sum up the scan times of all steps, those beside the pipeline where they were begun.
 
     Args:
         results: Folder of published results.
@@ -22,18 +22,20 @@ def step_costs(
         shards: Names of the listed shards.
         n_scans: Scans of the whole cohort.
     """
-    elapsed_s: dict[str, list[float]] = {step: [] for step in SCAN_STEPS}
-    n_decided = dict.fromkeys(SCAN_STEPS, 0)
+    beside = side_steps(results, work)
+    steps = [*SCAN_STEPS, *beside]
+    elapsed_s: dict[str, list[float]] = {step: [] for step in steps}
+    n_decided = dict.fromkeys(steps, 0)
     for shard in shards:
         n_later = 0  # where images are not kept, nor is their ledger: the step after tells of it
-        for step in reversed(SCAN_STEPS):
+        for step in (*beside, *reversed(SCAN_STEPS)):
             under_way = None if work is None else work / step / shard
             timings = list(_timings(results / step / shard, under_way))
             elapsed_s[step] += [one_s for decided_by, one_s in timings if decided_by == step]
-            n_decided[step] += (n_later := max(n_later, len(timings)))
+            n_known = len(timings) if step in beside else (n_later := max(n_later, len(timings)))
+            n_decided[step] += n_known
     return tuple(
-        step_cost(step, elapsed_s[step], n_left=max(0, n_scans - n_decided[step]))
-        for step in SCAN_STEPS
+        step_cost(step, elapsed_s[step], n_left=max(0, n_scans - n_decided[step])) for step in steps
     )
 
 

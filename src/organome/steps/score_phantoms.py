@@ -13,7 +13,7 @@ from organome.domain.errors import SetupError
 from organome.domain.organs import N_ORGANS, ORGANS, PAIRS
 from organome.domain.outcomes import Status
 from organome.io.images import read_image
-from organome.steps.segment_organs import LABELS_FILE
+from organome.io.labelmaps import labelmap_path, read_labelmap
 
 MIN_MEAN_DICE: Final = 0.85
 MIN_PAIR_DICE: Final = 0.80
@@ -111,9 +111,9 @@ def _overlaps(done: pd.DataFrame, *, truth: Path) -> tuple[pd.DataFrame, pd.Data
     dice, swapped = {}, {}
     for row in done.itertuples():
         key, true_path = (str(row.cohort), str(row.scan)), str(row.labelmap)
-        labels = Path(str(row.folder)) / key[1].split("-")[0] / f"{key[1]}_{LABELS_FILE}"
+        labels = labelmap_path(Path(str(row.folder)) / key[1].split("-")[0], key[1])
         true_labels = read_image(truth / true_path, constant=True)
-        confusion = count_confusion(true_labels, read_image(labels, constant=True))
+        confusion = count_confusion(true_labels, read_labelmap(labels))
         dice[key] = dice_by_organ(confusion)
         swapped[key] = swapped_share_by_pair(confusion)
     columns = [organ.name for organ in ORGANS]

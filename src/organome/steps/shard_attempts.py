@@ -10,16 +10,19 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from organome.domain.errors import SetupError
-from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.outcomes import OF_THE_MACHINE, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.io.journal import canonical_json
 from organome.io.lease import Holder, LeaseTerms
 from organome.io.ledgers import LEDGER, write_ledger
 from organome.steps.events import log_event
 from organome.steps.interrupts import Interrupts
+from organome.steps.packing import Packing
 from organome.steps.scan_attempts import ScanResult, Task
+from organome.steps.scan_processes import Processes
 from organome.steps.scan_results import Results, one_by_one, side_by_side
 from organome.steps.scan_steps import ScanStep
+from organome.steps.scan_workers import Death
 from organome.steps.work_folders import WorkFolder
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class ShardAttempt:
         max_same_reason_share: float,
         lease_terms: LeaseTerms,
         on_outcome: Callable[[Outcome], None] | None,
+        packing: Packing | None = None,
     ) -> None:
         self._step = step
         self._n_scans = n_scans
@@ -57,6 +61,7 @@ class ShardAttempt:
             terms=lease_terms,
             on_wait=self._log_wait,
             stop_waiting=interrupts.check,
+            packing=packing,
         )
         before = self._work.taken_from
         if before is not None:
@@ -87,6 +92,8 @@ class ShardAttempt:
             entry = self._work.left_over(scan.scan)
             if entry is None or entry.fingerprint != self._fingerprint(scan, before):
                 continue
+            if entry.step == self._step.name and entry.reason in OF_THE_MACHINE:
+                continue
             self._work.keep(scan.scan)
             kept[scan.scan] = entry
             self._log("scan_kept", scan.scan)
@@ -96,13 +103,14 @@ class ShardAttempt:
         return kept
 
     def decide(
-        self, tasks: Sequence[Task], *, workers: Sequence[ScanStep] = ()
+        self, tasks: Sequence[Task], *, workers: Sequence[ScanStep], max_scan_min: float
     ) -> Generator[Outcome]:
         """Do scans and write down what became of each.
 
         Args:
             tasks: The scans, each with its outcome in the step before.
-            workers: The step as each of several processes does it; fewer than two: this process.
+            workers: The step as each of several processes does it; none: this process.
+            max_scan_min: Minutes without a result after which one of them hangs.
 
         Yields:
             One outcome per scan, as they come.
@@ -115,7 +123,7 @@ class ShardAttempt:
             if before is not None and before.status is Status.FAILED:
                 yield self._record(before, ScanResult())
         open_tasks = [task for task in tasks if task[1] is None or task[1].status is Status.DONE]
-        results = self._results(open_tasks, workers)
+        results = self._results(open_tasks, workers, max_still_s=60 * max_scan_min)
         try:
             with closing(results):
                 for (scan, before), result in results:
@@ -135,14 +143,22 @@ class ShardAttempt:
             self._work.publish([outcome.scan for outcome in outcomes])
         self._log("published", None, n_done=n_done, n_failed=len(outcomes) - n_done)
 
-    def _results(self, tasks: Sequence[Task], workers: Sequence[ScanStep]) -> Results:
+    def _results(
+        self, tasks: Sequence[Task], workers: Sequence[ScanStep], *, max_still_s: float
+    ) -> Results:
         # The fingerprint first: the input may change while it is read.
         bench, on_start = self._work.bench, self._fingerprint
-        if len(workers) < 2:
+        if not workers:
             return one_by_one(tasks, self._step, bench=bench, on_start=on_start)
-        return side_by_side(
-            tasks, workers, bench=bench, interrupts=self._interrupts, on_start=on_start
+        processes = Processes(
+            steps=workers,
+            bench=bench,
+            interrupts=self._interrupts,
+            on_start=on_start,
+            on_death=self._log_death,
+            max_still_s=max_still_s,
         )
+        return side_by_side(tasks, processes)
 
     def _outcome(self, scan: Scan, before: Outcome | None, result: ScanResult) -> Outcome:
         if result.fact is not None:
@@ -160,11 +176,13 @@ class ShardAttempt:
     def _record(self, outcome: Outcome, result: ScanResult) -> Outcome:
         self._interrupts.check()
         with self._interrupts.shielded():
-            self._work.record(outcome, elapsed_s=result.elapsed_s, files=result.files)
+            self._work.record(
+                outcome, elapsed_s=result.elapsed_s, files=result.files, lean=result.lean
+            )
         self._interrupts.check()
         event = "scan_done" if outcome.status is Status.DONE else "scan_failed"
         fields = {"reason": outcome.reason, "elapsed_s": result.elapsed_s}
-        self._log(event, outcome.scan, **fields)
+        self._log(event, outcome.scan, **fields, lean=result.lean or None)
         self._count(outcome)
         return outcome
 
@@ -195,6 +213,10 @@ class ShardAttempt:
         fingerprint = hashlib.sha256(canonical_json(parts).encode()).hexdigest()
         self._fingerprints[scan.scan] = fingerprint
         return fingerprint
+
+    def _log_death(self, death: Death) -> None:
+        scans = ",".join(scan.scan for scan, _ in death.tasks)
+        self._log("worker_died", None, how=death.how, scans=scans)
 
     def _log_wait(self, holder: Holder) -> None:
         self._log("lease_wait", None, host=holder.host, generation=holder.generation)

@@ -60,3 +60,11 @@ def last_generation(work: Path) -> int:
     """Find the highest generation that has left a journal or files."""
     traces = [*files_folders(work), *(work / _JOURNALS).glob("*.jsonl")]
     return max(map(generation_of, traces), default=0)
+
+
+def collected_file(name: str, *, work: Path, output: Path) -> Path:
+    """Find a file of a scan that is through; ask only while the lease is held."""
+    for folder in (*reversed(files_folders(work)), output):
+        if (folder / name).is_file():
+            return folder / name
+    return output / name

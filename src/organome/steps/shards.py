@@ -8,6 +8,7 @@ the only place that turns a ScanError into a row.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome
@@ -15,8 +16,11 @@ from organome.domain.scans import Scan
 from organome.io.lease import LEASE_TERMS, LeaseTerms
 from organome.steps.interrupts import listening
 from organome.steps.machine_faults import machine_faults_stop_the_job
+from organome.steps.packing import Packing
 from organome.steps.scan_steps import ScanStep
 from organome.steps.shard_attempts import ShardAttempt
+
+MAX_SCAN_MIN: Final = 120.0  # no scan takes so long, a file server that is away may take for ever
 
 
 def run_shard(
@@ -27,8 +31,11 @@ def run_shard(
     output: Path,
     work: Path,
     workers: Sequence[ScanStep] = (),
+    apart: bool = False,
+    max_scan_min: float = MAX_SCAN_MIN,
     max_same_reason_share: float = 0.5,
     lease_terms: LeaseTerms = LEASE_TERMS,
+    packing: Packing | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
     """Bring all scans of a shard through one step and publish the result.
@@ -41,9 +48,12 @@ def run_shard(
         work: Folder for what is under way, ``work/<step>/<shard>``, on the same file system.
         workers: The step as each of several processes does it, all at the same time; fewer than
             two: in this process. They give what one process gives, bit for bit.
+        apart: Whether scans are done in a process of their own even if one does them all.
+        max_scan_min: Minutes without a result after which such a process hangs and is ended.
         max_same_reason_share: Above this share of scans failing here for one reason the fault is
             taken to be the machine's (a lost mount, a broken GPU) and nothing is published.
         lease_terms: How the shard is held while it is worked on.
+        packing: Whether the files of its scans are published in one archive; None: they never are.
         on_outcome: Called after each scan, kept ones included.
 
     Returns:
@@ -51,7 +61,7 @@ def run_shard(
 
     Raises:
         SetupError: If the step before does not know a scan, or most scans fail alike.
-        MachineFault: If the machine is at fault, or a worker process died.
+        MachineFault: If the machine is at fault, or worker processes die and no scan is to blame.
         Interrupted: If asked to stop, or another attempt has taken the shard over.
     """
     with (
@@ -65,13 +75,17 @@ def run_shard(
             interrupts=interrupts,
             max_same_reason_share=max_same_reason_share,
             lease_terms=lease_terms,
+            packing=packing,
             on_outcome=on_outcome,
         ) as attempt,
     ):
         inputs = [(scan, _upstream_of(scan, upstream)) for scan in scans]
         outcomes = attempt.keep(inputs)
         tasks = [task for task in inputs if task[0].scan not in outcomes]
-        with closing(attempt.decide(tasks, workers=workers)) as decided:
+        if len(workers) < 2 and not apart:
+            workers = ()
+        decisions = attempt.decide(tasks, workers=workers, max_scan_min=max_scan_min)
+        with closing(decisions) as decided:
             for outcome in decided:
                 outcomes[outcome.scan] = outcome
         ordered = tuple(outcomes[scan.scan] for scan in scans)

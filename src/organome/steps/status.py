@@ -14,6 +14,8 @@ from organome.io.tables import count_rows, read_table
 from organome.steps.shard_places import journals
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
+# What is done beside the last of them, where it is asked for.
+SIDE_STEPS: Final = ("measure_radiomics",)
 
 _Decided = tuple[str, Status, Reason | None]  # step that decided, status, reason
 
@@ -70,6 +72,7 @@ def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
     """
     n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("*.parquet"))}
     by_shard = [_decided_by_step(results, work, shard) for shard in n_by_shard]
+    steps = [*SCAN_STEPS, *side_steps(results, work)]
     parts = sorted((results / "tables" / SCANS.name).glob("*.parquet"))
     return CohortStatus(
         n_shards=len(n_by_shard),
@@ -80,7 +83,7 @@ def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
                 [outcome for decided in by_shard for outcome in decided[step]],
                 n_listed=sum(n_by_shard.values()),
             )
-            for step in SCAN_STEPS
+            for step in steps
         ),
         n_in_tables=sum(map(count_rows, parts)) if parts else None,
     )
@@ -133,12 +136,20 @@ def _step_status(step: str, decided: list[_Decided], *, n_listed: int) -> StepSt
     )
 
 
+def side_steps(results: Path, work: Path | None) -> list[str]:
+    """Name the steps beside the pipeline that a run has begun."""
+    folders = [results] if work is None else [results, work]
+    return [step for step in SIDE_STEPS if any((folder / step).exists() for folder in folders)]
+
+
 def _decided_by_step(results: Path, work: Path, shard: str) -> dict[str, list[_Decided]]:
     """Read what all steps decided in one shard.
 
     Where the images are not kept, nor is their ledger: then the step after tells of both.
     """
-    by_step: dict[str, list[_Decided]] = {}
+    by_step = {
+        step: list(_decided(results / step / shard, work / step / shard)) for step in SIDE_STEPS
+    }
     later: list[_Decided] = []
     for step in reversed(SCAN_STEPS):
         decided = list(_decided(results / step / shard, work / step / shard))

@@ -10,7 +10,7 @@ from organome.domain.faces import Face
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Status
 from organome.domain.scans import Scan
-from organome.domain.schemes import LabelScheme, scheme_by_name
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS
 
 Row = dict[str, Any]
@@ -19,10 +19,12 @@ _AXES: Final = ("x", "y", "z")
 _JOINT: Final = ";"
 
 
-def organ_facts(measures: Mapping[int, OrganMeasure]) -> dict[str, JsonValue]:
+def organ_facts(
+    measures: Mapping[int, OrganMeasure], structures: Sequence[Organ] = ORGANS
+) -> dict[str, JsonValue]:
     """Turn measures into JSON-able facts by organ name; organs that were not found are left out."""
     return {
-        organ.name: asdict(measures[organ.label]) for organ in ORGANS if organ.label in measures
+        organ.name: asdict(measures[organ.label]) for organ in structures if organ.label in measures
     }
 
 
@@ -36,36 +38,47 @@ def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
     """
     facts = _joint_facts(before)
     return {
-        **_scan_key(scan),
+        **scan_key_values(scan),
         "status": outcome.status.value,
         "reason": outcome.reason and outcome.reason.value,
         "failed_step": outcome.step if outcome.status is Status.FAILED else None,
         "fact": outcome.fact,
         **header_values(facts),
-        **_label_values(facts, "contrast", "label_source", "scheme", "model_name", "model_digest"),
+        **_label_values(facts, "contrast", "contrast_choice", "label_source"),
+        "consensus_contrasts": _joined(facts.get("consensus_contrasts")),
+        "contrasts_left_out": _joined(facts.get("contrasts_left_out")) or None,
+        **_label_values(facts, "scheme", "model_name", "model_digest"),
         "organome_version": __version__,
     }
 
 
-def organ_rows(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Iterator[Row]:
+def organ_rows(
+    scan: Scan, outcome: Outcome, before: Sequence[Outcome], scheme: LabelScheme | None = None
+) -> Iterator[Row]:
     """Make the rows of one scan, one per organ, whatever became of it.
 
     Args:
         scan: The scan.
         outcome: Its outcome in the measuring step.
         before: Its outcomes in the steps before.
+        scheme: Label scheme of the shard; None: the built-in one that the facts name.
     """
     facts = _joint_facts(before)
+    meaning = scheme or scheme_by_name(facts.get("scheme", MRSEGMENTATOR.name))
     of_scan = {
-        **_scan_key(scan),
+        **scan_key_values(scan),
         "status": outcome.status.value,
         **_label_values(facts, "contrast", "scheme", "model_digest"),
     }
-    for organ in ORGANS:
+    for organ in meaning.structures:
         values: Row = {"na_reason": outcome.reason and outcome.reason.value}
         if outcome.status is Status.DONE:
             measure = outcome.facts["organs"].get(organ.name)
-            values = _organ_values(organ, measure, scheme_by_name(facts["scheme"]))
+            values = {
+                **_organ_values(organ, measure, meaning),
+                **facts.get("agreement", {}).get(organ.name, {}),
+                **_side_values(facts.get("sides", {}).get(organ.name, {})),
+            }
         yield {
             **of_scan,
             "label": organ.label,
@@ -88,9 +101,22 @@ def header_values(facts: Mapping[str, Any]) -> Row:
         },
         **{name: _joined(facts.get(name)) for name in ("contrasts", "flags")},
         "scanner_model": facts.get("scanner_model"),
+        "swapped_spans_mm": _joined(
+            [f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get("swapped_spans_mm", ())]
+        )
+        or None,
     }
     return {
         column.name: values.get(column.name, facts.get(column.name)) for column in HEADER_COLUMNS
+    }
+
+
+def _side_values(of_organ: Mapping[str, Any]) -> Row:
+    is_checked = "finding" in of_organ
+    return {
+        "side_suspect": of_organ["finding"] is not None if is_checked else None,
+        "side_finding": of_organ.get("finding"),
+        "side_moved_ml": of_organ.get("moved_ml"),
     }
 
 
@@ -119,7 +145,8 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
     }
 
 
-def _scan_key(scan: Scan) -> Row:
+def scan_key_values(scan: Scan) -> Row:
+    """Make the part of a row that tells the scan from all others."""
     return {
         "cohort": scan.cohort,
         "participant": scan.participant,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from organome.domain.organs import ORGANS
+from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import OrganReason, Status
 from organome.domain.tables import VISITS
 
@@ -13,13 +13,16 @@ OrganValue = tuple[float | None, str | None]
 
 
 def visit_rows(
-    scans: Sequence[Row], organ_values: Mapping[str, Sequence[OrganValue]]
+    scans: Sequence[Row],
+    organ_values: Mapping[str, Sequence[OrganValue]],
+    structures: Sequence[Organ] = ORGANS,
 ) -> Iterator[dict[str, Any]]:
     """Make one row per participant and instance.
 
     Args:
         scans: Rows of the scan table, sorted by visit; all scans of a visit are among them.
-        organ_values: Volume in mL and reason of the 40 organs, in order of label, by scan key.
+        organ_values: Volume in mL and reason of each organ, in order of label, by scan key.
+        structures: The organs of the run.
     """
     for key, of_visit in groupby(scans, lambda scan: tuple(scan[name] for name in VISITS.key)):
         listed = list(of_visit)
@@ -34,7 +37,7 @@ def visit_rows(
             "scan": first["scan"] if len(used) == 1 else None,
             "contrast": first["contrast"],
         }
-        for place, organ in enumerate(ORGANS):
+        for place, organ in enumerate(structures):
             volume_ml, reason = _organ_of_visit(
                 [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
             )

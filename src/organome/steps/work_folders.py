@@ -10,7 +10,7 @@ place while every outcome in it holds; otherwise it is renamed back to work, and
 An attempt can be cut off between any two of these moves, and the next one finds all that was done.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,11 @@ from organome.io.atomic import ATTEMPT
 from organome.io.journal import JOURNAL, Journal, read_journals, write_journal
 from organome.io.lease import LEASE_TERMS, Holder, Lease, LeaseTerms
 from organome.io.ledgers import LEDGER
+from organome.io.packs import packed_names
 from organome.steps import shard_places
 from organome.steps.benches import Bench
 from organome.steps.collected_files import CollectedFiles, remove
+from organome.steps.packing import Packing, give_form, has_form
 
 _Entries = dict[str, tuple[Outcome, Attempt]]
 
@@ -44,8 +46,10 @@ class WorkFolder:
         terms: LeaseTerms = LEASE_TERMS,
         on_wait: Callable[[Holder], None] | None = None,
         stop_waiting: Callable[[], None] | None = None,
+        packing: Packing | None = None,
     ) -> None:
         self._folder = folder
+        self._packing = packing
         self._lease = Lease.take(
             folder,
             terms=terms,
@@ -65,6 +69,7 @@ class WorkFolder:
                 self._files.open()
                 self._journal.parent.mkdir(exist_ok=True)
                 self._left_over: _Entries = read_journals(shard_places.journals(folder, output))
+                self._packed = self._packed_names()
         except BaseException:
             self.close()
             raise
@@ -84,7 +89,9 @@ class WorkFolder:
         if scan not in self._left_over:
             return None
         outcome, attempt = self._left_over[scan]
-        whole = all((self._files.folder / name).is_file() for name in attempt.files)
+        whole = all(
+            name in self._packed or (self._files.folder / name).is_file() for name in attempt.files
+        )
         return outcome if whole else None
 
     def keep(self, scan: str) -> None:
@@ -109,15 +116,18 @@ class WorkFolder:
             if dropped:
                 with Journal(self._journal) as journal:
                     journal.append_dropped(dropped)
-            self._files.sweep(named={JOURNAL, *self._named()})
+            self._files.sweep(named={JOURNAL, *self._archive(), *self._named()})
 
-    def record(self, outcome: Outcome, *, elapsed_s: float, files: Sequence[Path]) -> None:
+    def record(
+        self, outcome: Outcome, *, elapsed_s: float, files: Sequence[Path], lean: bool = False
+    ) -> None:
         """Move the files of a scan into their place, then write down its outcome.
 
         Args:
             outcome: What became of the scan.
             elapsed_s: Wall time spent on it, in seconds.
             files: Its files on the bench.
+            lean: Whether it was done alone and with the least memory.
 
         Raises:
             Interrupted: If another attempt has taken the shard over.
@@ -131,6 +141,7 @@ class WorkFolder:
                 host=gethostname(),
                 elapsed_s=round(elapsed_s, 3),
                 finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                lean=lean,
             )
             self.check_lease()
             with Journal(self._journal) as journal:
@@ -153,10 +164,11 @@ class WorkFolder:
         """
         with self._holding():
             write_journal(self.tables / JOURNAL, (self._entries[scan] for scan in scans))
+            named = self._give_form([name for scan in scans for name in self._names(scan)])
             # The ledger last: with it, the workflow takes the shard to be through.
             tables = sorted(self.tables.iterdir(), key=lambda path: path.name == LEDGER)
             self._files.bring(tables)
-            self._files.sweep(named={*(path.name for path in tables), *self._named()})
+            self._files.sweep(named={*(path.name for path in tables), *named})
             traces = self._traces()
             self.check_lease()
             self._files.publish()
@@ -192,6 +204,29 @@ class WorkFolder:
 
     def _named(self) -> set[str]:
         return {name for _, attempt in self._entries.values() for name in attempt.files}
+
+    def _names(self, scan: str) -> tuple[str, ...]:
+        return self._entries[scan][1].files
+
+    def _archive(self) -> list[str]:
+        return [] if self._packing is None else [self._packing.archive]
+
+    def _packed_names(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for archive in self._archive()
+            for name in packed_names(self._files.folder / archive)
+        )
+
+    def _give_form(self, names: Sequence[str]) -> Collection[str]:
+        """Have the files of all scans packed or not, as wanted, and say what stays of them."""
+        if self._packing is None or not names:
+            return names
+        if not has_form(self._files.folder, names, self._packing):
+            # In work, where a paused attempt that wakes up finds nothing to remove.
+            self._files.take_back()
+            give_form(self._files.folder, names, self._packing, bench=self.bench.folder)
+        return self._archive() if self._packing.wanted else names
 
     def _traces(self) -> list[Path]:
         """Name what this attempt and those before leave: never what one after it may bring."""

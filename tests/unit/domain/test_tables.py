@@ -1,9 +1,16 @@
 import pytest
 
 from organome.domain.columns import Column, Table
-from organome.domain.organs import ORGANS
+from organome.domain.organs import BODY_COMPOSITION, ORGANS
 from organome.domain.outcomes import OrganReason, Reason
-from organome.domain.tables import COHORT_TABLES, HEADERS, ORGAN_ROWS, SCANS, VISITS
+from organome.domain.tables import (
+    COHORT_TABLES,
+    HEADERS,
+    ORGAN_ROWS,
+    SCANS,
+    VISITS,
+    with_structures,
+)
 
 TABLES = (*COHORT_TABLES, HEADERS)
 UNIT_OF_SUFFIX = {"_ml": "mL", "_mm": "mm", "_kg": "kg", "_m": "m", "_t": "T"}
@@ -56,3 +63,23 @@ def test_nothing_that_varies_between_runs_is_a_column() -> None:
 def test_scan_and_organ_rows_start_with_the_same_key_columns() -> None:
     n_shared = 7
     assert SCANS.columns[:n_shared] == ORGAN_ROWS.columns[:n_shared]
+
+
+def test_tables_of_the_40_organs_are_the_tables_themselves() -> None:
+    assert [with_structures(table, ORGANS) for table in COHORT_TABLES] == list(COHORT_TABLES)
+    assert all(with_structures(table, ORGANS) is table for table in COHORT_TABLES)
+
+
+def test_tables_follow_the_structures_of_a_run() -> None:
+    organs = with_structures(ORGAN_ROWS, BODY_COMPOSITION)
+    columns = {column.name: column for column in organs.columns}
+    assert "always 10 rows per scan" in organs.row
+    assert "1 to 10" in columns["label"].meaning
+    assert columns["organ"].levels == tuple(one.name for one in BODY_COMPOSITION)
+    assert columns["region"].levels == ("musculoskeletal", "adipose_tissue")
+    assert list(columns) == [column.name for column in ORGAN_ROWS.columns]
+    names = [column.name for column in with_structures(VISITS, BODY_COMPOSITION).all_columns]
+    assert names[-20:] == [
+        f"{one.name}_{value}" for one in BODY_COMPOSITION for value in ("volume_ml", "na_reason")
+    ]
+    assert not any("liver" in name for name in names)

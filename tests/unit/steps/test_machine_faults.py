@@ -8,7 +8,12 @@ import pytest
 
 from organome.domain.errors import Interrupted, MachineFault, ScanError, SetupError
 from organome.domain.outcomes import Reason
-from organome.steps.machine_faults import machine_fault, machine_faults_stop_the_job
+from organome.steps.machine_faults import (
+    lacks_memory,
+    machine_fault,
+    machine_faults_stop_the_job,
+)
+from organome.steps.scan_attempts import failed_result
 
 OF_THE_MACHINE = [
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO),
@@ -59,6 +64,28 @@ def test_all_else_stays_what_it_is() -> None:
     with pytest.raises(SetupError, match="wrong") as caught, machine_faults_stop_the_job():
         raise SetupError("wrong")
     assert type(caught.value) is SetupError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        os_error(errno.ENOMEM),
+        RuntimeError("itkImportImageContainer.hxx:179:\nFailed to allocate memory for image."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_a_lack_of_memory_is_found_behind_whatever_a_reader_made_of_it(error: Exception) -> None:
+    assert lacks_memory(error)
+    with pytest.raises(ScanError) as caught:
+        try:
+            raise error
+        except Exception as cause:
+            raise ScanError(Reason.FILE_BROKEN, "cannot be read") from cause
+    assert lacks_memory(caught.value)
+    assert failed_result(caught.value, elapsed_s=1.0).reason is Reason.OUT_OF_MEMORY
+    assert not lacks_memory(ScanError(Reason.FILE_BROKEN, "cannot be read"))
 
 
 def test_a_scan_error_can_be_sent_to_another_process() -> None:

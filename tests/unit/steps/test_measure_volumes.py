@@ -157,6 +157,15 @@ def test_scan_without_fat_image_has_no_fat_fraction(tmp_path: Path) -> None:
     assert organ(shard.rows("organs"), "liver", "0000-0001")["fat_fraction_mean"] is not None
 
 
+def test_scan_with_fat_and_water_exchanged_has_no_fat_fraction(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    scan = shard.scans[0].scan
+    shard.prepared[scan].facts["fat_water"] = "swapped"  # type: ignore[index]
+    shard.measure()
+    assert organ(shard.rows("organs"), "liver", scan)["fat_fraction_mean"] is None
+    assert organ(shard.rows("organs"), "liver", "0000-0001")["fat_fraction_mean"] is not None
+
+
 def test_fat_image_on_another_grid_gives_no_fat_fraction(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.write_contrast(shard.scans[0], "fat", size=14)

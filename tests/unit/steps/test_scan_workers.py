@@ -103,24 +103,6 @@ def test_stations_of_one_archive_stay_in_one_process_and_in_order(shard: Shard) 
 
 
 @pytest.mark.parametrize(
-    ("mishap", "how"), [("is killed once", "SIGKILL"), ("leaves", "exit code 3")]
-)
-def test_a_process_that_dies_stops_the_job_and_costs_no_finished_scan(
-    shard: Shard, mishap: str, how: str
-) -> None:
-    step = HardStep(shard.folder / "traces", {scan_key(5): mishap})
-    with pytest.raises(MachineFault, match=rf"0000-0005 \({how}\), perhaps for memory"):
-        shard.run(step, make_scans(8), n=2)
-    # It was the sixth to be handed out, to two processes: four were through.
-    finished = shard.journaled()
-    assert len(finished) >= 4
-    assert not shard.output.exists()
-    again = HardStep(shard.folder / "again")
-    shard.run(again, make_scans(8), n=2)
-    assert {scan for scan, _ in again.tries()} == {one.scan for one in make_scans(8)} - finished
-
-
-@pytest.mark.parametrize(
     ("mishap", "kind", "text"),
     [
         ("has a bug", ZeroDivisionError, "a bug"),
@@ -167,27 +149,24 @@ def test_processes_leave_it_to_the_parent_to_stop(shard: Shard) -> None:
 class Program:
     """Two processes with scans that never end, and the parent of both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, stage: str) -> None:
         self.shard = Shard(folder)
         self.step = HardStep(folder / "traces")
-        self.process = subprocess.Popen(
-            [sys.executable, PROGRAM, folder / "traces", self.shard.output, self.shard.work],
-            start_new_session=True,
-        )
-        wait_until(lambda: len(self.shard.journaled()) == 4 and len(self.step.in_flight()) == 2)
-        self.workers = {process for _, process in self.step.tries()[-2:]}
+        given = (folder / "traces", self.shard.output, self.shard.work, *stage.split())
+        self.process = subprocess.Popen([sys.executable, PROGRAM, *given], start_new_session=True)
+        wait_until(lambda: len(self.shard.journaled()) == 4 and len(self.step.in_flight()) >= 2)
+        self.workers = {process for _, process in self.step.tries()}
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Any:
-    started = Program(tmp_path)
+@pytest.fixture(params=["", "read", "work", "write"])
+def program(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    started = Program(tmp_path, stage=request.param)
     yield started
     started.process.kill()
     started.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize("to_all", [False, True])
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGTERM, True), (signal.SIGUSR1, False)])
 def test_signal_ends_all_processes_and_keeps_what_is_finished(
     program: Program, number: signal.Signals, to_all: bool
 ) -> None:

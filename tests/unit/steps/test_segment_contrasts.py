@@ -16,7 +16,8 @@ from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.images import read_image, write_image
 from organome.steps.labellers import ListedLabelmaps
-from organome.steps.segment_organs import SegmentOrgans, run
+from organome.steps.organ_labelling import SegmentOrgans
+from organome.steps.segment_organs import run
 
 LIVER, SPLEEN = ORGAN_BY_NAME["liver"].label, ORGAN_BY_NAME["spleen"].label
 LEFT, RIGHT = ORGAN_BY_NAME["left_kidney"].label, ORGAN_BY_NAME["right_kidney"].label

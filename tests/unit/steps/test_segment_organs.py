@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.domain.errors import MachineFault, ScanError, SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Contrast, Scan, Source
@@ -19,6 +19,7 @@ from organome.io.scan_lists import write_shard
 from organome.steps import measure_volumes, prepare_images, segment_organs
 from organome.steps.cohort_roots import CohortRoot
 from organome.steps.labellers import ListedLabelmaps
+from organome.steps.organ_labelling import SegmentOrgans
 
 MODEL = Path(__file__).parents[3] / "models" / "phantom"
 LIVER = ORGAN_BY_NAME["liver"].label
@@ -88,7 +89,12 @@ def test_listed_labelmaps_become_organs_on_the_grid_of_the_image(tmp_path: Path)
     cohort = Cohort(tmp_path)
     outcomes = cohort.run()
     assert [outcome.status for outcome in outcomes] == [Status.DONE] * 3
-    assert outcomes[0].facts == {"source": "labelmaps", "contrast": "t1", "scheme": "amos22"}
+    assert outcomes[0].facts == {
+        "source": "labelmaps",
+        "contrast": "t1",
+        "contrast_choice": "preferred",
+        "scheme": "amos22",
+    }
     labelmap = read_image(cohort.output / "0000-0000_labels.nii.gz")
     assert labelmap.GetPixelID() == sitk.sitkUInt8
     assert labelmap.GetSpacing() == (2.0, 2.0, 3.0)
@@ -152,16 +158,6 @@ def done_scans(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [event["scan"] for event in events if event["step"] == "segment_organs"]
 
 
-def test_the_wanted_contrast_comes_first() -> None:
-    wanted = (Contrast.WATER, Contrast.IN_PHASE)
-    assert segment_organs.choose_contrast(["fat", "in_phase", "water"], wanted) is Contrast.WATER
-    assert segment_organs.choose_contrast(["fat", "in_phase"], wanted) is Contrast.IN_PHASE
-    assert segment_organs.choose_contrast(["t2"], wanted) is Contrast.T2
-    with pytest.raises(ScanError) as caught:
-        segment_organs.choose_contrast(["t2", "t1"], wanted)
-    assert caught.value.reason is Reason.CONTRAST_MISSING
-
-
 def test_no_model_is_a_fault_of_the_set_up(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no model folder"):
         Cohort(tmp_path).run(source="model", scheme="mrsegmentator")
@@ -177,7 +173,7 @@ def test_labelmaps_on_a_lost_mount_are_not_missing(tmp_path: Path) -> None:
     cohort.run(root=files)
     files.rename(tmp_path / "elsewhere")
     files.mkdir()
-    step = segment_organs.SegmentOrgans(
+    step = SegmentOrgans(
         images=tmp_path / "results" / "prepare_images" / "0000",
         labeller=ListedLabelmaps(CohortRoot(files)),
         scheme=scheme_by_name("amos22"),
@@ -216,7 +212,7 @@ def test_two_processes_give_the_same_labelmaps_and_measures(tmp_path: Path) -> N
             if path.name not in (LEDGER, JOURNAL)
         }
     assert published[1] == published[2]
-    assert len(published[1]) == 5
+    assert len(published[1]) == 6  # three labelmaps, what their labels mean, two tables
 
 
 def test_a_model_changed_in_the_middle_of_a_run_is_refused(tmp_path: Path) -> None:

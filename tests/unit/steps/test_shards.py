@@ -312,6 +312,15 @@ def test_scan_too_large_for_memory_is_a_row(shard: Shard) -> None:
     assert outcomes[0].reason is Reason.OUT_OF_MEMORY
 
 
+def test_scan_that_lacked_memory_is_tried_again_when_it_is_asked_for_again(shard: Shard) -> None:
+    shard.run(CopyStep(faults={"0000-0000": MemoryError()}), make_scans(2))
+    (shard.output / "ledger.parquet").unlink()  # as the workflow does before it starts a job again
+    step = CopyStep()
+    again = shard.run(step, make_scans(2))
+    assert step.called == ["0000-0000"]
+    assert [one.status for one in again] == [Status.DONE, Status.DONE]
+
+
 def test_placed_file_that_was_not_written_is_a_bug(shard: Shard) -> None:
     class Forgetful(CopyStep):
         def run_scan(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from doubles.cut_shard import BEGINNINGS
 from organome.io.journal import read_journal
 from organome.io.ledgers import REPRODUCIBLE_COLUMNS
 
@@ -192,7 +193,7 @@ def test_paused_for_too_long_it_stops_when_it_wakes_up_and_spoils_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("beginning", ["fresh", "published", "changed"])
+@pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_cut_off_before_any_change_of_a_file_it_is_brought_to_the_same_end(
     tmp_path: Path, beginning: str
 ) -> None:

@@ -166,3 +166,14 @@ def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Pa
     prepared = status_of(tmp_path).steps[0]
     assert (prepared.n_done, prepared.n_failed, prepared.n_left) == (2, 1, 0)
     assert prepared.n_failed_by_reason == {Reason.ARCHIVE_EMPTY: 1}
+
+
+def test_radiomics_are_told_of_once_they_were_begun(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 2)
+    folders = {name: tmp_path / name for name in ("scans", "results", "work")}
+    assert [step.step for step in run(**folders).steps] == [PREPARE, SEGMENT, MEASURE]
+    decided = (("measure_radiomics", None), (SEGMENT, Reason.LABEL_UNKNOWN))
+    publish(tmp_path, "measure_radiomics", 0, *decided)
+    *_, measured, radiomics = run(**folders).steps
+    assert (measured.n_done, measured.n_left) == (0, 2)
+    assert (radiomics.n_done, radiomics.n_failed_before, radiomics.n_left) == (1, 1, 0)

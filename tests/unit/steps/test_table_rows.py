@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -166,6 +167,72 @@ def test_row_of_a_measured_scan_holds_what_the_steps_found_out() -> None:
         "model_digest": "d1",
     }
     assert {name: row[name] for name in expected} == expected
+
+
+def with_facts(outcome: Outcome, **facts: object) -> Outcome:
+    return replace(outcome, facts={**outcome.facts, **json.loads(json.dumps(facts))})
+
+
+def test_agreement_and_sides_stand_in_the_rows_of_their_organs_only() -> None:
+    labelled = with_facts(
+        LABELLED,
+        agreement={
+            "liver": {"contrast_dice": 0.9, "contrast_volume_sd_ml": 3.0, "fold_dice": 0.8},
+            "pancreas": {"contrast_dice": 0.0, "contrast_volume_sd_ml": 1.0},
+        },
+        sides={
+            "left_kidney": {"finding": None, "moved_ml": 0.0},
+            "right_kidney": {"finding": "pieces_across", "moved_ml": 1.5},
+            "liver": {"finding": None},
+            "left_lung": {"moved_ml": 2.0},
+        },
+    )
+    before = (PREPARED, labelled)
+    rows = rows_to_arrow(ORGAN_ROWS, list(organ_rows(SCAN, measured_outcome(), before))).to_pylist()
+    told = {
+        row["organ"]: [row[name] for name in ("contrast_dice", "fold_dice", "fold_volume_sd_ml")]
+        for row in rows
+    }
+    assert told.pop("liver") == [0.9, 0.8, None]
+    assert told.pop("pancreas") == [0.0, None, None]  # not found, and the contrasts disagree on it
+    assert {value for values in told.values() for value in values} == {None}
+    sides = {
+        row["organ"]: [row[f"side_{name}"] for name in ("suspect", "finding", "moved_ml")]
+        for row in rows
+    }
+    assert sides.pop("left_kidney") == [False, None, 0.0]
+    assert sides.pop("right_kidney") == [True, "pieces_across", 1.5]
+    assert sides.pop("liver") == [False, None, None]
+    assert sides.pop("left_lung") == [None, None, 2.0]
+    assert {value for values in sides.values() for value in values} == {None}
+
+
+def test_row_tells_which_contrasts_were_labelled_and_why() -> None:
+    labelled = with_facts(
+        LABELLED,
+        contrast_choice="preferred_swapped",
+        consensus_contrasts=["opposed_phase", "in_phase"],
+        contrasts_left_out=["water:swapped"],
+    )
+    swapped = with_facts(
+        PREPARED, fat_water="swapped", swapped_spans_mm=[[-120.0, 80.25], [300.0, 400.0]]
+    )
+    row = scan_row(SCAN, measured_outcome(), (swapped, labelled))
+    assert (row["fat_water"], row["swapped_spans_mm"]) == ("swapped", "-120:80.25;300:400")
+    assert row["contrast_choice"] == "preferred_swapped"
+    assert row["consensus_contrasts"] == "opposed_phase;in_phase"
+    assert row["contrasts_left_out"] == "water:swapped"
+
+
+def test_without_a_vote_or_a_swap_nothing_is_said_of_them() -> None:
+    row = scan_row(
+        SCAN,
+        measured_outcome(),
+        (with_facts(PREPARED, fat_water="sound", swapped_spans_mm=[]), LABELLED),
+    )
+    assert (row["fat_water"], row["swapped_spans_mm"]) == ("sound", None)
+    assert (row["consensus_contrasts"], row["contrasts_left_out"]) == (None, None)
+    assert scan_row(SCAN, measured_outcome(), (PREPARED, LABELLED))["fat_water"] is None
 
 
 def test_row_of_a_failed_scan_names_the_step_that_failed() -> None:

@@ -1,0 +1,149 @@
+"""segment_organs with something wrong in its worker processes, which import it by name."""
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import SimpleITK as sitk
+
+from doubles.models import write_tiny_model
+from organome.domain.inference import InferenceSettings
+from organome.domain.outcomes import JsonValue, Outcome, Status
+from organome.domain.scans import Contrast, Scan, scan_key
+from organome.domain.schemes import scheme_by_name
+from organome.io.images import write_image
+from organome.io.ledgers import LEDGER, write_ledger
+from organome.io.scan_lists import write_shard
+from organome.steps import segment_organs
+from organome.steps.model_labellers import ModelLabeller, load_labeller
+from organome.steps.organ_labelling import SegmentOrgans
+
+SPACING_XYZ_MM = (5.0, 5.0, 6.0)
+SIZE_ZYX = (12, 24, 24)
+
+
+@dataclass(frozen=True)
+class PreparedShard:
+    """A shard of noise as prepare_images publishes it, and a tiny network."""
+
+    folder: Path
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "results" / "prepare_images" / "0000"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "results" / "segment_organs" / "0000"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def shard(self) -> Path:
+        return self.folder / "scans" / "0000.parquet"
+
+    def image(self, place: int) -> Path:
+        return self.images / f"{scan_key(0, place)}_t1.nii.gz"
+
+    def labelmap(self, place: int) -> bytes:
+        return (self.output / f"{scan_key(0, place)}_labels.nii.gz").read_bytes()
+
+    def run(self, **settings: Any) -> tuple[Outcome, ...]:
+        given: dict[str, Any] = {
+            "shard": self.shard,
+            "images": self.images,
+            "output": self.output,
+            "work": self.folder / "work" / "segment_organs",
+            "model": self.model,
+            "contrasts": [Contrast.T1],
+            "device": "cpu",
+        }
+        return segment_organs.run(**given | settings)
+
+    def step(self, kind: "type[SegmentOrgans]" = SegmentOrgans) -> SegmentOrgans:
+        labeller = load_labeller(
+            self.model, device="cpu", n_threads=1, inference=InferenceSettings()
+        )
+        return kind(
+            images=self.images,
+            labeller=labeller,
+            scheme=scheme_by_name("mrsegmentator"),
+            contrasts=[Contrast.T1],
+        )
+
+
+def prepare_shard(folder: Path, *, n_scans: int) -> PreparedShard:
+    """Write as many images of noise as there are scans, and what goes with them."""
+    made = PreparedShard(folder)
+    write_tiny_model(made.model)
+    chance = np.random.default_rng(0)
+    scans, outcomes = [], []
+    for place in range(n_scans):
+        put_image(made.image(place), chance.integers(0, 99, SIZE_ZYX).astype(np.int16))
+        key = scan_key(0, place)
+        scans.append(Scan(key, "c", "p", str(place), "0", "mr", ()))
+        facts: dict[str, JsonValue] = {
+            "contrasts": ["t1"],
+            "size_xyz": list(SIZE_ZYX[::-1]),
+            "spacing_xyz_mm": list(SPACING_XYZ_MM),
+        }
+        outcomes.append(Outcome(key, "prepare_images", Status.DONE, str(place), facts=facts))
+    write_shard(made.shard, scans)
+    write_ledger(made.images / LEDGER, outcomes)
+    return made
+
+
+def put_image(
+    path: Path,
+    voxels: np.ndarray[Any, Any],
+    spacing_xyz_mm: tuple[float, float, float] = SPACING_XYZ_MM,
+) -> None:
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(spacing_xyz_mm)
+    write_image(path, image)
+
+
+class FullDisk(SegmentOrgans):
+    """Finds the disk full when it writes its third scan."""
+
+    def write(self, item: Any, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
+        if item.scan.scan == scan_key(0, 2):
+            path = place("labels.nii.gz")
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return super().write(item, place)
+
+
+class Cramped(SegmentOrgans):
+    """May hardly take any more memory while it writes its second scan."""
+
+    MORE_BYTES: ClassVar = 1 << 20
+
+    def write(self, item: Any, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
+        if item.scan.scan != scan_key(0, 1):
+            return super().write(item, place)
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        there_bytes = pages * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (there_bytes + self.MORE_BYTES, before[1]))
+        try:
+            return super().write(item, place)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+class Counting(ModelLabeller):
+    """Notes each load of the network beside the model."""
+
+    def start(self) -> None:
+        if self._segmenter is None:
+            with (self.folder / "loads.txt").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+        super().start()

@@ -1,0 +1,95 @@
+"""A copying step in stages that comes to grief in one of them; workers import it by name."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from copy import copy
+from pathlib import Path
+
+from doubles.hard_steps import HardStep
+from organome.domain.errors import MachineFault
+from organome.domain.inference import MemoryNeed
+from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.scans import Scan
+
+Item = tuple[Scan, Outcome | None]
+
+
+class StagedStep(HardStep):
+    """A mishap is named after its stage: ``work: is killed``. Results tell nothing of stages."""
+
+    n_readers = 2
+
+    def __init__(
+        self,
+        folder: Path,
+        mishaps: Mapping[str, str] | None = None,
+        *,
+        at_start: str = "",
+        needs_bytes: Mapping[str, int] | None = None,
+        pause_s: float = 0.0,
+    ) -> None:
+        super().__init__(folder, mishaps)
+        self._at_start = at_start
+        self._needs_bytes = needs_bytes or {}
+        self._stage_s = pause_s
+        self._is_lean = False
+
+    def start(self) -> None:
+        with (self._folder / "starts.txt").open("a") as file:
+            file.write(f"{os.getpid()} {'lean' if self._is_lean else 'usual'}\n")
+        match self._at_start:
+            case "dies":
+                os._exit(3)
+            case "has no GPU":
+                raise MachineFault("no GPU")
+            case "lacks memory":
+                raise MemoryError
+            case "never ends":
+                self._wait_until(lambda: False)
+
+    def starts(self) -> list[str]:
+        """How each process started: usual or lean."""
+        path = self._folder / "starts.txt"
+        return [line.split()[1] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def lean(self) -> "StagedStep":
+        other = copy(self)
+        other._is_lean = True
+        return other
+
+    def memory_need(self, scan: Scan, before: Outcome | None) -> MemoryNeed | None:
+        need = self._needs_bytes.get(scan.scan)
+        if need is None:
+            return None
+        host_bytes = need // 1000 if self._is_lean else need
+        return MemoryNeed(host_bytes, host_bytes, host_bytes, host_bytes, 0)
+
+    def device_room_bytes(self) -> None:
+        return None
+
+    def read(self, scan: Scan, before: Outcome | None) -> Item:
+        self._note(scan.scan)
+        return self._stage("read", (scan, before))
+
+    def work(self, item: Item) -> Item:
+        return self._stage("work", item)
+
+    def write(self, item: Item, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
+        scan, before = self._stage("write", item)
+        facts = self.copy_scan(scan, before, place)
+        (self._folder / f"{scan.scan}.flying").unlink()
+        return facts
+
+    def run_scan(
+        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
+    ) -> Mapping[str, JsonValue]:
+        return self.write(self.work(self.read(scan, upstream)), place)
+
+    def _stage(self, stage: str, item: Item) -> Item:
+        scan = item[0].scan
+        time.sleep(self._stage_s)
+        where, _, mishap = self._mishaps.get(scan, "").partition(": ")
+        if where == stage and not (self._is_lean and mishap.endswith(" beside others")):
+            self._meet(mishap.removesuffix(" beside others"), scan)
+        return item
