@@ -9,14 +9,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
-.PHONY: help setup demo demo-score check format test test-workflow test-slurm soak bench bench-overhead docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-workflow test-slurm soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 setup: $(STAMP) ## install into .venv what is tested (envs/constraints.txt)
 
-$(STAMP): pyproject.toml envs/constraints.txt
+$(STAMP): pyproject.toml envs/constraints.txt envs/install_pyradiomics.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Organome needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Name another one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -25,6 +25,8 @@ $(STAMP): pyproject.toml envs/constraints.txt
 	@# One resolver run for everything: a second one would replace torch by another build.
 	@.venv/bin/python -m pip install --disable-pip-version-check --quiet \
 	  --constraint envs/constraints.txt --editable '.[dev]'
+	@# Exit code 3: it says what is missing, and everything else works without.
+	@envs/install_pyradiomics.sh .venv/bin/python || [ $$? -eq 3 ]
 	@touch $@
 
 demo: setup ## run the main job on a phantom cohort, in demo/
@@ -40,8 +42,12 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@echo; echo "Scans that failed:"
 	@organome show-table --table demo/run/results/tables/scans --where status=failed \
 	  --columns scan participant instance failed_step reason
+	@echo; echo "Radiomics of livers (three of 107 features), fat fraction in percent:"
+	@organome show-table --table demo/run/results/tables/radiomics --n-rows 5 \
+	  --where organ=liver contrast=fat_fraction --columns participant instance n_voxels na_reason \
+	  original_firstorder_Mean original_glcm_Contrast original_shape_Sphericity
 	@echo; echo "Where to look:"
-	@echo "  demo/run/results/tables/        scans, organs, visits (Parquet), dictionary.json"
+	@echo "  demo/run/results/tables/        scans, organs, visits, radiomics (Parquet), dictionary.json"
 	@echo "  demo/run_ct/results/tables/     the same for the CT scans"
 	@echo "  demo/run/results/segment_organs/  labelmaps"
 	@echo "  make demo-score                 how close this is to the truth"
@@ -82,9 +88,20 @@ bench-overhead: setup ## what a job costs on SLURM beyond its work
 	@tests/slurm/install.sh
 	python benchmarks/slurm_overhead.py
 
+bench-radiomics: setup ## what radiomics costs, beside pyradiomics and flash-radiomics (an hour)
+	python -m benchmarks.radiomics 2>&1 | tee benchmarks/radiomics.txt
+
 bench: setup ## what planning and collecting cost, by size of the cohort
 	python benchmarks/planning.py
 	python benchmarks/collection.py
+
+bench-segmentation: setup ## segmentation beside stock nnU-Net and mrsegmentator (16 GiB, an hour)
+	python -m benchmarks.segmentation
+
+PARITY_PEER := .venv/peers/mrsegmentator==2.0.0
+parity: setup ## the labels of mrsegmentator 2.0.0 and ours, in all orientations
+	@python -m benchmarks.segmentation_peers environment $(PARITY_PEER)
+	pytest tests/parity
 
 docs: setup ## write the pages that are made from schemas
 	organome describe-tables --output docs/tables.md
@@ -94,9 +111,9 @@ pictures: setup ## draw the picture of the README from the demo
 	python docs/draw_pictures.py
 
 lock: ## write envs/constraints.txt from what is installed in .venv
-	@# +cpu and the like name a build, which is the platform's choice.
-	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --exclude-editable \
-	  | grep -vE '^(#|-e|execnet|pytest-xdist|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
+	@# +cpu and the like name a build, which is the platform's choice. All: setuptools, too.
+	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --all --exclude-editable \
+	  | grep -vE '^(#|-e|pip==|execnet|pytest-xdist|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
 	  > envs/.constraints.new && mv envs/.constraints.new envs/constraints.txt
 
 train-phantom: setup ## train models/phantom anew (about two hours)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -23,6 +24,10 @@ from organome.compute.radiomics.textures import TooManyLevelsError, intensity_fe
 from organome.domain.feature_names import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import RadiomicsSettings, TextureSettings
+
+BYTES_PER_INTEGER_VOXEL: Final = 25
+BYTES_PER_FLOAT_VOXEL: Final = 38
+BYTES_PER_LEVEL_PAIR: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ def extract_features(
     image: sitk.Image, labelmap: sitk.Image, settings: RadiomicsSettings
 ) -> dict[int, RegionFeatures]:
     """Measure all features of every label.
+
+    Beyond image and labelmap this takes, where all is one label, ``BYTES_PER_INTEGER_VOXEL`` or
+    ``BYTES_PER_FLOAT_VOXEL`` for each voxel of the box around all labels, less where there are
+    several; and ``BYTES_PER_LEVEL_PAIR`` for the square of the number of grey levels. Preparing
+    and filtering come on top, with images of their own.
 
     Args:
         image: Integer or float intensities, all finite.

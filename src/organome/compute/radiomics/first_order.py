@@ -1,16 +1,19 @@
 """First-order features: of intensities as they are, entropy and uniformity of grey levels."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from organome.compute.radiomics.first_order_kernels import deviations, sums_about
 from organome.compute.radiomics.formula_kernels import EPS
+from organome.compute.radiomics.level_kernels import count_intensities
 from organome.domain.radiomics_settings import TextureSettings
 
 Floats = NDArray[np.float64]
+
+MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,18 @@ class Sample:
 
 def sample_of(intensities: NDArray[Any]) -> Sample:
     """Sort the intensities of a region."""
-    exact = intensities.astype(np.float64)
-    values = np.sort(exact)
-    return Sample(values=values, counts=np.ones(values.size, np.int64), mean=float(exact.mean()))
+    values = intensities.astype(np.float64)
+    mean = float(values.mean())
+    values.sort()
+    return Sample(values=values, counts=np.ones(values.size, np.int64), mean=mean)
+
+
+def sample_of_integers(intensities: NDArray[Any]) -> Sample:
+    """Count integer intensities that lie less than ``MAX_RANGE`` apart."""
+    lowest, highest = int(intensities.min()), int(intensities.max())
+    histogram = np.zeros(highest - lowest + 1, np.int64)
+    count_intensities(intensities, lowest, histogram)
+    return sample_of_histogram(lowest, histogram)
 
 
 def sample_of_histogram(lowest: int, histogram: NDArray[np.int64]) -> Sample:
@@ -98,13 +110,17 @@ def first_order_features(
 
 def percentiles(sample: Sample, shares: tuple[float, ...]) -> tuple[float, ...]:
     """Interpolate percentiles linearly between voxels, rounding as numpy does."""
-    below = np.cumsum(sample.counts)
+    n = sample.n
+    each_once = n == sample.values.size
+    below = None if each_once else np.cumsum(sample.counts)
     found = []
     for share in shares:
-        place = (sample.n - 1) * share
+        place = (n - 1) * share
         low = int(np.floor(place))
-        high = min(low + 1, sample.n - 1)
-        first, second = sample.values[np.searchsorted(below, (low, high), side="right")].tolist()
+        ranks = [low, min(low + 1, n - 1)]
+        if below is not None:
+            ranks = np.searchsorted(below, ranks, side="right").tolist()
+        first, second = sample.values[ranks].tolist()
         weight = place - low
         step = second - first
         found.append(first + step * weight if weight < 0.5 else second - step * (1 - weight))

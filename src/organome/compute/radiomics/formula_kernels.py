@@ -4,6 +4,7 @@ Source: pyradiomics 3.0.1, whose conventions are kept, those for flat regions in
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -13,6 +14,52 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 EPS = float(np.spacing(1.0))
+
+
+@njit(cache=True, nogil=True)
+def read_pairs(codes_aic: NDArray[np.int32], present: Counts, pairs_aij: Floats) -> None:
+    """Read the symmetric GLCM of every direction from counts of codes, of levels that occur."""
+    n_levels = codes_aic.shape[1] - 1
+    for angle in range(codes_aic.shape[0]):
+        codes, pairs = codes_aic[angle], pairs_aij[angle]
+        for i in range(present.size):
+            for j in range(i):
+                both = codes[present[i], present[j]] + codes[present[j], present[i]]
+                pairs[i, j] = both
+                pairs[j, i] = both
+            alike = np.int64(0)
+            for code in range(n_levels + 1, codes.shape[1]):
+                alike += codes[present[i], code]
+            pairs[i, i] = 2 * alike
+
+
+@njit(cache=True, nogil=True)
+def list_runs(codes_ic: NDArray[np.int32], level_counts: Counts, entries: Floats) -> int:
+    """List the runs of one direction as rows of length, level, count, by rising length.
+
+    Voxels that come second in their run are the runs of two or more voxels, and so on.
+    """
+    n_levels = level_counts.size - 1
+    at_least = level_counts.copy()
+    for level in range(1, n_levels + 1):
+        for code in range(n_levels + 1, codes_ic.shape[1]):
+            at_least[level] -= codes_ic[level, code]
+    n, length = 0, 1
+    n_left: Any = 1
+    while n_left:
+        n_left = 0
+        code = n_levels + length
+        for level in range(1, n_levels + 1):
+            longer = np.int64(codes_ic[level, code]) if code < codes_ic.shape[1] else 0
+            if at_least[level] > longer:
+                entries[n, 0] = length
+                entries[n, 1] = level
+                entries[n, 2] = at_least[level] - longer
+                n += 1
+            at_least[level] = longer
+            n_left += longer > 0
+        length += 1
+    return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -101,6 +148,49 @@ def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Fl
         sums[17] += sum_average
         sums[18] += sum_entropy
         sums[19] += variance
+
+
+@njit(cache=True, nogil=True)
+def marginal_products(p_aij: Floats, px_ai: Floats, independent_aij: Floats) -> None:
+    """Fill the marginal probabilities of symmetric matrices, and the products of any two."""
+    n_angles, n, _ = p_aij.shape
+    for angle in range(n_angles):
+        p, px, independent = p_aij[angle], px_ai[angle], independent_aij[angle]
+        for i in range(n):
+            px[i] = 0.0
+            for j in range(n):
+                px[i] += p[i, j]
+        for i in range(n):
+            for j in range(n):
+                independent[i, j] = px[i] * px[j]
+
+
+@njit(cache=True, nogil=True)
+def sum_entropies(
+    p_aij: Floats,
+    px_ai: Floats,
+    independent_aij: Floats,
+    log_p_aij: Floats,
+    log_px_ai: Floats,
+    log_independent_aij: Floats,
+    entropies: Floats,
+) -> None:
+    """Fill HX, HXY, HXY1 and HXY2 of every angle from probabilities and their logarithms."""
+    n_angles, n, _ = p_aij.shape
+    for angle in range(n_angles):
+        p, independent = p_aij[angle], independent_aij[angle]
+        log_p, log_independent = log_p_aij[angle], log_independent_aij[angle]
+        hx, hxy, hxy1, hxy2 = 0.0, 0.0, 0.0, 0.0
+        for i in range(n):
+            hx += px_ai[angle, i] * log_px_ai[angle, i]
+            for j in range(n):
+                hxy += p[i, j] * log_p[i, j]
+                hxy1 += p[i, j] * log_independent[i, j]
+                hxy2 += independent[i, j] * log_independent[i, j]
+        entropies[0, angle] = -hx
+        entropies[1, angle] = -hxy
+        entropies[2, angle] = -hxy1
+        entropies[3, angle] = -hxy2
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

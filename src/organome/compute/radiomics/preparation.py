@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from organome.compute.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
+from organome.compute.radiomics.first_order import MAX_RANGE, percentiles, sample_of_integers
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_settings import NormalizeOver, Preparation
 
@@ -37,20 +38,38 @@ def normalize(image: sitk.Image, preparation: Preparation) -> sitk.Image:
     rule of the fat fraction.
     """
     if preparation.normalize_over is NormalizeOver.BODY:
-        voxels_zyx = sitk.GetArrayFromImage(image).astype(np.float64)
-        floor = FAT_FRACTION_FLOOR * np.percentile(voxels_zyx, FAT_FRACTION_RANGE_PERCENTILE)
-        body = voxels_zyx[voxels_zyx >= floor]
-        sd = float(body.std()) if body.size else 0.0
-        voxels_zyx = (voxels_zyx - (float(body.mean()) if body.size else 0.0)) / (sd or 1.0)
-        normalized = sitk.GetImageFromArray(voxels_zyx)
-        normalized.CopyInformation(image)
+        mean, sd = _body_moments(image)
+        normalized: sitk.Image = sitk.Cast(image, sitk.sitkFloat64)
+        normalized -= mean  # in place, for a new image costs more than the arithmetic
+        normalized /= sd or 1.0
     else:
         normalized = sitk.Normalize(image)
     if preparation.remove_outliers is not None:
         limit = preparation.remove_outliers
         normalized = sitk.Clamp(normalized, normalized.GetPixelID(), -limit, limit)
-    scaled: sitk.Image = normalized * preparation.normalize_scale
-    return scaled
+    if preparation.normalize_scale != 1:
+        normalized *= preparation.normalize_scale
+    return normalized
+
+
+def _body_moments(image: sitk.Image) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels with signal, 0 where there are none."""
+    voxels = np.ravel(sitk.GetArrayViewFromImage(image))
+    is_integer = np.issubdtype(voxels.dtype, np.integer)
+    if is_integer and int(voxels.max()) - int(voxels.min()) < MAX_RANGE:
+        sample = sample_of_integers(voxels)
+        (high,) = percentiles(sample, (FAT_FRACTION_RANGE_PERCENTILE / 100,))
+        first = np.searchsorted(sample.values, FAT_FRACTION_FLOOR * high)
+        values, counts = sample.values[first:], sample.counts[first:]
+        if not values.size:
+            return 0.0, 0.0
+        mean = float(np.average(values, weights=counts))
+        return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+    body = voxels[
+        voxels >= FAT_FRACTION_FLOOR * np.percentile(voxels, FAT_FRACTION_RANGE_PERCENTILE)
+    ]
+    body = body.astype(np.float64)
+    return (float(body.mean()), float(body.std())) if body.size else (0.0, 0.0)
 
 
 def resample(

@@ -27,16 +27,23 @@ def scan_rows(labels_zyx: Labels, counts: Indices, extents: Indices) -> None:
     for z in range(n_z):
         for y in range(n_y):
             row = labels_zyx[z, y]
-            first = 0
-            while first < n_x and row[first] == 0:
-                first += 1
-            if first == n_x:
+            seen = np.uint8(0)
+            for x in range(n_x):  # all of it, for this loop becomes vector instructions
+                seen |= row[x]
+            if seen == 0:
                 continue
-            last = n_x - 1
+            first: Any = np.int64(0)
+            last: Any = np.int64(n_x - 1)
+            while row[first] == 0:
+                first += 1
             while row[last] == 0:
                 last -= 1
+            begin = first
             for x in range(first, last + 1):
-                counts[row[x]] += 1
+                if row[x] != row[begin]:
+                    counts[row[begin]] += x - begin
+                    begin = x
+            counts[row[begin]] += last + 1 - begin
             extents[0] = min(extents[0], z)
             extents[1] = max(extents[1], z)
             extents[2] = min(extents[2], y)
@@ -54,11 +61,18 @@ def list_voxels(padded: Labels, starts: Indices, voxels: NDArray[np.int32]) -> N
         starts: Where the list of each label begins; moved to where it ends.
         voxels: Flat indices into ``padded``.
     """
-    for place in range(padded.size):
+    place, n = np.uint64(0), np.uint64(padded.size)
+    while place < n:
         label = padded[place]
-        if label:
-            voxels[starts[label]] = place
-            starts[label] += 1
+        if label == 0:
+            place += np.uint64(1)
+            continue
+        to = np.uint64(starts[label])
+        while padded[place] == label:  # the last layer is background
+            voxels[to] = place
+            to += np.uint64(1)
+            place += np.uint64(1)
+        starts[label] = to
 
 
 @njit(cache=True, nogil=True)
@@ -111,7 +125,8 @@ def bound_voxels(
 
 @njit(cache=True, nogil=True)
 def gather(
-    image_zyx: NDArray[Any],
+    image: NDArray[Any],
+    image_yx: tuple[int, int],
     voxels: NDArray[np.int32],
     shape_yx: tuple[int, int],
     shift_zyx: tuple[int, int, int],
@@ -120,18 +135,20 @@ def gather(
     """Read the intensities of a region.
 
     Args:
-        image_zyx: Intensities.
-        voxels: Flat indices into an array of ``shape_yx`` rows and columns.
+        image: Intensities, flat.
+        image_yx: Rows and columns of the image.
+        voxels: Flat indices in raster order into an array of ``shape_yx`` rows and columns.
         shape_yx: Rows and columns of that array.
         shift_zyx: What is added to coordinates there to get those of the image.
         values: Filled.
     """
-    n_y, n_x = np.int32(shape_yx[0]), np.int32(shape_yx[1])
-    for place in range(voxels.size):
-        row = voxels[place] // n_x
-        x = voxels[place] - row * n_x
-        z = row // n_y
-        values[place] = image_zyx[z + shift_zyx[0], row - z * n_y + shift_zyx[1], x + shift_zyx[2]]
+    end: Any = np.int64(-1)
+    shift: Any = np.int64(0)
+    for place in range(np.uint64(voxels.size)):
+        voxel: Any = np.int64(voxels[place])
+        if voxel >= end:
+            shift, end = _row_shift(voxel, shape_yx, image_yx, shift_zyx)
+        values[place] = image[np.uint64(voxel + shift)]
 
 
 @njit(cache=True, nogil=True)
@@ -143,10 +160,26 @@ def to_box(
     places: NDArray[np.int32],
 ) -> None:
     """Turn flat indices of a large array into those of a box in it that is padded by one voxel."""
-    n_y, n_x = np.int32(shape_yx[0]), np.int32(shape_yx[1])
-    for place in range(voxels.size):
-        row = voxels[place] // n_x
-        x = voxels[place] - row * n_x - start_zyx[2] + 1
-        z = row // n_y
-        y = row - z * n_y - start_zyx[1] + 1
-        places[place] = ((z - start_zyx[0] + 1) * box_yx[0] + y) * box_yx[1] + x
+    shift_zyx = (1 - start_zyx[0], 1 - start_zyx[1], 1 - start_zyx[2])
+    end: Any = np.int64(-1)
+    shift: Any = np.int64(0)
+    for place in range(np.uint64(voxels.size)):
+        voxel: Any = np.int64(voxels[place])
+        if voxel >= end:
+            shift, end = _row_shift(voxel, shape_yx, box_yx, shift_zyx)
+        places[place] = voxel + shift
+
+
+@njit(cache=True, nogil=True)
+def _row_shift(
+    voxel: int,
+    from_yx: tuple[int, int],
+    to_yx: tuple[int, int],
+    shift_zyx: tuple[int, int, int],
+) -> tuple[int, int]:
+    """Tell what turns indices of this row into those of another array, and where the row ends."""
+    row = voxel // from_yx[1]
+    z = row // from_yx[0]
+    y = row - z * from_yx[0]
+    begin = ((z + shift_zyx[0]) * to_yx[0] + y + shift_zyx[1]) * to_yx[1] + shift_zyx[2]
+    return begin - row * from_yx[1], (row + 1) * from_yx[1]

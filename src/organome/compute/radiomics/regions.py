@@ -67,7 +67,14 @@ class LabelledBox:
     def intensities(self, image_zyx: NDArray[Any], region: Region) -> NDArray[Any]:
         """Read the intensities of a region in raster order, in the image's own type."""
         values = np.empty(region.n_voxels, image_zyx.dtype)
-        gather(image_zyx, region.voxels, self.padded_zyx.shape[1:], self.shift_zyx, values)
+        gather(
+            np.ascontiguousarray(image_zyx).reshape(-1),
+            image_zyx.shape[1:],
+            region.voxels,
+            self.padded_zyx.shape[1:],
+            self.shift_zyx,
+            values,
+        )
         return values
 
     def places(self, region: Region) -> tuple[Places, tuple[int, int, int]]:

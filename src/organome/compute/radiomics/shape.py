@@ -105,7 +105,7 @@ def diameters(
     """Find the diameters of the surface of a region, exactly: only corners of hulls are compared.
 
     Args:
-        inside: Flat box with a layer of zeros around, above 0 inside the region.
+        inside: Flat box with a layer of zeros around, 1 inside the region.
         places: The voxels of the region.
         box_zyx: Size of the padded box.
         spacing_zyx_mm: Voxel spacing.

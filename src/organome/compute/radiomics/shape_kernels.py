@@ -1,5 +1,7 @@
 """Loops over labelled voxels for surfaces and diameters."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -19,36 +21,66 @@ def count_cubes(padded_zyx: Labels, slots: Counts, cubes: Counts) -> None:
         cubes: (label, configuration, 4): number of cubes, sums of their first corners' z, y, x.
     """
     n_z, n_y, n_x = padded_zyx.shape
+    padded, n = padded_zyx.reshape(-1), np.uint64(n_y * n_x)
+    mixed = np.zeros((n + np.uint64(7)) // np.uint64(8) * np.uint64(8), np.uint8)
+    words = mixed.view(np.uint64)
+    n_cubes = n - np.uint64(n_x + 1)
     for z in range(n_z - 1):
-        for y in range(n_y - 1):
-            row_a, row_b = padded_zyx[z, y], padded_zyx[z, y + 1]
-            row_c, row_d = padded_zyx[z + 1, y], padded_zyx[z + 1, y + 1]
-            a0, b0, c0, d0 = row_a[0], row_b[0], row_c[0], row_d[0]
-            same = a0 == b0 and a0 == c0 and a0 == d0
-            for x in range(n_x - 1):
-                a1, b1, c1, d1 = row_a[x + 1], row_b[x + 1], row_c[x + 1], row_d[x + 1]
-                same_next = (a1 == b1) & (a1 == c1) & (a1 == d1)
-                if not (same and same_next and a0 == a1):
-                    corners = (a0, a1, b1, b0, c0, c1, d1, d0)
-                    for first in range(8):
-                        label = corners[first]
-                        if label == 0:
-                            continue
-                        known = False
-                        for earlier in range(first):
-                            known |= corners[earlier] == label
-                        if known:
-                            continue
-                        configuration = 0
-                        for corner in range(8):
-                            configuration |= (corners[corner] == label) << corner
-                        entry = cubes[slots[label], configuration]
-                        entry[0] += 1
-                        entry[1] += z
-                        entry[2] += y
-                        entry[3] += x
-                a0, b0, c0, d0 = a1, b1, c1, d1
-                same = same_next
+        plane = np.uint64(z) * n
+        _mark_mixed(padded, plane, n, np.uint64(n_x), n_cubes, mixed)
+        for word in range(np.uint64(words.size)):
+            if words[word] == 0:
+                continue
+            for place in range(word * np.uint64(8), (word + np.uint64(1)) * np.uint64(8)):
+                if mixed[place]:
+                    y, x = np.int64(place) // n_x, np.int64(place) % n_x
+                    _count_cube(padded_zyx, z, y, x, slots, cubes)
+
+
+@njit(cache=True, nogil=True)
+def _mark_mixed(padded: Labels, plane: Any, n: Any, n_x: Any, n_cubes: Any, mixed: Labels) -> None:
+    """Mark the cubes of a plane whose eight voxels are not all of one label."""
+    beside, after, both = plane + np.uint64(1), plane + n_x, plane + n_x + np.uint64(1)
+    for p in range(n_cubes):
+        label = padded[plane + p]
+        mixed[p] = (
+            (padded[beside + p] ^ label)
+            | (padded[after + p] ^ label)
+            | (padded[both + p] ^ label)
+            | (padded[n + plane + p] ^ label)
+            | (padded[n + beside + p] ^ label)
+            | (padded[n + after + p] ^ label)
+            | (padded[n + both + p] ^ label)
+        )
+
+
+@njit(cache=True, nogil=True)
+def _count_cube(padded_zyx: Labels, z: int, y: int, x: int, slots: Counts, cubes: Counts) -> None:
+    corners = (
+        padded_zyx[z, y, x],
+        padded_zyx[z, y, x + 1],
+        padded_zyx[z, y + 1, x + 1],
+        padded_zyx[z, y + 1, x],
+        padded_zyx[z + 1, y, x],
+        padded_zyx[z + 1, y, x + 1],
+        padded_zyx[z + 1, y + 1, x + 1],
+        padded_zyx[z + 1, y + 1, x],
+    )
+    left = 255
+    for first in range(8):
+        if not (left >> first) & 1:
+            continue
+        label = corners[first]
+        configuration = 0
+        for corner in range(8):
+            configuration |= (corners[corner] == label) << corner
+        left &= ~configuration
+        if label:
+            entry = cubes[slots[label], configuration]
+            entry[0] += 1
+            entry[1] += z
+            entry[2] += y
+            entry[3] += x
 
 
 @njit(cache=True, nogil=True)
@@ -64,7 +96,7 @@ def row_extremes(
     A surface point is the middle of a face between a voxel of the region and one that is not.
 
     Args:
-        inside: Flat padded box, above 0 inside the region.
+        inside: Flat padded box, 1 inside the region.
         places: The voxels of the region.
         box_zyx: Size of the padded box.
         along_x: (z, y, 2) in half voxels: least and greatest x of the points of that row.
@@ -75,23 +107,29 @@ def row_extremes(
     along_x[:, :, 1] = -1
     along_y[:, :, 0] = 4 * n_y
     along_y[:, :, 1] = -1
-    for place in places:
-        row = place // n_x
-        x = 2 * (place - row * n_x)
-        z = row // n_y
+    step_y, step_z = np.uint64(n_x), np.uint64(n_y * n_x)
+    for voxel in places:
+        place = np.uint64(voxel)
+        left, right = inside[place - np.uint64(1)], inside[place + np.uint64(1)]
+        front, back = inside[place - step_y], inside[place + step_y]
+        under, over = inside[place - step_z], inside[place + step_z]
+        if left & right & front & back & under & over:
+            continue
+        row = voxel // n_x
+        x, z = 2 * (voxel - row * n_x), row // n_y
         y = 2 * (row - z * n_y)
         z = 2 * z
-        if inside[place - 1] == 0:
+        if not left:
             _widen(along_x, along_y, z, y, x - 1)
-        if inside[place + 1] == 0:
+        if not right:
             _widen(along_x, along_y, z, y, x + 1)
-        if inside[place - n_x] == 0:
+        if not front:
             _widen(along_x, along_y, z, y - 1, x)
-        if inside[place + n_x] == 0:
+        if not back:
             _widen(along_x, along_y, z, y + 1, x)
-        if inside[place - n_y * n_x] == 0:
+        if not under:
             _widen(along_x, along_y, z - 1, y, x)
-        if inside[place + n_y * n_x] == 0:
+        if not over:
             _widen(along_x, along_y, z + 1, y, x)
 
 

@@ -5,7 +5,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from organome.compute.radiomics.formula_kernels import emphasis_features, list_entries
+from organome.compute.radiomics.formula_kernels import (
+    emphasis_features,
+    list_entries,
+    list_runs,
+)
 
 Floats = NDArray[np.float64]
 
@@ -84,11 +88,14 @@ GLDM_NAMES: Final = (
 )
 
 
-def glrlm_features(runs_ail: NDArray[np.int32], used: NDArray[np.int64]) -> dict[str, float]:
+def glrlm_features(
+    codes_aic: NDArray[np.int32], level_counts: NDArray[np.int64], used: NDArray[np.int64]
+) -> dict[str, float]:
     """Compute the 16 GLRLM features, means over directions.
 
     Args:
-        runs_ail: Runs by direction, level and length.
+        codes_aic: Voxels by direction, level and code, see ``texture_kernels``.
+        level_counts: Voxels by level, from 0.
         used: Directions in which some line holds two voxels of the region.
 
     Returns:
@@ -96,12 +103,15 @@ def glrlm_features(runs_ail: NDArray[np.int32], used: NDArray[np.int64]) -> dict
     """
     if not used.size:
         features = dict.fromkeys(GLRLM_NAMES, np.nan)
-        if len(runs_ail) == 1:  # pyradiomics then sums over nothing
+        if len(codes_aic) == 1:  # pyradiomics then sums over nothing
             features["RunEntropy"] = features["RunVariance"] = 0.0
         return features
     sums = np.zeros(len(EMPHASIS_NAMES))
     for angle in used:
-        emphasis_features(_entries(runs_ail[angle]), runs_ail.shape[1] - 1, sums)
+        n_levels = level_counts.size - 1
+        entries = np.empty((min(int(level_counts.sum()), codes_aic[angle].size), 3))
+        n_entries = list_runs(codes_aic[angle], level_counts, entries)
+        emphasis_features(entries[:n_entries], n_levels, sums)
     return dict(zip(GLRLM_NAMES, (sums / used.size).tolist(), strict=True))
 
 

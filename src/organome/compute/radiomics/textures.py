@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from organome.compute.radiomics.first_order import (
+    MAX_RANGE,
     Sample,
     first_order_features,
     sample_of,
@@ -15,19 +16,28 @@ from organome.compute.radiomics.first_order import (
 from organome.compute.radiomics.formula_kernels import neighbour_features
 from organome.compute.radiomics.glcm import glcm_features
 from organome.compute.radiomics.grey_levels import bin_edges, levels_of
+from organome.compute.radiomics.level_kernels import (
+    count_intensities,
+    place_by_edges,
+    place_by_table,
+)
 from organome.compute.radiomics.size_matrices import gldm_features, glrlm_features, glszm_features
-from organome.compute.radiomics.texture_kernels import find_zones, tally_textures
+from organome.compute.radiomics.texture_kernels import tally_textures
+from organome.compute.radiomics.zone_kernels import Steps, find_zones, linked_neighbours
 from organome.domain.feature_names import NGTDM, FeatureClass
 from organome.domain.radiomics_settings import TextureSettings
 
 Features = dict[FeatureClass, dict[str, float]]
 Box = tuple[int, int, int]
+Levels = NDArray[np.uint16]
+Counts = NDArray[np.int64]
 
 MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
-_MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 _SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed
 # Steps to the neighbours of one half-space; the other half are their opposites.
-_HALF_SPACE_ZYX: Final = tuple(step for step in product((1, 0, -1), repeat=3) if step > (0, 0, 0))
+_HALF_SPACE_ZYX: Final[Steps] = tuple(
+    (z, y, x) for z, y, x in product((1, 0, -1), repeat=3) if (z, y, x) > (0, 0, 0)
+)
 
 
 class TooManyLevelsError(ValueError):
@@ -54,86 +64,121 @@ def intensity_features(
     Raises:
         TooManyLevelsError: If there are more than ``MAX_LEVELS``.
     """
-    sample, levels = _discretise(intensities, settings)
-    level_counts = np.bincount(levels)
-    n_levels = level_counts.size - 1
+    levels = np.zeros(box_zyx[0] * box_zyx[1] * box_zyx[2], np.uint16)
+    sample, level_counts = _discretise(intensities, places, levels, settings)
     if level_counts[0]:
         raise TooManyLevelsError("an intensity lies before the first bin edge")
-    small = np.uint8 if n_levels <= np.iinfo(np.uint8).max else np.uint16
-    box = np.zeros(box_zyx[0] * box_zyx[1] * box_zyx[2], small)
-    box[places] = levels
+    present = np.flatnonzero(level_counts)
     first_order = first_order_features(
-        sample,
-        level_counts[level_counts > 0],
-        settings=settings,
-        voxel_volume_mm3=voxel_volume_mm3,
+        sample, level_counts[present], settings=settings, voxel_volume_mm3=voxel_volume_mm3
     )
+    del sample  # of floats it is 16 bytes a voxel
     return {FeatureClass.FIRSTORDER: first_order} | _texture_features(
-        box, places, box_zyx, np.flatnonzero(level_counts), settings
+        levels, places, box_zyx, level_counts, present, settings
     )
 
 
 def _discretise(
-    intensities: NDArray[Any], settings: TextureSettings
-) -> tuple[Sample, NDArray[np.int64]]:
+    intensities: NDArray[Any],
+    places: NDArray[np.int32],
+    levels: Levels,
+    settings: TextureSettings,
+) -> tuple[Sample, Counts]:
+    """Write grey levels into the box; return the intensities, and voxels by level."""
     ends = np.array([intensities.min(), intensities.max()], intensities.dtype)
     edges = bin_edges(ends, settings)
     if edges.size - 1 > MAX_LEVELS + 1:
         raise TooManyLevelsError(f"{edges.size - 1} grey levels, {MAX_LEVELS} possible")
+    level_counts = np.zeros(edges.size + 1, np.int64)
     is_integer = np.issubdtype(intensities.dtype, np.integer)
-    if is_integer and int(ends[1]) - int(ends[0]) < _MAX_RANGE:
-        lowest = int(ends[0])
-        above = intensities.astype(np.int64) - lowest
-        histogram = np.bincount(above)
-        table = levels_of(np.arange(lowest, lowest + histogram.size), edges)
-        return sample_of_histogram(lowest, histogram), table[above]
-    return sample_of(intensities), levels_of(intensities, edges)
+    if is_integer and int(ends[1]) - int(ends[0]) < MAX_RANGE:
+        lowest, highest = int(ends[0]), int(ends[1])
+        histogram = np.zeros(highest - lowest + 1, np.int64)
+        count_intensities(intensities, lowest, histogram)
+        table = levels_of(np.arange(lowest, highest + 1), edges)
+        place_by_table(intensities, lowest, table.astype(np.uint16), places, levels)
+        np.add.at(level_counts, table, histogram)
+        return sample_of_histogram(lowest, histogram), level_counts
+    place_by_edges(intensities, edges, places, levels, level_counts)
+    return sample_of(intensities), level_counts
 
 
 def _texture_features(
-    box: NDArray[Any],
+    levels: Levels,
     places: NDArray[np.int32],
     box_zyx: Box,
-    present: NDArray[np.int64],
+    level_counts: Counts,
+    present: Counts,
     settings: TextureSettings,
 ) -> Features:
-    steps_zyx = _steps_zyx(box_zyx, settings)
-    n_angles, n_levels = len(steps_zyx), int(present[-1])
-    offsets = steps_zyx @ np.array([box_zyx[1] * box_zyx[2], box_zyx[2], 1])
-    glcm = np.zeros((n_angles, n_levels + 1, n_levels + 1), np.int32)
-    glrlm = np.zeros((n_angles, n_levels + 1, max(box_zyx) - 1), np.int32)
+    steps = _steps_zyx(box_zyx, settings)
+    n_angles, n_levels = len(steps), int(present[-1])
+    steps_zyx = np.array(steps, np.int64).reshape(-1, 3)
+    plane = box_zyx[1] * box_zyx[2]
+    # A run is at most as long as the box; codes begin at level 0.
+    codes = np.zeros((n_angles, n_levels + 1, n_levels + max(box_zyx) - 1), np.int32)
     gldm = np.zeros((n_levels + 1, 2 * n_angles + 1), np.int32)
     ngtdm = np.zeros((n_levels + 1, 2))
-    tally_textures(box, places, offsets, settings.gldm_a, glcm, glrlm, gldm, ngtdm)
-    used = np.array(
-        [
-            angle
-            for angle in range(n_angles)
-            if glcm[angle, 1:, 1:].any() or _lines_hold_two(places, box_zyx, steps_zyx[angle])
-        ],
-        np.int64,
+    same = np.empty(places.size, np.uint16)
+    starts = np.searchsorted(places, np.arange(box_zyx[0] + 1, dtype=np.int32) * np.int32(plane))
+    z_wide, y_wide, x_wide = (bool(steps_zyx[:, axis].any()) for axis in range(3))
+    tally_textures(
+        levels,
+        places,
+        starts.astype(np.uint64),
+        box_zyx,
+        steps_zyx,
+        (z_wide, y_wide, x_wide),
+        settings.gldm_a,
+        codes,
+        gldm,
+        ngtdm,
+        same,
     )
     neighbours = np.empty(len(NGTDM))
     neighbour_features(ngtdm, neighbours)
     zones = np.zeros((n_levels + 1, _SMALL_ZONE), np.int32)
     large = np.empty((places.size // _SMALL_ZONE + 1, 2), np.int64)
-    n_large = find_zones(box, places, np.concatenate((offsets, -offsets)), zones, large)
+    parents, sizes = np.empty((2, levels.size), np.uint32)
+    offsets = (steps_zyx @ np.array([plane, box_zyx[2], 1])).astype(np.uint32)
+    n_large = find_zones(
+        levels, places, offsets, same, linked_neighbours(steps), parents, sizes, zones, large
+    )
     return {
-        FeatureClass.GLCM: glcm_features(glcm, present, n_angles=n_angles),
+        FeatureClass.GLCM: glcm_features(codes, present, n_angles=n_angles),
         FeatureClass.GLDM: gldm_features(gldm),
-        FeatureClass.GLRLM: glrlm_features(glrlm, used),
+        FeatureClass.GLRLM: glrlm_features(
+            codes, level_counts[: n_levels + 1], _used_angles(codes, places, box_zyx, steps_zyx)
+        ),
         FeatureClass.GLSZM: glszm_features(zones, large[:n_large], n_levels=n_levels),
         FeatureClass.NGTDM: dict(zip(NGTDM, neighbours.tolist(), strict=True)),
     }
 
 
-def _steps_zyx(box_zyx: Box, settings: TextureSettings) -> NDArray[np.int64]:
+def _steps_zyx(box_zyx: Box, settings: TextureSettings) -> Steps:
     """Steps of one half-space along which a region of this box can extend."""
     flat = {axis for axis in range(3) if box_zyx[axis] <= 3}  # one voxel and the layers around it
     if settings.force_2d:
         flat.add(settings.force_2d_dimension)
-    steps = [step for step in _HALF_SPACE_ZYX if not any(step[axis] for axis in flat)]
-    return np.array(steps, np.int64).reshape(-1, 3)
+    return tuple(step for step in _HALF_SPACE_ZYX if not any(step[axis] for axis in flat))
+
+
+def _used_angles(
+    codes: NDArray[np.int32],
+    places: NDArray[np.int32],
+    box_zyx: Box,
+    steps_zyx: NDArray[np.int64],
+) -> Counts:
+    """Find the directions in which some line holds two voxels of the region."""
+    pairs = np.any(codes[:, 1:, 1:], axis=(1, 2))
+    return np.array(
+        [
+            angle
+            for angle, has_pairs in enumerate(pairs)
+            if has_pairs or _lines_hold_two(places, box_zyx, steps_zyx[angle])
+        ],
+        np.int64,
+    )
 
 
 def _lines_hold_two(places: NDArray[np.int32], box_zyx: Box, step_zyx: NDArray[np.int64]) -> bool:

@@ -59,6 +59,21 @@ def test_float_image_has_the_numbers_of_pyradiomics(
         assert differences(reference, ours.values) == []
 
 
+def test_levels_of_two_single_voxels_in_a_large_region_leave_mcc_right() -> None:
+    # These two pair with each other alone in some direction: the epsilon in the divisors of
+    # pyradiomics then counts most.
+    chance = np.random.default_rng(0)
+    voxels_zyx = chance.normal(0, 12, (60, 70, 80)).astype(np.int16)
+    voxels_zyx[0, 0, 0], voxels_zyx[0, 0, 1] = 300, 340
+    labels_zyx = np.ones_like(voxels_zyx, dtype=np.uint8)
+    labels_zyx[-1] = labels_zyx[1, 0, 0] = labels_zyx[1, 0, 1] = 0
+    image, labelmap = sitk.GetImageFromArray(voxels_zyx), sitk.GetImageFromArray(labels_zyx)
+    found = measure_features(image, labelmap, TextureSettings(bin_width=5))[1].values
+    reference = reference_features(image, labelmap, 1, binWidth=5)
+    assert isinstance(reference, dict)
+    assert found["original_glcm_MCC"] == pytest.approx(reference["original_glcm_MCC"], rel=1e-10)
+
+
 def test_threads_get_the_same_numbers(phantom: tuple[sitk.Image, sitk.Image]) -> None:
     alone = measure_features(*phantom)
     with ThreadPoolExecutor(2) as pool:

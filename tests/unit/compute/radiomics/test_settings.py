@@ -140,3 +140,15 @@ def test_normalising_within_the_body_does_not_depend_on_the_air_around() -> None
     settings = read_parameters(parameters, source="test")
     tight, wide = extract_features(image, labelmap, settings), extract_features(*padded, settings)
     assert differences(tight[1].values, wide[1].values) == []
+
+
+def test_normalising_within_the_body_does_not_depend_on_the_type_of_the_voxels() -> None:
+    image, labelmap = small_pair()
+    parameters = {
+        "setting": {"normalize": True, "normalizeScale": 100, "binWidth": 5},
+        "organome": {"normalizeOver": "body"},
+    }
+    settings = read_parameters(parameters, source="test")
+    integers = extract_features(image, labelmap, settings)
+    floats = extract_features(sitk.Cast(image, sitk.sitkFloat64), labelmap, settings)
+    assert differences(integers[1].values, floats[1].values) == []

@@ -1,0 +1,139 @@
+"""``measure_radiomics`` over a shard of phantom scans, with one process and with two."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import SimpleITK as sitk
+from benchmarks.radiomics_phantoms import draw_phantom
+
+from organome.domain.outcomes import Outcome, Status
+from organome.domain.scans import Scan
+from organome.io.ledgers import LEDGER, write_ledger
+from organome.io.scan_lists import write_shard
+from organome.steps import measure_radiomics
+
+N_SCANS: Final = 32
+N_FEW: Final = 2
+SIZE: Final = "stitched"
+PARAMETERS: Final = "setting: {binWidth: 25}\n"
+_INTERVAL_S: Final = 0.05
+
+
+def measure_shard(folder: Path) -> dict[str, float]:
+    """Measure shards with one process and with two; tell time, memory, and whether equal.
+
+    A shard of two scans tells what starting costs: importing, and loading compiled code. A cohort's
+    shards have hundreds of scans, so that the speed of two processes is told without that, too.
+    """
+    runs: dict[tuple[int, int], tuple[float, float, float]] = {}
+    n_voxels = 0
+    print(f"\nmeasure_radiomics, scans {SIZE}, load {os.getloadavg()[0]:.1f}")
+    print("  scans  processes  wall s  CPU s  MB of the largest process")
+    for n_scans in (N_FEW, N_SCANS):
+        shard = folder / f"shard{n_scans}"
+        n_voxels = _lay_out(folder, shard, n_scans)
+        for n in (1, 2):
+            runs[n_scans, n] = wall_s, cpu_s, peak_mb = _watched(_command(shard, n))
+            print(f"  {n_scans:5} {n:10} {wall_s:7.1f} {cpu_s:6.1f} {peak_mb:6.0f}", flush=True)
+    tables = [(shard / f"output{n}" / "radiomics.parquet").read_bytes() for n in (1, 2)]
+    same, bound_mb = tables[0] == tables[1], measure_radiomics.peak_bytes(n_voxels) / 1e6
+    peak_mb = max(peak for _, _, peak in runs.values())
+    wall, cpu = ([runs[N_SCANS, n][kind] for n in (1, 2)] for kind in (0, 1))
+    running = [runs[N_SCANS, n][1] - runs[N_FEW, n][1] for n in (1, 2)]
+    print(
+        f"  two processes over one, {N_SCANS} scans: {wall[0] / wall[1]:.2f} by wall time; if both "
+        f"cores were free, by CPU time: {2 * cpu[0] / cpu[1]:.2f}, once started "
+        f"{2 * running[0] / running[1]:.2f}\n"
+        f"  {peak_mb:.0f} MB a process of {bound_mb:.0f} promised; tables "
+        f"{'the same bytes' if same else 'DIFFER'}"
+    )
+    return {
+        "speed_two_cores": wall[0] / wall[1],
+        "speed_two_cores_by_cpu": 2 * cpu[0] / cpu[1],
+        "efficiency_two_cores": 2 * running[0] / running[1],
+        "peak_mb_per_worker": peak_mb,
+        "peak_mb_bound": bound_mb,
+        "tables_same_bytes": float(same),
+    }
+
+
+def _lay_out(folder: Path, shard: Path, n_scans: int) -> int:
+    """Lay out a shard as the steps before would have left it; return the voxels of a scan."""
+    image, labelmap = draw_phantom(folder, SIZE)
+    images, labelmaps = shard / "prepare_images", shard / "segment_organs"
+    for place in (images, labelmaps):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+    scans = [
+        Scan(f"0000-{n:04d}", "phantom", f"{n:02d}", "2", "0", "dixon", ()) for n in range(n_scans)
+    ]
+    (shard / "parameters.yaml").write_text(PARAMETERS)
+    write_shard(shard / "scans.parquet", scans)
+    facts: dict[Path, tuple[str, dict[str, Any]]] = {
+        images: ("prepare_images", {"contrasts": ["water"]}),
+        labelmaps: ("segment_organs", {"contrast": "water", "scheme": "mrsegmentator"}),
+    }
+    for place, (step, of_step) in facts.items():
+        outcomes = [Outcome(scan.scan, step, Status.DONE, "f", facts=of_step) for scan in scans]
+        write_ledger(place / LEDGER, outcomes)
+    for scan in scans:
+        (images / f"{scan.scan}_water.nii.gz").hardlink_to(image)
+        (labelmaps / f"{scan.scan}_labels.nii.gz").hardlink_to(labelmap)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(image))
+    reader.ReadImageInformation()
+    x, y, z = reader.GetSize()
+    return int(x * y * z)
+
+
+def _command(shard: Path, n_processes: int) -> list[str]:
+    output, work = shard / f"output{n_processes}", shard / f"work{n_processes}"
+    for place in (output, work):
+        shutil.rmtree(place, ignore_errors=True)
+    flags = {
+        "shard": shard / "scans.parquet",
+        "images": shard / "prepare_images",
+        "labelmaps": shard / "segment_organs",
+        "output": output,
+        "work": work,
+        "settings": f"water={shard / 'parameters.yaml'}",
+        "n-processes": n_processes,
+    }
+    organome = str(Path(sys.executable).with_name("organome"))
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    return [organome, "measure-radiomics", *words]
+
+
+def _watched(command: Sequence[str]) -> tuple[float, float, float]:
+    """Run it; return wall time, CPU time, and peak memory in MB of the largest process."""
+    peaks, over = [0.0], threading.Event()
+
+    def watch() -> None:
+        this = psutil.Process()
+        while not over.wait(_INTERVAL_S):
+            try:
+                for process in this.children(recursive=True):
+                    peaks.append(process.memory_info().rss / 1e6)
+            except psutil.NoSuchProcess:
+                continue
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    start_s, before = time.perf_counter(), os.times()
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    finally:
+        over.set()
+        thread.join()
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    after = os.times()
+    return time.perf_counter() - start_s, sum(after[:4]) - sum(before[:4]), max(peaks)
