@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
-.PHONY: help setup demo demo-score check format test test-workflow test-slurm soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -70,7 +70,10 @@ format: setup ## bring the code into shape
 	snakefmt Snakefile workflow
 
 test: setup ## unit and workflow tests
-	pytest tests/unit tests/workflow -m "not slurm and not gpu"
+	pytest tests/unit tests/workflow -m "not slow and not slurm and not gpu"
+
+test-slow: setup ## tests that take longer than ten seconds each
+	pytest tests/unit tests/workflow -m "slow and not slurm and not gpu"
 
 test-workflow: setup ## small cohorts through the real workflow
 	pytest tests/workflow -m "not slurm and not gpu"
