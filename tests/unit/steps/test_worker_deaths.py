@@ -78,7 +78,8 @@ def test_stages_in_processes_give_what_one_by_one_gives(
     shard.run(step, make_scans(8), n=n)
     assert shard.contents() == undisturbed
     assert os.getpid() not in {process for _, process in step.tries()}
-    assert step.starts() == ["usual"] * n
+    # One may be through with all scans before another has started.
+    assert step.starts() in [["usual"] * n_started for n_started in range(1, n + 1)]
 
 
 @pytest.mark.parametrize(
