@@ -1,0 +1,306 @@
+"""What segmentation costs: this engine beside stock nnU-Net and mrsegmentator 2.0.0.
+
+    python -m benchmarks.segmentation
+    python -m benchmarks.segmentation --sizes station --models phantom2.0 --networks fixed
+
+Images are phantoms: a station 224x174x44 (2.232x2.232x4.5 mm), the six stitched 224x174x370
+(3 mm slices), a CT 512x512x300 (0.8x0.8x1.5 mm). Models are the shipped phantom model, and copies
+of it whose plans have MRSegmentator's own scale of grid (2 and 1.5 mm) and its resampling of
+logits (nnU-Net's default); what these copies label has no meaning, what they cost has. In rows
+``fixed`` the network is replaced by a fixed array of logits, in all engines: all else alone.
+
+Every row is a fresh process with one thread per library. CPU seconds are those of all its
+processes; stages are told by timers in the engines' own functions, in the workers too; ``rest`` is
+what no timer saw, mostly the hand-over between processes. ``start`` is what comes once a process:
+importing, loading, ending; a shard has hundreds of scans, so ratios leave it and the network out on
+both sides, and ``with_start`` figures have it.
+Memory is the peak of the proportional set sizes of all processes together.
+
+A run that does not fit into what is free is not started, and the table says so. The last line is
+one JSON object.
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from benchmarks.segmentation_agreement import Agreement, compare
+from benchmarks.segmentation_bench import OURS, STAGE_NAMES, Bench, Case, Row, n_workers_of_peers
+from benchmarks.segmentation_cases import MODELS, REPOSITORY, SIZES
+from benchmarks.segmentation_gpu import busy_share, gpu_watched
+from benchmarks.segmentation_levers import LEVERS, told_of_lever
+from benchmarks.segmentation_peers import MRSEGMENTATOR, SUFFIX
+
+ENGINES: Final = ("stock", "mrsegmentator", "ours")
+REUSABLE: Final = (*ENGINES, "shard", "levers")
+NETWORKS: Final = ("fixed", "real")
+N_SCANS: Final = {"station": 6, "stitched": 1, "ct": 1}
+N_SHARD_SCANS: Final = {"station": 32, "stitched": 8, "ct": 4}
+N_GPU_SCANS: Final = 32
+N_GPU_FOLDS: Final = 5
+N_LEVER_SCANS: Final = {"station": 3, "stitched": 1, "ct": 1}
+# The network is run at the shipped model's own grid: at 2 mm it takes minutes a scan on a CPU.
+REAL_MODELS: Final = ("phantom",)
+SHARD_MODEL: Final = "phantom2.0"
+
+
+def main() -> None:
+    """Print a table of what each engine costs, one of how labels agree, and the figures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--n-scans", type=int, help="of each size; 6 stations, 1 of the others")
+    parser.add_argument(
+        "--shards", action=argparse.BooleanOptionalAction, default=True, help="whole shards of ours"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--levers", action=argparse.BooleanOptionalAction, default=True, help="settings of ours"
+    )
+    parser.add_argument("--work", type=Path, help="keep images, logits and labels there")
+    parser.add_argument(
+        "--reuse", nargs="*", choices=REUSABLE, default=(), help="take kept rows of these"
+    )
+    parser.add_argument(
+        "--patience-s", type=float, default=600.0, help="how long to wait for free memory"
+    )
+    parser.add_argument("--peers", type=Path, default=REPOSITORY / ".venv" / "peers")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.work or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        print_machine()
+        if arguments.reuse:
+            print(f"rows of {' and '.join(arguments.reuse)} are kept from an earlier run here")
+        bench = Bench(
+            folder,
+            device=arguments.device,
+            peers=arguments.peers / MRSEGMENTATOR,
+            reuse=arguments.reuse,
+            patience_s=arguments.patience_s,
+        )
+        if arguments.device == "cuda":
+            figures = compare_on_gpu(bench, arguments)
+        else:
+            figures = compare_engines(bench, arguments)
+            figures |= run_shards(bench, arguments) if arguments.shards else {}
+        if arguments.levers and arguments.device == "cpu":
+            figures |= compare_levers(bench, arguments)
+    print(json.dumps({name: float(f"{value:.6g}") for name, value in figures.items()}))
+
+
+def print_machine() -> None:
+    """Print what everything ran on."""
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "nnunetv2", "SimpleITK", "numba")
+    )
+    print(
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {libraries}; one thread per library\n"
+        f"{MRSEGMENTATOR} runs on these too (installed without its pins); "
+        "load of the machine before: " + " ".join(f"{load:.1f}" for load in os.getloadavg())
+    )
+
+
+def compare_engines(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+    """Run all cases; print a line per engine and case."""
+    print(
+        "workers: processes for preprocessing, and as many for the export\n"
+        "size     model      network engine        workers  n  start |   read prepare network  "
+        "export   write    rest | steady s  wall s peak GiB\n"
+        "                                                     CPU s | CPU s per scan"
+    )
+    rows: dict[tuple[str, str], Row] = {}
+    agreements: dict[str, list[Agreement]] = {}
+    for network in arguments.networks:
+        for model in arguments.models:
+            if network == "real" and model not in REAL_MODELS:
+                continue
+            for size in arguments.sizes:
+                n_scans = arguments.n_scans or N_SCANS[size]
+                case = bench.case(size, model, network, n_scans=n_scans)
+                for engine in arguments.engines:
+                    row = bench.run(engine, case)
+                    n_workers = 1 if engine in OURS else n_workers_of_peers(case)
+                    told = f"{size:8} {model:10} {network:7} {engine:13} {n_workers:7} "
+                    print(told + line_of(row), flush=True)
+                    if isinstance(row, Row):
+                        rows[case.name, engine] = row
+                agreements[case.name] = _agree(bench, case, arguments.engines)
+    return figures_of(rows, agreements)
+
+
+def run_shards(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+    """Print what whole shards cost, as a job runs them; start-up is in the seconds a scan."""
+    print(
+        "shards by `organome segment-organs`, network fixed, start and end of all processes in\n"
+        "size     model         n  CPU s a scan  wall s a scan  peak GiB"
+    )
+    figures: dict[str, float] = {}
+    for size in arguments.sizes:
+        case = bench.case(size, SHARD_MODEL, "fixed", n_scans=N_SHARD_SCANS[size])
+        row = bench.run("shard", case)
+        if isinstance(row, str):
+            print(f"{size:8} {SHARD_MODEL:10} {row}", flush=True)
+            continue
+        wall_s = row.wall_s / row.n_scans
+        print(
+            f"{size:8} {SHARD_MODEL:10} {row.n_scans:4} {row.all_s:13.2f} {wall_s:14.2f} "
+            f"{row.peak_gib:9.2f}",
+            flush=True,
+        )
+        figures |= {f"shard_cpu_s_{size}": row.all_s, f"shard_peak_gib_{size}": row.peak_gib}
+    return figures
+
+
+def compare_on_gpu(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+    """Print scans per GPU-hour and the busy share of the GPU, with five folds; real networks."""
+    print("engine          n  scans per GPU-hour  GPU busy  CPU s a scan  peak GiB")
+    figures: dict[str, float] = {}
+    n_scans = arguments.n_scans or N_GPU_SCANS
+    case = bench.case("stitched", "phantom1.5", "real", n_scans=n_scans, n_folds=N_GPU_FOLDS)
+    for engine in ("stock", "mrsegmentator", "shard"):
+        with gpu_watched() as percents:
+            row = bench.run(engine, case)
+        if isinstance(row, str):
+            print(f"{engine:13} {row}", flush=True)
+            continue
+        hourly, busy = 3600 * row.n_scans / row.wall_s, busy_share(percents)
+        print(
+            f"{engine:13} {row.n_scans:3} {hourly:19.1f} "
+            f"{'unknown' if busy is None else f'{100 * busy:.1f} %':>9} "
+            f"{row.cpu_s / row.n_scans:13.1f} {row.peak_gib:9.2f}",
+            flush=True,
+        )
+        figures[f"{engine}_scans_per_gpu_hour"] = hourly
+        figures |= {} if busy is None else {f"{engine}_gpu_busy_share": busy}
+    for agreement in _agree(bench, case, ("mrsegmentator", "shard")):
+        figures["agreement_min"] = min(figures.get("agreement_min", 1.0), agreement.share)
+        figures["dice_min"] = min(figures.get("dice_min", 1.0), agreement.dice_min)
+    return figures
+
+
+def compare_levers(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+    """Print what settings change in labels, with the real network of the shipped model."""
+    print(
+        "settings of this engine, shipped model, beside its defaults\n"
+        "size     setting    CPU s a scan  network  labels"
+    )
+    figures: dict[str, float] = {}
+    for size in arguments.sizes:
+        case = bench.case(size, "phantom", "real", n_scans=arguments.n_scans or N_LEVER_SCANS[size])
+        for lever, settings in LEVERS.items():
+            row = bench.run("ours", case, settings, name=f"ours-{lever}")
+            if isinstance(row, str):
+                print(f"{size:8} {lever:10} {row}", flush=True)
+                continue
+            network_s = row.stages_s["network"] / row.n_scans
+            text, found = told_of_lever(
+                bench.output(f"ours-{lever}", case), bench.output("ours-default", case)
+            )
+            seconds = row.steady_s + network_s
+            print(f"{size:8} {lever:10} {seconds:12.2f} {network_s:8.2f}  {text}", flush=True)
+            figures |= {f"lever_{lever}_{name}_{size}": value for name, value in found.items()}
+    return figures
+
+
+def line_of(row: Row | str) -> str:
+    """Write what an engine cost."""
+    if isinstance(row, str):
+        return row
+    told = [row.stages_s[stage] / row.n_scans for stage in STAGE_NAMES[1:]]
+    rest = (row.cpu_s - sum(row.stages_s.values())) / row.n_scans
+    return (
+        f"{row.n_scans:2} {row.stages_s['start']:6.1f} | "
+        + " ".join(f"{seconds:7.2f}" for seconds in (*told, rest))
+        + f" | {row.steady_s:8.2f} {row.wall_s / row.n_scans:7.1f} {row.peak_gib:8.2f}"
+    )
+
+
+def _agree(bench: Bench, case: Case, engines: Iterable[str]) -> list[Agreement]:
+    stock = bench.output("stock", case)
+    found = []
+    for engine in engines:
+        if engine == "stock" or not stock.exists():
+            continue
+        one = [
+            compare(path, stock / path.name, case.logits)
+            for path in sorted(bench.output(engine, case).glob(f"*{SUFFIX}"))
+        ]
+        if one:
+            worst = min(one, key=lambda each: each.dice_min)
+            print(f"    {engine} and stock: {told_of(one, worst)}", flush=True)
+            found += one if engine in OURS else []
+    return found
+
+
+def told_of(all_scans: list[Agreement], worst: Agreement) -> str:
+    """Write how labels agree, over all scans of a case."""
+    share = min(each.share for each in all_scans)
+    text = f"{100 * share:.4f} % of voxels equal, least Dice {worst.dice_min:.5f} ({worst.worst})"
+    n_differing = sum(each.n_differing for each in all_scans)
+    right = [each for each in all_scans if each.n_true_here is not None]
+    if n_differing and right:
+        n_here = sum(each.n_true_here or 0 for each in right)
+        n_stock = sum(each.n_true_stock or 0 for each in right)
+        exact = min(each.dice_exact or 0.0 for each in right)
+        stock_exact = min(each.dice_stock_exact or 0.0 for each in right)
+        text += (
+            f"; of {n_differing} that differ the exact label is here in {n_here}, in stock in "
+            f"{n_stock}; least Dice with it {exact:.5f} here, {stock_exact:.5f} stock"
+        )
+    return text
+
+
+def figures_of(
+    rows: Mapping[tuple[str, str], Row], agreements: Mapping[str, list[Agreement]]
+) -> dict[str, float]:
+    """Work out the ratios, by case and the least of each size at MRSegmentator's scale."""
+    figures: dict[str, float] = {}
+    least: dict[str, list[float]] = defaultdict(list)
+    for (case, engine), row in rows.items():
+        figures[f"{engine}_cpu_s_{case}"] = row.steady_s
+        figures[f"{engine}_peak_gib_{case}"] = row.peak_gib
+        ours = rows.get((case, "ours"))
+        size, model, network = case.split("_")
+        at_scale = network == "fixed" and model != "phantom"
+        if engine == "ours" and at_scale and size == "ct":
+            least["export_ct"].append(-row.stages_s["export"] / row.n_scans)
+        if engine in OURS or ours is None:
+            continue
+        figures[f"ratio_{engine}_{case}"] = row.steady_s / ours.steady_s
+        figures[f"ratio_{engine}_with_start_{case}"] = row.all_s / ours.all_s
+        figures[f"memory_ratio_{engine}_{case}"] = ours.peak_gib / row.peak_gib
+        if at_scale:
+            least[f"{engine}_{size}"].append(row.steady_s / ours.steady_s)
+            if engine == "stock":
+                least[f"memory_{size}"].append(-ours.peak_gib / row.peak_gib)
+    for size in SIZES:
+        if least[f"stock_{size}"]:
+            figures[f"cpu_ratio_{size}"] = min(least[f"stock_{size}"])
+            figures[f"memory_ratio_{size}"] = -min(least[f"memory_{size}"])
+        if least[f"mrsegmentator_{size}"]:
+            figures[f"ratio_mrsegmentator_{size}"] = min(least[f"mrsegmentator_{size}"])
+    if least["export_ct"]:
+        figures["export_cpu_s_ct"] = -min(least["export_ct"])
+    scans = [one for of_case in agreements.values() for one in of_case]
+    if scans:
+        figures["agreement_min"] = min(one.share for one in scans)
+        figures["dice_min"] = min(one.dice_min for one in scans)
+        exact = [one.dice_exact for one in scans if one.dice_exact is not None]
+        if exact:
+            figures["dice_exact_min"] = min(exact)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
