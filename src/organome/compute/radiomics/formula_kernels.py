@@ -70,7 +70,7 @@ def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Fl
         p_aij: Symmetric probabilities by angle; an angle sums to 1.
         levels: Grey levels of rows and columns.
         n_levels: Highest grey level.
-        sums: 19 sums to add to, in the order of ``_MOMENT_NAMES`` of the module ``glcm``.
+        sums: Sums to add to, in the order of ``_MOMENT_NAMES`` of the module ``glcm``.
     """
     n_angles, n = p_aij.shape[0], levels.size
     p_sum, p_difference = np.empty(2 * n_levels + 1), np.empty(n_levels)

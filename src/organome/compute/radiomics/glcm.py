@@ -14,32 +14,12 @@ from organome.compute.radiomics.formula_kernels import (
     read_pairs,
     sum_entropies,
 )
+from organome.domain.feature_names import GLCM
 
 Floats = NDArray[np.float64]
 
-_MOMENT_NAMES: Final = (
-    "Autocorrelation",
-    "ClusterProminence",
-    "ClusterShade",
-    "ClusterTendency",
-    "Contrast",
-    "Correlation",
-    "DifferenceAverage",
-    "DifferenceEntropy",
-    "DifferenceVariance",
-    "Id",
-    "Idm",
-    "Idmn",
-    "Idn",
-    "InverseVariance",
-    "JointAverage",
-    "JointEnergy",
-    "MaximumProbability",
-    "SumAverage",
-    "SumEntropy",
-    "SumSquares",
-)
 _OTHER_NAMES: Final = ("Imc1", "Imc2", "JointEntropy", "MCC")
+_MOMENT_NAMES: Final = tuple(name for name in GLCM if name not in _OTHER_NAMES)
 # Below it the square of MCC is so near the rounding of its matrix that the solver decides on the
 # value, even on whether there is one.
 _MCC_SQUARED_NOISE: Final = 1e-7
