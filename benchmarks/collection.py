@@ -28,14 +28,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from organome.compute.volumes import OrganMeasure
+from organome.compute.labelmaps.volumes import OrganMeasure
 from organome.domain.organs import N_ORGANS, ORGANS
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan, scan_key
 from organome.domain.tables import ORGAN_ROWS, SCANS
-from organome.io.ledgers import LEDGER, write_ledger
-from organome.io.tables import rows_to_arrow, write_table
-from organome.steps.table_rows import organ_facts, organ_rows, scan_row
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
 
 SCANS_PER_PARTICIPANT: Final = 1.15
 SHARD_SIZE: Final = 300

@@ -43,7 +43,7 @@ from benchmarks.radiomics_phantoms import (
 from benchmarks.radiomics_scaling import scaling
 from benchmarks.radiomics_shard import measure_shard
 
-from organome.io.images import write_image
+from organome.io.images.image_files import write_image
 
 PEERS: Final = ("naive", "cropped", "flash")
 N_SAMPLED: Final = {"ct": 8}

@@ -16,9 +16,9 @@ from benchmarks.radiomics_phantoms import draw_phantom
 
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan
-from organome.io.ledgers import LEDGER, write_ledger
-from organome.io.scan_lists import write_shard
-from organome.steps import measure_radiomics
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.scan_lists import write_shard
+from organome.steps.radiomics import measure_radiomics
 
 N_SCANS: Final = 32
 N_FEW: Final = 2

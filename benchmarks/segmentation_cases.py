@@ -11,14 +11,14 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
-from organome.compute.phantoms.anatomy import draw_body
-from organome.compute.phantoms.fields_of_view import axial_grid
-from organome.compute.phantoms.rendering import Grid, render_dixon, render_image, truth_labelmap
-from organome.compute.phantoms.stations import station_grids, stitched_grid
 from organome.domain.scans import Contrast, Scan, Source, scan_key
-from organome.io.images import write_image
-from organome.io.scan_lists import write_shard
-from organome.steps import prepare_images
+from organome.io.images.image_files import write_image
+from organome.io.tables.scan_lists import write_shard
+from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.fields_of_view import axial_grid
+from organome.phantoms.rendering.render import Grid, render_dixon, render_image, truth_labelmap
+from organome.phantoms.rendering.stations import station_grids, stitched_grid
+from organome.steps.prepare import prepare_images
 
 REPOSITORY: Final = Path(__file__).parents[1]
 SHIPPED: Final = REPOSITORY / "models" / "phantom"

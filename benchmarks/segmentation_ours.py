@@ -24,12 +24,12 @@ import torch
 from benchmarks.segmentation_peers import LOGITS, STAGES, SUFFIX, note, note_done, time_calls
 
 from organome.compute.inference import labelling, segmenter
-from organome.compute.inference.sums import HostSums
-from organome.compute.segmentation import load_segmenter
+from organome.compute.inference.host_sums import HostSums
+from organome.compute.inference.loading import load_segmenter
 from organome.domain.inference import InferenceSettings
 from organome.domain.scans import scan_key
-from organome.io.images import read_image, write_image
-from organome.io.models import read_model
+from organome.io.images.image_files import read_image, write_image
+from organome.io.models.folders import read_model
 
 ONE: int = int(np.float16(1).view(np.uint16))
 

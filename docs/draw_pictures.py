@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from organome.domain.organ_codes import colour_of
 from organome.domain.organs import ORGANS
-from organome.io.labelmaps import labelmap_path, read_labelmap
+from organome.io.images.labelmaps import labelmap_path, read_labelmap
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "demo" / "run" / "results"

@@ -17,11 +17,11 @@ import pandas  # noqa: F401 pyarrow imports it with its first table, and so woul
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.journal import read_journals
-from organome.io.ledgers import LEDGER, read_ledger
-from organome.steps.packing import Packing
-from organome.steps.shard_places import journals
-from organome.steps.shards import run_shard
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.shards.journal import read_journals
+from organome.shards.packing import Packing
+from organome.shards.places import journals
+from organome.shards.run import run_shard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from doubles.steps import CopyStep, make_scans

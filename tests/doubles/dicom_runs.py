@@ -9,10 +9,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from organome.domain.scans import Contrast, Scan, Source, scan_key
-from organome.io.dicom_writing import Examination, SeriesHeader, encode_series
-from organome.io.images import write_image
-from organome.io.scan_lists import write_shard
-from organome.steps import prepare_images, segment_organs
+from organome.io.images.image_files import write_image
+from organome.io.tables.scan_lists import write_shard
+from organome.phantoms.delivery.dicom_writing import Examination, SeriesHeader, encode_series
+from organome.steps.prepare import prepare_images
+from organome.steps.segment import segment_organs
 
 SIZE_ZYX = (12, 15, 20)
 SPACING_XYZ_MM = (2.5, 2.25, 3.0)

@@ -11,7 +11,7 @@ from doubles.hard_steps import HardStep
 from doubles.staged_steps import StagedStep
 from doubles.steps import make_scans
 from organome.domain.errors import Interrupted
-from organome.steps.shards import run_shard
+from organome.shards.run import run_shard
 
 N_QUICK = 4
 

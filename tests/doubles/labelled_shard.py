@@ -7,14 +7,15 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from organome.compute.network import build_network
-from organome.compute.plans import CONFIGURATION, phantom_dataset, phantom_plans
+from organome.compute.inference.network import build_network
 from organome.domain.organs import N_ORGANS
 from organome.domain.scans import Contrast, Scan, Source, scan_key
-from organome.io.images import write_image
-from organome.io.models import write_model
-from organome.io.scan_lists import write_shard
-from organome.steps import prepare_images, segment_organs
+from organome.io.images.image_files import write_image
+from organome.io.models.folders import write_model
+from organome.io.tables.scan_lists import write_shard
+from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset, phantom_plans
+from organome.steps.prepare import prepare_images
+from organome.steps.segment import segment_organs
 
 SIZE_ZYX = (12, 24, 24)
 SPACING_XYZ_MM = (5.0, 5.0, 6.0)

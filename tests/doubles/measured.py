@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from organome.compute.volumes import OrganMeasure
+from organome.compute.labelmaps.volumes import OrganMeasure
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Scan, scan_key
 from organome.domain.tables import ORGAN_ROWS, SCANS
-from organome.io.ledgers import LEDGER, write_ledger
-from organome.io.tables import rows_to_arrow, write_table
-from organome.steps.table_rows import organ_facts, organ_rows, scan_row
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
 
 
 def scan_of(participant: str, instance: str = "2", **values: Any) -> Scan:

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from organome.compute.network import build_network
-from organome.compute.plans import CONFIGURATION, phantom_dataset, phantom_plans
+from organome.compute.inference.network import build_network
 from organome.domain.organs import N_ORGANS
-from organome.io.models import write_model
+from organome.io.models.folders import write_model
+from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset, phantom_plans
 
 PATCH_ZYX = (16, 32, 32)
 FEATURES = (8, 16)

@@ -8,11 +8,12 @@ import numpy as np
 
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.rows import scan_key_values
 from organome.domain.scans import Scan
 from organome.domain.tables import SCAN_KEY, SCANS
-from organome.io.ledgers import LEDGER, read_ledger, write_ledger
-from organome.io.tables import read_table, rows_to_arrow, write_pieces, write_table
-from organome.steps.table_rows import scan_key_values, scan_row
+from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
+from organome.io.tables.parquet import read_table, rows_to_arrow, write_pieces, write_table
+from organome.steps.measure.table_rows import scan_row
 
 STEADY: Final = "original_firstorder_Mean"
 NOISY: Final = "original_glcm_Contrast"

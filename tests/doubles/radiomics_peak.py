@@ -10,9 +10,9 @@ from organome.domain.outcomes import Outcome, Status
 from organome.domain.radiomics_settings import Engine
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR
-from organome.io.images import write_image
-from organome.steps.radiomics_plans import read_plans
-from organome.steps.radiomics_scans import ScanImages, measured_rows
+from organome.io.images.image_files import write_image
+from organome.steps.radiomics.plans import read_plans
+from organome.steps.radiomics.scan_rows import ScanImages, measured_rows
 
 SIZE_ZYX = (160, 200, 200)
 

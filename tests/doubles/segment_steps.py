@@ -16,12 +16,12 @@ from organome.domain.inference import InferenceSettings
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.scans import Contrast, Scan, scan_key
 from organome.domain.schemes import scheme_by_name
-from organome.io.images import write_image
-from organome.io.ledgers import LEDGER, write_ledger
-from organome.io.scan_lists import write_shard
-from organome.steps import segment_organs
-from organome.steps.model_labellers import ModelLabeller, load_labeller
-from organome.steps.organ_labelling import SegmentOrgans
+from organome.io.images.image_files import write_image
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.scan_lists import write_shard
+from organome.steps.segment import segment_organs
+from organome.steps.segment.model_labellers import ModelLabeller, load_labeller
+from organome.steps.segment.organ_labelling import SegmentOrgans
 
 SPACING_XYZ_MM = (5.0, 5.0, 6.0)
 SIZE_ZYX = (12, 24, 24)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.lease import LEASE_TERMS, LeaseTerms
-from organome.steps.shards import run_shard
+from organome.shards.lease import LEASE_TERMS, LeaseTerms
+from organome.shards.run import run_shard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from doubles.steps import CopyStep, make_scans

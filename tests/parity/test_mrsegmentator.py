@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.phantoms.anatomy import draw_body
-from organome.compute.phantoms.rendering import Grid, render_dixon, render_image
-from organome.compute.segmentation import load_segmenter, segment
+from organome.compute.inference.loading import load_segmenter, segment
 from organome.domain.scans import Contrast
-from organome.io.images import read_image, write_image
-from organome.io.models import read_model
+from organome.io.images.image_files import read_image, write_image
+from organome.io.models.folders import read_model
+from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.render import Grid, render_dixon, render_image
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "phantom"

@@ -10,11 +10,18 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from doubles.places import REPOSITORY
+
 PACKAGE = REPOSITORY / "src" / "organome"
 
 FLOORS = "Imports only go down; cohorts, compute and io do not know each other BROKEN"
 DOMAIN = "domain needs the standard library only BROKEN"
+STEPS = "The rooms of steps do not know each other BROKEN"
+COMPUTE = "The rooms of compute know geometry and dixon, and no other room BROKEN"
+IO = "The rooms of io know files, viewers know images, and no other room BROKEN"
+PHANTOMS = "Within phantoms, too, imports only go down BROKEN"
+CIRCLES = "No package and no module imports itself by a detour BROKEN"
+SHARDS = "shards knows no image and no model BROKEN"
 CLI = "Only cli knows flags and progress bars BROKEN"
 PURE = "compute and cohorts write no log and no table BROKEN"
 
@@ -45,30 +52,45 @@ def test_the_tree_as_it_is_keeps_all_rules(copied_tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("floor", "planted", "broken"),
+    ("place", "planted", "broken"),
     [
-        ("domain", "organome.io.atomic", FLOORS),
-        ("domain", "organome.steps.events", FLOORS),
-        ("io", "organome.compute.faces", FLOORS),
-        ("io", "organome.cohorts.ukb", FLOORS),
-        ("compute", "organome.io.atomic", FLOORS),
-        ("compute", "organome.cohorts.ukb", FLOORS),
-        ("cohorts", "organome.io.atomic", FLOORS),
-        ("cohorts", "organome.compute.faces", FLOORS),
-        ("io", "organome.steps.events", FLOORS),
-        ("steps", "organome.cli.app", FLOORS),
+        ("domain", "organome.io.files.atomic", FLOORS),
+        ("domain", "organome.shards.log", FLOORS),
+        ("io/files", "organome.compute.geometry.faces", FLOORS),
+        ("io/files", "organome.cohorts.ukb", FLOORS),
+        ("io/files", "organome.shards.log", FLOORS),
+        ("compute/geometry", "organome.io.files.atomic", FLOORS),
+        ("compute/geometry", "organome.cohorts.ukb", FLOORS),
+        ("cohorts", "organome.io.files.atomic", FLOORS),
+        ("cohorts", "organome.compute.geometry.faces", FLOORS),
+        ("shards", "organome.steps.segment.segment_organs", FLOORS),
+        ("shards", "organome.phantoms.make_phantoms", FLOORS),
+        ("steps/measure", "organome.phantoms.bodies.people", FLOORS),
+        ("phantoms/model", "organome.steps.measure.table_rows", FLOORS),
+        ("steps/measure", "organome.cli.app", FLOORS),
+        ("steps/segment", "organome.steps.measure.measure_volumes", STEPS),
+        ("steps/inspect", "organome.steps.collect.collect_tables", STEPS),
+        ("compute/sides", "organome.compute.labelmaps.volumes", COMPUTE),
+        ("compute/geometry", "organome.compute.dixon.swaps", COMPUTE),
+        ("io/tables", "organome.io.images.image_files", IO),
+        ("io/files", "organome.io.tables.parquet", IO),
+        ("phantoms/bodies", "organome.phantoms.delivery.cohort", PHANTOMS),
+        ("phantoms/delivery", "organome.phantoms.model.cases", PHANTOMS),
+        ("shards", "organome.io.images.image_files", SHARDS),
+        ("shards", "torch", SHARDS),
         ("domain", "numpy", DOMAIN),
         ("domain", "SimpleITK", DOMAIN),
-        ("steps", "rich", CLI),
-        ("io", "cyclopts", CLI),
-        ("compute", "logging", PURE),
+        ("steps/inspect", "rich", CLI),
+        ("shards", "rich", CLI),
+        ("io/files", "cyclopts", CLI),
+        ("compute/geometry", "logging", PURE),
         ("cohorts", "pyarrow", PURE),
     ],
 )
 def test_a_planted_import_is_found(
-    copied_tree: Path, floor: str, planted: str, broken: str
+    copied_tree: Path, place: str, planted: str, broken: str
 ) -> None:
-    module = copied_tree / "src" / "organome" / floor / "planted.py"
+    module = copied_tree / "src" / "organome" / place / "planted.py"
     module.write_text(f"import {planted}\n")
     try:
         result = lint(copied_tree)
@@ -76,6 +98,32 @@ def test_a_planted_import_is_found(
         module.unlink()
     assert result.returncode == 1
     assert broken in " ".join(result.stdout.split())
+
+
+def test_a_planted_circle_is_found(copied_tree: Path) -> None:
+    room = copied_tree / "src" / "organome" / "compute" / "geometry"
+    planted = {"one": "other", "other": "one"}
+    for name, imported in planted.items():
+        text = f"import organome.compute.geometry.planted_{imported}\n"
+        (room / f"planted_{name}.py").write_text(text)
+    try:
+        result = lint(copied_tree)
+    finally:
+        for name in planted:
+            (room / f"planted_{name}.py").unlink()
+    assert result.returncode == 1
+    assert CIRCLES in " ".join(result.stdout.split())
+
+
+def test_a_planted_room_without_a_place_is_found(copied_tree: Path) -> None:
+    room = copied_tree / "src" / "organome" / "io" / "planted"
+    room.mkdir()
+    (room / "__init__.py").touch()
+    try:
+        result = lint(copied_tree)
+    finally:
+        shutil.rmtree(room)
+    assert result.returncode == 1
 
 
 def modules(floor: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -95,7 +143,7 @@ def test_domain_imports_nothing_but_the_standard_library_and_itself() -> None:
 
 
 @pytest.mark.parametrize("floor", ["domain", "io", "compute", "cohorts", "cli"])
-def test_only_steps_catch_scan_errors(floor: str) -> None:
+def test_only_steps_and_shards_catch_scan_errors(floor: str) -> None:
     for path, tree in modules(floor):
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and node.type is not None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from doubles.places import REPOSITORY
 from organome import __version__
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def normal(name: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+from doubles.places import REPOSITORY
+
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
 

@@ -9,11 +9,11 @@ import pytest
 
 from doubles.cohorts import Run
 from doubles.labelled_shard import write_tiny_model
-from organome.compute.phantoms.defects import Defect
-from organome.compute.phantoms.formats import Format
-from organome.compute.plans import CONFIGURATION
 from organome.domain.sides import USUAL_SIDES
-from organome.steps import make_phantoms
+from organome.phantoms import make_phantoms
+from organome.phantoms.delivery.defects import Defect
+from organome.phantoms.delivery.formats import Format
+from organome.phantoms.model.plans import CONFIGURATION
 
 CONFIG = """\
 cohort: {name: phantoms, kind: folder, root: ../cohort/nifti/scans.tsv, protocols: [dixon]}

@@ -5,14 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from organome.compute.phantoms.defects import DEFECTS, Defect
-from organome.compute.phantoms.formats import Format
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import Contrast, Unit
-from organome.io.scan_lists import read_shard
-from organome.steps import list_scans, make_phantoms, prepare_images
-from organome.steps.deliveries import CohortKind
+from organome.domain.scans import CohortKind, Contrast, Unit
+from organome.io.tables.scan_lists import read_shard
+from organome.phantoms import make_phantoms
+from organome.phantoms.delivery.defects import DEFECTS, Defect
+from organome.phantoms.delivery.formats import Format
+from organome.steps.listing import list_scans
+from organome.steps.prepare import prepare_images
 
 ROOTS: dict[Format, tuple[CohortKind, str]] = {
     Format.UKB: ("ukb", "ukb"),

@@ -27,50 +27,50 @@ EXIT_BROKEN_PROMISE: Final = 3
 EXIT_MACHINE: Final = 69  # EX_UNAVAILABLE in sysexits.h
 EXIT_INTERRUPTED: Final = 75  # EX_TEMPFAIL in sysexits.h
 
-# Name, what it does, group. The step is imported when its command is called: torch takes seconds.
+# Group, module, what it does. Imported when the command is called: torch takes seconds.
 _COMMANDS: Final = {
     "Pipeline": {
-        "list_scans": "Deal the scans of a cohort to shards.",
-        "prepare_images": "Turn a shard's archives and files into checked images.",
-        "pin_model": "Note the digest of the model that a run is bound to.",
-        "segment_organs": "Turn a shard's images into labelmaps.",
-        "measure_volumes": "Measure the organs of a shard.",
-        "measure_radiomics": "Measure the radiomics features of a shard.",
-        "list_measured": "Name the measured shards in a file, for collect-tables.",
-        "collect_tables": "Collect all shards into the tables of the cohort.",
+        "steps.listing.list_scans": "Deal the scans of a cohort to shards.",
+        "steps.prepare.prepare_images": "Turn a shard's archives and files into checked images.",
+        "steps.models.pin_model": "Note the digest of the model that a run is bound to.",
+        "steps.segment.segment_organs": "Turn a shard's images into labelmaps.",
+        "steps.measure.measure_volumes": "Measure the organs of a shard.",
+        "steps.radiomics.measure_radiomics": "Measure the radiomics features of a shard.",
+        "steps.collect.list_measured": "Name the measured shards in a file, for collect-tables.",
+        "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
     },
     "Cluster": {
-        "run": "Run the workflow under a watchdog, on this machine or on SLURM.",
-        "doctor": "Say whether a cohort can be run here, and what to do about it.",
+        "steps.cluster.run": "Run the workflow under a watchdog, on this machine or on SLURM.",
+        "steps.doctor.doctor": "Say whether a cohort can be run here, and what to do about it.",
     },
     "Models": {
-        "install_model": "Install a model: a published one, an archive, a folder.",
-        "verify_model": "Say whether an installed model is still what was installed.",
+        "steps.models.install_model": "Install a model: a published one, an archive, a folder.",
+        "steps.models.verify_model": "Say whether an installed model is still what was installed.",
     },
     "Look": {
-        "status": "Say what is listed, done, failed and left.",
-        "show_table": "Print some rows of a table.",
-        "extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
-        "estimate": "Say what the rest will cost, and how to cut it into jobs.",
+        "steps.inspect.status": "Say what is listed, done, failed and left.",
+        "steps.inspect.show_table": "Print some rows of a table.",
+        "steps.extract.extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
+        "steps.inspect.estimate": "Say what the rest will cost, and how to cut it into jobs.",
     },
     "Radiomics": {
-        "measure_overlaps": "Measure twice what neighbouring stations both show.",
-        "radiomics_stability": "Say how well radiomics features repeat.",
-        "export_combat": "Write radiomics features as ComBat reads them.",
+        "steps.radiomics.measure_overlaps": "Measure twice what neighbouring stations both show.",
+        "steps.radiomics.radiomics_stability": "Say how well radiomics features repeat.",
+        "steps.radiomics.export_combat": "Write radiomics features as ComBat reads them.",
     },
     "Canary": {
-        "make_canary": "Take labelled scans as the reference for other machines.",
-        "check_canary": "Hold this kind of machine to the reference scans.",
+        "steps.canary.make_canary": "Take labelled scans as the reference for other machines.",
+        "steps.canary.check_canary": "Hold this kind of machine to the reference scans.",
     },
     "Phantoms": {
-        "make_phantoms": "Make a phantom cohort with known truth.",
-        "train_model": "Train the small phantom model.",
-        "score_phantoms": "Compare results with the truth of a phantom cohort.",
-        "score_model": "Score a model on unseen phantoms and write its card.",
+        "phantoms.make_phantoms": "Make a phantom cohort with known truth.",
+        "phantoms.train_model": "Train the small phantom model.",
+        "phantoms.score_phantoms": "Compare results with the truth of a phantom cohort.",
+        "phantoms.score_model": "Score a model on unseen phantoms and write its card.",
     },
     "Documentation": {
-        "describe_tables": "Write the page on the tables.",
-        "describe_config": "Write the page on the configuration.",
+        "steps.docs.describe_tables": "Write the page on the tables.",
+        "steps.docs.describe_config": "Write the page on the configuration.",
     },
 }
 
@@ -89,10 +89,9 @@ def build_app() -> App:
         ),
     )
     for group, commands in _COMMANDS.items():
-        for step, does in commands.items():
-            app.command(
-                f"organome.steps.{step}:run", name=step.replace("_", "-"), help=does, group=group
-            )
+        for module, does in commands.items():
+            name = module.rpartition(".")[2].replace("_", "-")
+            app.command(f"organome.{module}:run", name=name, help=does, group=group)
     return app
 
 
@@ -118,7 +117,7 @@ def run(tokens: Sequence[str]) -> int:
 
 def _judge(error: Exception) -> int:
     """Say in one line what is wrong with the machine or the set-up; anything else is a bug."""
-    from organome.steps.machine_faults import machine_faults_stop_the_job
+    from organome.shards.faults import machine_faults_stop_the_job
 
     try:
         with machine_faults_stop_the_job():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 
 class Contrast(StrEnum):
@@ -19,6 +19,9 @@ class Contrast(StrEnum):
 
 
 DIXON_CONTRASTS: Final = (Contrast.IN_PHASE, Contrast.OPPOSED_PHASE, Contrast.FAT, Contrast.WATER)
+
+
+CohortKind: TypeAlias = Literal["ukb", "bids", "folder"]
 
 
 class Modality(StrEnum):

@@ -16,16 +16,18 @@ from doubles.steps import make_scans
 from organome.cli import app
 from organome.domain.errors import Interrupted, MachineFault, SetupError
 from organome.domain.organs import ORGANS, PAIRS
-from organome.io.scan_lists import write_shard
-from organome.steps import list_measured, score_phantoms
+from organome.io.tables.scan_lists import write_shard
+from organome.phantoms import score_phantoms
+from organome.steps.collect import list_measured
 
-STEPS = [step for commands in app._COMMANDS.values() for step in commands]
+MODULES = [module for commands in app._COMMANDS.values() for module in commands]
 
 
 def test_help_imports_no_step_and_no_torch() -> None:
     code = (
         "import sys; from organome.cli.app import run; run(['--help']);"
-        "print([m for m in sys.modules if m == 'torch' or m.startswith('organome.steps.')])"
+        "ours = ('organome.steps.', 'organome.phantoms');"
+        "print([m for m in sys.modules if m == 'torch' or m.startswith(ours)])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -34,10 +36,11 @@ def test_help_imports_no_step_and_no_torch() -> None:
     assert "measure-volumes" in result.stdout
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_flags_are_the_keywords_of_run(step: str, capsys: pytest.CaptureFixture[str]) -> None:
-    run = importlib.import_module(f"organome.steps.{step}").run
-    assert app.run([step.replace("_", "-"), "--help"]) == 0
+@pytest.mark.parametrize("module", MODULES)
+def test_flags_are_the_keywords_of_run(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = importlib.import_module(f"organome.{module}").run
+    command = module.rpartition(".")[2].replace("_", "-")
+    assert app.run([command, "--help"]) == 0
     shown = capsys.readouterr().out
     for name, parameter in inspect.signature(run).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:  # what stands after -- is for Snakemake

@@ -1,9 +1,9 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
 from organome.domain.feature_names import FeatureClass
 from organome.domain.radiomics_settings import (
@@ -12,7 +12,7 @@ from organome.domain.radiomics_settings import (
     read_parameters,
 )
 
-PRESETS = Path(__file__).parents[3] / "config" / "radiomics"
+PRESETS = REPOSITORY / "config" / "radiomics"
 
 
 def preset(name: str) -> RadiomicsSettings:

@@ -1,8 +1,8 @@
 import json
-from pathlib import Path
 
 import pytest
 
+from doubles.places import SHARED_DATA
 from organome.domain.errors import SetupError
 from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, Region, pairs_of
 from organome.domain.scans import Contrast
@@ -17,7 +17,7 @@ from organome.domain.schemes import (
     scheme_by_name,
 )
 
-LABEL_MAPS = Path(__file__).parents[4] / "shared" / "data" / "label_maps.json"
+LABEL_MAPS = SHARED_DATA / "label_maps.json"
 
 
 @pytest.mark.parametrize(

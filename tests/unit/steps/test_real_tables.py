@@ -7,19 +7,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from doubles.places import SHARED_DATA
 from organome.domain.organs import N_ORGANS, ORGANS
 from organome.domain.scans import Unit
 from organome.domain.schemes import TOTALSEGMENTATOR_CT
-from organome.io.tables import read_table
-from organome.steps import (
-    collect_tables,
-    list_scans,
-    measure_volumes,
-    prepare_images,
-    segment_organs,
-)
+from organome.io.tables.parquet import read_table
+from organome.steps.collect import collect_tables
+from organome.steps.listing import list_scans
+from organome.steps.measure import measure_volumes
+from organome.steps.prepare import prepare_images
+from organome.steps.segment import segment_organs
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "real"
+REAL = SHARED_DATA / "real"
 
 pytestmark = pytest.mark.skipif(
     not REAL.is_dir(), reason="the shared test data are not beside the repository"

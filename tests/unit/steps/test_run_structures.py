@@ -15,28 +15,26 @@ import yaml
 from doubles.measured import cohort, scan_of
 from doubles.models import tiny_plans
 from doubles.releases import scheme_dataset, tiny_weights
-from organome.compute.phantoms.anatomy import draw_body
-from organome.compute.phantoms.rendering import Grid, render_dixon
-from organome.compute.plans import CONFIGURATION
 from organome.domain.errors import SetupError
 from organome.domain.organs import BODY_COMPOSITION, ORGANS
 from organome.domain.outcomes import Reason, Status
 from organome.domain.scans import Contrast, Scan, Source
 from organome.domain.schemes import BODY_COMPOSITION_SCHEME, MRSEGMENTATOR, LabelScheme
 from organome.domain.tables import ORGAN_ROWS, with_structures
-from organome.io.images import write_image
-from organome.io.models import model_digest, write_model
-from organome.io.scan_lists import write_shard
-from organome.io.schemes import find_scheme
-from organome.io.tables import read_structures, read_table, rows_to_arrow, write_table
-from organome.steps import (
-    collect_tables,
-    make_canary,
-    measure_radiomics,
-    measure_volumes,
-    prepare_images,
-    segment_organs,
-)
+from organome.io.images.image_files import write_image
+from organome.io.models.folders import model_digest, write_model
+from organome.io.tables.parquet import read_structures, read_table, rows_to_arrow, write_table
+from organome.io.tables.scan_lists import write_shard
+from organome.io.tables.schemes import find_scheme
+from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.model.plans import CONFIGURATION
+from organome.phantoms.rendering.render import Grid, render_dixon
+from organome.steps.canary import make_canary
+from organome.steps.collect import collect_tables
+from organome.steps.measure import measure_volumes
+from organome.steps.prepare import prepare_images
+from organome.steps.radiomics import measure_radiomics
+from organome.steps.segment import segment_organs
 
 GRID = Grid((40, 30, 24), (10.0, 10.0, 10.0), (-195.0, -145.0, 120.0))
 

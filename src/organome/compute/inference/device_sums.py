@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from organome.compute.gpu_faults import NotFiniteError
+from organome.compute.inference.gpu_faults import NotFiniteError
 from organome.compute.inference.logits_interpolation import LogitsInterpolation
 from organome.compute.inference.sums import Window
 from organome.compute.inference.tiling import Corner, Tiling

@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from organome.compute.inference.air import AirMask
 from organome.compute.inference.fold_networks import FoldNetworks
+from organome.compute.inference.host_sums import make_sums
 from organome.compute.inference.logits_interpolation import LogitsInterpolation
 from organome.compute.inference.preparation import PreparedImage
-from organome.compute.inference.sums import TileSums, make_sums
+from organome.compute.inference.sums import TileSums
 from organome.compute.inference.tiling import Corner, Tiling, tile_weights
 from organome.domain.inference import InferenceSettings
 

@@ -10,14 +10,14 @@ import SimpleITK as sitk
 import torch
 from torch import nn
 
-from organome.compute.gpu_faults import (
+from organome.compute.inference.fold_networks import FoldNetworks
+from organome.compute.inference.gpu_faults import (
     NotFiniteError,
     check_device,
     gpu_faults_stop_the_job,
     lacks_memory,
     out_of_memory_fails_the_scan,
 )
-from organome.compute.inference.fold_networks import FoldNetworks
 from organome.compute.inference.labelling import label_image
 from organome.compute.inference.logits_interpolation import interpolate_logits
 from organome.compute.inference.memory import ModelSize, predict_memory

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from organome.compute.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
+from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.radiomics.first_order import MAX_RANGE, percentiles, sample_of_integers
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_settings import NormalizeOver, Preparation

@@ -11,14 +11,15 @@ from scipy.ndimage import gaussian_filter
 from doubles.inference import SKIMAGE
 from doubles.models import tiny_plans
 from organome.compute.inference.device_sums import DeviceSums
+from organome.compute.inference.host_sums import HostSums
 from organome.compute.inference.logits_interpolation import (
     LogitsInterpolation,
     interpolate_logits,
     linear,
 )
-from organome.compute.inference.sums import HostSums, TileSums
+from organome.compute.inference.sums import TileSums
 from organome.compute.inference.tiling import Tiling, place_tiles
-from organome.compute.plans import CONFIGURATION
+from organome.phantoms.model.plans import CONFIGURATION
 
 N_LABELS = 11
 CPU = torch.device("cpu")

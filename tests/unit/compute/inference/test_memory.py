@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from doubles.inference import tiny_model
+from doubles.places import TESTS
+from organome.compute.inference.loading import load_segmenter
 from organome.compute.inference.memory import ModelSize, predict_memory
-from organome.compute.segmentation import load_segmenter
 from organome.domain.inference import InferenceSettings
 
-TESTS = Path(__file__).parents[3]
 MIB = 1 << 20
 # Large enough that what was taken before the image can be told from it.
 SCRIPT = """
@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from doubles.inference import soft_image, tiny_model
-from organome.compute.segmentation import load_segmenter
+from organome.compute.inference.loading import load_segmenter
 from organome.domain.inference import InferenceSettings
 
 def bytes_of(line):

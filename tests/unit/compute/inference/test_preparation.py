@@ -13,7 +13,7 @@ from doubles.inference import SKIMAGE, soft_image
 from doubles.models import tiny_plans
 from organome.compute.inference.cropping import nonzero_box
 from organome.compute.inference.preparation import Preparation
-from organome.compute.plans import CONFIGURATION, phantom_dataset
+from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset
 
 TORCH = {
     "resampling_fn_data": "resample_torch_fornnunet",

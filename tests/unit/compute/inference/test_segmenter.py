@@ -9,7 +9,7 @@ import SimpleITK as sitk
 import torch
 
 from doubles.inference import N_LABELS, SKIMAGE, soft_image, stock_labels, tiny_model
-from organome.compute.segmentation import load_segmenter, segment
+from organome.compute.inference.loading import load_segmenter, segment
 from organome.domain.errors import ScanError
 from organome.domain.inference import InferenceSettings, InputResampling
 from organome.domain.models import Model

@@ -5,14 +5,14 @@ import pytest
 import SimpleITK as sitk
 
 from doubles.pyradiomics import differences, reference_features
-from organome.compute.phantoms.anatomy import draw_body
-from organome.compute.phantoms.rendering import render_dixon, truth_labelmap
-from organome.compute.phantoms.stations import station_grids
 from organome.compute.radiomics.extraction import measure_features
 from organome.domain.feature_names import feature_names
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.scans import Contrast
+from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.render import render_dixon, truth_labelmap
+from organome.phantoms.rendering.stations import station_grids
 
 SPACING_XYZ_MM = (1.5, 2.25, 4.0)
 

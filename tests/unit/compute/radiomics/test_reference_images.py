@@ -1,19 +1,19 @@
 """Images of pyradiomics' own tests, compared with its published baselines and with itself."""
 
 import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.places import SHARED_DATA
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import measure_features
 from organome.domain.feature_names import FEATURES
 from organome.domain.radiomics_settings import TextureSettings
 
-DATA = Path(__file__).parents[5] / "shared" / "data" / "pyradiomics"
+DATA = SHARED_DATA / "pyradiomics"
 IMAGES = {
     "brain1": ("brain1_image.nrrd", "brain1_label.nrrd"),
     "breast1": ("breast1_image.nrrd", "breast1_label.nrrd"),

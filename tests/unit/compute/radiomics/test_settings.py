@@ -1,18 +1,18 @@
 """Every setting that is done natively, against pyradiomics with the very same parameters."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.places import SHARED_DATA
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import read_parameters
 
-DATA = Path(__file__).parents[5] / "shared" / "data" / "pyradiomics"
+DATA = SHARED_DATA / "pyradiomics"
 IMAGES = {
     "brain1": ("brain1_image.nrrd", "brain1_label.nrrd"),
     "breast1": ("breast1_image.nrrd", "breast1_label.nrrd"),

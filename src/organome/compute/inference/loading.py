@@ -1,0 +1,161 @@
+"""Segmentation by nnU-Net's networks, on the very grid of the image.
+
+Source: Isensee et al. 2021 (sliding window, Gaussian weighting). Labels are those of nnU-Net's own
+predictor; why it is not used is told in ``docs/decisions/0018``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+import SimpleITK as sitk
+import torch
+
+from organome.compute.inference.fold_networks import FoldNetworks
+from organome.compute.inference.gpu_faults import check_device
+from organome.compute.inference.memory import ModelSize, measure_model
+from organome.compute.inference.network import build_network
+from organome.compute.inference.preparation import Preparation
+from organome.compute.inference.segmenter import Segmenter
+from organome.domain.errors import MachineFault, SetupError
+from organome.domain.inference import InferenceSettings
+from organome.domain.models import Model
+
+Device = Literal["auto", "cpu", "cuda"]
+MAX_LABELS: Final = 256  # background included
+
+
+def choose_device(device: Device, *, number: int | None = None) -> torch.device:
+    """Find the device to run on; ``auto`` takes a GPU where there is one.
+
+    Args:
+        device: The kind of device.
+        number: Which of the GPUs of this job, counted from 0; None for the first.
+
+    Raises:
+        MachineFault: ``cuda`` was asked for and there is none, or fewer than asked for: a GPU job
+            must not crawl on a CPU.
+    """
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and not n_gpus):
+        return torch.device("cpu")
+    if not n_gpus:
+        raise MachineFault("device cuda was asked for, but torch sees no GPU on this machine")
+    if number is not None and number >= n_gpus:
+        raise MachineFault(f"{number + 1} GPUs were asked for, but torch sees {n_gpus} of them")
+    return torch.device("cuda") if number is None else torch.device("cuda", number)
+
+
+def load_segmenter(
+    model: Model,
+    *,
+    device: Device,
+    tile_step_size: float | None = None,
+    gpu: int | None = None,
+    settings: InferenceSettings | None = None,
+) -> Segmenter:
+    """Load a model, ready for any number of images.
+
+    Args:
+        model: Plans and the weights of one or more folds; the logits of the folds are averaged.
+        device: Where to run. A GPU must pass a small check.
+        tile_step_size: Step of the sliding window, in place of the one in the settings.
+        gpu: Which of the GPUs of this job, counted from 0; None for the first.
+        settings: How it is run; None for as nnU-Net does.
+
+    Raises:
+        SetupError: The plans and the weights of the model do not belong together, or it has more
+            outputs than a labelmap can hold.
+        MachineFault: The GPU is missing or broken.
+    """
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    settings = settings or InferenceSettings()
+    if tile_step_size is not None:
+        settings = replace(settings, tile_step_size=tile_step_size)
+    where = choose_device(device, number=gpu)
+    if where.type == "cuda":
+        check_device(where)
+        torch.backends.cudnn.benchmark = True  # all tiles have one shape
+    plans = PlansManager(dict(model.plans))
+    n_labels = plans.get_label_manager(dict(model.dataset)).num_segmentation_heads
+    if n_labels > MAX_LABELS:
+        raise SetupError(f"model {model.name}: {n_labels} outputs, at most {MAX_LABELS} fit a byte")
+    configuration = plans.get_configuration(model.configuration)
+    folds = FoldNetworks(
+        _load_networks(model, n_labels),
+        device=where,
+        mirroring_axes=model.mirroring_axes or (),
+        settings=settings,
+    )
+    return Segmenter(
+        folds,
+        Preparation(plans, configuration, settings.resampling),
+        dataset=model.dataset,
+        model_size=_measure(model, plans.transpose_forward, configuration, n_labels=n_labels),
+        settings=settings,
+    )
+
+
+def segment(image: sitk.Image, segmenter: Segmenter) -> sitk.Image:
+    """Label every voxel of an image.
+
+    Args:
+        image: 3D, any orientation, any pixel type.
+        segmenter: From ``load_segmenter``.
+
+    Returns:
+        A uint8 labelmap of the model's own labels on the grid of the image.
+
+    Raises:
+        ScanError: OUT_OF_MEMORY; NOT_FINITE if the network gives no numbers for this image.
+        MachineFault: The GPU is at fault.
+    """
+    return segmenter.restore(segmenter.infer(segmenter.prepare(image)))
+
+
+def _load_networks(model: Model, n_labels: int) -> list[torch.nn.Module]:
+    networks = []
+    for weights in model.weights:
+        with torch.device("meta"):  # no weights of its own: it takes those that are loaded
+            network = build_network(model.plans, model.configuration, n_outputs=n_labels)
+        singles = {name: value.float() for name, value in weights.items()}
+        try:
+            network.load_state_dict(singles, assign=True)
+        except RuntimeError as error:
+            raise SetupError(f"model {model.name}: the weights do not fit the plans") from error
+        networks.append(network)
+    return networks
+
+
+def _measure(model: Model, order: Sequence[int], configuration: Any, *, n_labels: int) -> ModelSize:
+    with torch.device("meta"):
+        network = build_network(model.plans, model.configuration, n_outputs=n_labels)
+    return measure_model(
+        network.eval(),
+        n_labels=n_labels,
+        n_folds=len(model.weights),
+        is_mirrored=bool(model.mirroring_axes),
+        patch=configuration.patch_size,
+        spacing_zyx_mm=configuration.spacing,
+        transpose_forward=order,
+    )
+
+
+def gpu_room_bytes(device: torch.device, *, n_sharing: int = 1) -> int | None:
+    """Say how much more memory of its GPU this process may take.
+
+    Args:
+        device: Where it computes.
+        n_sharing: Processes of this job that share the GPU.
+
+    Returns:
+        Its share of the GPU, or what is free now where that is less, without what it has taken;
+        None for a processor.
+    """
+    if device.type != "cuda":
+        return None
+
+    free, total = torch.cuda.mem_get_info(device)
+    reachable = free + torch.cuda.memory_reserved(device)
+    return max(0, min(total // n_sharing, reachable) - torch.cuda.memory_allocated(device))

@@ -1,0 +1,205 @@
+"""Measure the organs of a labelmap: volume, place, completeness, pieces, intensities."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from organome.compute.dixon.fat_fraction import fat_fraction
+from organome.compute.geometry.faces import array_faces_xyz, share_grid
+from organome.domain.errors import ScanError
+from organome.domain.faces import Face
+from organome.domain.organs import N_ORGANS
+from organome.domain.outcomes import Reason
+
+MM3_PER_ML: Final = 1000.0
+
+_Box = tuple[slice, ...]
+_Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Intensities:
+    """Intensity over the voxels of an organ, in the unit of the image.
+
+    Attributes:
+        mean: Arithmetic mean.
+        sd: Standard deviation with divisor n.
+        median: Median.
+        p10: 10th percentile, interpolated linearly between voxels.
+        p90: 90th percentile, likewise.
+    """
+
+    mean: float
+    sd: float
+    median: float
+    p10: float
+    p90: float
+
+
+@dataclass(frozen=True, slots=True)
+class OrganMeasure:
+    """What is in view of one organ.
+
+    Attributes:
+        n_voxels: Voxels of the organ, at least 1.
+        volume_observed_ml: Volume of what is in view, in mL.
+        touches: Faces of the image that the organ reaches.
+        centroid_xyz_mm: Mean position of its voxels in scanner space, LPS, in mm.
+        n_components: Pieces, voxels connected by faces (6-connectivity).
+        largest_component_share: Voxels in the largest piece over all voxels, above 0, up to 1.
+        intensities: None where no image was given.
+        fat_fraction_mean: Mean of fat/(fat+water), 0 to 1; None without fat and water images or
+            where no voxel of the organ has signal.
+    """
+
+    n_voxels: int
+    volume_observed_ml: float
+    touches: tuple[Face, ...]
+    centroid_xyz_mm: tuple[float, float, float]
+    n_components: int
+    largest_component_share: float
+    intensities: Intensities | None = None
+    fat_fraction_mean: float | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the organ reaches a face of the image, so that it may go on beyond."""
+        return bool(self.touches)
+
+    @property
+    def volume_ml(self) -> float | None:
+        """Volume in mL of an organ that is wholly in view, None where it is cut."""
+        return None if self.truncated else self.volume_observed_ml
+
+
+def measure_organs(
+    labelmap: sitk.Image,
+    image: sitk.Image | None = None,
+    *,
+    fat: sitk.Image | None = None,
+    water: sitk.Image | None = None,
+    n_labels: int = N_ORGANS,
+) -> dict[int, OrganMeasure]:
+    """Measure every organ of a labelmap.
+
+    The labelmap is gone through once, to find the box of each organ; all else happens in the boxes.
+
+    Args:
+        labelmap: Integer image with labels 1 to ``n_labels``, 0 is background.
+        image: Image whose intensities are measured.
+        fat: Fat image of a two-point Dixon scan.
+        water: Water image of the same.
+        n_labels: How many organs the label scheme has.
+
+    Returns:
+        Measures by label. A label that no voxel holds is not in it.
+
+    Raises:
+        ScanError: LABEL_UNKNOWN if a voxel holds a value beyond the organs; LABELMAP_OFF_GRID if
+            an image does not share the grid of the labelmap.
+    """
+    _check_grid(labelmap, [each for each in (image, fat, water) if each is not None])
+    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
+    if labels_zyx.min() < 0 or labels_zyx.max() > n_labels:
+        raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
+    image_zyx = None if image is None else sitk.GetArrayViewFromImage(image)
+    fraction_zyx = None if fat is None or water is None else fat_fraction(fat, water)
+    measures = {}
+    for label, box in enumerate(ndimage.find_objects(labels_zyx, n_labels), start=1):
+        if box is None:
+            continue
+        mask_zyx = labels_zyx[box] == label
+        measures[label] = _measure_organ(
+            labelmap,
+            box,
+            mask_zyx,
+            values=None if image_zyx is None else image_zyx[box][mask_zyx],
+            fractions=None if fraction_zyx is None else fraction_zyx[box][mask_zyx],
+        )
+    return measures
+
+
+def _check_grid(labelmap: sitk.Image, images: list[sitk.Image]) -> None:
+    for image in images:
+        if not share_grid(labelmap, image):
+            raise ScanError(
+                Reason.LABELMAP_OFF_GRID,
+                f"labelmap of {labelmap.GetSize()} voxels is not on the grid of the image of "
+                f"{image.GetSize()}",
+            )
+
+
+def _measure_organ(
+    labelmap: sitk.Image,
+    box_zyx: _Box,
+    mask_zyx: _Mask,
+    *,
+    values: npt.NDArray[Any] | None,
+    fractions: npt.NDArray[np.float32] | None,
+) -> OrganMeasure:
+    n_voxels = int(np.count_nonzero(mask_zyx))
+    n_components, n_largest = _components(mask_zyx, n_voxels)
+    return OrganMeasure(
+        n_voxels=n_voxels,
+        volume_observed_ml=n_voxels * float(np.prod(labelmap.GetSpacing())) / MM3_PER_ML,
+        touches=_touched_faces(labelmap, box_zyx),
+        centroid_xyz_mm=_centroid_xyz_mm(labelmap, box_zyx, mask_zyx, n_voxels),
+        n_components=n_components,
+        largest_component_share=n_largest / n_voxels,
+        intensities=None if values is None else _intensities(values),
+        fat_fraction_mean=None if fractions is None else _mean_of_numbers(fractions),
+    )
+
+
+def _touched_faces(labelmap: sitk.Image, box_zyx: _Box) -> tuple[Face, ...]:
+    touched = set()
+    faces_xyz = array_faces_xyz(labelmap.GetDirection())
+    for extent, size, (first, last) in zip(
+        box_zyx[::-1], labelmap.GetSize(), faces_xyz, strict=True
+    ):
+        touched |= {first} if extent.start == 0 else set()
+        touched |= {last} if extent.stop == size else set()
+    return tuple(face for face in Face if face in touched)
+
+
+def _centroid_xyz_mm(
+    labelmap: sitk.Image, box_zyx: _Box, mask_zyx: _Mask, n_voxels: int
+) -> tuple[float, float, float]:
+    n_yx = np.count_nonzero(mask_zyx, axis=0)
+    n_zyx = (np.count_nonzero(mask_zyx, axis=(1, 2)), n_yx.sum(axis=1), n_yx.sum(axis=0))
+    index_zyx = [
+        extent.start + int(np.dot(n, np.arange(len(n)))) / n_voxels
+        for extent, n in zip(box_zyx, n_zyx, strict=True)
+    ]
+    x_mm, y_mm, z_mm = labelmap.TransformContinuousIndexToPhysicalPoint(index_zyx[::-1])
+    return x_mm, y_mm, z_mm
+
+
+def _components(mask_zyx: _Mask, n_voxels: int) -> tuple[int, int]:
+    """Count the pieces of a mask and the voxels of the largest."""
+    pieces_zyx, n_pieces = ndimage.label(mask_zyx)
+    if n_pieces == 1:
+        return 1, n_voxels
+    return int(n_pieces), int(np.bincount(pieces_zyx[mask_zyx]).max())
+
+
+def _intensities(values: npt.NDArray[Any]) -> Intensities:
+    exact = values.astype(np.float64)  # sums of 16-bit integers are exact up to 1e11 voxels
+    mean = float(exact.mean())
+    p10, median, p90 = np.percentile(exact, (10, 50, 90)).tolist()
+    return Intensities(
+        mean=mean,
+        sd=float(np.sqrt(np.square(exact - mean).mean())),
+        median=median,
+        p10=p10,
+        p90=p90,
+    )
+
+
+def _mean_of_numbers(fractions: npt.NDArray[np.float32]) -> float | None:
+    numbers = fractions[~np.isnan(fractions)]
+    return float(numbers.mean(dtype=np.float64)) if numbers.size else None

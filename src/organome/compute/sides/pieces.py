@@ -1,0 +1,177 @@
+"""The connected pieces of all organs that have a side, and how far left or right each lies."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from organome.compute.sides.midlines import (
+    Grid,
+    Leftness,
+    Midline,
+    Points,
+    fit_midline,
+    midline_between,
+    places_of_labels_xyz_mm,
+)
+from organome.domain.organs import Organ, Side, pairs_of
+from organome.domain.sides import MIDLINE_ORGANS, USUAL_SIDES
+
+NEAR_MM: Final = 10.0  # closer to the midline, a place says nothing about the side
+CONNECTIVITY: Final = 26
+N_VALUES: Final = 256  # of uint8
+
+Indices = npt.NDArray[np.intp]
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SidePieces:
+    """All pieces; arrays are by number of the piece, and 0 is what has no side.
+
+    Attributes:
+        pieces_zyx: Number of the piece of each voxel, within ``box``.
+        box: The part of the labelmap in which they lie.
+        labels: Label of each piece.
+        n_voxels: Size of each piece.
+        lefts_mm: How far to the left of the midline each centroid is.
+        reach_mm: Least and greatest distance to the left, over the box of each piece.
+        n_beyond: Voxels clearly to the left, and to the right, by label; shape (2, 256).
+    """
+
+    pieces_zyx: npt.NDArray[Any]
+    box: tuple[slice, ...]
+    labels: Labels
+    n_voxels: npt.NDArray[np.int64]
+    lefts_mm: Points
+    reach_mm: Points
+    n_beyond: npt.NDArray[np.int64]
+
+    def of(self, label: int) -> Indices:
+        """Number the pieces of a label."""
+        return np.flatnonzero(self.labels == label)
+
+    def left_mm(self, label: int) -> float:
+        """Tell how far to the left the centroid of all voxels of a label is."""
+        own = self.of(label)
+        return float(np.average(self.lefts_mm[own], weights=self.n_voxels[own]))
+
+    def main(self, label: int) -> int | None:
+        """Number the largest piece of a label, None if it has none."""
+        own = self.of(label)
+        return int(own[self.n_voxels[own].argmax()]) if own.size else None
+
+    def neighbours(self) -> dict[int, set[int]]:
+        """Number the pieces that each piece touches, by a face, an edge or a corner."""
+        touched: dict[int, set[int]] = {}
+        for one, other in cc3d.region_graph(self.pieces_zyx, connectivity=CONNECTIVITY):
+            touched.setdefault(int(one), set()).add(int(other))
+            touched.setdefault(int(other), set()).add(int(one))
+        return touched
+
+
+def find_side_pieces(labelmap: sitk.Image, structures: Sequence[Organ]) -> SidePieces | None:
+    """Find the pieces of all organs that have a side.
+
+    The midline is that of spine and sacrum, else the one halfway between partners.
+
+    Args:
+        labelmap: uint8 labels, any orientation.
+        structures: What they mean.
+
+    Returns:
+        None where no such organ is in view, or nothing tells where the middle of the body is.
+    """
+    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
+    sided = _lookup(structures)
+    box = next(iter(ndimage.find_objects(sided[labels_zyx] > 0, 1)), None)
+    if box is None:
+        return None
+    kept_zyx = np.ascontiguousarray(sided[labels_zyx[box]])
+    pieces_zyx, n_pieces = cc3d.connected_components(
+        kept_zyx, connectivity=CONNECTIVITY, return_N=True
+    )
+    labels = np.zeros(n_pieces + 1, np.uint8)
+    labels[pieces_zyx] = kept_zyx
+    statistics = cc3d.statistics(pieces_zyx, no_slice_conversion=True)
+    n_voxels = statistics["voxel_counts"].astype(np.int64)
+    start_zyx = np.array([extent.start for extent in box])
+    centroids_zyx = np.nan_to_num(statistics["centroids"]) + start_zyx
+    boxes = statistics["bounding_boxes"].reshape(-1, 3, 2).astype(np.int64)
+    grid = Grid.of(labelmap)
+    midline = _midline(
+        labels_zyx,
+        structures,
+        grid,
+        main_places={
+            label: grid.places_xyz_mm(centroids_zyx[_largest(labels, n_voxels, label)])
+            for label in np.unique(labels[1:])
+        },
+    )
+    if midline is None:
+        return None
+    leftness = Leftness.on(grid, midline)
+    return SidePieces(
+        pieces_zyx=pieces_zyx,
+        box=box,
+        labels=labels,
+        n_voxels=n_voxels,
+        lefts_mm=leftness.at(centroids_zyx),
+        reach_mm=leftness.reach_mm(boxes + start_zyx[:, None]),
+        n_beyond=_count_beyond(kept_zyx, start_zyx, leftness),
+    )
+
+
+def _lookup(structures: Iterable[Organ]) -> Labels:
+    """Make the table that keeps labels with a side, and makes background of all others."""
+    table = np.zeros(N_VALUES, np.uint8)
+    for organ in structures:
+        if organ.side is not Side.NONE or organ.name in USUAL_SIDES:
+            table[organ.label] = organ.label
+    return table
+
+
+def _largest(labels: Labels, n_voxels: npt.NDArray[np.int64], label: int) -> int:
+    return int(np.where(labels == label, n_voxels, 0).argmax())
+
+
+def _midline(
+    labels_zyx: npt.NDArray[Any],
+    structures: Sequence[Organ],
+    grid: Grid,
+    *,
+    main_places: dict[int, Points],
+) -> Midline | None:
+    in_the_middle = [organ.label for organ in structures if organ.name in MIDLINE_ORGANS]
+    places_xyz_mm = places_of_labels_xyz_mm(labels_zyx, in_the_middle, grid)
+    if len(places_xyz_mm):
+        return fit_midline(places_xyz_mm)
+    return midline_between(
+        [
+            (main_places[left.label], main_places[right.label])
+            for left, right in pairs_of(structures)
+            if left.label in main_places and right.label in main_places
+        ]
+    )
+
+
+def _count_beyond(
+    kept_zyx: Labels, start_zyx: npt.NDArray[Any], leftness: Leftness
+) -> npt.NDArray[np.int64]:
+    """Count voxels by label that are clearly on the left, and clearly on the right."""
+    counts = np.zeros((2, N_VALUES), np.int64)
+    rows, columns = (
+        np.arange(n) + start for n, start in zip(kept_zyx.shape[1:], start_zyx[1:], strict=True)
+    )
+    _, row_mm, column_mm = leftness.steps_zyx_mm
+    of_plane = row_mm * rows[:, None] + column_mm * columns
+    for index, labels_yx in enumerate(kept_zyx):
+        lefts_mm = of_plane + leftness.at([[index + start_zyx[0], 0, 0]])
+        counts[0] += np.bincount(labels_yx[lefts_mm > NEAR_MM], minlength=N_VALUES)
+        counts[1] += np.bincount(labels_yx[lefts_mm < -NEAR_MM], minlength=N_VALUES)
+    return counts

@@ -1,0 +1,113 @@
+"""Gains at seams: how much brighter one station is than the next where both see the same body."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from organome.compute.stitching.stations import Grid, Images, Region, Station, overlaps_mm
+from organome.domain.scans import Contrast
+
+BODY_SHARE: Final = 0.1  # of the 99th percentile in the overlap; less is air, as in Langner 2020
+BODY_PERCENTILE: Final = 99.0
+MIN_BODY_VOXELS: Final = 500
+MAX_GAIN: Final = 2.0  # receiver gains differ by less; more means that the two do not match
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """What was found where two stations overlap.
+
+    Attributes:
+        overlap_mm: Length of the overlap along the body, before trimming.
+        gain: Factor that brings the lower station to the brightness of the upper one; 1 if unknown.
+        residual: Median relative difference of the two inside the body after the gain; None if
+            unknown. It grows with motion between the stations.
+        limited: Whether the gain was beyond ``MAX_GAIN`` and cut to it.
+    """
+
+    overlap_mm: float
+    gain: float
+    residual: float | None
+    limited: bool
+
+
+def find_seams(
+    whole: Sequence[Station], trimmed: Sequence[Station], grid: Grid
+) -> tuple[Seam, ...]:
+    """Compare neighbouring stations in their overlaps.
+
+    In-phase is compared, which fat-water swaps do not touch; where it was not prepared, the sum of
+    fat and water, else the first contrast. CT has units, and so no gain.
+
+    Args:
+        whole: The stations, from head to foot.
+        trimmed: The same after trimming: trimmed slices are not compared.
+        grid: The common grid.
+
+    Returns:
+        Seams from head to foot, one fewer than stations.
+    """
+    return tuple(
+        _seam(upper, lower, grid, overlap_mm)
+        for (upper, lower), overlap_mm in zip(pairwise(trimmed), overlaps_mm(whole), strict=True)
+    )
+
+
+def station_gains(seams: Sequence[Seam]) -> npt.NDArray[np.float64]:
+    """Turn gains at seams into one gain per station, from head to foot.
+
+    Their geometric mean is 1, so that no end of the body sets the brightness of the whole.
+    """
+    logs = np.concatenate([[0.0], np.cumsum(np.log([seam.gain for seam in seams]))])
+    return np.asarray(np.exp(logs - logs.mean()))
+
+
+def _seam(upper: Station, lower: Station, grid: Grid, overlap_mm: float) -> Seam:
+    unknown = Seam(overlap_mm=overlap_mm, gain=1.0, residual=None, limited=False)
+    region = _shared_region(upper, lower, grid)
+    if Contrast.CT in upper.images or any(taken.start == taken.stop for taken in region):
+        return unknown
+    above_zyx = upper.resample(_reference(upper.images), grid, region)
+    below_zyx = lower.resample(_reference(lower.images), grid, region)
+    body = _body(above_zyx) & _body(below_zyx)
+    if np.count_nonzero(body) < MIN_BODY_VOXELS:
+        return unknown
+    above, below = above_zyx[body].astype(np.float64), below_zyx[body].astype(np.float64)
+    measured = float(np.median(above / below))
+    gain = min(max(measured, 1 / MAX_GAIN), MAX_GAIN)
+    apart = np.abs(above - gain * below) / (above + gain * below)
+    return Seam(
+        overlap_mm=overlap_mm,
+        gain=gain,
+        residual=2 * float(np.median(apart)),
+        limited=gain != measured,
+    )
+
+
+def _shared_region(upper: Station, lower: Station, grid: Grid) -> Region:
+    ends = {"low_mm": upper.low_mm, "high_mm": lower.high_mm}
+    (z, *above), (_, *below) = upper.region(grid, **ends), lower.region(grid, **ends)
+    y, x = (
+        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
+        for a, b in zip(above, below, strict=True)
+    )
+    return z, y, x
+
+
+def _reference(images: Images) -> sitk.Image:
+    if Contrast.IN_PHASE in images:
+        return images[Contrast.IN_PHASE]
+    if Contrast.FAT in images and Contrast.WATER in images:
+        both = (images[Contrast.FAT], images[Contrast.WATER])
+        in_phase: sitk.Image = sitk.Add(*(sitk.Cast(one, sitk.sitkFloat32) for one in both))
+        return in_phase
+    return images[min(images, key=list(Contrast).index)]
+
+
+def _body(voxels_zyx: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
+    return np.asarray(voxels_zyx > BODY_SHARE * np.percentile(voxels_zyx, BODY_PERCENTILE))

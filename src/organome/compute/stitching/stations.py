@@ -1,0 +1,191 @@
+"""Stations in common directions, and the grid that they share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import orientation_code
+from organome.compute.geometry.resampling import Axis, resample_axis
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast
+
+AXES: Final = "LPS"
+COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
+GAP_TOLERANCE: Final = 0.1  # share of a slice, for positions that headers round
+MIN_FADE_MM: Final = 12.0  # what trimming leaves of an overlap: 4 slices of 3 mm
+
+Images = Mapping[Contrast, sitk.Image]
+Grid = tuple[Axis, Axis, Axis]  # x, y, z
+Region = tuple[slice, slice, slice]  # of an array: z, y, x
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One station in the common directions.
+
+    Attributes:
+        images: Its images by contrast, axes nearest to LPS.
+        grid: Its voxels along x, y, z of the common directions.
+        low_mm: Where along z its part of the common image begins.
+        high_mm: Where that part ends.
+    """
+
+    images: Images
+    grid: Grid
+    low_mm: float
+    high_mm: float
+
+    def region(self, grid: Grid, *, low_mm: float, high_mm: float) -> Region:
+        """Voxels of another grid that the station sees between two places along z."""
+        x, y, _ = self.grid
+        return (
+            grid[2].within(low_mm, high_mm),
+            grid[1].within(y.low_mm, y.high_mm),
+            grid[0].within(x.low_mm, x.high_mm),
+        )
+
+    def resample(self, image: sitk.Image, grid: Grid, region: Region) -> npt.NDArray[Any]:
+        """Resample one of its images onto a region of another grid."""
+        voxels_zyx: npt.NDArray[Any] = sitk.GetArrayViewFromImage(image)
+        for dimension, taken in enumerate(region):
+            old, new = self.grid[2 - dimension], grid[2 - dimension].part(taken)
+            voxels_zyx = resample_axis(voxels_zyx, dimension=dimension, old=old, new=new)
+        return voxels_zyx
+
+
+def place_stations(stations: Sequence[Images]) -> tuple[Station, ...]:
+    """Place stations in the directions of the topmost one, from head to foot.
+
+    Args:
+        stations: In any order.
+
+    Raises:
+        ScanError: CONTRAST_MISSING if a station lacks a contrast that another has; GRIDS_DIFFER if
+            the contrasts of a station differ in grid, or stations in direction.
+    """
+    _check_contrasts(stations)
+    oriented = [{contrast: _oriented(image) for contrast, image in one.items()} for one in stations]
+    for images in oriented:
+        _check_grids(images)
+    oriented.sort(key=_middle_z_mm, reverse=True)
+    direction = _direction(oriented[0])
+    if any(np.abs(_direction(images) - direction).max() > COSINE_TOLERANCE for images in oriented):
+        raise ScanError(Reason.GRIDS_DIFFER, "stations differ in direction")
+    grids = [_grid(next(iter(images.values())), direction) for images in oriented]
+    return tuple(
+        Station(images=images, grid=grid, low_mm=grid[2].low_mm, high_mm=grid[2].high_mm)
+        for images, grid in zip(oriented, grids, strict=True)
+    )
+
+
+def overlaps_mm(stations: Sequence[Station]) -> tuple[float, ...]:
+    """Measure the overlap at each seam, from head to foot.
+
+    Raises:
+        ScanError: STATIONS_APART if there is a gap.
+    """
+    overlaps = []
+    for number, (upper, lower) in enumerate(pairwise(stations), start=1):
+        overlap_mm = lower.high_mm - upper.low_mm
+        slice_mm = min(upper.grid[2].spacing_mm, lower.grid[2].spacing_mm)
+        if overlap_mm < -GAP_TOLERANCE * slice_mm:
+            fact = f"a gap of {-overlap_mm:.1f} mm between station {number} and {number + 1}"
+            raise ScanError(Reason.STATIONS_APART, fact)
+        overlaps.append(overlap_mm)
+    return tuple(overlaps)
+
+
+def trim_stations(stations: Sequence[Station], *, n_slices: int) -> tuple[Station, ...]:
+    """Leave out the slices at the ends of overlapping stations.
+
+    As many slices of either station, at most ``n_slices``, as leave ``MIN_FADE_MM`` to fade over.
+    The outer ends of the first and the last station stay: nothing could replace them.
+    """
+    lows = [station.low_mm for station in stations]
+    highs = [station.high_mm for station in stations]
+    for upper, overlap_mm in enumerate(overlaps_mm(stations)):
+        lower = upper + 1
+        upper_mm, lower_mm = (stations[one].grid[2].spacing_mm for one in (upper, lower))
+        n = min(n_slices, int((overlap_mm - MIN_FADE_MM) / (upper_mm + lower_mm)))
+        if n > 0:
+            lows[upper] += n * upper_mm
+            highs[lower] -= n * lower_mm
+        elif overlap_mm < 0:  # a rounded position: close the gap
+            lows[upper] = highs[lower] = (lows[upper] + highs[lower]) / 2
+    return tuple(
+        replace(station, low_mm=low_mm, high_mm=high_mm)
+        for station, low_mm, high_mm in zip(stations, lows, highs, strict=True)
+    )
+
+
+def common_grid(stations: Sequence[Station]) -> Grid:
+    """Choose the grid for all stations: in-plane that of the widest, finest slices, all in view."""
+    x, y = (max((one.grid[axis] for one in stations), key=_extent_mm) for axis in (0, 1))
+    slice_mm = min(one.grid[2].spacing_mm for one in stations)
+    low_mm = min(one.low_mm for one in stations)
+    high_mm = max(one.high_mm for one in stations)
+    n_slices = round((high_mm - low_mm) / slice_mm)
+    return x, y, Axis(start_mm=low_mm + slice_mm / 2, spacing_mm=slice_mm, n=n_slices)
+
+
+def grid_image(voxels_zyx: npt.NDArray[Any], grid: Grid, stations: Sequence[Station]) -> sitk.Image:
+    """Make an image on a grid in the common directions of the stations."""
+    direction = _direction(stations[0].images)
+    image = sitk.GetImageFromArray(voxels_zyx)
+    image.SetDirection(direction.ravel().tolist())
+    image.SetSpacing([axis.spacing_mm for axis in grid])
+    image.SetOrigin((direction @ [axis.start_mm for axis in grid]).tolist())
+    return image
+
+
+def _check_contrasts(stations: Sequence[Images]) -> None:
+    wanted = {contrast for images in stations for contrast in images}
+    for images in stations:
+        missing = sorted(wanted - set(images))
+        if missing:
+            raise ScanError(Reason.CONTRAST_MISSING, f"{', '.join(missing)} of one station")
+
+
+def _check_grids(images: Images) -> None:
+    (first, image), *others = images.items()
+    for contrast, other in others:
+        if not share_grid(image, other):
+            fact = f"{first} and {contrast} of one station are on different grids"
+            raise ScanError(Reason.GRIDS_DIFFER, fact)
+
+
+def _oriented(image: sitk.Image) -> sitk.Image:
+    return image if orientation_code(image) == AXES else sitk.DICOMOrient(image, AXES)
+
+
+def _middle_z_mm(images: Images) -> float:
+    image = next(iter(images.values()))
+    middle = [(size - 1) / 2 for size in image.GetSize()]
+    z_mm: float = image.TransformContinuousIndexToPhysicalPoint(middle)[2]
+    return z_mm
+
+
+def _direction(images: Images) -> npt.NDArray[np.float64]:
+    return np.reshape(next(iter(images.values())).GetDirection(), (3, 3))
+
+
+def _grid(image: sitk.Image, direction: npt.NDArray[np.float64]) -> Grid:
+    starts_mm = direction.T @ image.GetOrigin()
+    x, y, z = (
+        Axis(start_mm=float(start_mm), spacing_mm=spacing_mm, n=n)
+        for start_mm, spacing_mm, n in zip(
+            starts_mm, image.GetSpacing(), image.GetSize(), strict=True
+        )
+    )
+    return x, y, z
+
+
+def _extent_mm(axis: Axis) -> float:
+    return axis.n * axis.spacing_mm

@@ -1,0 +1,74 @@
+"""The folder of a canary: ``canary.json``, and an image and a labelmap for each reference scan."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from organome.domain.canaries import Canary, ReferenceScan
+from organome.domain.errors import SetupError
+from organome.domain.machines import Machine
+from organome.io.files.atomic import write_text_atomic
+
+CANARY: Final = "canary.json"
+_FORMAT: Final = 1
+
+
+def write_canary(folder: Path, canary: Canary) -> None:
+    """Write what a canary is, beside the files of its scans."""
+    told = {"format": _FORMAT, **asdict(canary)}
+    write_text_atomic(folder / CANARY, json.dumps(told, indent=2) + "\n")
+
+
+def read_canary(folder: Path) -> tuple[Canary, str]:
+    """Read what a canary is, and the digest of it; its files are not looked at.
+
+    Raises:
+        SetupError: There is none, or it cannot be read.
+    """
+    path = folder / CANARY
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SetupError(f"{path}: no canary, make one (organome make-canary)") from error
+    try:
+        told = json.loads(content)
+        if told.pop("format") != _FORMAT:
+            raise ValueError("another format")
+        canary = _canary(told)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SetupError(f"{path}: no canary of this release, make it anew") from error
+    return canary, hashlib.sha256(content).hexdigest()
+
+
+def check_files(folder: Path, canary: Canary) -> None:
+    """Make sure that the files of a canary are those that it was made with.
+
+    Raises:
+        SetupError: One is missing or another.
+    """
+    for scan in canary.scans:
+        for name, expected in (
+            (scan.image, scan.image_sha256),
+            (scan.labelmap, scan.labelmap_sha256),
+        ):
+            path = folder / name
+            if not path.is_file() or file_sha256(path) != expected:
+                raise SetupError(f"{path}: not the file that the canary was made with")
+
+
+def file_sha256(path: Path) -> str:
+    """Digest the bytes of a file; SHA-256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _canary(told: Mapping[str, Any]) -> Canary:
+    parts = {
+        "labelled_on": tuple(told["labelled_on"]),
+        "packed_on": Machine(**told["packed_on"]),
+        "scans": tuple(ReferenceScan(**scan) for scan in told["scans"]),
+    }
+    return Canary(**{**told, **parts})

@@ -1,0 +1,77 @@
+"""Packs: many small files in one zip archive, each as it is, with the zip's own index.
+
+The members are compressed already, so they are stored. Equal members give equal bytes: no time, no
+owner, the order as given. The index stands at the end, so a pack that was cut short has none.
+"""
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import JsonValue, Reason
+from organome.io.files.atomic import atomic_path
+from organome.io.files.identity import MISSING, gzip_identity
+
+# The earliest time that zip knows.
+_MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX: Final = 3
+_DAMAGES: Final = (BadZipFile, EOFError, NotImplementedError, zlib.error)
+
+
+def write_pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a pack, whole or not at all.
+
+    Args:
+        path: Where.
+        members: Name and content of each, in order; one at a time is in memory.
+    """
+    with atomic_path(path) as temporary, ZipFile(temporary, "w", ZIP_STORED) as pack:
+        for name, content in members:
+            entry = ZipInfo(name, date_time=_MEMBER_TIME)
+            entry.create_system = _UNIX
+            entry.external_attr = 0o644 << 16
+            pack.writestr(entry, content)
+
+
+def packed_names(path: Path) -> tuple[str, ...]:
+    """Name the members of a pack, in order; none where there is no pack, or a broken one."""
+    try:
+        with ZipFile(path) as pack:
+            return tuple(pack.namelist())
+    except (FileNotFoundError, BadZipFile):
+        return ()
+
+
+def read_packed(path: Path, name: str) -> bytes | None:
+    """Read one member of a pack; its checksum counts.
+
+    Returns:
+        Its content, None where the pack is not there or does not have it.
+
+    Raises:
+        ScanError: FILE_BROKEN if the pack or the member is damaged.
+    """
+    try:
+        return _read(path, name)
+    except _DAMAGES as error:
+        raise ScanError(Reason.FILE_BROKEN, f"{path.name} is damaged at {name}") from error
+
+
+def packed_gzip_identity(path: Path, name: str) -> JsonValue:
+    """Tell the identity that a packed gzip file would have beside the pack."""
+    try:
+        content = _read(path, name)
+    except _DAMAGES:
+        return ["broken"]
+    return MISSING if content is None else gzip_identity(content)
+
+
+def _read(path: Path, name: str) -> bytes | None:
+    try:
+        with ZipFile(path) as pack:
+            return pack.read(name) if name in pack.NameToInfo else None
+    except FileNotFoundError:
+        return None

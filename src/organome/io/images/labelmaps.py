@@ -1,0 +1,219 @@
+"""Labelmaps as segment_organs publishes them: a file each, or all of a shard in one pack.
+
+A labelmap is a NIfTI of uint8 on the grid of its image, to the last bit of the header. A header
+extension names its labels, in the XML of a Caret label table, which is plain text, and which
+Connectome Workbench and TotalSegmentator read; others pass over it.
+
+Whoever asks for a labelmap names the file that it would be. Where there is no such file, the pack
+beside it is looked into.
+
+Source: NIfTI-1.1 (extensions; code 30 is NIFTI_ECODE_CARET, intent 1002 NIFTI_INTENT_LABEL); the
+label table of GIfTI 1.0, as the Caret volume extension holds it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from xml.etree import ElementTree
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from organome.domain.errors import SetupError
+from organome.domain.organ_codes import colour_of
+from organome.domain.outcomes import JsonValue
+from organome.domain.schemes import LabelScheme
+from organome.io.files.atomic import atomic_path
+from organome.io.files.identity import input_identity
+from organome.io.files.packs import packed_gzip_identity, read_packed
+from organome.io.images.image_files import nifti_header, read_image, write_nifti
+
+LABELS_FILE: Final = "labels.nii.gz"
+PACK: Final = "labelmaps.zip"
+# Against level 1: 0.03 s more for a stitched scan and 0.2 s for a CT of 512 x 512 x 300, and files
+# of a half to a third of the size.
+DEFLATE_LEVEL: Final = 6
+CARET: Final = 30
+LABEL_INTENT: Final = 1002
+_SCHEME: Final = "LabelScheme"
+_OPAQUE: Final = "1"
+# Everything in the header that says where the voxels lie.
+_GRID_FIELDS: Final = (
+    *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLabel:
+    """What a voxel value means, and the colour to show it in.
+
+    Attributes:
+        label: Voxel value, 1 to 255.
+        name: Name of the structure.
+        colour: Red, green and blue, 0 to 255.
+    """
+
+    label: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """What the voxel values of a labelmap mean.
+
+    Attributes:
+        scheme: Name of the label scheme.
+        labels: All values that may be there, whether or not they are.
+    """
+
+    scheme: str
+    labels: tuple[NamedLabel, ...]
+
+
+def labelmap_path(folder: Path, scan: str) -> Path:
+    """Say where the labelmap of a scan lies in the folder of its shard, unless it is packed."""
+    return folder / f"{scan}_{LABELS_FILE}"
+
+
+def write_labelmap(
+    path: Path, labelmap: sitk.Image, table: LabelTable, *, grid_of: Path | None = None
+) -> None:
+    """Write a labelmap; equal ones give equal bytes.
+
+    Args:
+        path: Where, ``.nii.gz``.
+        labelmap: Labels of type uint8, 3D.
+        table: What they mean.
+        grid_of: NIfTI file on whose grid the labels lie. Its header is copied as far as it tells
+            the grid: computed anew, directions of oblique grids differ in the last bit.
+
+    Raises:
+        ValueError: If the labels are of another type, or not of the size of ``grid_of``.
+    """
+    if labelmap.GetPixelID() != sitk.sitkUInt8:
+        raise ValueError(f"labels of type {labelmap.GetPixelIDTypeAsString()}, uint8 needed")
+    header = nifti_header(labelmap)
+    if grid_of is not None:
+        _copy_grid(nib.Nifti1Image.from_filename(grid_of).header, header)
+    header["intent_code"] = LABEL_INTENT
+    header.extensions.append(nib.nifti1.Nifti1Extension(CARET, _caret_xml(table)))
+    with atomic_path(path) as temporary:
+        write_nifti(temporary, header, labelmap, level=DEFLATE_LEVEL)
+
+
+def read_labelmap(path: Path) -> sitk.Image:
+    """Read a published labelmap, be it a file or packed.
+
+    Args:
+        path: Where it lies, unless it is packed.
+
+    Raises:
+        SetupError: If it is gone: then the run is at fault, not the scan.
+        ScanError: If it is broken.
+    """
+    if path.is_file():
+        return read_image(path, constant=True)
+    content = labelmap_content(path)
+    with TemporaryDirectory(prefix="organome-") as folder:
+        unpacked = Path(folder, LABELS_FILE)
+        unpacked.write_bytes(content)
+        return read_image(unpacked, constant=True)
+
+
+def labelmap_content(path: Path) -> bytes:
+    """Read the file of a published labelmap as it is, be it a file or packed.
+
+    Raises:
+        SetupError: If it is gone.
+        ScanError: If the pack is broken.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        content = read_packed(path.with_name(PACK), path.name)
+    if content is None:
+        raise SetupError(f"{path}: gone since it was published, run the step that makes it again")
+    return content
+
+
+def labelmap_identity(path: Path) -> JsonValue:
+    """Tell the identity of a published labelmap, the same whether or not it is packed."""
+    if path.is_file():
+        return input_identity(path)
+    return packed_gzip_identity(path.with_name(PACK), path.name)
+
+
+def read_label_table(path: Path) -> LabelTable | None:
+    """Read what the labels of a labelmap mean from its own header, None if that does not say.
+
+    Args:
+        path: A file of its own, ``.nii.gz`` or ``.nii``.
+    """
+    header: nib.Nifti1Header = nib.Nifti1Image.from_filename(path).header
+    for extension in header.extensions:
+        if extension.get_code() == CARET:
+            return _parse_caret_xml(extension.content.rstrip(b"\0"))
+    return None
+
+
+def _copy_grid(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
+    if not np.array_equal(source["dim"][1:4], target["dim"][1:4]):
+        raise ValueError(f"labels of {target['dim'][1:4]} voxels, image of {source['dim'][1:4]}")
+    for field in _GRID_FIELDS:
+        target[field] = source[field]
+
+
+def _caret_xml(table: LabelTable) -> bytes:
+    root = ElementTree.Element("CaretExtension")
+    date = ElementTree.SubElement(root, "Date")
+    date.text = ""  # equal labelmaps shall be equal bytes
+    volume = ElementTree.SubElement(root, "VolumeInformation", Index="0")
+    labels = ElementTree.SubElement(volume, "LabelTable")
+    for one in (NamedLabel(0, "background", (0, 0, 0)), *table.labels):
+        red, green, blue = (f"{value / 255:.4f}" for value in one.colour)
+        alpha = _OPAQUE if one.label else "0"
+        entry = ElementTree.SubElement(
+            labels, "Label", Key=str(one.label), Red=red, Green=green, Blue=blue, Alpha=alpha
+        )
+        entry.text = one.name
+    known = ElementTree.SubElement(ElementTree.SubElement(volume, "MetaData"), "MD")
+    for tag, text in (("Name", _SCHEME), ("Value", table.scheme)):
+        ElementTree.SubElement(known, tag).text = text
+    ElementTree.SubElement(volume, "VolumeType").text = "Label"
+    ElementTree.indent(root, space="")
+    content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content
+
+
+def _parse_caret_xml(content: bytes) -> LabelTable:
+    root = ElementTree.fromstring(content)
+    entries: Sequence[ElementTree.Element] = root.findall(".//LabelTable/Label")
+    told: Mapping[str, str] = {
+        one.findtext("Name", ""): one.findtext("Value", "") for one in root.findall(".//MD")
+    }
+    return LabelTable(
+        scheme=told.get(_SCHEME, ""),
+        labels=tuple(
+            NamedLabel(int(one.attrib["Key"]), one.text or "", _colour(one))
+            for one in entries
+            if one.attrib["Key"] != "0"
+        ),
+    )
+
+
+def _colour(entry: ElementTree.Element) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * float(entry.attrib[one])) for one in ("Red", "Green", "Blue"))
+    return red, green, blue
+
+
+def label_table(scheme: LabelScheme) -> LabelTable:
+    """Name the structures of a scheme."""
+    return LabelTable(
+        scheme=scheme.name,
+        labels=tuple(NamedLabel(one.label, one.name, colour_of(one)) for one in scheme.structures),
+    )

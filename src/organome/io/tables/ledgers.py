@@ -1,0 +1,103 @@
+"""The ledger of a shard: one Parquet row per scan, done or failed with a reason."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from organome.domain.errors import SetupError
+from organome.domain.fingerprints import canonical_json
+from organome.domain.outcomes import Attempt, Outcome, Reason, Status
+from organome.io.files.atomic import atomic_path
+
+LEDGER: Final = "ledger.parquet"
+
+# Equal in every run of the same scans with the same settings.
+REPRODUCIBLE_COLUMNS: Final = (
+    "scan",
+    "step",
+    "status",
+    "reason",
+    "fact",
+    "fingerprint",
+    "facts",
+    "files",
+)
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("scan", pa.string(), nullable=False),
+        pa.field("step", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("fact", pa.string()),
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("facts", pa.string(), nullable=False),
+        pa.field("files", pa.list_(pa.string()), nullable=False),
+        pa.field("elapsed_s", pa.float64(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
+        pa.field("attempt", pa.string(), nullable=False),
+        pa.field("finished_at", pa.string(), nullable=False),
+        pa.field("lean", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def write_ledger(
+    path: Path, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt] | None = None
+) -> None:
+    """Write the ledger of a shard, whole or not at all.
+
+    Args:
+        path: Where, usually ``ledger.parquet`` in the step's folder.
+        outcomes: One per scan, in the order of the shard's list.
+        attempts: How each came about, by scan key; absent ones get empty columns.
+    """
+    rows = [_row(outcome, (attempts or {}).get(outcome.scan, Attempt())) for outcome in outcomes]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+
+
+def read_ledger(path: Path) -> dict[str, Outcome]:
+    """Read the outcomes of a shard by scan key, in the order of the shard's list.
+
+    Raises:
+        SetupError: If there is no ledger: the step before has not been through this shard.
+    """
+    if not path.is_file():
+        raise SetupError(f"{path}: no ledger, the step before has not been through this shard")
+    table = pq.read_table(path, columns=list(REPRODUCIBLE_COLUMNS[:-1]))
+    return {row["scan"]: _outcome(row) for row in table.to_pylist()}
+
+
+def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:
+    return {
+        "scan": outcome.scan,
+        "step": outcome.step,
+        "status": outcome.status.value,
+        "reason": None if outcome.reason is None else outcome.reason.value,
+        "fact": outcome.fact,
+        "fingerprint": outcome.fingerprint,
+        "facts": canonical_json(dict(outcome.facts)),
+        "files": list(attempt.files),
+        "elapsed_s": attempt.elapsed_s,
+        "host": attempt.host,
+        "attempt": attempt.attempt,
+        "finished_at": attempt.finished_at,
+        "lean": attempt.lean,
+    }
+
+
+def _outcome(row: Mapping[str, str]) -> Outcome:
+    return Outcome(
+        scan=row["scan"],
+        step=row["step"],
+        status=Status(row["status"]),
+        fingerprint=row["fingerprint"],
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        fact=row["fact"],
+        facts=json.loads(row["facts"]),
+    )

@@ -1,0 +1,190 @@
+"""Tables as Parquet: schemas from ``domain.tables``, and bytes that depend on the rows alone."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from organome.domain.columns import Column, Table
+from organome.domain.organs import ORGANS, Organ, Region, numbered
+from organome.domain.tables import SCHEMA_VERSION
+from organome.io.files.atomic import atomic_path, write_text_atomic
+
+ROW_GROUP_ROWS: Final = 64_000  # bounds what a reader holds at once; part of the file's bytes
+_STRUCTURES: Final = "organome.structures"  # in the metadata, where they are not the 40 organs
+_TYPES: Final = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "int8": pa.int8(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+}
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """Make the Arrow schema of a table, with unit and meaning in each field's metadata."""
+    metadata = {
+        "organome.table": table.name,
+        "organome.row": table.row,
+        "organome.key": " ".join(table.key),
+        "organome.schema_version": str(SCHEMA_VERSION),
+    }
+    if table.structures != ORGANS:
+        named = [[one.name, one.region.value] for one in table.structures]
+        metadata[_STRUCTURES] = json.dumps(named)
+    return pa.schema([_field(column) for column in table.all_columns], metadata=metadata)
+
+
+def rows_to_arrow(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Make an Arrow table of rows.
+
+    Args:
+        table: What the rows are rows of.
+        rows: One mapping per row. A column that a row lacks is null there.
+
+    Raises:
+        KeyError: If a row holds a column that the table does not know.
+        ValueError: If a column that may not be null is null somewhere.
+    """
+    schema = arrow_schema(table)
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise KeyError(f"table {table.name} has no column {', '.join(sorted(unknown))}")
+    made = pa.Table.from_pylist(list(rows), schema=schema)
+    for column in table.all_columns:
+        if not column.nullable and made.column(column.name).null_count:
+            raise ValueError(f"table {table.name}: column {column.name} may not be null")
+    return made
+
+
+def write_table(path: Path, content: pa.Table) -> None:
+    """Write a table, whole or not at all.
+
+    Neither time, host nor thread count enters the file: equal tables give equal bytes under one
+    version of pyarrow.
+    """
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            content.combine_chunks(),
+            temporary,
+            compression="zstd",
+            compression_level=3,
+            row_group_size=ROW_GROUP_ROWS,
+            version="2.6",
+        )
+
+
+def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
+    """Write a table that comes in pieces, whole or not at all; one piece is in memory at a time.
+
+    Each piece becomes a group of rows of its own: who reads the rows of one scan reads one piece.
+
+    Args:
+        path: The file.
+        table: What all pieces are pieces of.
+        pieces: In order; none is empty.
+    """
+    schema = arrow_schema(table)
+    words = [field.name for field in schema if field.type != pa.float64()]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=words,  # measured numbers hardly repeat
+            version="2.6",
+        ) as writer,
+    ):
+        for piece in pieces:
+            writer.write_table(piece.cast(schema).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+
+
+def without_meanings(content: pa.Table) -> pa.Table:
+    """Drop what a schema says about columns: in a small file it would be a third of the bytes."""
+    return content.cast(pa.schema([field.remove_metadata() for field in content.schema]))
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """Name the columns of a Parquet file without reading them."""
+    return tuple(pq.read_schema(path).names)
+
+
+def read_table(
+    path: Path, *, columns: Sequence[str] | None = None, scans: Iterable[str] | None = None
+) -> pa.Table:
+    """Read one Parquet file.
+
+    Args:
+        path: The file.
+        columns: Columns to read, None for all.
+        scans: Keys of the scans whose rows are read, None for all rows.
+    """
+    return read_filtered(path, columns=columns, keep={} if scans is None else {"scan": set(scans)})
+
+
+def read_filtered(
+    path: Path, *, columns: Sequence[str] | None = None, keep: Mapping[str, Iterable[str]]
+) -> pa.Table:
+    """Read the rows of one Parquet file whose columns have one of the values to keep."""
+    filters = [(name, "in", set(values)) for name, values in keep.items()]
+    return pq.read_table(
+        path,
+        columns=None if columns is None else list(columns),
+        filters=filters or None,
+        partitioning=None,
+    )
+
+
+def read_structures(path: Path) -> tuple[Organ, ...]:
+    """Read which organs a table is about; the 40 where it does not say."""
+    named = (pq.read_schema(path).metadata or {}).get(_STRUCTURES.encode())
+    if named is None:
+        return ORGANS
+    return numbered((name, Region(region)) for name, region in json.loads(named))
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows of a Parquet file without reading them."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def write_dictionary(path: Path, tables: Sequence[Table]) -> None:
+    """Write the data dictionary of tables as JSON: every column with type, unit and meaning."""
+    dictionary = {
+        "schema_version": SCHEMA_VERSION,
+        "tables": {
+            table.name: {
+                "row": table.row,
+                "key": list(table.key),
+                "columns": [_entry(column) for column in table.all_columns],
+            }
+            for table in tables
+        },
+    }
+    write_text_atomic(path, json.dumps(dictionary, indent=1, ensure_ascii=False) + "\n")
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(
+        column.name,
+        _TYPES[column.type],
+        nullable=column.nullable,
+        metadata={"unit": column.unit or "", "meaning": column.meaning},
+    )
+
+
+def _entry(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type.value,
+        "unit": column.unit,
+        "meaning": column.meaning,
+        "nullable": column.nullable,
+        "levels": list(column.levels),
+    }

@@ -1,0 +1,99 @@
+"""The sample sheet: one Parquet file per shard, one row per scan."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from organome.domain.errors import SetupError
+from organome.domain.scans import Contrast, Scan, Source
+from organome.io.files.atomic import atomic_path
+
+_SOURCE: Final = pa.struct(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("contrast", pa.string()),
+        pa.field("station", pa.int8()),
+    ]
+)
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("scan", pa.string(), nullable=False),
+        pa.field("cohort", pa.string(), nullable=False),
+        pa.field("participant", pa.string(), nullable=False),
+        pa.field("instance", pa.string(), nullable=False),
+        pa.field("array", pa.string(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("station", pa.int8()),
+        pa.field("sources", pa.list_(_SOURCE), nullable=False),
+        pa.field("labelmap", pa.string()),
+    ]
+)
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """Say where the list of a shard lies; shards are counted from 0."""
+    return folder / f"{shard:04d}.parquet"
+
+
+def listed_shards(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the shards of a sample sheet in order, each with its number."""
+    numbered = [
+        (int(path.stem), path) for path in folder.glob("*.parquet") if path.stem.isdecimal()
+    ]
+    yield from sorted(numbered)
+
+
+def write_shard(path: Path, scans: Sequence[Scan]) -> None:
+    """Write the scans of a shard, whole or not at all; equal scans give equal bytes."""
+    table = pa.Table.from_pylist([_row(scan) for scan in scans], schema=SCHEMA)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_shard(path: Path) -> tuple[Scan, ...]:
+    """Read the scans of a shard, in order.
+
+    Raises:
+        SetupError: If the file is missing or no list of scans.
+    """
+    try:
+        rows = pq.read_table(path, partitioning=None).cast(SCHEMA).to_pylist()
+    except (OSError, pa.ArrowInvalid, ValueError) as error:
+        raise SetupError(f"{path}: no list of scans ({error})") from error
+    return tuple(_scan(row) for row in rows)
+
+
+def _row(scan: Scan) -> dict[str, Any]:
+    return {
+        "scan": scan.scan,
+        "cohort": scan.cohort,
+        "participant": scan.participant,
+        "instance": scan.instance,
+        "array": scan.array,
+        "protocol": scan.protocol,
+        "station": scan.station,
+        "sources": [
+            {
+                "path": source.path,
+                "contrast": None if source.contrast is None else source.contrast.value,
+                "station": source.station,
+            }
+            for source in scan.sources
+        ],
+        "labelmap": scan.labelmap,
+    }
+
+
+def _scan(row: dict[str, Any]) -> Scan:
+    sources = tuple(
+        Source(
+            path=source["path"],
+            contrast=None if source["contrast"] is None else Contrast(source["contrast"]),
+            station=source["station"],
+        )
+        for source in row["sources"]
+    )
+    return Scan(**(row | {"sources": sources}))

@@ -1,0 +1,266 @@
+"""DICOM segmentations: labels as a DICOM object that belongs to the series they were drawn on.
+
+What the series says of participant and study stands in the object too, because DICOM wants it
+there: whoever may not have the series may not have this. Identifiers are digests of what is in the
+object and the time is that at which the labels were made, so the same labels give the same bytes.
+
+Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), PS3.16 CID 7150, 7151, 244; made by highdicom.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
+
+from organome import __version__
+from organome.domain.errors import ScanError
+from organome.domain.organ_codes import PRIVATE, Code, StructureCodes
+from organome.domain.outcomes import Reason
+from organome.io.files.atomic import atomic_path
+from organome.io.images.labelmaps import NamedLabel
+
+SegmentationType = Literal["binary", "labelmap"]
+_NEEDED: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+# Type 2 in DICOM: must be there and may be empty. Pseudonymised series lack some altogether.
+_MAY_BE_EMPTY: Final = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
+    *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+_SERIES_NUMBER: Final = 7000  # far above what scanners give
+_MAX_SHORT_TEXT: Final = 64  # of LO
+_PRIVATE_SCHEME: Final = "Structures of Organome without a code elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who made the labels.
+
+    Attributes:
+        algorithm: Name of the program, or of what is known of the tool that made them.
+        version: Its version.
+        made: When.
+        description: All else that is known of it, in a line.
+    """
+
+    algorithm: str
+    version: str
+    made: datetime
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodedLabel:
+    """A label and what it stands for.
+
+    Attributes:
+        label: Its value, name and colour.
+        codes: What other programs know it by.
+    """
+
+    label: NamedLabel
+    codes: StructureCodes
+
+
+def read_headers(files: Iterable[tuple[str, bytes]], names: Sequence[str]) -> list[Dataset]:
+    """Read whole headers of DICOM files, without voxels.
+
+    Args:
+        files: Name and content of each; others may be among them.
+        names: Those that are wanted, in order.
+
+    Raises:
+        ScanError: FILE_BROKEN if a header lacks what a segmentation must say of its source.
+    """
+    wanted = set(names)
+    with _quiet():
+        found = {
+            name: pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
+            for name, content in files
+            if name in wanted
+        }
+    headers: list[Dataset] = [found[name] for name in names]
+    for name, header in zip(names, headers, strict=True):
+        for keyword in _NEEDED:
+            if not header.get(keyword):
+                raise ScanError(Reason.FILE_BROKEN, f"{name} has no {keyword}")
+        for keyword in _MAY_BE_EMPTY:
+            if keyword not in header:
+                setattr(header, keyword, "")
+    return headers
+
+
+def write_dicom_segmentation(
+    path: Path,
+    labels_zyx: npt.NDArray[np.uint8],
+    headers: Sequence[Dataset],
+    *,
+    labels: Sequence[CodedLabel],
+    origin: Origin,
+    kind: SegmentationType = "binary",
+) -> None:
+    """Write labels as a DICOM segmentation; equal ones give equal bytes.
+
+    Args:
+        path: Where, ``.dcm``.
+        labels_zyx: One plane for each header, on the very grid of it.
+        headers: Headers of the slices that the labels were drawn on.
+        labels: What the labels mean; those without a voxel get no segment.
+        origin: Who made them.
+        kind: ``binary`` has a plane of bits for each segment and slice, and every viewer shows it;
+            ``labelmap``, of 2024, has one plane a slice and keeps the label values.
+
+    Raises:
+        ScanError: FILE_BROKEN if a header breaks the standard where it matters.
+        ValueError: If no label has a voxel, or one has no meaning.
+    """
+    segments = _segments(labels_zyx, labels)
+    seed = _seed(labels_zyx, headers, origin, kind)
+    numbers = _numbers(segments, kind)
+    planes_zyx = np.take(_renumbering(numbers), labels_zyx)
+    try:
+        with _quiet():
+            made = hd.seg.Segmentation(
+                source_images=headers,
+                pixel_array=planes_zyx,
+                segmentation_type=kind.upper(),
+                segment_descriptions=[
+                    _description(one, numbers[one.label.label], origin) for one in segments
+                ],
+                series_instance_uid=_uid(*seed, "series"),
+                series_number=_SERIES_NUMBER,
+                sop_instance_uid=_uid(*seed, "instance"),
+                instance_number=1,
+                manufacturer="Organome",
+                manufacturer_model_name="Organome",
+                software_versions=__version__,
+                device_serial_number="0",
+                content_label="ORGANS",
+                content_description=origin.description[:_MAX_SHORT_TEXT],
+                transfer_syntax_uid=ExplicitVRLittleEndian if kind == "binary" else RLELossless,
+                coding_schemes=_private_scheme(segments),
+                series_description=f"Organs, {origin.algorithm}"[:_MAX_SHORT_TEXT],
+                **_times(origin.made),
+            )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Its message holds header texts, and so may name the participant.
+        fact = f"headers of the series break the standard ({type(error).__name__})"
+        raise ScanError(Reason.FILE_BROKEN, fact) from error
+    _make_reproducible(made, seed)
+    with atomic_path(path) as temporary, _quiet():
+        made.save_as(temporary, enforce_file_format=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what highdicom and pydicom say of headers: it holds names of participants."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _segments(labels_zyx: npt.NDArray[np.uint8], labels: Sequence[CodedLabel]) -> list[CodedLabel]:
+    present = set(np.flatnonzero(np.bincount(labels_zyx.ravel(), minlength=256)).tolist()) - {0}
+    segments = [one for one in labels if one.label.label in present]
+    if unknown := present - {one.label.label for one in segments}:
+        raise ValueError(f"labels without a meaning: {sorted(unknown)}")
+    if not segments:
+        raise ValueError("no label has a voxel")
+    return segments
+
+
+def _numbers(segments: Sequence[CodedLabel], kind: SegmentationType) -> dict[int, int]:
+    """Number segments by label; binary ones must be numbered without gaps."""
+    if kind == "labelmap":
+        return {one.label.label: one.label.label for one in segments}
+    return {one.label.label: number for number, one in enumerate(segments, start=1)}
+
+
+def _renumbering(numbers: dict[int, int]) -> npt.NDArray[np.uint8]:
+    table = np.zeros(256, np.uint8)
+    for label, number in numbers.items():
+        table[label] = number
+    return table
+
+
+def _description(one: CodedLabel, number: int, origin: Origin) -> hd.seg.SegmentDescription:
+    made = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=one.label.name[:_MAX_SHORT_TEXT],
+        segmented_property_category=_concept(one.codes.category),
+        segmented_property_type=_concept(one.codes.kind),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=origin.algorithm[:_MAX_SHORT_TEXT],
+            family=codes.cid7162.ArtificialIntelligence,
+            version=origin.version,
+        ),
+        display_color=hd.color.CIELabColor.from_rgb(*one.label.colour),
+    )
+    made.SegmentDescription = f"{one.label.name}, label {one.label.label}; {origin.description}"
+    if one.codes.side is not None:
+        kind = made.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [_concept(one.codes.side)]
+    return made
+
+
+def _concept(code: Code) -> hd.sr.CodedConcept:
+    return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _private_scheme(
+    segments: Sequence[CodedLabel],
+) -> list[CodingSchemeIdentificationItem] | None:
+    if all(one.codes.kind.scheme != PRIVATE for one in segments):
+        return None
+    return [CodingSchemeIdentificationItem(designator=PRIVATE, name=_PRIVATE_SCHEME)]
+
+
+def _times(made: datetime) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(("content_date", "series_date"), made.date()),
+        **dict.fromkeys(("content_time", "series_time"), made.time()),
+    }
+
+
+def _seed(
+    labels_zyx: npt.NDArray[np.uint8],
+    headers: Sequence[Dataset],
+    origin: Origin,
+    kind: SegmentationType,
+) -> tuple[str, ...]:
+    """Give all that tells this object from any other."""
+    voxels = hashlib.sha256(labels_zyx.tobytes()).hexdigest()
+    sources = [str(header.SOPInstanceUID) for header in headers]
+    told = (origin.algorithm, origin.version, origin.description, origin.made.isoformat())
+    return (kind, voxels, *told, *sources)
+
+
+def _make_reproducible(made: hd.seg.Segmentation, seed: Sequence[str]) -> None:
+    """Replace what comes from the clock or from chance."""
+    made.InstanceCreationDate = made.ContentDate
+    made.InstanceCreationTime = made.ContentTime
+    for item in made.get("ContributingEquipmentSequence", ()):
+        item.ContributionDateTime = f"{made.ContentDate}{made.ContentTime}"
+    dimensions = _uid(*seed, "dimensions")
+    for item in made.get("DimensionOrganizationSequence", ()):
+        item.DimensionOrganizationUID = dimensions
+    for item in made.get("DimensionIndexSequence", ()):
+        item.DimensionOrganizationUID = dimensions
+
+
+def _uid(*parts: str) -> UID:
+    return generate_uid(entropy_srcs=["organome", *parts])

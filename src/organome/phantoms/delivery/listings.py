@@ -1,0 +1,160 @@
+"""Write the lists that belong to each format, and the tables of what is true."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from organome.domain.columns import Table
+from organome.io.files.atomic import write_text_atomic
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.phantoms.delivery.defects import DEFECTS
+from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.records import (
+    DeliveredScan,
+    VisitRecord,
+    labelmap_name,
+)
+from organome.phantoms.delivery.truth_tables import (
+    TRUE_COVARIATES,
+    TRUE_DEFECTS,
+    TRUE_SCANS,
+    TRUE_VOLUMES,
+)
+
+TSV_COLUMNS: Final = ("participant", "instance", "protocol", "contrast", "image", "labelmap")
+BIDS_DESCRIPTION: Final = {
+    "Name": "Organome phantoms",
+    "BIDSVersion": "1.10.0",
+    "DatasetType": "raw",
+    "License": "CC0",
+    "GeneratedBy": [{"Name": "organome make-phantoms"}],
+}
+BIDS_IGNORED: Final = "*_vibe.nii.gz\n**/ct/\n"  # what the standard has no word for
+
+
+def write_listings(records: Sequence[VisitRecord], output: Path) -> None:
+    """Write ``ct/scans.tsv``, ``nifti/scans.tsv`` and the BIDS tables, where there are scans."""
+    for one in (Format.CT, Format.NIFTI):
+        rows = _tsv_rows(records, one)
+        if rows:
+            _write_tsv(output / one / "scans.tsv", TSV_COLUMNS, rows)
+    with_bids = [
+        record for record in records if any(scan.format is Format.BIDS for scan in record.scans)
+    ]
+    if with_bids:
+        _write_bids_tables(with_bids, output / Format.BIDS)
+
+
+def write_truth(records: Sequence[VisitRecord], truth: Path) -> None:
+    """Write the tables of what is true: scans, volumes, covariates, defects."""
+    _write_table(truth, TRUE_SCANS, map(_scan_row, *_scans(records)))
+    _write_table(truth, TRUE_DEFECTS, _defect_rows(records))
+    _write_table(truth, TRUE_COVARIATES, map(_covariates_row, records))
+    _write_table(
+        truth,
+        TRUE_VOLUMES,
+        (
+            {**_visit_key(record), "organ": organ, "volume_ml": volume_ml}
+            for record in records
+            for organ, volume_ml in record.volumes_ml.items()
+        ),
+    )
+
+
+def _tsv_rows(records: Iterable[VisitRecord], one: Format) -> list[tuple[str, ...]]:
+    return [
+        (
+            record.visit.participant,
+            record.visit.instance,
+            scan.protocol,
+            image.contrast or "",
+            Path(image.path).relative_to(one).as_posix(),
+            Path(image.labelmap).relative_to(one).as_posix() if image.labelmap else "",
+        )
+        for record in records
+        for scan in record.scans
+        if scan.format is one
+        for image in scan.images
+    ]
+
+
+def _write_bids_tables(records: Sequence[VisitRecord], folder: Path) -> None:
+    description = json.dumps(BIDS_DESCRIPTION, indent=2) + "\n"
+    write_text_atomic(folder / "dataset_description.json", description)
+    write_text_atomic(folder / ".bidsignore", BIDS_IGNORED)
+    first = {record.visit.participant: record for record in reversed(records)}
+    _write_tsv(
+        folder / "participants.tsv",
+        ("participant_id", "sex", "age", "height", "weight"),
+        [
+            (
+                f"sub-{participant}",
+                record.covariates.sex,
+                f"{record.covariates.age_years:.1f}",
+                f"{record.covariates.height_m:.3f}",
+                f"{record.covariates.weight_kg:.1f}",
+            )
+            for participant, record in sorted(first.items())
+        ],
+    )
+
+
+def _write_tsv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    write_text_atomic(path, "".join("\t".join(row) + "\n" for row in (columns, *rows)))
+
+
+def _write_table(truth: Path, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_table(truth / f"{table.name}.parquet", rows_to_arrow(table, list(rows)))
+
+
+def _scans(records: Iterable[VisitRecord]) -> tuple[list[VisitRecord], list[DeliveredScan]]:
+    pairs = [(record, scan) for record in records for scan in record.scans]
+    return [record for record, _ in pairs], [scan for _, scan in pairs]
+
+
+def _scan_row(record: VisitRecord, scan: DeliveredScan) -> dict[str, Any]:
+    return {
+        **_scan_key(record, scan),
+        "delivered": ";".join(image.path for image in scan.images),
+        "labelmap": f"labelmaps/{labelmap_name(record.visit, scan.protocol)}",
+        "defect": scan.defect,
+    }
+
+
+def _defect_rows(records: Iterable[VisitRecord]) -> list[dict[str, Any]]:
+    return [
+        {
+            **_scan_key(record, scan),
+            "defect": scan.defect,
+            "expected": DEFECTS[scan.defect].expected,
+            "promise": DEFECTS[scan.defect].promise,
+        }
+        for record in records
+        for scan in record.scans
+        if scan.defect is not None
+    ]
+
+
+def _covariates_row(record: VisitRecord) -> dict[str, Any]:
+    who = record.covariates
+    return {
+        **_visit_key(record),
+        "sex": who.sex,
+        "age_years": who.age_years,
+        "height_m": who.height_m,
+        "weight_kg": who.weight_kg,
+    }
+
+
+def _visit_key(record: VisitRecord) -> dict[str, str]:
+    return {"participant": record.visit.participant, "instance": record.visit.instance}
+
+
+def _scan_key(record: VisitRecord, scan: DeliveredScan) -> dict[str, str]:
+    return {
+        "cohort": scan.format.cohort,
+        **_visit_key(record),
+        "array": scan.format.array,
+        "protocol": scan.protocol,
+    }

@@ -1,0 +1,76 @@
+"""Axial grids that scanners put over a phantom: the CT of the trunk and the abdominal MRI."""
+
+from typing import Final
+
+from organome.phantoms.rendering.render import Grid
+
+# A 500 mm field of view at the 256 matrix and slices of 4 mm, lung apices to ischium: coarser
+# than diagnostic CT, on purpose, for that 512 pixels cost four times the work and show no more.
+CT_SIZE_XYZ: Final = (256, 256, 180)
+CT_PIXEL_MM: Final = 500.0 / 256.0
+CT_SLICE_MM: Final = 4.0
+CT_BOTTOM_MM: Final = -110.0
+
+# A usual abdominal protocol, dome of the liver to iliac crests: organs beyond it are cut.
+ABDOMEN_SIZE_XYZ: Final = (256, 192, 60)
+ABDOMEN_PIXEL_MM: Final = 420.0 / 256.0
+ABDOMEN_SLICE_MM: Final = 5.0
+ABDOMEN_BOTTOM_MM: Final = 100.0
+
+
+def axial_grid(
+    *,
+    size_xyz: tuple[int, int, int],
+    pixel_mm: float,
+    slice_mm: float,
+    bottom_mm: float,
+    reduce: int = 1,
+) -> Grid:
+    """Lay an axial grid symmetrically about the body axis (x = y = 0).
+
+    Args:
+        size_xyz: Columns, rows, slices of the true grid.
+        pixel_mm: Pixel of the true grid, both directions.
+        slice_mm: Distance of slices.
+        bottom_mm: Lower face of the lowest slice, z in mm above the femoral heads.
+        reduce: Pixels are so many times larger in-plane, and so many times fewer per direction;
+            slices stay as they are.
+
+    Raises:
+        ValueError: If ``reduce`` is not between 1 and the smaller side of the matrix.
+    """
+    n_columns, n_rows, n_slices = size_xyz
+    if not 1 <= reduce <= min(n_columns, n_rows):
+        raise ValueError(f"reduce is {reduce}, 1 to {min(n_columns, n_rows)} possible")
+    n_columns, n_rows, pixel_mm = n_columns // reduce, n_rows // reduce, pixel_mm * reduce
+    return Grid(
+        size_xyz=(n_columns, n_rows, n_slices),
+        spacing_xyz_mm=(pixel_mm, pixel_mm, slice_mm),
+        origin_xyz_mm=(
+            -0.5 * (n_columns - 1) * pixel_mm,
+            -0.5 * (n_rows - 1) * pixel_mm,
+            bottom_mm + 0.5 * slice_mm,
+        ),
+    )
+
+
+def ct_grid(*, reduce: int = 1) -> Grid:
+    """Grid of a CT of chest, abdomen and pelvis."""
+    return axial_grid(
+        size_xyz=CT_SIZE_XYZ,
+        pixel_mm=CT_PIXEL_MM,
+        slice_mm=CT_SLICE_MM,
+        bottom_mm=CT_BOTTOM_MM,
+        reduce=reduce,
+    )
+
+
+def abdomen_grid(*, reduce: int = 1) -> Grid:
+    """Grid of an axial T1 or T2 of the abdomen."""
+    return axial_grid(
+        size_xyz=ABDOMEN_SIZE_XYZ,
+        pixel_mm=ABDOMEN_PIXEL_MM,
+        slice_mm=ABDOMEN_SLICE_MM,
+        bottom_mm=ABDOMEN_BOTTOM_MM,
+        reduce=reduce,
+    )

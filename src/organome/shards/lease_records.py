@@ -1,0 +1,193 @@
+"""What a lease leaves on disk: one record per generation, and the beat of its holder.
+
+```
+<folder>/lease/000001.json    who holds it; the highest number counts
+<folder>/lease/000001.beat    a number that the holder goes on counting up
+```
+
+A record appears by a hard link, which no two attempts can make under the same name, on NFS and
+Lustre neither. Where a file system knows no hard links, it is created exclusively and then written,
+so a record may be half-written for a moment.
+"""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from organome.io.files.atomic import sync_folder
+from organome.shards.processes import ProcessName
+
+_NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_RECORD: Final = re.compile(r"(\d{6,})\.json")
+_NOBODY: Final = ProcessName(host="", boot="", namespace="", pid=0, started="")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Who holds a lease.
+
+    Attributes:
+        generation: One more than that of the holder before.
+        key: A name that no other holder has.
+        attempt: Name of the run of the program.
+        process: The process whose beat keeps the lease.
+        patience_s: For how long the beat may stand still before the lease is lost, in seconds.
+    """
+
+    generation: int
+    key: str
+    attempt: str
+    process: ProcessName
+    patience_s: float
+
+    @property
+    def stem(self) -> str:
+        """Name of its files without the ending."""
+        return f"{self.generation:06d}"
+
+    @classmethod
+    def from_json(cls, generation: int, text: bytes) -> Self:
+        """Read a record; one that is half-written tells nothing but its generation."""
+        try:
+            told: Mapping[str, Any] = json.loads(text)
+            return cls(
+                generation=generation,
+                key=str(told["key"]),
+                attempt=str(told["attempt"]),
+                process=ProcessName(**told["process"]),
+                patience_s=float(told["patience_s"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            return cls(generation, key="", attempt="", process=_NOBODY, patience_s=0.0)
+
+    def to_json(self) -> bytes:
+        """Write a record."""
+        told = asdict(self)
+        del told["generation"]  # the name of the file says it
+        return json.dumps(told, sort_keys=True).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at a lease shows; differs from the look before when the holder lives.
+
+    Attributes:
+        record: Who holds it.
+        beat: What stands in the files of the holder.
+    """
+
+    record: Record
+    beat: tuple[bytes, bytes]
+
+
+def look_at(place: Path) -> Sight | None:
+    """Look who holds a lease, None where nobody does."""
+    generations = _generations(place)
+    if not generations:
+        return None
+    generation = max(generations)
+    text = _content(place / f"{generation:06d}.json")
+    record = Record.from_json(generation, text)
+    return Sight(record=record, beat=(text, _content(place / f"{generation:06d}.beat")))
+
+
+def put_record(place: Path, record: Record) -> bool:
+    """Put a record in its place if no other is there.
+
+    Returns:
+        False if another came first, or the folder was removed meanwhile: look again.
+    """
+    temporary = place / f".{record.key}.tmp"
+    target = place / f"{record.stem}.json"
+    try:
+        _make_place(place)
+        _write_through(temporary, record.to_json())
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            pass  # perhaps our own: NFS repeats a request whose answer was lost
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            return _put_exclusively(target, record)
+        if _content(target) != record.to_json():
+            return False
+        sync_folder(place)
+        return True
+    except FileNotFoundError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_beat(place: Path, record: Record, n_beats: int) -> None:
+    """Count on; unconfirmed by the disk, since after a crash of the machine nobody beats."""
+    temporary = place / f".{record.key}.beat"
+    temporary.write_bytes(b"%d" % n_beats)
+    temporary.replace(place / f"{record.stem}.beat")
+
+
+def remove_record(place: Path, record: Record) -> None:
+    """Give a lease back: remove it with all that earlier holders left, its own record last."""
+    sight = look_at(place)
+    if sight is None or sight.record != record:
+        return
+    own = place / f"{record.stem}.json"
+    for path in place.iterdir():
+        found = _RECORD.fullmatch(path.name)
+        # A record that came after the look belongs to whoever has taken over.
+        if found is None or int(found[1]) < record.generation:
+            path.unlink(missing_ok=True)
+    own.unlink(missing_ok=True)
+    place.rmdir()
+
+
+def _generations(place: Path) -> list[int]:
+    try:
+        names = [path.name for path in place.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [int(found[1]) for name in names if (found := _RECORD.fullmatch(name))]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        if error.errno != errno.ESTALE:  # on NFS: replaced while it was read
+            raise
+        return b""
+
+
+def _make_place(place: Path) -> None:
+    # Release 0.1 kept the name of the last attempt in a file of this name.
+    if place.is_file():
+        place.unlink(missing_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+
+
+def _put_exclusively(target: Path, record: Record) -> bool:
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, record.to_json())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,92 @@
+"""Whether the files of a shard's scans lie one by one or in one archive, and the way between.
+
+While scans are under way each has its files. They are packed when the shard is published, and not
+removed before the pack is in its place; a file beside the pack counts more than its namesake in it,
+because it came later. So at no moment is a finished scan without its files, and whoever comes next
+finds them in either form.
+"""
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from organome.domain.errors import ScanError, SetupError
+from organome.io.files.atomic import sync_file, sync_folder
+from organome.io.files.packs import packed_names, read_packed, write_pack
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How a step wants the files of its scans.
+
+    Attributes:
+        archive: Name of the archive that packed files lie in.
+        wanted: Whether they shall be packed.
+    """
+
+    archive: str
+    wanted: bool
+
+
+def has_form(folder: Path, names: Sequence[str], packing: Packing) -> bool:
+    """Say whether files already lie as they are wanted.
+
+    Args:
+        folder: Where they lie.
+        names: Names of all, in the order of the scans.
+        packing: How they are wanted.
+    """
+    if not packing.wanted:
+        return not (folder / packing.archive).exists()
+    loose = any((folder / name).exists() for name in names)
+    return not loose and packed_names(folder / packing.archive) == tuple(names)
+
+
+def give_form(folder: Path, names: Sequence[str], packing: Packing, *, bench: Path) -> None:
+    """Bring files into the form that is wanted; what is not needed any more stays beside it.
+
+    Args:
+        folder: Where they lie.
+        names: Names of all, in the order of the scans.
+        packing: How they are wanted.
+        bench: Folder of this attempt, on the same file system; one that was replaced has none.
+
+    Raises:
+        SetupError: A file in the archive is broken.
+        FileNotFoundError: A file is neither there nor packed.
+    """
+    if packing.wanted:
+        made = bench / packing.archive
+        write_pack(made, _contents(folder, names, packing))
+        made.replace(folder / packing.archive)
+    else:
+        packed = [name for name in names if not (folder / name).exists()]
+        for name, content in _contents(folder, packed, packing):
+            made = bench / name
+            made.write_bytes(content)
+            sync_file(made)
+            made.replace(folder / name)
+    sync_folder(folder)
+
+
+def _contents(folder: Path, names: Sequence[str], packing: Packing) -> Iterator[tuple[str, bytes]]:
+    for name in names:
+        yield name, _content(folder, name, packing)
+
+
+def _content(folder: Path, name: str, packing: Packing) -> bytes:
+    archive = folder / packing.archive
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        pass
+    try:
+        content = read_packed(archive, name)
+    except ScanError as error:
+        raise SetupError(f"{archive}: {error.fact}; remove it and start again") from error
+    if content is None:  # most likely the whole folder is: another attempt has it
+        raise FileNotFoundError(
+            errno.ENOENT, "gone while the shard was under way", str(folder / name)
+        )
+    return content

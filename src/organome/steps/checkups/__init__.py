@@ -1,1 +1,0 @@
-"""What the doctor looks at: software, folders, the cluster, a node of it."""

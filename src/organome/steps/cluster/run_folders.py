@@ -1,0 +1,122 @@
+"""What the jobs of a run leave in its folder that the watchdog looks at.
+
+No clock is read here: the clock of a file server and that of a login node differ. What is new is
+told by comparing with what was there before.
+"""
+
+import hashlib
+import json
+import shutil
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from organome.domain.canaries import Judgement
+from organome.io.tables.ledgers import LEDGER
+
+_SWEPT: Final = (".*.*", "*/.*.*", "tables/**/.*.*")
+LAST_STEP: Final = "measure_volumes"  # with its ledger a shard is through
+
+_Notes = frozenset[tuple[str, int]]
+
+
+class RunFolder:
+    """The folder of a run; knows which ledgers it has seen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._notes = self.folder / "work" / "broken_nodes"
+        self._verdicts = self.folder / "work" / "canary"
+        self._seen = self._ledgers()
+
+    @property
+    def controller(self) -> Path:
+        """Folder of the lease that only one controller holds."""
+        return self.folder / "work" / "controller"
+
+    @property
+    def name(self) -> str:
+        """A name for the run in the queue, the same on all hosts that mount the folder alike."""
+        return f"organome_{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}"
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether Snakemake holds the folder, or did when it was killed."""
+        return any((self.folder / ".snakemake" / "locks").glob("*.lock"))
+
+    def forget_faults(self) -> None:
+        """Give noted nodes another chance, and have drifting kinds of machine checked again."""
+        shutil.rmtree(self._notes, ignore_errors=True)
+        for path in self.drift_verdicts():
+            path.unlink(missing_ok=True)
+
+    def broken_nodes(self) -> _Notes:
+        """Name the nodes that jobs noted as broken, each with the time of its note."""
+        return frozenset((note.name, _changed_ns(note)) for note in self._notes.glob("*"))
+
+    def drift_verdicts(self) -> list[Path]:
+        """Find the verdicts of the canary that say that a kind of machine drifts."""
+        return [path for path in sorted(self._verdicts.glob("*.json")) if _says_drift(path)]
+
+    def count_new_ledgers(self) -> int:
+        """Count ledgers that were never there when this was asked before.
+
+        A ledger that is published again counts once: what goes round in circles is no progress.
+        """
+        new = self._ledgers() - self._seen
+        self._seen |= new
+        return len(new)
+
+    def count_shards(self) -> tuple[int, int]:
+        """Count the shards that are through, and those that are listed and are not.
+
+        The second is 0 where the lists do not lie in ``scans/``.
+        """
+        ledgers = (self.folder / "results" / LAST_STEP).glob(f"*/{LEDGER}")
+        through = {path.parent.name for path in ledgers}
+        listed = {path.stem for path in (self.folder / "scans").glob("[0-9]*.parquet")}
+        return len(through), len(listed - through)
+
+    def sweep(self, *, older_than: Path) -> int:
+        """Remove what killed attempts left beside results; call it when no job lives.
+
+        An older output that was set aside stays as long as nothing is in its place.
+
+        Args:
+            older_than: A file of the same file server that is as old as this run.
+
+        Returns:
+            How many files and folders were removed.
+        """
+        limit_ns = _changed_ns(older_than)
+        n_removed = 0
+        results = self.folder / "results"
+        # Not inside shards: what lies there is looked through before it is published.
+        for path in chain.from_iterable(map(results.glob, _SWEPT)):
+            name, _, _ = path.name[1:].partition(".")
+            is_aside = path.name.endswith(".old") and path.with_name(name).exists()
+            is_temporary = ".tmp" in path.name
+            if (is_aside or is_temporary) and 0 < _changed_ns(path) < limit_ns:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
+                n_removed += 1
+        return n_removed
+
+    def _ledgers(self) -> set[str]:
+        paths = (self.folder / "results").glob(f"*/*/{LEDGER}")
+        return {str(path.relative_to(self.folder)) for path in paths}
+
+
+def _changed_ns(path: Path) -> int:
+    """Read when a file was last changed; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _says_drift(path: Path) -> bool:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # just being replaced, or none of ours
+    return isinstance(told, dict) and told.get("judgement") == Judgement.DRIFT

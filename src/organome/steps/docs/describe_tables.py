@@ -1,0 +1,148 @@
+"""describe_tables: ``docs/tables.md`` from the same columns as the tables themselves."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from organome.domain.columns import Column, Table
+from organome.domain.feature_names import feature_names
+from organome.domain.organs import ORGANS
+from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.reasons import (
+    FEATURE_REASON_MEANINGS,
+    FLAG_MEANINGS,
+    ORGAN_REASON_MEANINGS,
+    REASON_MEANINGS,
+)
+from organome.domain.schemes import SCHEMES, LabelScheme
+from organome.domain.sides import SIDE_FINDING_MEANINGS
+from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
+from organome.io.files.atomic import write_text_atomic
+
+_INTRODUCTION = f"""\
+# The tables
+
+<!-- Made by `organome describe-tables`; edit src/organome/domain/tables.py instead. -->
+
+Parquet files under `results/tables/`, schema version {SCHEMA_VERSION}. Unit and meaning of every
+column stand in the files too (Arrow field metadata) and in `dictionary.json`.
+
+- A missing number is null, never 0, and `na_reason` says why it is missing.
+- Rows are sorted by cohort, participant, instance, array, protocol, station and label; those of
+  radiomics by contrast before the label.
+- The same input gives the same bytes: no time, no host, no attempt stands in a table.
+"""
+
+
+def run(*, output: Path) -> None:
+    """Write the description of all cohort tables as Markdown.
+
+    Args:
+        output: The file, usually ``docs/tables.md``.
+    """
+    parts = [
+        _INTRODUCTION,
+        *(_table_section(table) for table in COHORT_TABLES),
+        _table_section(radiomics_table(feature_names())),
+        _reasons_section(),
+        _schemes_section(),
+        _structures_section(),
+    ]
+    write_text_atomic(output, "\n".join(parts))
+
+
+def _reasons_section() -> str:
+    lines = [
+        "## Why a volume is null",
+        "",
+        "In `na_reason` of an organ of a scan that went through:",
+        "",
+        "| na_reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in ORGAN_REASON_MEANINGS.items()),
+        "",
+        "In `reason` of a scan that failed, and in `na_reason` of all its organs; `failed_step` and"
+        " `fact` say more:",
+        "",
+        "| reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in REASON_MEANINGS.items()),
+        "",
+        "In `na_reason` of radiomics there are more, of organs that were found:",
+        "",
+        "| na_reason | means |",
+        "|---|---|",
+        *(f"| `{reason}` | {means} |" for reason, means in FEATURE_REASON_MEANINGS.items()),
+        "",
+        "In `flags` of a scan, whether it went through or not: odd, but handled.",
+        "",
+        "| flag | means |",
+        "|---|---|",
+        *(f"| `{flag}` | {means} |" for flag, means in FLAG_MEANINGS.items()),
+        "",
+        "In `side_finding` of an organ whose side is suspect; nothing is changed for it.",
+        "",
+        "| side_finding | means |",
+        "|---|---|",
+        *(f"| `{finding}` | {means} |" for finding, means in SIDE_FINDING_MEANINGS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table_section(table: Table) -> str:
+    columns = (*table.columns, *table.organ_columns)
+    lines = [
+        f"## {table.name}",
+        "",
+        f"{table.row} Key: {', '.join(f'`{name}`' for name in table.key)}.",
+        "",
+        "| column | type | unit | null | meaning |",
+        "|---|---|---|---|---|",
+        *(_column_line(column) for column in columns),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _column_line(column: Column) -> str:
+    null = "yes" if column.nullable else "no"
+    name = f"`{column.name}`"
+    meaning = escape(column.meaning, quote=False)  # "<organ>" would be taken for HTML
+    return f"| {name} | {column.type} | {column.unit or ''} | {null} | {meaning} |"
+
+
+def _schemes_section() -> str:
+    lines = [
+        "## Label schemes",
+        "",
+        "Where an organ of a tool is not quite what its name says. Organs that are not named here",
+        "are taken over as they are.",
+        "",
+        "| scheme | organ | difference |",
+        "|---|---|---|",
+        *(line for scheme in SCHEMES.values() for line in _scheme_lines(scheme)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _structures_section() -> str:
+    lines = [
+        "## Structures of other schemes",
+        "",
+        "A run whose label scheme has structures of its own has these in place of the 40 organs,",
+        "in `organs` as in `visits`; [models.md](models.md) says how to write a scheme.",
+        "",
+        "| scheme | label | organ | region | side |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {scheme.name} | {one.label} | {one.name} | {one.region} | {one.side} |"
+            for scheme in SCHEMES.values()
+            if scheme.structures != ORGANS
+            for one in scheme.structures
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scheme_lines(scheme: LabelScheme) -> Iterator[str]:
+    for organ, note in scheme.notes.items():
+        yield f"| {scheme.name} | {organ} | {note} |"

@@ -1,0 +1,221 @@
+"""Does the cluster take the jobs of the profile, and does it do what the watchdog relies on?"""
+
+import os
+import pwd
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from organome.io.slurm.cluster import Partition, cluster_settings, partitions, refusal, seconds
+from organome.io.slurm.profiles import Profile
+from organome.io.slurm.queue import ask
+from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
+
+_COMMANDS: Final = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
+_GPU_STEP: Final = "segment_organs"
+_POLLS_PER_MIN_JOB_AGE: Final = 3  # the plugin's own rule
+_SHORT_KILL_WAIT_S: Final = 20
+_FLAGS: Final = {
+    "slurm_partition": "--partition",
+    "slurm_account": "--account",
+    "qos": "--qos",
+    "constraint": "--constraint",
+    "mem_mb": "--mem",
+    "runtime": "--time",
+    "cpus_per_task": "--cpus-per-task",
+    "gres": "--gres",
+}
+
+
+def check_commands() -> Iterator[Finding]:
+    """Check that SLURM's commands are there, also for what the plugin starts in a job."""
+    absent = [command for command in _COMMANDS if shutil.which(command) is None]
+    if absent:
+        yield fail("slurm commands", f"no {', '.join(absent)}", "load SLURM's module?")
+        return
+    yield ok("slurm commands", ", ".join(_COMMANDS))
+    # In a job the plugin takes SLURM_CONF out of the environment before it calls srun.
+    bare = ask("env", "-u", "SLURM_CONF", "scontrol", "ping")
+    if bare.code == 0:
+        yield ok("slurm.conf", "found without SLURM_CONF")
+    elif ask("scontrol", "ping").code == 0:
+        yield fail(
+            "slurm.conf",
+            "found through SLURM_CONF only, which jobs lose",
+            "put wrappers of SLURM's commands that set it on the PATH",
+        )
+    else:
+        yield fail("slurm.conf", bare.complaint, "ask again when the controller is up")
+
+
+def check_settings(profile: Profile | None) -> Iterator[Finding]:
+    """Check the settings of the cluster against those of the profile."""
+    settings = cluster_settings()
+    if settings is None:
+        yield fail("controller", "does not answer", "ask again when it is up")
+        return
+    yield ok("controller", f"SLURM {settings.get('SLURM_VERSION', '?')}")
+    yield _check_min_job_age(settings, init_s=profile.init_s if profile else 30)
+    yield _check_kill_wait(settings)
+    yield _check_preemption(settings, profile)
+    yield _check_accounting(settings)
+    if profile is not None and profile.n_jobs is not None:
+        yield _check_job_counts(settings, profile.n_jobs)
+
+
+def check_partitions(profile: Profile | None) -> Iterator[Finding]:
+    """Check whether jobs as the profile describes them would be taken."""
+    if profile is None:
+        yield skipped("partitions", "no profile", "--workflow-profile profiles/slurm")
+        return
+    known = partitions()
+    if known is None:
+        yield fail("partitions", "sinfo does not answer", "ask again when the controller is up")
+        return
+    for rule, resources in job_kinds(profile).items():
+        yield _check_partition(rule, resources, known)
+        refused = refusal(sbatch_flags(profile, resources))
+        subject = f"job {rule}"
+        if refused is None:
+            yield ok(subject, "would be taken")
+        else:
+            why = re.sub(r"^(sbatch: )?(error: )?(allocation failure: )?", "", refused)
+            advice = "change account, partition or resources in the profile"
+            yield fail(subject, why, advice)
+
+
+def job_kinds(profile: Profile) -> dict[str, dict[str, str]]:
+    """Say what jobs ask for: by default, and by rule where the profile says so."""
+    plain = dict(profile.default_resources)
+    kinds = {"default": plain, **{_GPU_STEP: dict(plain)}}
+    for rule, resources in profile.resources_by_rule.items():
+        kinds[rule] = {**plain, **resources}
+    kinds[_GPU_STEP].setdefault("gpu", "1")
+    return kinds
+
+
+def asks_for_gpu(resources: Mapping[str, str]) -> bool:
+    """Say whether a job asks for a GPU."""
+    return resources.get("gpu", "0") != "0" or "gpu" in resources.get("gres", "")
+
+
+def sbatch_flags(profile: Profile, resources: Mapping[str, str]) -> list[str]:
+    """Translate resources into flags of sbatch, as the plugin does."""
+    flags = [f"{_FLAGS[name]}={value}" for name, value in resources.items() if name in _FLAGS]
+    if resources.get("gpu", "0") != "0":
+        model = resources.get("gpu_model")
+        flags.append(
+            f"--gpus={model}:{resources['gpu']}" if model else f"--gpus={resources['gpu']}"
+        )
+    flags += shlex.split(resources.get("slurm_extra", ""))
+    if profile.settings.get("slurm-reservation"):
+        flags.append(f"--reservation={profile.settings['slurm-reservation']}")
+    if profile.settings.get("slurm-qos"):
+        flags.append(f"--qos={profile.settings['slurm-qos']}")
+    return flags
+
+
+def _check_partition(
+    rule: str, resources: Mapping[str, str], known: Mapping[str, Partition]
+) -> Finding:
+    name = resources.get("slurm_partition")
+    subject = f"partition of {rule}"
+    if name is None:
+        return skipped(subject, "the cluster's default")
+    offers = ", ".join(sorted(known))
+    found = [known[part] for part in name.split(",") if part in known]
+    if not found:
+        return fail(subject, f"{name}: no such partition", f"one of {offers}")
+    n_nodes = sum(partition.n_usable_nodes for partition in found)
+    gres = sorted(set().union(*(partition.gres for partition in found)))
+    fact = f"{name}: {n_nodes} nodes in service{', ' if gres else ''}{', '.join(gres)}"
+    if asks_for_gpu(resources) and not any(kind.startswith("gpu") for kind in gres):
+        return fail(
+            subject, f"{name}: no GPU", "name one with GPUs (sinfo -o '%P %G'), or set gpu: 0"
+        )
+    if not n_nodes or not any(partition.is_up for partition in found):
+        return warn(subject, fact, "jobs will wait")
+    return ok(subject, fact)
+
+
+def _check_min_job_age(settings: Mapping[str, str], *, init_s: int) -> Finding:
+    age_s, needed_s = seconds(settings.get("MinJobAge", "")), _POLLS_PER_MIN_JOB_AGE * init_s
+    if age_s is None:
+        return skipped("MinJobAge", "not told")
+    if age_s < needed_s:
+        return warn(
+            "MinJobAge",
+            f"{age_s} s, less than {needed_s} s",
+            "the plugin will ask sacct instead of squeue and not see cancelled jobs: set"
+            f" slurm-init-seconds-before-status-checks to {age_s // _POLLS_PER_MIN_JOB_AGE}",
+        )
+    return ok("MinJobAge", f"{age_s} s")
+
+
+def _check_kill_wait(settings: Mapping[str, str]) -> Finding:
+    wait_s = seconds(settings.get("KillWait", ""))
+    if wait_s is None:
+        return skipped("KillWait", "not told")
+    if wait_s < _SHORT_KILL_WAIT_S:
+        advice = "a step may be killed before it has stopped: costs the scan in flight, no more"
+        return warn("KillWait", f"{wait_s} s", advice)
+    return ok("KillWait", f"{wait_s} s to stop")
+
+
+def _check_preemption(settings: Mapping[str, str], profile: Profile | None) -> Finding:
+    mode = settings.get("PreemptMode", "OFF")
+    requeues = profile is not None and bool(profile.settings.get("slurm-requeue"))
+    fact = f"PreemptMode {mode}, JobRequeue {settings.get('JobRequeue', '?')}"
+    if "CANCEL" in mode:
+        return warn(
+            "preemption",
+            fact,
+            "the plugin does not see that a preempted job was cancelled; the watchdog does in the"
+            " end: use a partition that is not preempted",
+        )
+    if profile is not None and not requeues:
+        return warn("preemption", fact, "set slurm-requeue: true in the profile")
+    return ok("preemption", fact)
+
+
+def _check_accounting(settings: Mapping[str, str]) -> Finding:
+    if settings.get("AccountingStorageType", "").endswith("none"):
+        return ok("sacct", "no accounting here; nothing relies on it (status by squeue)")
+    answer = ask("sacct", "--noheader", "--allocations", "--starttime=now-1hour")
+    if answer.code != 0:
+        return warn(
+            "sacct", answer.complaint, "the run does not need it; a look back (efficiency) does"
+        )
+    return ok("sacct", "answers")
+
+
+def _check_job_counts(settings: Mapping[str, str], n_jobs: int) -> Finding:
+    limits = {"MaxJobCount": settings.get("MaxJobCount", ""), **_own_limits()}
+    lowest = min(
+        ((int(value), name) for name, value in limits.items() if value.isdigit()), default=None
+    )
+    if lowest is not None and n_jobs > lowest[0]:
+        return fail(
+            "jobs in the queue",
+            f"{n_jobs}, above {lowest[1]} {lowest[0]}",
+            f"set jobs: {lowest[0]} or less; sbatch refuses the rest, which costs retries",
+        )
+    return ok("jobs in the queue", f"{n_jobs}" + (f", limit {lowest[0]}" if lowest else ""))
+
+
+def _own_limits() -> dict[str, str]:
+    columns = ("MaxSubmitJobs", "GrpSubmitJobs")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    query = f"format={','.join(columns)}"
+    answer = ask(
+        *("sacctmgr", "--noheader", "--parsable2", "show", "assoc", "where", f"user={user}", query)
+    )
+    if answer.code != 0:
+        return {}
+    rows = [line.split("|") for line in answer.output.splitlines()]
+    return {
+        column: min((row[place] for row in rows if row[place].isdigit()), key=int, default="")
+        for place, column in enumerate(columns)
+    }

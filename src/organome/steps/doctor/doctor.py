@@ -1,0 +1,99 @@
+"""doctor: can a cohort be run here? A table of what was looked at, and what to do about it."""
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from organome.domain.errors import SetupError
+from organome.io.slurm.profiles import Profile, find_profile, read_profile
+from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
+from organome.steps.doctor.findings import Finding, Grade, look, ok
+from organome.steps.doctor.folders import check_folders
+from organome.steps.doctor.nodes import Patience, check_nodes, write_report
+from organome.steps.doctor.software import check_gpu, check_model, check_software
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything that was looked at.
+
+    Attributes:
+        promises: The findings; one that does not hold makes the exit code 3.
+    """
+
+    promises: Sequence[Finding]
+
+    def __str__(self) -> str:
+        """Write it as a table."""
+        n_by_grade = {
+            grade: sum(finding.grade is grade for finding in self.promises) for grade in Grade
+        }
+        counts = ", ".join(f"{n} {grade}" for grade, n in n_by_grade.items() if n)
+        width = max((len(finding.subject) for finding in self.promises), default=0)
+        lines = (finding.line(width=width) for finding in self.promises)
+        return "\n".join([*lines, "", counts])
+
+
+def run(
+    *,
+    directory: Path = Path(),
+    model: Path | None = None,
+    constraints: Path = Path("envs/constraints.txt"),
+    slurm: bool = False,
+    workflow_profile: Path | None = None,
+    canary_job: bool = False,
+    wait_s: float = 1800.0,
+    poll_s: float = 5.0,
+    node: bool = False,
+    gpu: bool = False,
+    report: Path | None = None,
+) -> Diagnosis:
+    """Look at software, run folder and cluster. Exit code 3 if something will not work.
+
+    Args:
+        directory: Run folder.
+        model: Model folder.
+        constraints: Versions that are tested, as pip's ``-c`` reads them.
+        slurm: Look at the cluster, too.
+        workflow_profile: Profile whose jobs the cluster shall take.
+        canary_job: Submit a job of a minute to each partition that looks around there.
+        wait_s: Seconds to wait for each of these jobs.
+        poll_s: Seconds between two looks at the queue meanwhile.
+        node: This is a node, in a job.
+        gpu: There must be a GPU here.
+        report: File to leave the findings in, as JSON.
+
+    Raises:
+        SetupError: The profile cannot be read, or is not named where it is needed.
+    """
+    profile = _profile(workflow_profile)
+    if canary_job and profile is None:
+        raise SetupError("--canary-job: what shall it ask for? Name --workflow-profile")
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "machine": lambda: [ok("machine", platform.node())],
+        "software": lambda: check_software(constraints=constraints),
+        "gpu": lambda: [check_gpu(wanted=gpu)],
+        "model": lambda: [check_model(model)],
+        "run folder": lambda: check_folders(directory),
+    }
+    if slurm or node or canary_job:
+        checks["slurm commands"] = check_commands
+    if slurm or canary_job:
+        checks["cluster"] = lambda: check_settings(profile)
+        checks["partitions"] = lambda: check_partitions(profile)
+    if canary_job and profile is not None:
+        checks["node"] = lambda: check_nodes(
+            profile, run_folder=directory, model=model, patience=Patience(wait_s, poll_s)
+        )
+    findings = [finding for name, check in checks.items() for finding in look(name, check)]
+    if report is not None:
+        write_report(report, findings)
+    return Diagnosis(findings)
+
+
+def _profile(named: Path | None) -> Profile | None:
+    if named is None:
+        return None
+    path = find_profile(named, snakefile=Path("Snakefile"))
+    return None if path is None else read_profile(path)

@@ -1,0 +1,180 @@
+"""estimate: from scans that are through, how to cut the rest into jobs and what it will cost."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from organome.domain.errors import SetupError
+from organome.io.tables.parquet import count_rows
+from organome.steps.inspect.job_sizes import (
+    FIXED_JOB_S,
+    SEGMENT,
+    Hours,
+    JobShape,
+    ShardSize,
+    StepCost,
+    hours_left,
+    propose_size,
+)
+from organome.steps.inspect.scan_times import step_costs
+
+MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
+_N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the rest of a cohort needs.
+
+    Attributes:
+        n_scans: Scans of the whole cohort.
+        n_shards_listed: Shards that they are dealt to, None where they are not listed yet.
+        costs: What scans cost, one entry a step.
+        shapes: What the jobs of each step have, by step.
+        size: The proposed size of shards.
+        left: What is left to do.
+        n_fitting: Processes whose memory fits on one GPU, None where that was not asked.
+    """
+
+    n_scans: int
+    n_shards_listed: int | None
+    costs: tuple[StepCost, ...]
+    shapes: Mapping[str, JobShape]
+    size: ShardSize
+    left: Hours
+    n_fitting: int | None
+
+    @property
+    def n_shards(self) -> int:
+        """Shards of the proposed size."""
+        return math.ceil(self.n_scans / self.size.n_scans)
+
+    def __str__(self) -> str:
+        """Write it as plain text that ends in lines for the configuration."""
+        return "\n".join(_lines(self))
+
+
+def run(
+    *,
+    results: Path,
+    scans: Path,
+    work: Path | None = None,
+    target_min: float = 45,
+    max_other_min: float = 120,
+    n_processes: int = 1,
+    n_gpus: int = 1,
+    n_cpu_processes: int = 1,
+    n_listed: int | None = None,
+    gpu_memory_gb: float | None = None,
+    memory_per_process_gb: float | None = None,
+) -> Estimate:
+    """Propose the size of shards and what jobs ask for, and say what is left to do.
+
+    Wall times of single scans are taken as they were: let the first shard run with as many
+    processes side by side as the rest shall, because they share the machine.
+
+    Args:
+        results: Folder of published results.
+        scans: Folder of shard lists.
+        work: Folder of what is under way; shards that are not published are timed from there.
+        target_min: Minutes that a job of segment_organs shall take; 30 to 60 waste little, whether
+            they start or are preempted.
+        max_other_min: Minutes that a job of another step may take at most.
+        n_processes: Scans that a job of segment_organs does at the same time on each of its GPUs.
+        n_gpus: GPUs of a job of segment_organs; 0: it runs on the CPU.
+        n_cpu_processes: Scans that a job of another step does at the same time.
+        n_listed: Scans of the cohort, where not all of them are listed yet.
+        gpu_memory_gb: Memory of one GPU in GB.
+        memory_per_process_gb: Memory on the GPU that one process was seen to take, in GB.
+
+    Raises:
+        SetupError: No scan has been segmented yet.
+    """
+    n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("[0-9]*.parquet"))}
+    n_scans = sum(n_by_shard.values()) if n_listed is None else n_listed
+    costs = step_costs(results, work, shards=list(n_by_shard), n_scans=n_scans)
+    if not any(cost.n_measured for cost in costs if cost.step == SEGMENT):
+        raise SetupError(
+            f"{results}: no scan has been segmented yet; run one shard first (ask Snakemake for"
+            " results/measure_volumes/0000/ledger.parquet)"
+        )
+    shapes = {cost.step: JobShape(n_cpu_processes) for cost in costs}
+    shapes[SEGMENT] = JobShape(n_processes, n_gpus)
+    size = propose_size(costs, shapes, target_min=target_min, max_other_min=max_other_min)
+    return Estimate(
+        n_scans=n_scans,
+        n_shards_listed=len(n_by_shard) if n_listed is None else None,
+        costs=costs,
+        shapes=shapes,
+        size=size,
+        left=hours_left(costs, shapes, shard_size=size.n_scans),
+        n_fitting=_n_fitting(gpu_memory_gb, memory_per_process_gb),
+    )
+
+
+def _n_fitting(gpu_memory_gb: float | None, memory_per_process_gb: float | None) -> int | None:
+    if gpu_memory_gb is None or memory_per_process_gb is None:
+        return None
+    if memory_per_process_gb <= 0:
+        raise SetupError("memory_per_process_gb must be above 0")
+    return int(gpu_memory_gb // memory_per_process_gb)
+
+
+def _lines(estimate: Estimate) -> Iterator[str]:
+    size, shapes = estimate.size, estimate.shapes
+    yield f"{'seconds per scan':<16} {'scans':>8} {'median':>8} {'p95':>8} {'mean':>8} {'left':>9}"
+    for cost in estimate.costs:
+        times = (cost.median_s, cost.p95_s, cost.mean_s)
+        shown = " ".join("-".rjust(8) if math.isnan(one) else f"{one:8.2f}" for one in times)
+        yield f"{cost.step:<16} {cost.n_measured:>8} {shown} {cost.n_left:>9}"
+    yield ""
+    minutes = ", ".join(f"{step} {each_min:.0f}" for step, each_min in size.job_min.items())
+    yield f"a shard of {size.n_scans} scans takes, in minutes a job: {minutes}"
+    yield f"(bound by {size.bound_by}; {FIXED_JOB_S} s of each job go into starting it)"
+    yield from _jobs_lines(estimate)
+    left = estimate.left
+    yield f"left to do: {left.core_h:.1f} core-hours and {left.gpu_h:.1f} GPU-hours"
+    yield from _processes_lines(estimate)
+    yield ""
+    yield f"shard_size: {size.n_scans}"
+    yield "resources:"
+    for cost in estimate.costs:
+        if cost.n_measured:
+            yield f"  {cost.step}: {_resources(cost, shapes[cost.step])}"
+
+
+def _jobs_lines(estimate: Estimate) -> Iterator[str]:
+    n_jobs = len(estimate.costs) * estimate.n_shards + _N_OTHER_JOBS
+    yield f"in all: scans {estimate.n_scans}, shards {estimate.n_shards}, jobs {n_jobs}"
+    if n_jobs > MAX_JOBS:
+        n_most = (MAX_JOBS - _N_OTHER_JOBS) // len(estimate.costs)
+        yield (
+            f"WARNING: Snakemake plans more than {MAX_JOBS} jobs slowly; with shards of"
+            f" {math.ceil(estimate.n_scans / n_most)} scans there are fewer"
+        )
+    listed = estimate.n_shards_listed
+    if listed not in (None, estimate.n_shards):
+        yield (
+            f"they are listed in {listed} shards and keep them; to deal them anew, list them into"
+            " an empty folder before the run begins"
+        )
+
+
+def _processes_lines(estimate: Estimate) -> Iterator[str]:
+    if not estimate.shapes[SEGMENT].n_gpus:
+        return
+    yield "several processes on a GPU pay as long as their memory fits" + (
+        "" if estimate.n_fitting is None else f": {estimate.n_fitting} do"
+    )
+
+
+def _resources(cost: StepCost, shape: JobShape) -> str:
+    # Rounded up: what is asked for too short is cut off.
+    asked = {"seconds_per_scan": f"{max(0.1, math.ceil(10 * cost.mean_s) / 10):.1f}"}
+    if shape.n_processes > 1:
+        asked["processes"] = str(shape.n_processes)
+    if shape.n_gpus > 1:
+        asked["gpus"] = str(shape.n_gpus)
+    return "{" + ", ".join(f"{name}: {value}" for name, value in asked.items()) + "}"

@@ -1,0 +1,183 @@
+"""measure_volumes: image + labelmap -> volumes, intensities, completeness, a row per organ."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
+from organome.compute.geometry.faces import share_grid
+from organome.compute.labelmaps.volumes import measure_organs
+from organome.domain.contrasts import FatWater
+from organome.domain.errors import SetupError
+from organome.domain.measured_files import FILES
+from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.scans import Contrast, Scan
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
+from organome.domain.tables import ORGAN_ROWS, SCANS, with_structures
+from organome.io.images.image_files import read_published
+from organome.io.images.labelmaps import labelmap_identity, labelmap_path, read_labelmap
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.io.tables.scan_lists import read_shard
+from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.shards.run import run_shard
+from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
+
+
+def run(
+    *,
+    shard: Path,
+    images: Path,
+    labelmaps: Path,
+    output: Path,
+    work: Path,
+    n_processes: int = 1,
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Measure all scans of a shard.
+
+    Args:
+        shard: List of the shard's scans.
+        images: Folder of the shard that prepare_images published.
+        labelmaps: Folder of the shard that segment_organs published.
+        output: Folder to publish: the ledger, ``scans.parquet`` and ``organs.parquet``.
+        work: Folder for what is under way.
+        n_processes: Scans that are done at the same time.
+        max_same_reason_share: Above this share of scans failing for one reason, the job stops.
+        on_outcome: Called after each scan.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: If a step before has not been through, or a file that it published is gone.
+    """
+    scans = read_shard(shard)
+    prepared = read_ledger(images / LEDGER)
+    labelled = read_ledger(labelmaps / LEDGER)
+    for scan in scans:
+        if scan.scan not in prepared:
+            raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
+    step = MeasureVolumes(
+        scans=scans,
+        images=images,
+        labelmaps=labelmaps,
+        prepared=prepared,
+        labelled=labelled,
+        scheme=scheme_of_labelmaps(labelmaps, labelled),
+    )
+    return run_shard(
+        step,
+        scans=scans,
+        upstream=labelled,
+        output=output,
+        work=work,
+        workers=[step] * n_processes,
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+class MeasureVolumes:
+    """Measuring, a scan at a time."""
+
+    name = "measure_volumes"
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        scans: Sequence[Scan],
+        images: Path,
+        labelmaps: Path,
+        prepared: Mapping[str, Outcome],
+        labelled: Mapping[str, Outcome],
+        scheme: LabelScheme = MRSEGMENTATOR,
+    ) -> None:
+        self._scans = {scan.scan: scan for scan in scans}
+        self._images = images
+        self._labelmaps = labelmaps
+        self._prepared = prepared
+        self._labelled = labelled
+        self._scheme = scheme
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {
+            "fat_fraction_floor": FAT_FRACTION_FLOOR,
+            "fat_fraction_range_percentile": FAT_FRACTION_RANGE_PERCENTILE,
+        }
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
+        """The outcomes before and the labelmap itself: GPUs differ in single voxels."""
+        return [
+            self._prepared[scan.scan].fingerprint,
+            upstream.fingerprint if upstream else None,
+            labelmap_identity(self._labelmap_path(scan)),
+        ]
+
+    def run_scan(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,
+        place: Callable[[str], Path],  # noqa: ARG002 all results are facts
+    ) -> Mapping[str, JsonValue]:
+        """Measure one scan.
+
+        Raises:
+            ScanError: If the labelmap does not fit the image.
+        """
+        assert upstream is not None
+        labelmap = read_labelmap(self._labelmap_path(scan))
+        contrast = Contrast(upstream.facts["contrast"])
+        by_contrast = {
+            wanted: read_published(self._images / f"{scan.scan}_{wanted}.nii.gz")
+            for wanted in sorted({contrast, *self._fat_and_water(scan)})
+        }
+        measures = measure_organs(
+            labelmap,
+            by_contrast[contrast],
+            **_on_grid_of(labelmap, by_contrast),
+            n_labels=len(self._scheme.structures),
+        )
+        return {"organs": organ_facts(measures, self._scheme.structures)}
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Write the shard's scan rows and organ rows."""
+        told = [
+            (
+                self._scans[outcome.scan],
+                outcome,
+                (self._prepared[outcome.scan], self._labelled[outcome.scan]),
+            )
+            for outcome in outcomes
+        ]
+        scan_rows = [scan_row(*of_scan) for of_scan in told]
+        all_organ_rows = [row for of_scan in told for row in organ_rows(*of_scan, self._scheme)]
+        organ_table = with_structures(ORGAN_ROWS, self._scheme.structures)
+        write_table(folder / FILES[SCANS.name], rows_to_arrow(SCANS, scan_rows))
+        write_table(folder / FILES[ORGAN_ROWS.name], rows_to_arrow(organ_table, all_organ_rows))
+
+    def _labelmap_path(self, scan: Scan) -> Path:
+        return labelmap_path(self._labelmaps, scan.scan)
+
+    def _fat_and_water(self, scan: Scan) -> frozenset[Contrast]:
+        """Name the images that a fat fraction needs, none unless both were prepared and sound."""
+        facts = self._prepared[scan.scan].facts
+        both = frozenset({Contrast.FAT, Contrast.WATER})
+        is_swapped = facts.get("fat_water") == FatWater.SWAPPED  # would be 1 minus the truth
+        return both if both <= set(facts["contrasts"]) and not is_swapped else frozenset()
+
+
+def _on_grid_of(
+    labelmap: sitk.Image, by_contrast: Mapping[Contrast, sitk.Image]
+) -> dict[str, sitk.Image]:
+    """Pick fat and water; none unless both share the labelmap's grid (given images may not)."""
+    found = {
+        contrast.value: by_contrast[contrast]
+        for contrast in (Contrast.FAT, Contrast.WATER)
+        if contrast in by_contrast and share_grid(labelmap, by_contrast[contrast])
+    }
+    return found if len(found) == 2 else {}

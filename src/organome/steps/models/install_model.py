@@ -1,0 +1,222 @@
+"""install_model: a published model, an archive or a folder -> ``models/<name>``, ready to run.
+
+The only command that uses the network. What is downloaded is digested before it is opened, looked
+through before it is unpickled, converted to plain tensors, tried on its own plans, and put in its
+place by one rename. Any number of jobs may install the same model at once: one does, the others
+wait and find it.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from organome.domain.errors import SetupError
+from organome.domain.known_models import ModelOrigin
+from organome.domain.models import ModelNote
+from organome.io.canaries.references import file_sha256
+from organome.io.files.atomic import ATTEMPT, publish_folder
+from organome.io.models.archives import check_sha256, unpack_archive
+from organome.io.models.downloads import download
+from organome.io.models.folders import check_unchanged, model_digest, read_note
+from organome.io.models.layouts import BEST_CHECKPOINT, MODEL_FILES, find_model
+from organome.shards.faults import machine_faults_stop_the_job
+from organome.shards.lease import LEASE, LEASE_TERMS, Lease, LeaseTerms
+from organome.shards.signals import Interrupts, listening
+from organome.steps.models.requests import ModelRequest, model_request
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model that is there.
+
+    Attributes:
+        folder: Where it lies.
+        note: What it is.
+        was_there: Whether it had been installed before.
+    """
+
+    folder: Path
+    note: ModelNote
+    was_there: bool
+
+    def __str__(self) -> str:
+        """Write it as plain text, with a warning where nothing vouches for it."""
+        note = self.note
+        lines = [
+            f"{self.folder}: {'was there' if self.was_there else 'installed'},"
+            f" {note.n_folds} fold(s) of {note.configuration}, digest {note.digest}",
+            f"made from {note.source}, SHA-256 {note.archive_sha256}",
+        ]
+        if not note.verified:
+            lines.append(
+                "WARNING: no digest was known for it, so nothing says that this is what its authors"
+                " published; compare it with theirs, and give it as --sha256 elsewhere"
+            )
+        if note.scheme is None:
+            lines.append(
+                "its classes were compared with no label scheme; name one (--scheme), or the run"
+                " will say what differs"
+            )
+        else:
+            lines.append(f"label scheme: {note.scheme}")
+        if note.labels_as_delivered is not None:
+            lines.append("its classes now bear the names of the authors' label table")
+        if note.citation:
+            lines.append(f"cite {note.citation}; licence: {note.licence or 'see its authors'}")
+        return "\n".join(lines)
+
+
+def run(
+    *,
+    source: str,
+    output: Path = Path("models"),
+    name: str | None = None,
+    sha256: str | None = None,
+    scheme: str | None = None,
+    inside: str | None = None,
+) -> InstalledModel:
+    """Install a model of nnU-Net v2.
+
+    Args:
+        source: Name of a published model (mrsegmentator-1.2, mrsegmentator-1.1, mrsegmentator-1.0,
+            mrsegmentator-body-comp), the URL of a zip archive, or a local .zip or folder.
+        output: Folder that holds models; the model is made in a folder of its name within.
+        name: Name of the model; where it is that of a published one, a local file is held to its
+            digest. Without it: the published name, or that of the file or folder.
+        sha256: What the archive must have; of a folder the digest of the model in it.
+        scheme: Label scheme that the classes must be those of; a published model has its own.
+        inside: Folder within the archive or the folder, where that holds several models.
+
+    Returns:
+        The model, and whether it had been there.
+
+    Raises:
+        SetupError: The archive is another one, damaged, or refused; a checkpoint is more than plain
+            data; it is no model, or not one that can be run; or another one has the name.
+        MachineFault: It cannot be downloaded here, or the disk is full or away.
+        Interrupted: If asked to stop; nothing is left behind.
+    """
+    wanted = model_request(source, name=name, sha256=sha256, scheme=scheme, inside=inside)
+    with listening() as interrupts, machine_faults_stop_the_job():
+        return _install(wanted, output, interrupts)
+
+
+def _install(wanted: ModelRequest, output: Path, interrupts: Interrupts) -> InstalledModel:
+    destination = output / wanted.name
+    there = _already(wanted, destination)
+    if there is not None:
+        return there
+    with _holding(output / f".{wanted.name}.install", interrupts) as (work, lease):
+        there = _already(wanted, destination)  # while this one waited
+        if there is not None:
+            return there
+        from organome.steps.models.conversion import convert_model
+
+        origin, delivered = _fetch(wanted, work)
+        interrupts.check()
+        made = work / "model"
+        note = convert_model(delivered, made, origin=origin, scheme=wanted.scheme)
+        interrupts.check()
+        lease.check()
+        with interrupts.shielded():
+            publish_folder(made, destination)
+    _logger.info("event=model_installed model=%s digest=%s", note.name, note.digest)
+    return InstalledModel(destination, note, was_there=False)
+
+
+def _already(wanted: ModelRequest, destination: Path) -> InstalledModel | None:
+    """Find the model in its place, None where nothing is there.
+
+    Raises:
+        SetupError: Something else is there, or it is not what was installed.
+    """
+    if not destination.exists():
+        return None
+    note = read_note(destination)
+    if note is None:
+        raise SetupError(f"{destination} is there and was not installed: give another --name")
+    expected = wanted.expected_sha256 or _digest_at_hand(wanted)
+    is_this = note.archive_sha256 == expected.lower() if expected else note.source == wanted.source
+    if not is_this:
+        raise SetupError(
+            f"{destination} was installed from something else ({note.source},"
+            f" {note.archive_sha256}): give another --name, or remove it"
+        )
+    check_unchanged(destination, model_digest(destination))
+    return InstalledModel(destination, note, was_there=True)
+
+
+def _digest_at_hand(wanted: ModelRequest) -> str | None:
+    """Digest what is to be installed, where it lies on this machine."""
+    path = Path(wanted.source)
+    if wanted.is_url:
+        return None
+    if path.is_dir():
+        return model_digest(find_model(path, inside=wanted.inside, name=path.name))
+    return file_sha256(path)
+
+
+def _fetch(wanted: ModelRequest, work: Path) -> tuple[ModelOrigin, Path]:
+    """Bring what is to be installed here, checked; give the folder of the model as delivered."""
+    expected = wanted.expected_sha256
+    path = Path(wanted.source)
+    if wanted.is_url:
+        path = work / "archive.zip"
+        _logger.info("event=download model=%s", wanted.name)
+        download(wanted.source, path, insecure=expected is not None)
+    shown = wanted.source if wanted.is_url else path.name
+    if path.is_dir():
+        delivered = find_model(path, inside=wanted.inside, name=shown)
+        found = model_digest(delivered)
+        check_sha256(found, expected, of=shown)
+    else:
+        found = unpack_archive(
+            path,
+            work / "unpacked",
+            wanted=MODEL_FILES,
+            noted={BEST_CHECKPOINT},
+            expected_sha256=expected,
+        )
+        delivered = find_model(work / "unpacked", inside=wanted.inside, name=shown)
+    if expected is None:
+        _logger.warning("event=model_unverified model=%s sha256=%s", wanted.name, found)
+    origin = ModelOrigin(
+        name=wanted.name,
+        source=shown,
+        archive_sha256=found,
+        verified=expected is not None,
+        known=wanted.known,
+    )
+    return origin, delivered
+
+
+@contextmanager
+def _holding(
+    folder: Path, interrupts: Interrupts, *, terms: LeaseTerms = LEASE_TERMS
+) -> Iterator[tuple[Path, Lease]]:
+    """Yield a folder to work in while no other process installs the same; leave nothing of it."""
+    made_parent = not folder.parent.exists()
+    lease = Lease.take(folder, terms=terms, stop_waiting=interrupts.check)
+    work = folder / ATTEMPT
+    try:
+        for left in folder.iterdir():  # of installers that were killed
+            if left.name != LEASE:
+                shutil.rmtree(left, ignore_errors=True)
+        work.mkdir()
+        yield work, lease
+    except OSError:
+        lease.check()  # another one, which took this one for dead, has cleared away its files
+        raise
+    finally:
+        with interrupts.shielded():
+            shutil.rmtree(work, ignore_errors=True)
+            lease.release()
+            with suppress(OSError):
+                folder.rmdir()
+                if made_parent:
+                    folder.parent.rmdir()

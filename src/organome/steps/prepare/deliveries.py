@@ -1,0 +1,164 @@
+"""From a scan as delivered to images by station and contrast, whatever the cohort."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from organome.cohorts.dicom_series import choose_single_series
+from organome.cohorts.series import Series
+from organome.cohorts.ukb import MANIFEST_NAME, choose_series, manifest_flags
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import Reason
+from organome.domain.scans import DIXON_CONTRASTS, CohortKind, Contrast, Scan, Source
+from organome.io.dicom.slices import DicomSlice, parse_slices, read_folder
+from organome.io.dicom.voxels import stack_slices
+from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
+from organome.io.images.image_files import check_image, read_image
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a scan consists of.
+
+    Attributes:
+        stations: From head to foot as far as the cohort says, each its images by contrast. A scan
+            that is no sequence of stations has one.
+        header: What one of its DICOM files says of scanner and participant, None without DICOM.
+        flags: What was odd and got handled.
+    """
+
+    stations: tuple[Mapping[Contrast, sitk.Image], ...]
+    header: Header | None
+    flags: frozenset[Flag]
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    path: str
+    slices: Mapping[str, DicomSlice]
+    flags: frozenset[Flag]
+
+
+class Deliveries:
+    """Reads what the scans of one kind of cohort were delivered as."""
+
+    def __init__(self, kind: CohortKind, contrasts: Sequence[Contrast]) -> None:
+        self._kind = kind
+        self._contrasts = contrasts
+        self._last: _Archive | None = None
+
+    def read(self, scan: Scan) -> Delivery:
+        """Read the images of a scan and check each.
+
+        Raises:
+            ScanError: If files, series or voxels are not in order.
+        """
+        if self._kind == "ukb":
+            return self._read_archive(scan)
+        return _read_sources(scan, self._contrasts)
+
+    def _read_archive(self, scan: Scan) -> Delivery:
+        contrasts = [one for one in self._contrasts if one in DIXON_CONTRASTS]
+        if not contrasts:
+            raise ScanError(Reason.CONTRAST_MISSING, "no Dixon contrast is wanted")
+        archive = self._archive(scan)
+        choice = choose_series(
+            (one.header for one in archive.slices.values()),
+            contrasts=contrasts,
+            station=scan.station,
+        )
+        return Delivery(
+            stations=tuple(
+                {
+                    contrast: _checked(_stack(series, archive.slices), contrast)
+                    for contrast, series in station.items()
+                }
+                for station in choice.stations
+            ),
+            header=choice.stations[0][contrasts[0]].first,
+            flags=choice.flags | archive.flags,
+        )
+
+    def _archive(self, scan: Scan) -> _Archive:
+        """Read an archive, once for all its stations where each is a scan: they are neighbours."""
+        (source,) = scan.sources
+        if self._last is not None and self._last.path == source.path:
+            return self._last
+        self._last = None  # 100 MB that need not be there twice
+        archive = _read_ukb_archive(source.path)
+        if scan.station is not None:
+            self._last = archive
+        return archive
+
+
+def _read_ukb_archive(path: str) -> _Archive:
+    manifests = []
+
+    def dicom_files() -> Iterator[tuple[str, bytes]]:
+        for name, content in read_members(Path(path)):
+            if MANIFEST_NAME.search(name):
+                manifests.append(content.decode("latin-1"))
+            else:
+                yield name, content
+
+    slices = _by_file(parse_slices(dicom_files()))
+    flags = manifest_flags(manifests[0], slices) if manifests else frozenset()
+    return _Archive(path=path, slices=slices, flags=flags)
+
+
+def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
+    stations: list[dict[Contrast, sitk.Image]] = []
+    header = None
+    flags: set[Flag] = set()
+    for _, sources in groupby(scan.sources, key=lambda one: one.station):
+        images = {}
+        for source in sources:
+            if source.contrast is None or source.contrast in contrasts:
+                contrast, image, found, odd = _read_source(source)
+                images[contrast] = image
+                header = header or found
+                flags |= odd
+        stations.append({one: images[one] for one in contrasts if one in images})
+    if not any(stations):
+        raise ScanError(Reason.CONTRAST_MISSING, "the scan has none of the wanted contrasts")
+    return Delivery(stations=tuple(stations), header=header, flags=frozenset(flags))
+
+
+def _read_source(source: Source) -> tuple[Contrast, sitk.Image, Header | None, frozenset[Flag]]:
+    path = Path(source.path)
+    try:
+        if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
+            files = read_folder(path) if path.is_dir() else read_members(path)
+            slices = _by_file(parse_slices(files))
+            chosen = choose_single_series((one.header for one in slices.values()), source.contrast)
+            image = _checked(_stack(chosen.series, slices), chosen.contrast)
+            return chosen.contrast, image, chosen.series.first, chosen.flags
+        image = read_image(path)
+    except ScanError as error:
+        if source.contrast is None:
+            raise
+        raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
+    if source.contrast is None:
+        raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
+    return source.contrast, image, None, frozenset()
+
+
+def _by_file(slices: Sequence[DicomSlice]) -> dict[str, DicomSlice]:
+    return {one.header.file: one for one in slices}
+
+
+def _stack(series: Series, slices: Mapping[str, DicomSlice]) -> sitk.Image:
+    return stack_slices([slices[header.file] for header in series.slices])
+
+
+def _checked(image: sitk.Image, contrast: Contrast) -> sitk.Image:
+    try:
+        check_image(image)
+    except ScanError as error:
+        raise ScanError(error.reason, f"{contrast}: {error.fact}") from error
+    return image

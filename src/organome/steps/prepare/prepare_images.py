@@ -1,0 +1,259 @@
+"""prepare_images: archives, DICOM and image files -> checked images, and what their headers say."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import SimpleITK as sitk
+
+from organome.compute.dixon.swaps import Slab, judge_slabs, overall_verdict, swapped_spans_mm
+from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import orientation_code
+from organome.compute.stitching.seams import Seam
+from organome.compute.stitching.stitch import TRIM_SLICES, stitch
+from organome.domain.contrasts import FatWater
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.flags import Flag
+from organome.domain.headers import Header
+from organome.domain.outcomes import JsonValue, Outcome, Reason
+from organome.domain.rows import header_values
+from organome.domain.scans import CohortKind, Contrast, Scan, Unit
+from organome.domain.tables import HEADERS
+from organome.io.files.cohort_roots import ANYWHERE, CohortRoot
+from organome.io.files.identity import MISSING, input_identity
+from organome.io.images.image_files import write_image
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.io.tables.scan_lists import read_shard
+from organome.shards.run import run_shard
+from organome.steps.prepare.deliveries import Deliveries
+
+HEADERS_FILE: Final = "headers.parquet"
+MM_DECIMALS: Final = 3
+RATIO_DECIMALS: Final = 5
+
+
+def run(
+    *,
+    shard: Path,
+    output: Path,
+    work: Path,
+    kind: CohortKind,
+    root: Path | None = None,
+    unit: Unit = Unit.STITCHED,
+    contrasts: Sequence[Contrast] = tuple(Contrast),
+    n_processes: int = 1,
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Prepare all scans of a shard.
+
+    Args:
+        shard: List of the shard's scans.
+        output: Folder to publish: the ledger, ``headers.parquet``, ``<scan>_<contrast>.nii.gz``.
+        work: Folder for what is under way.
+        kind: How the cohort is laid out.
+        root: Where the cohort lies, as it was listed. When it is gone or empty, its mount is lost
+            and the job stops; without it, files on a lost mount count as missing.
+        unit: As the scans were listed: ``stitched`` makes one image of all stations of a scan.
+        contrasts: Contrasts to prepare, of those that a scan has. UK Biobank's archives must have
+            every Dixon contrast among them.
+        n_processes: Scans that are done at the same time.
+        max_same_reason_share: Above this share of scans failing for one reason, the job stops.
+        on_outcome: Called after each scan.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: If the scans were listed with another unit.
+        MachineFault: If the cohort is not there, or the machine is at fault in another way.
+    """
+    scans = read_shard(shard)
+    _check_unit(scans, unit)
+    cohort_root = CohortRoot(root)
+    cohort_root.check()
+    step = PrepareImages(kind=kind, unit=unit, contrasts=contrasts, root=cohort_root)
+    return run_shard(
+        step,
+        scans=scans,
+        upstream=None,
+        output=output,
+        work=work,
+        workers=[step] * n_processes,
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+class PrepareImages:
+    """Preparing, a scan at a time.
+
+    Images that are in one piece keep voxels, type and grid as delivered. Stitched ones are float32
+    on the grid that ``stitch`` chooses.
+    """
+
+    name = "prepare_images"
+    version = 2
+
+    def __init__(
+        self,
+        *,
+        kind: CohortKind,
+        unit: Unit,
+        contrasts: Sequence[Contrast],
+        root: CohortRoot = ANYWHERE,
+    ) -> None:
+        self._root = root
+        self._kind = kind
+        self._unit = unit
+        self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
+        self._deliveries = Deliveries(kind, self._contrasts)
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {
+            "kind": self._kind,
+            "unit": self._unit.value,
+            "contrasts": [one.value for one in self._contrasts],
+            "trim_slices": TRIM_SLICES,
+        }
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
+        """The files as delivered, wherever they lie, and what the list says they show.
+
+        Raises:
+            MachineFault: Files are missing because the whole cohort is: not a change of the input.
+        """
+        identities = [input_identity(Path(one.path)) for one in scan.sources]
+        if MISSING in identities:
+            self._root.check()
+        named = zip(scan.sources, identities, strict=True)
+        return [scan.station, [[one.contrast, one.station, identity] for one, identity in named]]
+
+    def run_scan(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,  # noqa: ARG002 the first step
+        place: Callable[[str], Path],
+    ) -> Mapping[str, JsonValue]:
+        """Prepare one scan.
+
+        Raises:
+            ScanError: If it cannot be prepared.
+            MachineFault: If it cannot be read because the whole cohort is gone.
+        """
+        try:
+            delivery = self._deliveries.read(scan)
+        except (ScanError, OSError):
+            self._root.check()
+            raise
+        flags = set(delivery.flags)
+        slabs = _judge_fat_and_water(delivery.stations)
+        facts = _swap_facts(slabs)
+        if overall_verdict(slabs) is FatWater.SWAPPED:
+            flags.add(Flag.FAT_WATER_SWAPPED)
+        if len(delivery.stations) == 1:
+            (images,) = delivery.stations
+            _check_grids(images)
+        else:
+            stitched = stitch(delivery.stations)
+            images = stitched.images
+            flags |= _seam_flags(stitched.seams)
+            facts |= _seam_facts(stitched.seams)
+            facts["station_spans_mm"] = [
+                [round(end_mm, MM_DECIMALS) for end_mm in span] for span in stitched.spans_mm
+            ]
+        for contrast, image in images.items():
+            write_image(place(f"{contrast}.nii.gz"), image)
+        return {
+            **_image_facts(images),
+            "n_stations": len(delivery.stations),
+            **facts,
+            "flags": sorted(flags),
+            **_header_facts(delivery.header),
+        }
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Write ``headers.parquet``: one row per scan, null where it failed."""
+        rows = [{"scan": one.scan, **header_values(one.facts)} for one in outcomes]
+        write_table(folder / HEADERS_FILE, rows_to_arrow(HEADERS, rows))
+
+
+def _check_unit(scans: Sequence[Scan], unit: Unit) -> None:
+    """Refuse to stitch what was listed station by station, and the other way round.
+
+    Raises:
+        SetupError: If so.
+    """
+    for scan in scans:
+        several = len({source.station for source in scan.sources}) > 1
+        if (scan.station is not None and unit is Unit.STITCHED) or (
+            several and unit is Unit.STATION
+        ):
+            raise SetupError(f"{scan.scan}: not listed with unit {unit}; list the cohort anew")
+
+
+def _check_grids(images: Mapping[Contrast, sitk.Image]) -> None:
+    (first, image), *others = images.items()
+    for contrast, other in others:
+        if not share_grid(image, other):
+            raise ScanError(Reason.GRIDS_DIFFER, f"{first} and {contrast} are on different grids")
+
+
+def _judge_fat_and_water(stations: Sequence[Mapping[Contrast, sitk.Image]]) -> list[Slab]:
+    """Judge each station before it fades into its neighbours; nothing where one of them lacks."""
+    slabs: list[Slab] = []
+    for images in stations:
+        fat, water = images.get(Contrast.FAT), images.get(Contrast.WATER)
+        if fat is not None and water is not None and share_grid(fat, water):
+            slabs += judge_slabs(fat, water)
+    return slabs
+
+
+def _swap_facts(slabs: Sequence[Slab]) -> dict[str, JsonValue]:
+    if not slabs:
+        return {}
+    spans_mm = [[round(end_mm, MM_DECIMALS) for end_mm in one] for one in swapped_spans_mm(slabs)]
+    return {"fat_water": overall_verdict(slabs).value, "swapped_spans_mm": spans_mm}
+
+
+def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:
+    image = next(iter(images.values()))
+    return {
+        "contrasts": [contrast.value for contrast in images],
+        "size_xyz": list(image.GetSize()),
+        "spacing_xyz_mm": list(image.GetSpacing()),
+        "orientation": orientation_code(image),
+    }
+
+
+def _seam_flags(seams: Sequence[Seam]) -> set[Flag]:
+    flags = set()
+    if any(seam.residual is None for seam in seams):
+        flags.add(Flag.SEAM_GAIN_UNKNOWN)
+    if any(seam.limited for seam in seams):
+        flags.add(Flag.SEAM_GAIN_LIMITED)
+    return flags
+
+
+def _seam_facts(seams: Sequence[Seam]) -> dict[str, JsonValue]:
+    return {
+        "seam_overlaps_mm": [round(seam.overlap_mm, MM_DECIMALS) for seam in seams],
+        "seam_gains": [round(seam.gain, RATIO_DECIMALS) for seam in seams],
+        "seam_residuals": [
+            None if seam.residual is None else round(seam.residual, RATIO_DECIMALS)
+            for seam in seams
+        ],
+    }
+
+
+def _header_facts(header: Header | None) -> dict[str, JsonValue]:
+    if header is None:
+        return {}
+    return {
+        "manufacturer": header.manufacturer,
+        "scanner_model": header.scanner_model,
+        "field_strength_t": header.field_strength_t,
+        "height_m": header.height_m,
+        "weight_kg": header.weight_kg,
+    }

@@ -1,0 +1,225 @@
+"""measure_overlaps: neighbouring stations -> radiomics of the tissue that both show, twice.
+
+For a run whose unit is the station. Both images were taken within minutes, so whatever differs is
+due to scanner, position in the coil, segmentation and voxels: the least that any feature varies by.
+An image is looked at as a whole (normalising, filters), only labels outside of the overlap are left
+out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import SimpleITK as sitk
+
+from organome.compute.stitching.shared_view import labels_in_view_of
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import JsonValue, Outcome, Status
+from organome.domain.radiomics_settings import Engine
+from organome.domain.scans import Scan
+from organome.domain.schemes import LabelScheme
+from organome.domain.stability_tables import overlaps_table
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.parquet import (
+    read_table,
+    rows_to_arrow,
+    without_meanings,
+    write_pieces,
+    write_table,
+)
+from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.shards.places import collected_file
+from organome.shards.run import run_shard
+from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
+from organome.steps.radiomics.scan_rows import (
+    ScanImages,
+    feature_values,
+    labels_on_faces,
+    region_features,
+    row_key,
+)
+
+OVERLAPS_FILE: Final = "overlaps.parquet"
+_MIN_VOXELS: Final = 100  # of an organ in the overlap, in both stations
+
+
+def run(
+    *,
+    scans: Path,
+    results: Path,
+    output: Path,
+    work: Path,
+    settings: Sequence[str],
+    engine: Engine = Engine.NATIVE,
+    n_shards: int = 10,
+    n_processes: int = 1,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> str:
+    """Measure what neighbouring stations both show, for radiomics-stability.
+
+    Args:
+        scans: Folder of the sample sheet; the unit is the station.
+        results: Folder of published results, with the prepared images.
+        output: Folder to publish, a folder per shard.
+        work: Folder for what is under way.
+        settings: For each image to measure, ``<contrast>=<parameter file>``.
+        engine: What computes.
+        n_shards: Shards to look at, from the first on; some hundred participants are enough.
+        n_processes: Scans that are measured at the same time.
+        on_outcome: Called after each scan.
+
+    Raises:
+        SetupError: If no shard holds stations, or one of them was not segmented.
+    """
+    plans = read_plans(settings, engine)
+    n_rows = n_stations = 0
+    for _, path in list(listed_shards(scans))[:n_shards]:
+        listed = read_shard(path)
+        n_stations += sum(scan.station is not None for scan in listed)
+        images, labelmaps = (
+            results / step / path.stem for step in ("prepare_images", "segment_organs")
+        )
+        labelled = read_ledger(labelmaps / LEDGER)
+        places = work / path.stem, output / path.stem
+        step = MeasureOverlaps(
+            plans=plans,
+            scans=listed,
+            images=ScanImages(images, labelmaps, read_ledger(images / LEDGER)),
+            labelled=labelled,
+            scheme=scheme_of_labelmaps(labelmaps, labelled),
+            collected=places,
+        )
+        outcomes = run_shard(
+            step,
+            scans=listed,
+            upstream=labelled,
+            output=places[1],
+            work=places[0],
+            workers=[step] * n_processes,
+            on_outcome=on_outcome,
+        )
+        n_rows += sum(outcome.facts.get("n_rows", 0) for outcome in outcomes)
+    if not n_stations:
+        raise SetupError(f"{scans}: no stations are listed; overlaps need `unit: station`")
+    return f"{n_rows // 2} parts of organs were measured twice"
+
+
+class MeasureOverlaps:
+    """Measuring a station and the next one where they overlap."""
+
+    name = "measure_overlaps"
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        plans: Sequence[Plan],
+        scans: Sequence[Scan],
+        images: ScanImages,
+        labelled: Mapping[str, Outcome],
+        scheme: LabelScheme,
+        collected: tuple[Path, Path],
+    ) -> None:
+        self._plans = tuple(plans)
+        self._images = images
+        self._labelled = labelled
+        self._scheme = scheme
+        self._collected = collected
+        self._table = overlaps_table(joint_feature_names(plans))
+        by_place = {_place(scan): scan for scan in scans}
+        below = {scan.scan: by_place.get(_place(scan, 1)) for scan in scans}
+        self._below = {
+            key: other
+            for key, other in below.items()
+            if other is not None and labelled[other.scan].status is Status.DONE
+        }
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {plan.contrast: plan.digest for plan in self._plans}
+
+    def input_identity(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,  # noqa: ARG002 those of both are looked up
+    ) -> JsonValue:
+        """The outcomes before of both stations, and their labelmaps."""
+        both = [scan, *([self._below[scan.scan]] if scan.scan in self._below else [])]
+        return [
+            [
+                self._images.fingerprint(one),
+                self._labelled[one.scan].fingerprint,
+                self._images.labels_identity(one),
+            ]
+            for one in both
+        ]
+
+    def run_scan(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,  # noqa: ARG002 its facts are not needed
+        place: Callable[[str], Path],
+    ) -> Mapping[str, JsonValue]:
+        """Measure what a station and the one below both show; often nothing.
+
+        Raises:
+            ScanError: If an image does not lie on the grid of its labelmap, or a file is broken.
+        """
+        rows: list[dict[str, Any]] = []
+        if scan.scan in self._below:
+            pair = scan, self._below[scan.scan]
+            labelmaps = [self._images.labels(one) for one in pair]
+            for plan in self._plans:
+                rows += self._rows(pair, labelmaps, plan)
+        if not rows:
+            return {"n_rows": 0}
+        made = rows_to_arrow(self._table, rows)
+        write_table(place(OVERLAPS_FILE), without_meanings(made))
+        return {"n_rows": made.num_rows}
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Put the shard's table together."""
+        work, output = self._collected
+        pieces: Iterator[pa.Table] = (
+            read_table(collected_file(f"{one.scan}_{OVERLAPS_FILE}", work=work, output=output))
+            for one in outcomes
+            if one.facts.get("n_rows") and one.step == self.name
+        )
+        write_pieces(folder / OVERLAPS_FILE, self._table, pieces)
+
+    def _rows(
+        self, pair: tuple[Scan, Scan], labelmaps: Sequence[sitk.Image], plan: Plan
+    ) -> Iterator[dict[str, Any]]:
+        if not all(plan.contrast in self._images.contrasts(scan) for scan in pair):
+            return
+        found = []
+        for scan, labelmap, other in zip(pair, labelmaps, reversed(labelmaps), strict=True):
+            image, labels = self._images.read(scan, plan.contrast, labelmap)
+            shared = labels_in_view_of(labels, other)
+            if shared is None:
+                return
+            found.append(region_features(image, shared, plan))
+        truncated = [labels_on_faces(labelmap) for labelmap in labelmaps]
+        for organ in self._scheme.structures:
+            regions = [of_one.get(organ.label) for of_one in found]
+            if any(one is None or one.n_voxels < _MIN_VOXELS for one in regions):
+                continue
+            for scan, region, on_faces in zip(pair, regions, truncated, strict=True):
+                assert region is not None
+                yield {
+                    **row_key(scan, plan, organ.label, organ.name),
+                    "seam": pair[0].station,
+                    "status": Status.DONE.value,
+                    "truncated": organ.label in on_faces,
+                    **feature_values(region),
+                }
+
+
+def _place(scan: Scan, further: int = 0) -> tuple[object, ...]:
+    station = None if scan.station is None else scan.station + further
+    # A stitched scan has no station below: its key is never that of another.
+    alone = scan.scan + "+" * further if station is None else None
+    key = (scan.cohort, scan.participant, scan.instance, scan.array, scan.protocol)
+    return (*key, station, alone)

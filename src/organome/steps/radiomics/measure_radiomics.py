@@ -1,0 +1,189 @@
+"""measure_radiomics: images + labelmap -> radiomics features, a row per scan, image and organ.
+
+A process holds one scan at a time: the labelmap, one image and its copies, see ``peak_bytes``. Its
+rows become a small file, from which the shard's table is put together in the end, some scans at a
+time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
+from organome.domain.radiomics_settings import Engine
+from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.scans import Scan
+from organome.domain.schemes import LabelScheme
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.parquet import (
+    read_table,
+    rows_to_arrow,
+    without_meanings,
+    write_pieces,
+    write_table,
+)
+from organome.io.tables.scan_lists import read_shard
+from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.shards.places import collected_file
+from organome.shards.run import run_shard
+from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
+from organome.steps.radiomics.scan_rows import ScanImages, measured_rows, missing_rows
+
+RADIOMICS_FILE: Final = "radiomics.parquet"
+_ROWS_PER_PIECE: Final = 1000
+# Measured, rounded up: 19 bytes a voxel for integers as they are, 35 for a fat fraction, 42 for a
+# normalised image, most of a body being labelled. Filters take a copy of the image more.
+_FIXED_BYTES: Final = 500_000_000
+_BYTES_PER_VOXEL: Final = 45
+
+
+def run(
+    *,
+    shard: Path,
+    images: Path,
+    labelmaps: Path,
+    output: Path,
+    work: Path,
+    settings: Sequence[str],
+    engine: Engine = Engine.NATIVE,
+    n_processes: int = 1,
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Measure the radiomics features of all scans of a shard.
+
+    Args:
+        shard: List of the shard's scans.
+        images: Folder of the shard that prepare_images published.
+        labelmaps: Folder of the shard that segment_organs published.
+        output: Folder to publish: the ledger, ``radiomics.parquet`` and a table per scan.
+        work: Folder for what is under way.
+        settings: For each image to measure, ``<contrast>=<parameter file>``, such as
+            ``ct=config/radiomics/ct.yaml``; ``fat_fraction`` is a contrast, too, in percent.
+        engine: What computes; ``pyradiomics`` does what the native engine does not.
+        n_processes: Scans that are measured at the same time.
+        max_same_reason_share: Above this share of scans failing for one reason, the job stops.
+        on_outcome: Called after each scan.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: If the settings cannot be done, or a step before has not been through.
+    """
+    plans = read_plans(settings, engine)
+    scans = read_shard(shard)
+    prepared = read_ledger(images / LEDGER)
+    labelled = read_ledger(labelmaps / LEDGER)
+    for scan in scans:
+        if scan.scan not in prepared:
+            raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
+    step = MeasureRadiomics(
+        plans=plans,
+        scans=scans,
+        images=ScanImages(images, labelmaps, prepared),
+        scheme=scheme_of_labelmaps(labelmaps, labelled),
+        collected=(work, output),
+    )
+    return run_shard(
+        step,
+        scans=scans,
+        upstream=labelled,
+        output=output,
+        work=work,
+        workers=[step] * n_processes,
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+def peak_bytes(n_voxels: int) -> int:
+    """Bound the memory of a process without filters.
+
+    Args:
+        n_voxels: Of the image, or of the finer grid that it is resampled to.
+    """
+    return _FIXED_BYTES + _BYTES_PER_VOXEL * n_voxels
+
+
+class MeasureRadiomics:
+    """Measuring features, a scan at a time."""
+
+    name = "measure_radiomics"
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        plans: Sequence[Plan],
+        scans: Sequence[Scan],
+        images: ScanImages,
+        scheme: LabelScheme,
+        collected: tuple[Path, Path],
+    ) -> None:
+        self._plans = tuple(plans)
+        self._scans = {scan.scan: scan for scan in scans}
+        self._images = images
+        self._scheme = scheme
+        self._collected = collected
+        self._table = radiomics_table(joint_feature_names(plans))
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {plan.contrast: plan.digest for plan in self._plans}
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
+        """The outcomes before and the labelmap itself: GPUs differ in single voxels."""
+        return [
+            self._images.fingerprint(scan),
+            upstream.fingerprint if upstream else None,
+            self._images.labels_identity(scan),
+        ]
+
+    def run_scan(
+        self,
+        scan: Scan,
+        upstream: Outcome | None,  # noqa: ARG002 its facts are not needed
+        place: Callable[[str], Path],
+    ) -> Mapping[str, JsonValue]:
+        """Measure one scan.
+
+        Raises:
+            ScanError: If none of the wanted images was prepared, or the labelmap does not fit.
+        """
+        wanted = [plan.contrast for plan in self._plans]
+        if not set(wanted) & set(self._images.contrasts(scan)):
+            raise ScanError(Reason.CONTRAST_MISSING, f"has none of {', '.join(wanted)}")
+        measured = measured_rows(scan, self._images, self._plans, self._scheme)
+        rows = rows_to_arrow(self._table, list(measured))
+        write_table(place(RADIOMICS_FILE), without_meanings(rows))
+        return {"n_rows": rows.num_rows}
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Put the shard's table together."""
+        write_pieces(folder / RADIOMICS_FILE, self._table, self._pieces(outcomes))
+
+    def _pieces(self, outcomes: Sequence[Outcome]) -> Iterator[pa.Table]:
+        waiting: list[pa.Table] = []
+        for outcome in outcomes:
+            waiting.append(self._rows_of(outcome))
+            if sum(rows.num_rows for rows in waiting) >= _ROWS_PER_PIECE:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def _rows_of(self, outcome: Outcome) -> pa.Table:
+        if outcome.status is Status.DONE:
+            work, output = self._collected
+            name = f"{outcome.scan}_{RADIOMICS_FILE}"
+            rows = read_table(collected_file(name, work=work, output=output))
+        else:
+            assert outcome.reason is not None
+            scan = self._scans[outcome.scan]
+            missing = missing_rows(scan, self._plans, self._scheme.structures, outcome.reason)
+            rows = rows_to_arrow(self._table, list(missing))
+        return without_meanings(rows)

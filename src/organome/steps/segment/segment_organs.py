@@ -1,0 +1,166 @@
+"""segment_organs: images -> labelmaps of the 40 organs on the very grid of the image.
+
+The labels come from a model, loaded once per shard, or from labelmaps that exist already.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, assert_never
+
+from organome.domain.contrasts import BEST_CONTRASTS, Combine
+from organome.domain.errors import SetupError
+from organome.domain.inference import InferenceSettings
+from organome.domain.models import check_labels
+from organome.domain.outcomes import Outcome
+from organome.domain.scans import Contrast
+from organome.io.files.cohort_roots import CohortRoot
+from organome.io.images.labelmaps import PACK
+from organome.io.models.folders import check_pinned, read_dataset
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.scan_lists import read_shard
+from organome.io.tables.schemes import find_scheme
+from organome.shards.packing import Packing
+from organome.shards.run import MAX_SCAN_MIN, run_shard
+from organome.steps.segment.labellers import Device, Labeller, ListedLabelmaps
+from organome.steps.segment.model_labellers import ModelLabeller, load_labeller
+from organome.steps.segment.organ_labelling import SegmentOrgans
+
+LabelSource = Literal["model", "labelmaps"]
+
+
+def run(
+    *,
+    shard: Path,
+    images: Path,
+    output: Path,
+    work: Path,
+    root: Path | None = None,
+    source: LabelSource = "model",
+    model: Path | None = None,
+    model_digest: Path | None = None,
+    scheme: str = "mrsegmentator",
+    contrasts: Sequence[Contrast] = BEST_CONTRASTS,
+    combine: Combine = Combine.FIRST,
+    fold_agreement: bool = False,
+    repair_sides: bool = False,
+    device: Device = "auto",
+    tile_step_size: float = 0.5,
+    n_threads: int = 1,
+    n_processes: int = 1,
+    n_gpus: int = 1,
+    max_scan_min: float = MAX_SCAN_MIN,
+    pack: bool = False,
+    max_same_reason_share: float = 0.5,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Label all scans of a shard.
+
+    Args:
+        shard: List of the shard's scans.
+        images: Folder of the shard that prepare_images published.
+        output: Folder to publish: the ledger and ``<scan>_labels.nii.gz`` (uint8), or all of them
+            in ``labelmaps.zip``.
+        work: Folder for what is under way.
+        root: Where the cohort lies, as it was listed; for ``labelmaps``. When it is gone or empty,
+            its mount is lost and the job stops; without it, labelmaps on a lost mount count as
+            missing.
+        source: ``model`` runs a network, ``labelmaps`` takes the labelmap listed for each scan.
+        model: Model folder; needed for ``model``.
+        model_digest: File with the digest that the model must have, as pin-model wrote it.
+        scheme: What the source's labels mean: a built-in scheme, or a file (.yaml, .json).
+        contrasts: Wanted contrasts, best first; by default in the order of the Dice that the paper
+            reports. A scan with none of them but with one image is labelled all the same.
+        combine: ``first`` labels the first contrast that a scan has, fat and water last where they
+            look exchanged; ``consensus`` labels all that are sound, and they vote.
+        fold_agreement: Measure how far the folds of the model agree on each organ.
+        repair_sides: Give separate pieces of an organ that lie clearly on the other side of the
+            body to its partner. Sides are checked in any case.
+        device: Where the network runs.
+        tile_step_size: Step of the sliding window as a share of the patch.
+        n_threads: Threads of the network on a CPU, in each process.
+        n_processes: Scans that are done at the same time on each GPU, or without a GPU.
+        n_gpus: GPUs to use, where the network runs on GPUs.
+        max_scan_min: Minutes without a result after which a process hangs; it is ended, and its
+            scans are done anew.
+        pack: Publish all labelmaps of the shard as one archive: one file instead of hundreds.
+        max_same_reason_share: Above this share of scans failing for one reason, the job stops.
+        on_outcome: Called after each scan.
+
+    Returns:
+        One outcome per scan, in order.
+
+    Raises:
+        SetupError: No model, another one than was pinned, an unknown scheme or one that is not the
+            model's, or the step before has not been through.
+        MachineFault: No GPU where one was asked for or a broken one, the cohort or the model is
+            not there, or the machine is at fault in another way.
+    """
+    for name, number in (("n_processes", n_processes), ("n_gpus", n_gpus)):
+        if number < 1:
+            raise SetupError(f"{name} is {number}, 1 or more needed")
+    if source == "labelmaps" and (combine is Combine.CONSENSUS or fold_agreement):
+        raise SetupError("consensus and fold_agreement need a model: source is 'labelmaps'")
+    meaning = find_scheme(scheme)
+    labellers: Sequence[Labeller]
+    match source:
+        case "labelmaps":
+            cohort_root = CohortRoot(root)
+            cohort_root.check()
+            labellers = [ListedLabelmaps(cohort_root)] * n_processes
+        case "model":
+            labeller = load_labeller(
+                model,
+                device=device,
+                n_threads=n_threads,
+                inference=InferenceSettings(
+                    tile_step_size=tile_step_size, fold_labels=fold_agreement
+                ),
+            ).sharing(n_processes)
+            if model_digest is not None:
+                check_pinned(str(labeller.facts["model_digest"]), pinned=model_digest)
+            assert model is not None
+            check_labels(read_dataset(model), meaning, model=model.name)
+            labellers = _on_all_gpus(labeller, device=device, n_gpus=n_gpus) * n_processes
+        case _:
+            assert_never(source)
+    steps = [
+        SegmentOrgans(
+            images=images,
+            labeller=one,
+            scheme=meaning,
+            contrasts=contrasts,
+            combine=combine,
+            fold_agreement=fold_agreement,
+            repair_sides=repair_sides,
+        )
+        for one in labellers
+    ]
+    return run_shard(
+        steps[0],
+        scans=read_shard(shard),
+        upstream=read_ledger(images / LEDGER),
+        output=output,
+        work=work,
+        workers=steps,
+        apart=source == "model",  # the kernel may kill who runs a network, and not the job
+        max_scan_min=max_scan_min,
+        packing=Packing(PACK, wanted=pack),
+        max_same_reason_share=max_same_reason_share,
+        on_outcome=on_outcome,
+    )
+
+
+def _on_all_gpus(labeller: ModelLabeller, *, device: Device, n_gpus: int) -> list[ModelLabeller]:
+    """Give a labeller for each GPU, the one labeller where there is one GPU or none.
+
+    Raises:
+        MachineFault: There are fewer GPUs than asked for.
+    """
+    if n_gpus == 1 or device == "cpu":
+        return [labeller]
+    if device == "auto":  # else each process finds its GPU or says that there is none
+        from organome.compute.inference.loading import choose_device
+
+        if choose_device(device, number=n_gpus - 1).type == "cpu":
+            return [labeller]
+    return [labeller.on_gpu(number) for number in range(n_gpus)]

@@ -1,0 +1,53 @@
+"""Zip archives."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import Reason
+from organome.io.files.archives import read_members
+
+Pack = Callable[[Path, Mapping[str, bytes]], Path]
+
+
+def _refusal(path: Path) -> tuple[Reason, str]:
+    with pytest.raises(ScanError) as caught:
+        list(read_members(path))
+    return caught.value.reason, caught.value.fact
+
+
+def test_members_in_order(tmp_path: Path, pack: Pack) -> None:
+    path = pack(tmp_path / "a.zip", {"b": b"1", "folder/": b"", "a": b"2"})
+    assert list(read_members(path)) == [("b", b"1"), ("a", b"2")]
+
+
+def test_truncated(tmp_path: Path, pack: Pack) -> None:
+    path = pack(tmp_path / "a.zip", {"a": bytes(range(256)) * 100})
+    path.write_bytes(path.read_bytes()[:-30])
+    assert _refusal(path)[0] is Reason.ARCHIVE_BROKEN
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all"])
+def test_no_zip(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    assert _refusal(tmp_path / "a.zip")[0] is Reason.ARCHIVE_BROKEN
+
+
+def test_flipped_byte_fails_the_crc_and_names_the_member(tmp_path: Path, pack: Pack) -> None:
+    path = pack(tmp_path / "a.zip", {"first": b"x", "slice.dcm": bytes(range(256)) * 9})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"slice.dcm") + 40] ^= 0x55
+    path.write_bytes(content)
+    assert _refusal(path) == (Reason.ARCHIVE_BROKEN, "member slice.dcm is damaged")
+
+
+def test_empty(tmp_path: Path, pack: Pack) -> None:
+    assert _refusal(pack(tmp_path / "a.zip", {}))[0] is Reason.ARCHIVE_EMPTY
+
+
+def test_missing(tmp_path: Path) -> None:
+    reason, fact = _refusal(tmp_path / "1000004_20201_2_0.zip")
+    assert reason is Reason.FILE_MISSING
+    assert "1000004" not in fact

@@ -1,0 +1,202 @@
+"""Labelmaps: on the very grid of the image, with names in the header, as a file or packed."""
+
+import gzip
+import warnings
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.outcomes import Reason
+from organome.domain.schemes import SCHEMES
+from organome.io.files.identity import MISSING
+from organome.io.files.packs import write_pack
+from organome.io.images.image_files import read_image, write_image
+from organome.io.images.labelmaps import (
+    PACK,
+    LabelTable,
+    NamedLabel,
+    label_table,
+    labelmap_content,
+    labelmap_identity,
+    labelmap_path,
+    read_label_table,
+    read_labelmap,
+    write_labelmap,
+)
+
+TABLE = label_table(SCHEMES["mrsegmentator"])
+
+
+def turned(seed: int) -> tuple[float, ...]:
+    """A rotation by no simple angle."""
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    turn[:, 0] *= np.linalg.det(turn)
+    return tuple(turn.ravel())
+
+
+DIRECTIONS = {
+    "axial": (1.0, 0, 0, 0, 1, 0, 0, 0, 1),
+    "feet first": (1.0, 0, 0, 0, -1, 0, 0, 0, -1),
+    "coronal": (1.0, 0, 0, 0, 0, 1, 0, -1, 0),
+    **{f"oblique {seed}": turned(seed) for seed in range(6)},
+}
+
+
+def image_on(direction: tuple[float, ...], pixel: type = np.int16) -> sitk.Image:
+    chance = np.random.default_rng(1)
+    made = sitk.GetImageFromArray(chance.integers(0, 41, (20, 30, 40)).astype(pixel))
+    made.SetSpacing((1.51, 2.2321, 3.007))
+    made.SetOrigin((-211.5003, 107.251, 1234.567))
+    made.SetDirection(direction)
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return labelmap_path(tmp_path, "0000-0003")
+
+
+@pytest.fixture
+def labelmap() -> sitk.Image:
+    return image_on(DIRECTIONS["oblique 0"], np.uint8)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_the_grid_is_that_of_the_image_to_the_last_bit(
+    tmp_path: Path, path: Path, direction: tuple[float, ...]
+) -> None:
+    source = tmp_path / "image.nii.gz"
+    write_image(source, image_on(direction))
+    image = read_image(source)
+    labels = sitk.Cast(image, sitk.sitkUInt8)
+    write_labelmap(path, labels, TABLE, grid_of=source)
+    read = read_labelmap(path)
+    assert read.GetPixelID() == sitk.sitkUInt8
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(labels))
+    for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(read, name)() == getattr(image, name)(), name
+
+
+def test_other_programs_read_it(path: Path, labelmap: sitk.Image) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = sitk.ReadImage(str(path))
+        nifti = nib.load(path)
+    expected = sitk.GetArrayFromImage(labelmap)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(plain), expected)
+    np.testing.assert_array_equal(np.asarray(nifti.dataobj).T, expected)
+    assert nifti.get_data_dtype() == np.uint8
+    assert nifti.header.get_intent()[0] == "label"
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_header_names_the_labels(path: Path, labelmap: sitk.Image, name: str) -> None:
+    table = label_table(SCHEMES[name])
+    write_labelmap(path, labelmap, table)
+    assert read_label_table(path) == table
+    assert {one.label: one.name for one in table.labels} == {
+        one.label: one.name for one in SCHEMES[name].structures
+    }
+    # For whoever looks without any program that knows it.
+    assert f">{table.labels[3].name}</Label>".encode() in gzip.decompress(path.read_bytes())
+
+
+def test_a_labelmap_without_names_has_none(path: Path, labelmap: sitk.Image) -> None:
+    write_image(path, labelmap)
+    assert read_label_table(path) is None
+
+
+def test_equal_labelmaps_are_equal_bytes_wherever_they_lie(
+    tmp_path: Path, path: Path, labelmap: sitk.Image
+) -> None:
+    other = tmp_path / "elsewhere" / "another_labels.nii.gz"
+    for each in (path, other):
+        write_labelmap(each, labelmap, TABLE)
+    assert path.read_bytes() == other.read_bytes()
+    assert path.read_bytes()[3:8] == bytes(5)  # of gzip: no name, no time
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == [path.name]
+
+
+def test_labels_of_another_type_or_size_are_refused(
+    tmp_path: Path, path: Path, labelmap: sitk.Image
+) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        write_labelmap(path, sitk.Cast(labelmap, sitk.sitkInt16), TABLE)
+    source = tmp_path / "image.nii.gz"
+    write_image(source, labelmap[1:])
+    with pytest.raises(ValueError, match="voxels"):
+        write_labelmap(path, labelmap, TABLE, grid_of=source)
+    assert not path.exists()
+
+
+def packed(path: Path, *others: str) -> None:
+    """Put a labelmap that lies there into a pack instead, between others."""
+    content = path.read_bytes()
+    write_pack(
+        path.with_name(PACK), [("a", b"a"), (path.name, content), *((n, b"") for n in others)]
+    )
+    path.unlink()
+
+
+def test_packed_it_is_the_same(path: Path, labelmap: sitk.Image) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    lying = read_labelmap(path), labelmap_content(path), labelmap_identity(path)
+    packed(path)
+    assert not path.exists()
+    assert sitk.Hash(read_labelmap(path)) == sitk.Hash(lying[0])
+    assert read_labelmap(path).GetDirection() == lying[0].GetDirection()
+    assert (labelmap_content(path), labelmap_identity(path)) == lying[1:]
+
+
+def test_its_identity_is_of_its_content(path: Path, labelmap: sitk.Image) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    packed(path)
+    before = labelmap_identity(path)
+    write_labelmap(path, labelmap + 1, TABLE)
+    lying = labelmap_identity(path)
+    packed(path, "more")
+    assert before != lying == labelmap_identity(path)
+
+
+@pytest.mark.parametrize("with_pack", [False, True])
+def test_gone_it_is_a_fault_of_the_run(path: Path, labelmap: sitk.Image, with_pack: bool) -> None:
+    if with_pack:
+        write_pack(path.with_name(PACK), [("0000-0001_labels.nii.gz", b"")])
+    with pytest.raises(SetupError, match="gone"):
+        read_labelmap(path)
+    assert labelmap_identity(path) == MISSING
+
+
+def test_damaged_in_a_pack_it_is_a_bad_scan(path: Path, labelmap: sitk.Image) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    size = path.stat().st_size
+    packed(path)
+    pack = path.with_name(PACK)
+    content = bytearray(pack.read_bytes())
+    content[size // 2] ^= 1
+    pack.write_bytes(content)
+    with pytest.raises(ScanError) as caught:
+        read_labelmap(path)
+    assert caught.value.reason is Reason.FILE_BROKEN
+    assert labelmap_identity(path) not in (MISSING, None)
+
+
+def test_cut_short_a_pack_is_broken(path: Path, labelmap: sitk.Image) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    packed(path)
+    pack = path.with_name(PACK)
+    pack.write_bytes(pack.read_bytes()[:-30])
+    with pytest.raises(ScanError) as caught:
+        read_labelmap(path)
+    assert caught.value.reason is Reason.FILE_BROKEN
+
+
+def test_a_table_of_any_text_comes_back(path: Path, labelmap: sitk.Image) -> None:
+    table = LabelTable("<a> & b", (NamedLabel(7, 'x < "y"', (1, 254, 255)),))
+    write_labelmap(path, labelmap, table)
+    assert read_label_table(path) == table

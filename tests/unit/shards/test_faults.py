@@ -1,0 +1,95 @@
+"""Whether the machine is to blame or something else."""
+
+import errno
+import os
+import pickle
+
+import pytest
+
+from organome.domain.errors import Interrupted, MachineFault, ScanError, SetupError
+from organome.domain.outcomes import Reason
+from organome.shards.faults import (
+    lacks_memory,
+    machine_fault,
+    machine_faults_stop_the_job,
+)
+from organome.shards.scan_attempts import failed_result
+
+OF_THE_MACHINE = [
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO),
+    *(errno.ESTALE, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT, errno.EHOSTDOWN),
+]
+OF_ONE_FILE = [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL]
+
+
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "a.zip")
+
+
+@pytest.mark.parametrize("number", OF_THE_MACHINE)
+def test_error_of_the_machine_stops_the_job(number: int) -> None:
+    with pytest.raises(MachineFault, match=r"a\.zip: "), machine_faults_stop_the_job():
+        raise os_error(number)
+
+
+@pytest.mark.parametrize("number", OF_ONE_FILE)
+def test_error_of_one_file_stays_what_it_is(number: int) -> None:
+    with pytest.raises(OSError) as caught, machine_faults_stop_the_job():
+        raise os_error(number)
+    assert caught.value.errno == number
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [ScanError(Reason.FILE_BROKEN, "cannot be read"), SetupError("no list"), ValueError("bad")],
+)
+def test_it_is_found_behind_whatever_a_reader_made_of_it(wrapper: Exception) -> None:
+    with pytest.raises(MachineFault), machine_faults_stop_the_job():
+        try:
+            raise os_error(errno.EIO)
+        except OSError as error:
+            raise wrapper from error
+
+
+def test_a_request_to_stop_stays_one_whatever_it_broke() -> None:
+    with pytest.raises(Interrupted), machine_faults_stop_the_job():
+        try:
+            raise os_error(errno.EIO)
+        except OSError as error:
+            raise Interrupted("SIGTERM") from error
+
+
+def test_all_else_stays_what_it_is() -> None:
+    assert machine_fault(ValueError("bug")) is None
+    with pytest.raises(SetupError, match="wrong") as caught, machine_faults_stop_the_job():
+        raise SetupError("wrong")
+    assert type(caught.value) is SetupError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        os_error(errno.ENOMEM),
+        RuntimeError("itkImportImageContainer.hxx:179:\nFailed to allocate memory for image."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_a_lack_of_memory_is_found_behind_whatever_a_reader_made_of_it(error: Exception) -> None:
+    assert lacks_memory(error)
+    with pytest.raises(ScanError) as caught:
+        try:
+            raise error
+        except Exception as cause:
+            raise ScanError(Reason.FILE_BROKEN, "cannot be read") from cause
+    assert lacks_memory(caught.value)
+    assert failed_result(caught.value, elapsed_s=1.0).reason is Reason.OUT_OF_MEMORY
+    assert not lacks_memory(ScanError(Reason.FILE_BROKEN, "cannot be read"))
+
+
+def test_a_scan_error_can_be_sent_to_another_process() -> None:
+    error = ScanError(Reason.FILE_BROKEN, "3 bytes missing")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.reason, copy.fact, str(copy)) == (error.reason, error.fact, str(error))
+    assert str(copy) == "file_broken: 3 bytes missing"

@@ -1,0 +1,343 @@
+"""The watchdog around Snakemake, with commands that only pretend."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from doubles.fake_commands import FakeCommands
+from organome.domain.errors import Interrupted, SetupError
+from organome.steps.cluster.run import RunSummary, run
+
+# On a loaded machine even a pretended Snakemake is slow: it hangs only where a test says so.
+PACE: dict[str, Any] = {"poll_s": 0.1, "stall_s": 600.0, "pause_s": 0.0, "stop_s": 60.0}
+SOON_HANGS = PACE | {"stall_s": 1.0}
+SLURM = ("--executor", "slurm")
+FOR_EVER = "while :; do sleep 0.1; done"
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    (folder / "scans").mkdir(parents=True)
+    for shard in ("0000", "0001"):
+        (folder / "scans" / f"{shard}.parquet").touch()
+    return folder
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommands:
+    fakes = FakeCommands(tmp_path / "fakes", run_folder=run_folder)
+    monkeypatch.setenv("PATH", fakes.path)
+    monkeypatch.chdir(tmp_path)
+    return fakes
+
+
+@pytest.fixture
+def start(fakes: FakeCommands, run_folder: Path) -> Callable[..., subprocess.Popen[str]]:
+    """A function that starts ``organome run`` as a program."""
+
+    def start(*flags: str, **pace: float) -> subprocess.Popen[str]:
+        # Whoever runs the tests may ignore them, as nohup does.
+        heeded = "import signal as s; s.signal(s.SIGHUP, s.SIG_DFL); s.signal(s.SIGINT, s.SIG_DFL)"
+        code = f"{heeded}; from organome.cli.app import main; main()"
+        paces = [f"--{name.replace('_', '-')}={value}" for name, value in (PACE | pace).items()]
+        command = [sys.executable, "-c", code, "run", f"--directory={run_folder}", *paces, *flags]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    while not holds():
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def job_name(fakes: FakeCommands) -> str:
+    words = fakes.calls[0].split()
+    return words[words.index("--slurm-jobname-prefix") + 1]
+
+
+def test_success_needs_one_round_and_passes_flags_and_targets_on(
+    fakes: FakeCommands, run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fakes.starts(["echo all well; through 0000; through 0001"])
+    (config := run_folder / "c.yaml").touch()
+    summary = run(
+        "--jobs", "7", directory=run_folder, configfile=[config], targets=["tables"], **PACE
+    )
+    assert (summary.n_rounds, summary.n_shards_done, summary.n_shards_left) == (1, 2, 0)
+    assert fakes.calls == [
+        f"--snakefile Snakefile --directory {run_folder} --configfile {config} --jobs 7 -- tables"
+    ]
+    assert "all well" in capfd.readouterr().err
+    (log,) = (run_folder / "logs" / "run").iterdir()
+    assert log.read_text() == "all well\n"
+
+
+def test_round_that_brought_shards_further_is_followed_by_another(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["through 0000; exit 1", "through 0001; exit 0"])
+    summary = run(directory=run_folder, **PACE)
+    assert (summary.n_rounds, summary.n_shards_left) == (2, 0)
+
+
+def test_round_without_progress_and_without_a_fault_is_the_last(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["through 0000; exit 1", "through 0000; exit 1"])
+    with pytest.raises(SetupError, match=r"1 of 2 shards could not be done; .*logs/run"):
+        run(directory=run_folder, **PACE)
+    assert len(fakes.calls) == 2
+
+
+def test_noted_nodes_buy_more_rounds_up_to_the_limit(fakes: FakeCommands, run_folder: Path) -> None:
+    note = "mkdir -p work/broken_nodes; touch work/broken_nodes/$n_starts; exit 1"
+    fakes.starts([note] * 9)
+    with pytest.raises(SetupError, match="2 of 2 shards"):
+        run(directory=run_folder, max_rounds=3, **PACE)
+    assert len(fakes.calls) == 3
+
+
+def test_notes_and_drift_of_an_earlier_run_are_forgotten_at_the_start(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    note = run_folder / "work" / "broken_nodes" / "g1"
+    verdict = run_folder / "work" / "canary" / "k.json"
+    for path in (note, verdict):
+        path.parent.mkdir(parents=True)
+    note.touch()
+    verdict.write_text('{"judgement": "drift"}')
+    fakes.starts(["exit 0"])
+    assert run(directory=run_folder, **PACE).n_rounds == 1
+    assert not note.exists()
+    assert not verdict.exists()
+
+
+def test_lock_of_a_killed_snakemake_is_opened(fakes: FakeCommands, run_folder: Path) -> None:
+    fakes.starts(["lock; exit 1", "exit 0"])
+    (run_folder / ".snakemake" / "locks").mkdir(parents=True)
+    (run_folder / ".snakemake" / "locks" / "0.input.lock").touch()
+    with pytest.raises(SetupError):
+        run(directory=run_folder, **PACE)
+    assert [call.endswith("--unlock") for call in fakes.calls] == [True, False, True]
+
+
+def test_snakemake_that_hangs_is_killed_and_started_again(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["trap '' INT; lock; echo $$ > pid; " + FOR_EVER, "exit 0"])
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    assert (summary.n_rounds, summary.n_hangs) == (2, 1)
+    assert is_gone(int((run_folder / "pid").read_text()))
+    assert "--unlock" in fakes.calls[1]
+
+
+def test_snakemake_with_work_on_this_machine_does_not_hang(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["sleep 600 & be_looked_at 6; kill $!; exit 0"])
+    assert run(*SLURM, directory=run_folder, **SOON_HANGS).n_hangs == 0
+
+
+def test_queue_that_does_not_answer_is_no_hang_but_buys_a_round(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(['touch "$FAKES/away"; be_looked_at 6; rm "$FAKES/away"; exit 1', "exit 0"])
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    assert (summary.n_rounds, summary.n_hangs) == (2, 0)
+
+
+def test_job_in_the_queue_is_no_hang(fakes: FakeCommands, run_folder: Path) -> None:
+    job = '"7|RUNNING|None|${name}_0|$RUN"'
+    fakes.starts([f'echo {job} > "$FAKES/queue"; be_looked_at 6; : > "$FAKES/queue"; exit 0'])
+    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    assert (summary.n_rounds, summary.n_hangs) == (1, 0)
+
+
+def test_job_held_after_a_failed_launch_is_cancelled(fakes: FakeCommands, run_folder: Path) -> None:
+    held = '"7|PENDING|launch_failed_requeued_held|${name}_0|$RUN"'
+    until = 'until grep -q CANCELLED "$FAKES/queue"; do sleep 0.1; done'
+    fakes.starts([f'echo {held} > "$FAKES/queue"; {until}; exit 1', "exit 0"])
+    assert run(*SLURM, directory=run_folder, **PACE).n_rounds == 2
+    assert fakes.cancelled == ["7"]
+
+
+def test_jobs_of_an_earlier_controller_end_before_snakemake_starts(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["exit 0", "exit 0"])
+    run(*SLURM, directory=run_folder, **PACE)
+    name = job_name(fakes)
+    fakes.put_jobs(
+        ("1", "PENDING", "Priority", f"{name}_x"),
+        ("2", "RUNNING", "None", f"{name}_x"),
+        ("3", "RUNNING", "None", "organome_of_another_folder"),
+        ("4", "PENDING", "None", "01234567-89ab-cdef-0123-456789abcdef"),  # a bare Snakemake's
+    )
+    summary = run(*SLURM, directory=run_folder, live_jobs="cancel", **PACE)
+    assert summary.n_rounds == 1
+    assert sorted(fakes.cancelled) == ["1", "2", "4"]
+
+
+def test_running_jobs_of_an_earlier_controller_are_waited_for(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    fakes.starts(["exit 0", "exit 0"])
+    run(*SLURM, directory=run_folder, **PACE)
+    name = job_name(fakes)
+    fakes.put_jobs(("1", "PENDING", "Priority", f"{name}_x"), ("2", "RUNNING", "None", f"{name}_x"))
+    second = start("--", *SLURM)
+    wait_until(lambda: fakes.cancelled == ["1"], second)
+    assert len(fakes.calls) == 1
+    fakes.put_jobs(("2", "COMPLETED", "None", f"{name}_x"))
+    _, errors = second.communicate()
+    assert second.returncode == 0
+    assert "event=earlier_jobs n_waiting=1 n_running=1" in errors
+    assert fakes.cancelled == ["1"]
+
+
+def test_drift_stops_the_run_and_takes_its_jobs_back(fakes: FakeCommands, run_folder: Path) -> None:
+    job = '"7|RUNNING|None|${name}_0|$RUN"'
+    drift = 'mkdir -p work/canary; echo \'{"judgement": "drift"}\' > work/canary/k.json'
+    fakes.starts([f'echo {job} > "$FAKES/queue"; {drift}; {FOR_EVER}'])
+    with pytest.raises(SetupError, match=r"does not reproduce the canary: see .*k\.json"):
+        run(*SLURM, directory=run_folder, **PACE)
+    assert fakes.cancelled == ["7"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_takes_everything_back_and_exits_75(
+    fakes: FakeCommands,
+    run_folder: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    number: signal.Signals,
+) -> None:
+    orphan = 'echo "9|PENDING|None|${name}_0|$RUN" > "$FAKES/queue"'
+    asked = f"trap '{orphan}; touch interrupted; exit 1' INT"  # submits while it is cancelled
+    fakes.starts([f"{asked}; lock; touch up; {FOR_EVER}"])
+    process = start("--", *SLURM)
+    wait_until((run_folder / "up").exists, process)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 75, errors
+    assert (run_folder / "interrupted").exists()
+    assert fakes.cancelled == ["9"]
+    assert not (run_folder / ".snakemake" / "locks").exists()
+
+
+def test_snakemake_that_does_not_listen_is_killed(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    fakes.starts([f"trap '' INT; echo $$ > pid; touch up; {FOR_EVER}"])
+    process = start(stop_s=2.0)
+    wait_until((run_folder / "up").exists, process)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 75
+    assert is_gone(int((run_folder / "pid").read_text()))
+
+
+def test_second_controller_refuses_and_names_the_first(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    fakes.starts([f"touch up; {FOR_EVER}"])
+    first = start()
+    wait_until((run_folder / "up").exists, first)
+    with pytest.raises(SetupError, match=rf"works here already \(.+, pid {first.pid}\)"):
+        run(directory=run_folder, **PACE)
+    first.terminate()
+    first.communicate()
+
+
+def test_killed_controller_takes_snakemake_along_and_the_next_one_ends_its_jobs_here(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    job = "sh -c 'echo $$ > job; exec sleep 600'"
+    fakes.starts([f"echo $$ > pid; {job} & touch up; {FOR_EVER}", "exit 0"])
+    first = start()
+    wait_until(lambda: (run_folder / "up").exists() and (run_folder / "job").exists(), first)
+    wait_until((run_folder / "work" / "controller" / "snakemake.json").exists, first)
+    first.kill()
+    first.communicate()
+    wait_until(lambda: is_gone(int((run_folder / "pid").read_text())))
+    assert not is_gone(int((run_folder / "job").read_text()))
+    assert run(directory=run_folder, **PACE).n_rounds == 1
+    assert is_gone(int((run_folder / "job").read_text()))
+
+
+def test_controller_that_was_taken_over_leaves_the_jobs_to_the_other(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    job = '"7|RUNNING|None|${name}_0|$RUN"'
+    lose = "lock; echo $$ > pid; rm -r work/controller/lease"
+    fakes.starts([f'echo {job} > "$FAKES/queue"; {lose}; {FOR_EVER}'])
+    with pytest.raises(Interrupted, match="another controller has taken over"):
+        run(*SLURM, directory=run_folder, **PACE)
+    assert is_gone(int((run_folder / "pid").read_text()))
+    assert fakes.cancelled == []
+    assert (run_folder / ".snakemake" / "locks").exists()
+
+
+def test_bare_snakemake_in_the_folder_is_refused(fakes: FakeCommands, run_folder: Path) -> None:
+    fakes.starts([FOR_EVER])
+    bare = subprocess.Popen([str(fakes.bin / "snakemake")], cwd=run_folder)
+    try:
+        wait_until(lambda: (fakes.folder / "n_starts").exists())
+        with pytest.raises(
+            SetupError, match=rf"without organome run works here \(pid {bare.pid}\)"
+        ):
+            run(directory=run_folder, **PACE)
+    finally:
+        bare.kill()
+        bare.wait()
+
+
+def test_leftovers_of_killed_attempts_are_swept_and_new_ones_are_not(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    step = run_folder / "results" / "measure_volumes"
+    aside, only_copy = step / ".0000.a.old", step / ".0001.a.old"
+    temporary, new = step.parent / ".digest.txt.a.tmp", step.parent / ".digest.txt.b.tmp"
+    for folder in (aside, only_copy, step / "0000"):
+        folder.mkdir(parents=True)
+    temporary.touch()
+    for path in (aside, only_copy, temporary):
+        os.utime(path, (1, 1))
+    fakes.starts([f"touch {new}; exit 0"])
+    run(directory=run_folder, **PACE)
+    assert [path.exists() for path in (aside, only_copy, temporary, new)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_missing_snakemake_and_missing_folder_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SetupError, match="no such run folder"):
+        run(directory=tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match="snakemake is not on the PATH"):
+        run(directory=tmp_path)
+
+
+def test_summary_is_one_line() -> None:
+    assert str(RunSummary(2, 1, 7, 0, 90.0)) == (
+        "7 shards through, 0 left; 2 rounds, 1 of them hung; 1.5 minutes"
+    )

@@ -1,0 +1,267 @@
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from distributed import SpecCluster
+
+from doubles.measured import cohort, scan_of
+from organome.domain.errors import Interrupted, SetupError
+from organome.domain.organs import Organ
+from organome.domain.tables import COHORT_TABLES
+from organome.io.tables.parquet import arrow_schema, read_table, write_table
+from organome.steps.collect import collect_tables
+from organome.steps.collect.collect_tables import Cluster, run
+from organome.steps.collect.dask_clusters import WorkerJobs
+from organome.steps.collect.measured_shards import PlacedScan, order_scans
+
+TABLES = ("scans", "organs", "visits")
+
+
+def collected(output: Path, table: str) -> list[dict[str, Any]]:
+    parts = sorted((output / table).glob("part-*.parquet"))
+    rows: list[dict[str, Any]] = pa.concat_tables(read_table(part) for part in parts).to_pylist()
+    return rows
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    for file in files:
+        assert (one / file).read_bytes() == (other / file).read_bytes()
+
+
+DELIVERIES = (
+    [scan_of("001"), scan_of("003"), scan_of("009")],
+    [scan_of("005"), scan_of("010")],
+    # later: new visits, a new protocol at an old visit, a participant in between
+    [scan_of("001", "3"), scan_of("001", protocol="ct"), scan_of("002"), scan_of("009", array="1")],
+)
+
+
+def test_each_listed_scan_is_there_once_with_40_rows(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "measured", DELIVERIES)
+    summary = run(measured=listed, output=tmp_path / "tables")
+    scans, organs = (collected(tmp_path / "tables", table) for table in ("scans", "organs"))
+    assert len(scans) == len({row["scan"] for row in scans}) == summary.n_scans == 9
+    assert len(organs) == summary.n_organ_rows == 9 * 40
+    assert len({(row["scan"], row["label"]) for row in organs}) == 9 * 40
+
+
+def test_rows_are_sorted_whatever_the_shards_are(tmp_path: Path) -> None:
+    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=3)
+    scans = [
+        (row["participant"], row["instance"], row["array"], row["protocol"])
+        for row in collected(tmp_path / "tables", "scans")
+    ]
+    assert scans == [
+        ("001", "2", "0", "ct"),
+        ("001", "2", "0", "dixon"),
+        ("001", "3", "0", "dixon"),
+        ("002", "2", "0", "dixon"),
+        ("003", "2", "0", "dixon"),
+        ("005", "2", "0", "dixon"),
+        ("009", "2", "0", "dixon"),
+        ("009", "2", "1", "dixon"),
+        ("010", "2", "0", "dixon"),
+    ]
+    organs = collected(tmp_path / "tables", "organs")
+    keys = [row["scan"] for row in collected(tmp_path / "tables", "scans")]
+    assert [(row["scan"], row["label"]) for row in organs] == [
+        (key, label) for key in keys for label in range(1, 41)
+    ]
+
+
+def test_stations_are_in_order_and_stitched_scans_come_first(tmp_path: Path) -> None:
+    shards = [[scan_of("001", station=10), scan_of("001", station=2)], [scan_of("001")]]
+    run(measured=cohort(tmp_path / "m", shards), output=tmp_path / "tables")
+    stations = [row["station"] for row in collected(tmp_path / "tables", "scans")]
+    assert stations == [None, 2, 10]
+
+
+def test_visit_is_one_row_though_its_scans_lie_in_several_shards(tmp_path: Path) -> None:
+    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=1)
+    visits = collected(tmp_path / "tables", "visits")
+    assert [(row["participant"], row["instance"], row["n_scans"]) for row in visits] == [
+        *(("001", "2", 2), ("001", "3", 1), ("002", "2", 1), ("003", "2", 1)),
+        *(("005", "2", 1), ("009", "2", 2), ("010", "2", 1)),
+    ]
+    assert [row["liver_volume_ml"] for row in visits] == [1.7, 1.8, 2.7, 3.7, 5.7, None, 10.7]
+    assert visits[5]["liver_na_reason"] == "station_missing"
+    assert visits[0]["protocol"] == "ct"
+
+
+def test_files_hold_whole_visits_and_no_more_scans_than_asked(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    summary = run(measured=listed, output=tmp_path / "tables", scans_per_file=2)
+    for table in TABLES:
+        parts = sorted((tmp_path / "tables" / table).iterdir())
+        assert [part.name for part in parts] == [
+            f"part-{place:04d}.parquet" for place in range(summary.n_files)
+        ]
+    sizes = [read_table(part).num_rows for part in sorted((tmp_path / "tables/scans").iterdir())]
+    assert sizes == [2, 2, 2, 2, 1]
+
+
+def test_tables_have_the_bytes_whatever_the_order_of_work(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    listed_backwards = tmp_path / "backwards.txt"
+    listed_backwards.write_text("\n".join(reversed(listed.read_text().splitlines())))
+    run(measured=listed, output=tmp_path / "one", scans_per_file=2)
+    run(measured=listed_backwards, output=tmp_path / "other", scans_per_file=2, n_workers=4)
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_workers: SpecCluster
+) -> None:
+    asked: list[WorkerJobs] = []
+
+    @contextmanager
+    def instead_of_slurm(jobs: WorkerJobs) -> Iterator[SpecCluster]:
+        asked.append(jobs)
+        yield dask_workers
+
+    monkeypatch.setattr(collect_tables, "slurm_cluster", instead_of_slurm)
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "one", scans_per_file=2)
+    run(
+        measured=listed,
+        output=tmp_path / "other",
+        scans_per_file=2,
+        cluster=Cluster.SLURM,
+        n_jobs=2,
+        work=tmp_path / "work",
+    )
+    assert [jobs.n_jobs for jobs in asked] == [2]
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+def test_what_a_killed_worker_left_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_after_a_killed_one(
+        part: Sequence[PlacedScan], name: str, output: Path, structures: tuple[Organ, ...]
+    ) -> int:
+        (output / "scans").mkdir(parents=True, exist_ok=True)
+        (output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
+        return write_part(part, name, output, structures)
+
+    write_part = collect_tables._write_part
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "one")
+    monkeypatch.setattr(collect_tables, "_write_part", write_after_a_killed_one)
+    run(measured=listed, output=tmp_path / "other")
+    assert_same_files(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_it_leaves_the_older_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
+) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "tables")
+    before = collected(tmp_path / "tables", "scans")
+
+    def stop(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
+        signal.raise_signal(signal_number)
+        return order_scans(scans)
+
+    monkeypatch.setattr(collect_tables, "order_scans", stop)
+    with pytest.raises(Interrupted):
+        run(measured=listed, output=tmp_path / "tables", scans_per_file=1)
+    assert collected(tmp_path / "tables", "scans") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_files_carry_schema_and_dictionary(tmp_path: Path) -> None:
+    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables")
+    for table in COHORT_TABLES:
+        part = read_table(tmp_path / "tables" / table.name / "part-0000.parquet")
+        assert part.schema.equals(arrow_schema(table), check_metadata=True)
+    dictionary = json.loads((tmp_path / "tables" / "dictionary.json").read_text())
+    assert set(dictionary["tables"]) == set(TABLES)
+
+
+def test_older_tables_are_replaced_whole(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "tables", scans_per_file=1)
+    run(measured=listed, output=tmp_path / "tables")
+    assert len(list((tmp_path / "tables" / "organs").iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_older_tables_stay_when_a_shard_is_wrong(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    run(measured=listed, output=tmp_path / "tables")
+    before = collected(tmp_path / "tables", "scans")
+    (tmp_path / "m" / "0001" / "organs.parquet").unlink()
+    with pytest.raises(SetupError, match=r"shard 0001: .*organs.parquet is missing"):
+        run(measured=listed, output=tmp_path / "tables")
+    assert collected(tmp_path / "tables", "scans") == before
+
+
+def drop_rows(path: Path, places: Sequence[int]) -> None:
+    table = read_table(path)
+    write_table(path, table.take([p for p in range(table.num_rows) if p not in places]))
+
+
+def test_shard_with_a_missing_organ_row_is_named(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    drop_rows(tmp_path / "m" / "0002" / "organs.parquet", [57])
+    with pytest.raises(SetupError, match=r"shard 0002: organs.parquet .* 40 rows for each scan"):
+        run(measured=listed, output=tmp_path / "tables")
+
+
+def test_shard_with_a_row_twice_is_named(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    path = tmp_path / "m" / "0001" / "organs.parquet"
+    write_table(path, read_table(path).take([*range(80), 79]))
+    with pytest.raises(SetupError, match=r"shard 0001: organs\.parquet"):
+        run(measured=listed, output=tmp_path / "tables")
+
+
+def test_shard_that_lost_a_listed_scan_is_named(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    drop_rows(tmp_path / "m" / "0000" / "scans.parquet", [1])
+    with pytest.raises(SetupError, match=r"shard 0000: scans.parquet does not hold each scan"):
+        run(measured=listed, output=tmp_path / "tables")
+
+
+def test_scan_in_two_shards_is_an_error_that_names_no_participant(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", [*DELIVERIES, [scan_of("005")]])
+    with pytest.raises(SetupError) as caught:
+        run(measured=listed, output=tmp_path / "tables")
+    expected = "shard 0003: scan 0003-0000 is scan 0001-0000 of shard 0001 once more"
+    assert str(caught.value) == expected
+
+
+def test_scan_twice_in_a_shard_is_an_error(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", [[scan_of("005"), scan_of("005")]])
+    with pytest.raises(SetupError, match="scan 0000-0001 is scan 0000-0000 of shard 0000"):
+        run(measured=listed, output=tmp_path / "tables")
+
+
+def test_shard_listed_twice_is_an_error(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    listed.write_text(listed.read_text() + listed.read_text().splitlines()[1])
+    with pytest.raises(SetupError, match="shard 0001 is listed 2 times"):
+        run(measured=listed, output=tmp_path / "tables")
+
+
+def test_empty_list_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "measured.txt").write_text("\n")
+    with pytest.raises(SetupError, match="lists no shard"):
+        run(measured=tmp_path / "measured.txt", output=tmp_path / "tables")
+
+
+def test_shard_of_another_release_is_named(tmp_path: Path) -> None:
+    listed = cohort(tmp_path / "m", DELIVERIES)
+    path = tmp_path / "m" / "0001" / "organs.parquet"
+    write_table(path, read_table(path).drop_columns(["n_components"]))
+    with pytest.raises(SetupError, match=r"shard 0001: organs\.parquet was written by another"):
+        run(measured=listed, output=tmp_path / "tables")

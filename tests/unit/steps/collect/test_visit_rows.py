@@ -1,0 +1,104 @@
+from typing import Any
+
+from organome.domain.organs import ORGANS
+from organome.domain.tables import VISITS
+from organome.io.tables.parquet import rows_to_arrow
+from organome.steps.collect.visit_rows import OrganValue, visit_rows
+
+
+def scan(key: str, **values: Any) -> dict[str, Any]:
+    return {
+        "scan": key,
+        "cohort": "ukb",
+        "participant": "01",
+        "instance": "2",
+        "array": "0",
+        "protocol": "dixon",
+        "station": None,
+        "status": "done",
+        "contrast": "water",
+    } | values
+
+
+def all_organs(value: OrganValue) -> list[OrganValue]:
+    return [value] * len(ORGANS)
+
+
+FAILED: OrganValue = (None, "archive_broken")
+NOT_FOUND: OrganValue = (None, "not_found")
+TRUNCATED: OrganValue = (None, "truncated")
+
+
+def liver_of(scans: list[dict[str, Any]], *values: OrganValue) -> tuple[object, object]:
+    organ_values = {
+        one["scan"]: all_organs(value) for one, value in zip(scans, values, strict=True)
+    }
+    (row,) = visit_rows(scans, organ_values)
+    return row["liver_volume_ml"], row["liver_na_reason"]
+
+
+def test_one_row_per_participant_and_instance() -> None:
+    scans = [
+        scan("0000-0000", participant="01"),
+        scan("0004-0000", participant="01", array="1"),
+        scan("0009-0000", participant="01", instance="3"),
+        scan("0000-0001", participant="1"),
+    ]
+    rows = list(visit_rows(scans, {one["scan"]: all_organs((1.0, None)) for one in scans}))
+    assert [(row["participant"], row["instance"], row["n_scans"]) for row in rows] == [
+        *(("01", "2", 2), ("01", "3", 1), ("1", "2", 1))
+    ]
+    assert rows_to_arrow(VISITS, rows).num_rows == 3
+
+
+def test_values_are_from_the_first_measured_protocol_and_array_and_never_mixed() -> None:
+    scans = [
+        scan("0000-0000", array="0", protocol="ct", status="failed"),
+        scan("0000-0001", array="0", protocol="dixon"),
+        scan("0000-0002", array="1", protocol="dixon"),
+    ]
+    values = {
+        "0000-0000": all_organs(FAILED),
+        "0000-0001": all_organs(NOT_FOUND),
+        "0000-0002": all_organs((7.0, None)),
+    }
+    (row,) = visit_rows(scans, values)
+    assert (row["n_scans"], row["n_scans_done"]) == (3, 2)
+    assert (row["protocol"], row["array"], row["scan"]) == ("dixon", "0", "0000-0001")
+    assert (row["liver_volume_ml"], row["liver_na_reason"]) == NOT_FOUND
+
+
+def test_protocol_goes_before_array() -> None:
+    scans = [scan("0000-0000", array="0", protocol="haste"), scan("0000-0001", array="1")]
+    (row,) = visit_rows(scans, {one["scan"]: all_organs((1.0, None)) for one in scans})
+    assert row["scan"] == "0000-0001"
+
+
+def test_visit_without_a_measured_scan_says_why() -> None:
+    scans = [scan("0000-0000", status="failed", contrast=None)]
+    (row,) = visit_rows(scans, {"0000-0000": all_organs(FAILED)})
+    assert row["n_scans_done"] == 0
+    assert {row[f"{organ.name}_na_reason"] for organ in ORGANS} == {"archive_broken"}
+    assert not any(row[f"{organ.name}_volume_ml"] for organ in ORGANS)
+
+
+def test_organ_is_from_the_first_station_that_holds_it_whole() -> None:
+    stations = [scan(f"0000-{n:04d}", station=n) for n in (1, 2, 3)]
+    assert liver_of(stations, TRUNCATED, (1400.0, None), (1390.0, None)) == (1400.0, None)
+    assert liver_of(stations, NOT_FOUND, TRUNCATED, NOT_FOUND) == TRUNCATED
+    assert liver_of(stations, NOT_FOUND, NOT_FOUND, NOT_FOUND) == NOT_FOUND
+
+
+def test_organ_may_lie_in_a_station_that_failed() -> None:
+    stations = [scan("0000-0001", station=1), scan("0000-0002", station=2, status="failed")]
+    assert liver_of(stations, NOT_FOUND, FAILED) == FAILED
+    assert liver_of(stations, TRUNCATED, FAILED) == TRUNCATED
+    assert liver_of(stations, (1400.0, None), FAILED) == (1400.0, None)
+
+
+def test_row_from_several_stations_names_no_single_scan() -> None:
+    stations = [scan("0000-0001", station=1, status="failed"), scan("0000-0002", station=2)]
+    organ_values = {one["scan"]: all_organs((1.0, None)) for one in stations}
+    (row,) = visit_rows(stations, organ_values)
+    assert row["scan"] is None
+    assert row["contrast"] == "water"

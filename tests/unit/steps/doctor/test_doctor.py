@@ -1,0 +1,205 @@
+"""The doctor: what it finds, how it grades it, what it exits with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from doubles.fake_commands import FakeCommands
+from doubles.places import REPOSITORY
+from organome.cli import app
+from organome.domain.errors import SetupError
+from organome.io.slurm.profiles import read_profile
+from organome.steps.doctor import doctor
+from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
+from organome.steps.doctor.doctor import Diagnosis
+from organome.steps.doctor.findings import Finding, Grade, fail, look, ok
+from organome.steps.doctor.folders import check_folders
+from organome.steps.doctor.nodes import Patience, check_nodes, write_report
+from organome.steps.doctor.software import check_gpu, check_model, check_software
+
+PROFILE = REPOSITORY / "profiles" / "slurm" / "config.yaml"
+SETTINGS = {
+    "SLURM_VERSION": "22.05.8",
+    "MinJobAge": "300 sec",
+    "KillWait": "30 sec",
+    "PreemptMode": "OFF",
+    "JobRequeue": "1",
+    "MaxJobCount": "10000",
+    "AccountingStorageType": "accounting_storage/none",
+}
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommands:
+    """A cluster on which all is well."""
+    fakes = FakeCommands(tmp_path / "fakes", run_folder=tmp_path)
+    monkeypatch.setenv("PATH", fakes.path)
+    answer_settings(fakes, {})
+    fakes.add("sinfo", "echo 'gpu|up|idle|gpu:a100:4'; echo 'cpu|up|idle|(null)'")
+    fakes.add("sbatch", "exit 0")
+    fakes.add("srun", "exit 0")
+    fakes.add("sacctmgr", "exit 1")
+    return fakes
+
+
+def answer_settings(fakes: FakeCommands, changed: Mapping[str, str]) -> None:
+    lines = (f"echo '{name} = {value}'\n" for name, value in (SETTINGS | changed).items())
+    fakes.add("scontrol", "".join(lines))
+
+
+def by_subject(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
+
+
+def test_healthy_cluster_passes(fakes: FakeCommands) -> None:
+    profile = read_profile(PROFILE)
+    findings = [*check_commands(), *check_settings(profile), *check_partitions(profile)]
+    assert {finding.grade for finding in findings} == {Grade.OK}, findings
+    assert "gpu:a100:4" in by_subject(findings)["partition of segment_organs"].fact
+
+
+def test_slurm_conf_that_jobs_lose_is_found(
+    fakes: FakeCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", "/somewhere")
+    fakes.add("scontrol", '[ -n "$SLURM_CONF" ]')
+    finding = by_subject(list(check_commands()))["slurm.conf"]
+    assert finding.grade is Grade.FAIL
+    assert "wrappers" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("changed", "subject", "grade"),
+    [
+        ({"MinJobAge": "60 sec"}, "MinJobAge", Grade.WARN),  # 3 x 30 s are needed
+        ({"KillWait": "2 sec"}, "KillWait", Grade.WARN),
+        ({"PreemptMode": "CANCEL"}, "preemption", Grade.WARN),
+        ({"PreemptMode": "REQUEUE"}, "preemption", Grade.OK),
+        ({"MaxJobCount": "100"}, "jobs in the queue", Grade.FAIL),  # the profile has 200
+        ({"AccountingStorageType": "accounting_storage/slurmdbd"}, "sacct", Grade.WARN),
+    ],
+)
+def test_settings_are_held_against_the_profile(
+    fakes: FakeCommands, changed: dict[str, str], subject: str, grade: Grade
+) -> None:
+    answer_settings(fakes, changed)
+    fakes.add("sacct", "echo 'database is down' >&2; exit 1")
+    assert by_subject(list(check_settings(read_profile(PROFILE))))[subject].grade is grade
+
+
+def test_limit_of_the_account_counts(fakes: FakeCommands) -> None:
+    fakes.add("sacctmgr", "echo '500|'; echo '50|'")
+    finding = by_subject(list(check_settings(read_profile(PROFILE))))["jobs in the queue"]
+    assert finding.grade is Grade.FAIL
+    assert "50" in finding.fact
+
+
+def test_refused_jobs_and_partitions_without_gpu_fail(fakes: FakeCommands) -> None:
+    fakes.add("sinfo", "echo 'gpu|up|idle|(null)'")
+    fakes.add("sbatch", "echo 'sbatch: error: invalid partition specified: cpu' >&2; exit 1")
+    found = by_subject(list(check_partitions(read_profile(PROFILE))))
+    assert found["partition of segment_organs"].fact == "gpu: no GPU"
+    assert found["partition of default"].fact == "cpu: no such partition"
+    assert found["job default"].fact == "invalid partition specified: cpu"
+    assert not any(finding.holds for finding in found.values())
+
+
+def test_what_sbatch_is_asked_is_what_the_profile_says(fakes: FakeCommands, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "default-resources: {slurm_partition: cpu, slurm_account: me, mem_mb: 4000, runtime: 60}\n"
+        "set-resources: {segment_organs: {slurm_partition: gpu, gpu_model: a100, runtime: 90}}\n"
+    )
+    fakes.add("sbatch", 'echo "$@" >> "$FAKES/calls"')
+    list(check_partitions(read_profile(path)))
+    default, segment = fakes.calls
+    assert "--partition=cpu --account=me --mem=4000 --time=60" in default
+    assert "--gpus" not in default
+    assert "--partition=gpu" in segment
+    assert "--gpus=a100:1" in segment
+    assert "--time=90" in segment
+
+
+def test_node_answers_through_a_file_and_silence_is_a_finding(
+    fakes: FakeCommands, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("default-resources: {slurm_partition: cpu}\n")
+    answer = tmp_path / "answer.json"
+    write_report(answer, [ok("space", "9 GB free")])
+    into = "$(echo \"$*\" | sed 's/.*--report \\([^ ]*\\).*/\\1/')"
+    fakes.add("sbatch", f'case "$*" in *--gpus*) ;; *) cp {answer} "{into}";; esac; echo 17')
+    found = by_subject(
+        list(
+            check_nodes(
+                read_profile(path),
+                run_folder=tmp_path,
+                model=None,
+                patience=Patience(60, 0.01, files_late_s=0.1),
+            )
+        )
+    )
+    assert found["default: space"] == ok("default: space", "9 GB free")
+    assert "left no report" in found["node (segment_organs)"].fact
+    assert not found["node (segment_organs)"].holds
+
+
+def test_healthy_folder_passes_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "results").mkdir()
+    found = by_subject(list(check_folders(tmp_path)))
+    for subject in ("run folder", "rename", "hard links", "work and results"):
+        assert found[subject].grade is Grade.OK, found[subject]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "work"]
+
+
+def test_missing_folder_and_wrong_model_fail(tmp_path: Path) -> None:
+    (finding,) = check_folders(tmp_path / "none")
+    assert not finding.holds
+    assert not check_model(tmp_path).holds
+    assert check_model(None).grade is Grade.SKIPPED
+
+
+def test_clock_of_a_file_server_that_is_off_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("organome.steps.doctor.folders.time.time", lambda: 1_000_000_000.0)
+    assert by_subject(list(check_folders(tmp_path)))["clock of the files"].grade is Grade.WARN
+
+
+def test_software_here_loads_and_other_versions_than_tested_are_told(tmp_path: Path) -> None:
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("pydicom==0.1\n")
+    found = by_subject(list(check_software(constraints=constraints)))
+    assert found["import SimpleITK"].grade is Grade.OK
+    assert "pydicom" in found["versions"].fact
+    assert found["versions"].grade is Grade.WARN
+    assert check_gpu(wanted=False).grade in (Grade.OK, Grade.SKIPPED)
+
+
+def test_check_that_breaks_is_a_finding_and_keeps_what_it_found() -> None:
+    def check() -> list[Finding]:
+        raise OSError("no such device")
+
+    (finding,) = look("thing", check)
+    assert not finding.holds
+    assert "no such device" in finding.fact
+
+
+@pytest.mark.parametrize(("finding", "code"), [(ok("a", "b"), 0), (fail("a", "b", "c"), 3)])
+def test_failing_finding_exits_3(
+    finding: Finding, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "run", lambda: Diagnosis([finding]))
+    assert app.run(["doctor"]) == code
+    assert capsys.readouterr().out.startswith(f"{finding.grade:<8} a b")
+
+
+def test_canary_job_needs_a_profile(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="--workflow-profile"):
+        doctor.run(directory=tmp_path, canary_job=True)
+
+
+def test_folder_that_cannot_be_written_fails() -> None:
+    assert [finding.holds for finding in check_folders(Path("/proc"))] == [False]

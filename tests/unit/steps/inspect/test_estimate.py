@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from doubles.steps import make_scans
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import Attempt, Outcome, Reason, Status
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.scan_lists import write_shard
+from organome.shards.journal import JOURNAL, Journal
+from organome.steps.inspect.estimate import Estimate, run
+
+PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
+BROKEN = Reason.ARCHIVE_BROKEN
+
+
+class Cohort:
+    """A run folder with ledgers and journals of invented times."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def list_shards(self, n_shards: int, *, n_scans: int) -> None:
+        for shard in range(n_shards):
+            scans = make_scans(n_scans, shard=shard)
+            write_shard(self.folder / "scans" / f"{shard:04d}.parquet", scans)
+
+    def publish(
+        self, step: str, shard: int, seconds: list[float], n_failed_before: int = 0
+    ) -> None:
+        outcomes, attempts = self._decided(step, shard, seconds, n_failed_before)
+        write_ledger(
+            self.folder / "results" / step / f"{shard:04d}" / LEDGER,
+            outcomes,
+            {one.scan: attempt for one, attempt in zip(outcomes, attempts, strict=True)},
+        )
+
+    def begin(self, step: str, shard: int, seconds: list[float], *, below: str = "") -> None:
+        path = self.folder / "work" / step / f"{shard:04d}" / below / JOURNAL
+        path.parent.mkdir(parents=True)
+        with Journal(path) as journal:
+            for outcome, attempt in zip(*self._decided(step, shard, seconds, 0), strict=True):
+                journal.append_outcome(outcome, attempt)
+
+    def estimate(self, **flags) -> Estimate:
+        return run(results=self.folder / "results", scans=self.folder / "scans", **flags)
+
+    @staticmethod
+    def _decided(
+        step: str, shard: int, seconds: list[float], n_failed_before: int
+    ) -> tuple[list[Outcome], list[Attempt]]:
+        scans = [scan.scan for scan in make_scans(len(seconds) + n_failed_before, shard=shard)]
+        outcomes = [Outcome(scan, step, Status.DONE, "f") for scan in scans[: len(seconds)]]
+        outcomes += [
+            Outcome(scan, PREPARE, Status.FAILED, "f", reason=BROKEN, fact="broken")
+            for scan in scans[len(seconds) :]
+        ]
+        return outcomes, [
+            Attempt(elapsed_s=each_s) for each_s in [*seconds, *[0.0] * n_failed_before]
+        ]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    """Four listed shards of five scans; one is through, with a broken scan."""
+    cohort = Cohort(tmp_path)
+    cohort.list_shards(4, n_scans=5)
+    cohort.publish(PREPARE, 0, [6, 6, 6, 6.3], 1)
+    cohort.publish(SEGMENT, 0, [9, 9, 9, 12], 1)
+    cohort.publish(MEASURE, 0, [1, 1, 1, 1], 1)
+    return cohort
+
+
+def configuration(estimate: Estimate) -> dict:
+    text = str(estimate)
+    return yaml.safe_load(text[text.index("\nshard_size:") :])
+
+
+def test_only_scans_that_went_through_are_timed(cohort: Cohort) -> None:
+    costs = cohort.estimate().costs
+    assert [cost.step for cost in costs] == [PREPARE, SEGMENT, MEASURE]
+    assert [cost.n_measured for cost in costs] == [4, 4, 4]
+    assert [cost.median_s for cost in costs] == [6, 9, 1]
+    assert [cost.mean_s for cost in costs] == pytest.approx([6.075, 9.75, 1])
+    assert [cost.n_left for cost in costs] == [15, 15, 15]
+
+
+def test_what_is_printed_last_goes_into_the_configuration(cohort: Cohort) -> None:
+    assert configuration(cohort.estimate()) == {
+        "shard_size": 270,
+        "resources": {
+            PREPARE: {"seconds_per_scan": 6.1},
+            SEGMENT: {"seconds_per_scan": 9.8},
+            MEASURE: {"seconds_per_scan": 1.0},
+        },
+    }
+    several = configuration(cohort.estimate(n_processes=2, n_gpus=4, n_cpu_processes=3))
+    assert several["resources"] == {
+        PREPARE: {"seconds_per_scan": 6.1, "processes": 3},
+        SEGMENT: {"seconds_per_scan": 9.8, "processes": 2, "gpus": 4},
+        MEASURE: {"seconds_per_scan": 1.0, "processes": 3},
+    }
+
+
+def test_shards_under_way_are_timed_by_their_journals(cohort: Cohort) -> None:
+    cohort.begin(SEGMENT, 1, [10, 20])
+    cohort.begin(SEGMENT, 2, [30], below="files")
+    segment = cohort.estimate(work=cohort.folder / "work").costs[1]
+    assert (segment.n_measured, segment.n_left) == (7, 12)
+    assert segment.mean_s == pytest.approx((9 * 3 + 12 + 10 + 20 + 30) / 7)
+    assert cohort.estimate().costs[1].n_measured == 4
+
+
+def test_images_that_were_not_kept_are_not_left_to_prepare(cohort: Cohort) -> None:
+    (cohort.folder / "results" / PREPARE / "0000" / LEDGER).unlink()
+    prepare = cohort.estimate().costs[0]
+    assert (prepare.n_measured, prepare.n_left) == (0, 15)
+    assert PREPARE not in configuration(cohort.estimate())["resources"]
+
+
+def test_a_cohort_that_is_not_listed_yet_is_extrapolated(cohort: Cohort) -> None:
+    estimate = cohort.estimate(n_listed=100_005)
+    assert [cost.n_left for cost in estimate.costs] == [100_000] * 3
+    assert estimate.n_shards == 371
+    starts_h = 371 * 20 / 3600
+    assert estimate.left.gpu_h == pytest.approx(100_000 * 9.75 / 3600 + starts_h)
+    assert estimate.left.core_h == pytest.approx(100_000 * 7.075 / 3600 + 2 * starts_h)
+    assert "keep them" not in str(estimate)
+
+
+def test_too_many_jobs_are_warned_of(cohort: Cohort) -> None:
+    assert "WARNING" not in str(cohort.estimate(n_listed=270 * 6666))
+    assert "shards of 271 scans" in str(cohort.estimate(n_listed=270 * 6666 + 1))
+
+
+def test_listed_scans_keep_their_shards(cohort: Cohort) -> None:
+    estimate = cohort.estimate()
+    assert (estimate.n_scans, estimate.n_shards, estimate.n_shards_listed) == (20, 1, 4)
+    assert "listed in 4 shards and keep them" in str(estimate)
+
+
+def test_processes_on_a_gpu_are_counted_by_its_memory(cohort: Cohort) -> None:
+    memory = {"gpu_memory_gb": 80.0, "memory_per_process_gb": 11.0}
+    assert cohort.estimate(**memory).n_fitting == 7
+    assert "as their memory fits: 7 do" in str(cohort.estimate(**memory))
+    assert cohort.estimate(gpu_memory_gb=80.0).n_fitting is None
+    with pytest.raises(SetupError, match="above 0"):
+        cohort.estimate(gpu_memory_gb=80.0, memory_per_process_gb=0.0)
+
+
+def test_nothing_measured_is_nothing_to_estimate_from(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path)
+    cohort.list_shards(1, n_scans=2)
+    with pytest.raises(SetupError, match="run one shard first"):
+        cohort.estimate()
+    cohort.publish(SEGMENT, 0, [], 2)
+    with pytest.raises(SetupError, match="run one shard first"):
+        cohort.estimate()
+
+
+def test_the_start_of_jobs_is_told(cohort: Cohort) -> None:
+    assert "20 s of each job go into starting it" in str(cohort.estimate())

@@ -1,0 +1,185 @@
+"""list_scans: append-only dealing, for every kind of cohort."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from organome.domain.errors import SetupError
+from organome.domain.scans import Contrast, Scan, Unit
+from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.steps.listing import list_scans
+from organome.steps.listing.list_scans import ListingSummary
+
+
+@pytest.fixture
+def ukb(tmp_path: Path) -> Path:
+    root = tmp_path / "ukb"
+    for participant in (1000005, 1000003, 1000004):
+        _add(root, participant)
+    return root
+
+
+def _add(root: Path, participant: int, *, field: int = 20201, instance: int = 2) -> Path:
+    path = root / str(participant)[:2] / f"{participant}_{field}_{instance}_0.zip"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def _list(root: Path, *, unit: Unit = Unit.STITCHED, shard_size: int = 2) -> ListingSummary:
+    return list_scans.run(
+        kind="ukb",
+        cohort="ukb",
+        root=root,
+        scans=root.parent / "scans",
+        shard_size=shard_size,
+        unit=unit,
+        protocols=["dixon"],
+    )
+
+
+def _scans(folder: Path) -> list[Scan]:
+    return [scan for _, path in listed_shards(folder) for scan in read_shard(path)]
+
+
+def _state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_scans_are_dealt_in_the_order_of_their_identity(ukb: Path) -> None:
+    assert _list(ukb) == ListingSummary(n_known=0, n_new=3, n_gone=0, n_shards=2)
+    scans = _scans(ukb.parent / "scans")
+    assert [(scan.scan, scan.participant) for scan in scans] == [
+        ("0000-0000", "1000003"),
+        ("0000-0001", "1000004"),
+        ("0001-0000", "1000005"),
+    ]
+    assert all(Path(scan.sources[0].path).is_file() for scan in scans)
+
+
+def test_second_run_writes_nothing(ukb: Path) -> None:
+    _list(ukb)
+    before = _state(ukb.parent / "scans")
+    assert _list(ukb) == ListingSummary(n_known=3, n_new=0, n_gone=0, n_shards=2)
+    assert _state(ukb.parent / "scans") == before
+
+
+def test_new_participant_opens_one_new_shard_and_touches_no_other(ukb: Path) -> None:
+    _list(ukb)
+    before = _state(ukb.parent / "scans")
+    _add(ukb, 1000001)
+    assert _list(ukb, shard_size=200) == ListingSummary(n_known=3, n_new=1, n_gone=0, n_shards=3)
+    after = _state(ukb.parent / "scans")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"0002.parquet"}
+    assert [scan.scan for scan in read_shard(ukb.parent / "scans" / "0002.parquet")] == [
+        "0002-0000"
+    ]
+
+
+def test_gone_scan_stays_listed(ukb: Path) -> None:
+    _list(ukb)
+    before = _state(ukb.parent / "scans")
+    (ukb / "10" / "1000004_20201_2_0.zip").unlink()
+    assert _list(ukb) == ListingSummary(n_known=3, n_new=0, n_gone=1, n_shards=2)
+    assert _state(ukb.parent / "scans") == before
+
+
+def test_moved_scan_is_counted_and_not_listed_again(ukb: Path) -> None:
+    _list(ukb)
+    (ukb / "10" / "1000004_20201_2_0.zip").rename(ukb / "1000004_20201_2_0.zip")
+    summary = _list(ukb)
+    assert (summary.n_new, summary.n_gone, summary.n_changed) == (0, 0, 1)
+
+
+def test_repeat_visit_is_a_scan_and_other_fields_are_not(ukb: Path) -> None:
+    _add(ukb, 1000004, instance=3)
+    _add(ukb, 1000004, field=20204)
+    (ukb / "notes.txt").touch()
+    assert _list(ukb).n_new == 4
+
+
+def test_stations_of_an_archive_share_a_shard(ukb: Path) -> None:
+    _list(ukb, unit=Unit.STATION, shard_size=8)
+    shards = [read_shard(path) for _, path in listed_shards(ukb.parent / "scans")]
+    assert [[scan.station for scan in shard] for shard in shards] == [[1, 2, 3, 4, 5, 6]] * 3
+
+
+def test_stations_and_stitched_scans_are_not_pooled(ukb: Path) -> None:
+    _list(ukb)
+    with pytest.raises(SetupError, match="another unit"):
+        _list(ukb, unit=Unit.STATION)
+
+
+def test_the_same_scan_at_two_places_is_refused(ukb: Path) -> None:
+    (ukb / "copy").mkdir()
+    (ukb / "copy" / "1000004_20201_2_0.zip").touch()
+    with pytest.raises(SetupError, match="same scan as"):
+        _list(ukb)
+
+
+def test_nothing_found_is_a_setup_error_that_says_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SetupError, match="no scan of dixon"):
+        _list(tmp_path / "empty")
+    with pytest.raises(SetupError, match="no such folder"):
+        _list(tmp_path / "gone")
+    (tmp_path / "a.tsv").write_text("participant\timage\tcontrast\np\ta.mha\tct\n")
+    with pytest.raises(SetupError, match="no scan of dixon; there are scans of ct"):
+        list_scans.run(
+            kind="folder",
+            cohort="c",
+            root=tmp_path / "a.tsv",
+            scans=tmp_path / "scans",
+            protocols=["dixon"],
+        )
+    assert not (tmp_path / "scans").exists()
+
+
+def test_shard_size_must_be_positive(ukb: Path) -> None:
+    with pytest.raises(SetupError, match="shard_size"):
+        _list(ukb, shard_size=0)
+
+
+def test_no_log_line_names_a_participant(ukb: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    _list(ukb)
+    assert "shard=0001" in caplog.text
+    assert "1000004" not in caplog.text
+
+
+def test_folder_cohort(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(
+        "\ufeffparticipant\timage\tcontrast\n007\tw.mha\twater\n007\tf.mha\tfat\n007\tc.mha\tct\n",
+        encoding="utf-8",
+    )
+    list_scans.run(kind="folder", cohort="c", root=tmp_path / "a.tsv", scans=tmp_path / "scans")
+    ct, dixon = _scans(tmp_path / "scans")
+    assert (ct.participant, ct.protocol, dixon.protocol) == ("007", "ct", "dixon")
+    assert [source.contrast for source in dixon.sources] == [Contrast.FAT, Contrast.WATER]
+    assert dixon.sources[1].path == str(tmp_path / "w.mha")
+
+
+def test_bids_cohort(tmp_path: Path) -> None:
+    for name in ("acq-ax_T1w", "acq-cor_T1w", "part-water_vibe", "part-fat_vibe", "FLAIR"):
+        path = tmp_path / "bids" / "sub-01" / "ses-a" / "anat" / f"sub-01_ses-a_{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    derived = tmp_path / "bids" / "derivatives" / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    derived.parent.mkdir(parents=True)
+    derived.touch()
+
+    def run(protocols: list[str], scans: str) -> list[str]:
+        list_scans.run(
+            kind="bids",
+            cohort="c",
+            root=tmp_path / "bids",
+            scans=tmp_path / scans,
+            protocols=protocols,
+        )
+        return [scan.protocol for scan in _scans(tmp_path / scans)]
+
+    assert run([], "all") == ["dixon", "t1_ax", "t1_cor"]
+    assert run(["t1"], "some") == ["t1_ax", "t1_cor"]
+    assert run(["t1_ax"], "one") == ["t1_ax"]

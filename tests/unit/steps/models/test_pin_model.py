@@ -1,0 +1,45 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from doubles.places import REPOSITORY
+from organome.domain.errors import SetupError
+from organome.io.models.folders import model_digest
+from organome.steps.models import pin_model
+
+MODEL = REPOSITORY / "models" / "phantom"
+
+
+def test_the_digest_is_noted(tmp_path: Path) -> None:
+    output = tmp_path / "model" / "digest.txt"
+    digest = pin_model.run(model=MODEL, output=output)
+    assert digest == model_digest(MODEL)
+    assert output.read_text() == f"{digest}\n"
+
+
+def test_the_same_digest_again_only_gives_the_file_a_new_time(tmp_path: Path) -> None:
+    output = tmp_path / "digest.txt"
+    pin_model.run(model=MODEL, output=output)
+    os.utime(output, (1, 1))
+    before = output.stat()
+    pin_model.run(model=MODEL, output=output)
+    assert output.stat().st_ino == before.st_ino
+    assert output.stat().st_mtime > before.st_mtime
+
+
+def test_another_digest_replaces_the_first(tmp_path: Path) -> None:
+    output = tmp_path / "digest.txt"
+    output.write_text("0123456789abcdef\n")
+    digest = pin_model.run(model=MODEL, output=output)
+    assert output.read_text() == f"{digest}\n"
+
+
+def test_a_model_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
+    pinned = tmp_path / "digest.txt"
+    with pytest.raises(SetupError, match="pin the model first"):
+        pin_model.check_pinned("a" * 64, pinned=pinned)
+    pinned.write_text("b" * 64 + "\n")
+    pin_model.check_pinned("b" * 64, pinned=pinned)
+    with pytest.raises(SetupError, match=f"is {'a' * 12}, the run is bound to {'b' * 12} "):
+        pin_model.check_pinned("a" * 64, pinned=pinned)

@@ -1,0 +1,289 @@
+"""prepare_images, from deliveries of every kind to published images."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source, Unit
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.parquet import read_table
+from organome.io.tables.scan_lists import write_shard
+from organome.steps.prepare import prepare_images
+
+Files = dict[str, bytes]
+MakeFiles = Callable[..., Files]
+Pack = Callable[[Path, Mapping[str, bytes]], Path]
+WATER, FAT, CT = Contrast.WATER, Contrast.FAT, Contrast.CT
+
+
+def _scan(*sources: Source, station: int | None = None, key: str = "0000-0000") -> Scan:
+    return Scan(key, "c", "1000004", "2", "0", "dixon", sources, station)
+
+
+def _run(folder: Path, *scans: Scan, kind: str = "folder", **options: Any) -> tuple[Outcome, ...]:
+    write_shard(folder / "scans" / "0000.parquet", scans)
+    return prepare_images.run(
+        shard=folder / "scans" / "0000.parquet",
+        output=folder / "results" / "0000",
+        work=folder / "work" / "0000",
+        kind=kind,  # type: ignore[arg-type]
+        **options,
+    )
+
+
+def _published(folder: Path, name: str) -> sitk.Image:
+    return sitk.ReadImage(str(folder / "results" / "0000" / name))
+
+
+def _failure(folder: Path, *sources: Source, **options: Any) -> tuple[Reason | None, str | None]:
+    (outcome,) = _run(folder, _scan(*sources), **options)
+    assert outcome.status is Status.FAILED
+    assert not list((folder / "results" / "0000").glob("*.nii.gz"))
+    return outcome.reason, outcome.fact
+
+
+def _image_file(path: Path, *, seed: int = 0, code: str = "LPS") -> Path:
+    voxels = np.random.default_rng(seed).integers(-1000, 1000, (9, 10, 11)).astype(np.int16)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((2.0, 3.0, 4.0))
+    image.SetOrigin((-5.0, 6.0, 70.0))
+    sitk.WriteImage(sitk.DICOMOrient(image, code), str(path))
+    return path
+
+
+def test_archive_becomes_one_image_per_contrast(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    archive = pack(tmp_path / "a.zip", make_ukb(gains=(1, 1, 0.8, 1, 1.25, 1)))
+    (outcome,) = _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
+    assert outcome.status is Status.DONE
+    facts = outcome.facts
+    assert facts["contrasts"] == list(DIXON_CONTRASTS)
+    assert facts["size_xyz"] == [16, 12, 52]
+    assert facts["spacing_xyz_mm"] == [4.0, 4.0, 5.0]
+    assert facts["orientation"] == "LPS"
+    assert facts["n_stations"] == 6
+    assert facts["seam_gains"] == pytest.approx([1, 1.25, 0.8, 0.8, 1.25], abs=1e-4)
+    assert facts["seam_overlaps_mm"] == [20.0] * 5
+    assert facts["station_spans_mm"][0] == [-2.5, 57.5]
+    assert facts["flags"] == []
+    assert (facts["manufacturer"], facts["scanner_model"]) == ("SIEMENS", "Aera")
+    assert (facts["field_strength_t"], facts["height_m"], facts["weight_kg"]) == (1.5, 1.71, 68.5)
+    fat, water = (
+        sitk.GetArrayFromImage(_published(tmp_path, f"0000-0000_{name}.nii.gz"))[..., 3:]
+        for name in ("fat", "water")
+    )
+    np.testing.assert_allclose(fat / (fat + water), 0.25, atol=1e-3)
+
+
+def test_nothing_published_names_the_participant(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    archive = pack(tmp_path / "1000004_20201_2_0.zip", make_ukb())
+    _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
+    texts = [caplog.text, str(read_ledger(tmp_path / "results" / "0000" / LEDGER))]
+    texts.append(str(read_table(tmp_path / "results" / "0000" / "headers.parquet").to_pylist()))
+    for secret in ("1000004", "SECRET", "20200101"):
+        assert not any(secret in text for text in texts)
+
+
+def test_a_kept_station_keeps_its_voxels(tmp_path: Path, make_ukb: MakeFiles, pack: Pack) -> None:
+    archive = pack(tmp_path / "a.zip", make_ukb(stations=[0, 1, 2, 4, 5]))
+    scans = [
+        _scan(Source(str(archive)), station=station, key=f"0000-000{station}")
+        for station in range(1, 7)
+    ]
+    outcomes = _run(tmp_path, *scans, kind="ukb", unit=Unit.STATION)
+    assert [outcome.reason for outcome in outcomes] == [
+        None,
+        None,
+        None,
+        Reason.STATION_MISSING,
+        None,
+        None,
+    ]
+    image = _published(tmp_path, "0000-0005_in_phase.nii.gz")
+    assert image.GetSize() == (16, 12, 12)
+    assert image.GetPixelID() == sitk.sitkUInt16
+    assert image.GetOrigin()[2] == -160.0
+
+
+def test_manifest_and_repeats_are_flagged(tmp_path: Path, make_ukb: MakeFiles, pack: Pack) -> None:
+    files = make_ukb()
+    repeat = make_ukb(stations=[2], offset=16)
+    archive = pack(tmp_path / "a.zip", files | repeat | {"manifest.cvs": b"filename\n1.dcm,x"})
+    (outcome,) = _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
+    assert outcome.facts["flags"] == ["duplicate_station", "manifest_differs"]
+
+
+def test_only_wanted_contrasts_must_be_there(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    files = {name: content for name, content in make_ukb().items() if not name.startswith("1.2.7.")}
+    archive = pack(tmp_path / "a.zip", files)
+    source = Source(str(archive))
+    (outcome,) = _run(tmp_path, _scan(source), kind="ukb", contrasts=[WATER, CT])
+    assert outcome.facts["contrasts"] == ["water"]
+    assert _failure(tmp_path, source, kind="ukb")[0] is Reason.CONTRAST_MISSING
+    assert _failure(tmp_path, source, kind="ukb", contrasts=[CT])[0] is Reason.CONTRAST_MISSING
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [("1.2.9.6", Reason.SLICES_MISSING), ("1.2.", Reason.ARCHIVE_EMPTY)],
+)
+def test_broken_deliveries_are_rows_with_a_reason(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack, lost: str, reason: Reason
+) -> None:
+    files = {name: content for name, content in make_ukb().items() if not name.startswith(lost)}
+    archive = pack(tmp_path / "a.zip", files | {"manifest.csv": b""})
+    assert _failure(tmp_path, Source(str(archive)), kind="ukb")[0] is reason
+
+
+def test_missing_and_broken_archives(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    assert _failure(tmp_path, Source(str(tmp_path / "a.zip")), kind="ukb")[0] is (
+        Reason.ARCHIVE_BROKEN
+    )
+    gone = _failure(tmp_path, Source(str(tmp_path / "1000004.zip")), kind="ukb")
+    assert gone == (Reason.FILE_MISSING, "no archive where the list says")
+
+
+def test_constant_series_is_named_by_its_contrast(
+    tmp_path: Path, make_ukb: MakeFiles, make_dicom: MakeFiles, pack: Pack
+) -> None:
+    files = make_ukb()
+    files |= make_dicom(
+        np.zeros((12, 12, 16), np.uint16), number=4, SeriesDescription="Dixon_W", SeriesTime="1200"
+    )
+    archive = pack(tmp_path / "a.zip", files)
+    reason, fact = _failure(tmp_path, Source(str(archive)), kind="ukb")
+    assert (reason, fact) == (Reason.CONSTANT_IMAGE, "water: all voxels are 0")
+
+
+@pytest.mark.parametrize("code", ["LPS", "LIP", "RPI"])
+def test_image_file_passes_with_its_very_grid(tmp_path: Path, code: str) -> None:
+    path = _image_file(tmp_path / "a.nrrd", code=code)
+    (outcome,) = _run(tmp_path, _scan(Source(str(path), CT)))
+    original, image = sitk.ReadImage(str(path)), _published(tmp_path, "0000-0000_ct.nii.gz")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(original))
+    assert image.GetPixelID() == sitk.sitkInt16
+    assert image.GetDirection() == original.GetDirection()
+    assert image.GetOrigin() == original.GetOrigin()
+    assert image.GetSpacing() == original.GetSpacing()
+    assert outcome.facts["orientation"] == code
+    assert outcome.facts["n_stations"] == 1
+    assert "manufacturer" not in outcome.facts
+
+
+def test_unwanted_contrasts_are_left_alone(tmp_path: Path) -> None:
+    path = _image_file(tmp_path / "a.nii.gz")
+    sources = [Source(str(tmp_path / "gone.nii.gz"), FAT), Source(str(path), WATER)]
+    (outcome,) = _run(tmp_path, _scan(*sources), contrasts=[WATER])
+    assert outcome.facts["contrasts"] == ["water"]
+    reason, fact = _failure(tmp_path, *sources)
+    assert (reason, fact) == (Reason.FILE_MISSING, "fat: no file where the list says")
+    assert _failure(tmp_path, *sources, contrasts=[CT])[0] is Reason.CONTRAST_MISSING
+
+
+def test_contrasts_on_two_grids(tmp_path: Path) -> None:
+    water = _image_file(tmp_path / "w.mha")
+    fat = _image_file(tmp_path / "f.mha", code="LIP")
+    sources = [Source(str(fat), FAT), Source(str(water), WATER)]
+    assert _failure(tmp_path, *sources)[0] is Reason.GRIDS_DIFFER
+
+
+def test_stations_in_files_are_stitched(tmp_path: Path) -> None:
+    sources = []
+    for station, low_mm in ((1, 0.0), (2, -40.0)):
+        image = sitk.GetImageFromArray(
+            np.random.default_rng(station).uniform(90, 110, (20, 30, 30)).astype(np.float32)
+        )
+        image.SetSpacing((3.0, 3.0, 3.0))
+        image.SetOrigin((0.0, 0.0, low_mm))
+        sitk.WriteImage(image, str(tmp_path / f"{station}.nii.gz"))
+        sources.append(Source(str(tmp_path / f"{station}.nii.gz"), WATER, station))
+    (outcome,) = _run(tmp_path, _scan(*sources), kind="bids")
+    assert outcome.facts["size_xyz"] == [30, 30, 33]
+    assert outcome.facts["n_stations"] == 2
+
+
+def test_stations_apart(tmp_path: Path) -> None:
+    near, far = _image_file(tmp_path / "1.mha"), tmp_path / "2.mha"
+    moved = sitk.ReadImage(str(near))
+    moved.SetOrigin((-5.0, 6.0, -400.0))
+    sitk.WriteImage(moved, str(far))
+    sources = (Source(str(near), WATER, 1), Source(str(far), WATER, 2))
+    assert _failure(tmp_path, *sources)[0] is Reason.STATIONS_APART
+
+
+def test_dicom_folder_of_ct_becomes_hounsfield_units(tmp_path: Path, make_dicom: MakeFiles) -> None:
+    voxels = np.random.default_rng(0).integers(0, 2000, (5, 8, 8)).astype(np.uint16)
+    files = make_dicom(voxels, Modality="CT", RescaleIntercept=-1024, RescaleSlope=1)
+    (tmp_path / "series").mkdir()
+    for name, content in files.items():
+        (tmp_path / "series" / name).write_bytes(content)
+    (outcome,) = _run(tmp_path, _scan(Source(str(tmp_path / "series"))))
+    assert outcome.facts["contrasts"] == ["ct"]
+    image = _published(tmp_path, "0000-0000_ct.nii.gz")
+    assert image.GetPixelID() == sitk.sitkInt16
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), voxels.astype(int) - 1024)
+
+
+def test_dicom_archive_of_a_folder_cohort(
+    tmp_path: Path, make_dicom: MakeFiles, pack: Pack
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 2000, (5, 8, 8)).astype(np.uint16)
+    one = pack(tmp_path / "one.zip", make_dicom(voxels))
+    two = pack(tmp_path / "two.zip", make_dicom(voxels) | make_dicom(voxels, number=2))
+    (outcome,) = _run(tmp_path, _scan(Source(str(one), Contrast.T2)))
+    assert outcome.facts["contrasts"] == ["t2"]
+    reason, fact = _failure(tmp_path, Source(str(two), Contrast.T2))
+    assert (reason, fact) == (Reason.SEVERAL_SERIES, "t2: 2 series where one is expected")
+
+
+def test_headers_table_has_a_row_for_every_scan(tmp_path: Path) -> None:
+    path = _image_file(tmp_path / "a.nrrd")
+    scans = [
+        _scan(Source(str(path), CT)),
+        _scan(Source(str(tmp_path / "gone.mha"), CT), key="0000-0001"),
+    ]
+    _run(tmp_path, *scans)
+    done, failed = read_table(tmp_path / "results" / "0000" / "headers.parquet").to_pylist()
+    assert (done["scan"], done["size_z"], done["contrasts"]) == ("0000-0000", 9, "ct")
+    assert failed["scan"] == "0000-0001"
+    assert {value for name, value in failed.items() if name != "scan"} == {None}
+
+
+def test_input_that_moved_but_did_not_change_is_the_same_input(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    step = prepare_images.PrepareImages(kind="ukb", unit=Unit.STITCHED, contrasts=[WATER])
+    files = make_ukb(n_slices=6)
+    here, there = pack(tmp_path / "a.zip", files), pack(tmp_path / "b" / "c.zip", files)
+    identities = [
+        step.input_identity(_scan(Source(str(path))), None)
+        for path in (here, there, tmp_path / "gone.zip")
+    ]
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_unit_must_be_the_one_that_was_listed(tmp_path: Path) -> None:
+    source = Source(str(tmp_path / "a.zip"))
+    with pytest.raises(SetupError, match="not listed with unit stitched"):
+        _run(tmp_path, _scan(source, station=1), kind="ukb")
+    stations = [Source("1.mha", WATER, 1), Source("2.mha", WATER, 2)]
+    with pytest.raises(SetupError, match="not listed with unit station"):
+        _run(tmp_path, _scan(*stations), unit=Unit.STATION)
+
+
+def test_image_file_that_nobody_says_what_it_shows(tmp_path: Path) -> None:
+    source = Source(str(_image_file(tmp_path / "a.nrrd")))
+    assert _failure(tmp_path, source)[0] is Reason.CONTRAST_MISSING

@@ -1,0 +1,306 @@
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from doubles import radiomics_peak
+from organome.compute.radiomics.extraction import RegionFeatures, measure_features
+from organome.domain.errors import SetupError
+from organome.domain.feature_names import feature_names
+from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.radiomics_settings import Engine, TextureSettings
+from organome.domain.scans import Scan
+from organome.io.images.image_files import read_image, write_image
+from organome.io.tables.ledgers import LEDGER, write_ledger
+from organome.io.tables.parquet import read_table
+from organome.io.tables.scan_lists import write_shard
+from organome.steps.radiomics import measure_radiomics
+from organome.steps.radiomics.measure_radiomics import peak_bytes, run
+from organome.steps.radiomics.scan_rows import feature_values
+
+CONTRASTS = ("fat", "water")
+CONTRAST = "original_glcm_Contrast"
+
+
+class Shard:
+    """A shard of small scans, as the steps before would have left it."""
+
+    def __init__(self, folder: Path, n_scans: int = 2) -> None:
+        self.folder = folder
+        self.scans = [
+            Scan(
+                scan=f"0000-{place:04d}",
+                cohort="demo",
+                participant=f"00{place}",
+                instance="2",
+                array="0",
+                protocol="dixon",
+                sources=(),
+            )
+            for place in range(n_scans)
+        ]
+        write_shard(folder / "scans.parquet", self.scans)
+        self.prepared = {scan.scan: self.outcome(scan, "prepare_images") for scan in self.scans}
+        self.labelled = {scan.scan: self.outcome(scan, "segment_organs") for scan in self.scans}
+        for place, scan in enumerate(self.scans):
+            chance = np.random.default_rng(place)
+            for contrast in CONTRASTS:
+                voxels_zyx = chance.normal(400, 80, (14, 15, 16)).astype(np.int16)
+                voxels_zyx[10:] = 0
+                write_image(
+                    self.images / f"{scan.scan}_{contrast}.nii.gz", on_2_mm_grid(voxels_zyx)
+                )
+            labels_zyx = np.zeros((14, 15, 16), np.uint8)
+            labels_zyx[1:8, 3:9, 3:9] = 5
+            labels_zyx[6:12, 10:14, 10:14] = 1
+            labels_zyx[13, 0, 0] = 2
+            path = self.labelmaps / f"{scan.scan}_labels.nii.gz"
+            write_image(path, on_2_mm_grid(labels_zyx))
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "prepare_images"
+
+    @property
+    def labelmaps(self) -> Path:
+        return self.folder / "segment_organs"
+
+    def outcome(self, scan: Scan, step: str) -> Outcome:
+        facts: dict[str, Mapping[str, Any]] = {
+            "prepare_images": {"contrasts": CONTRASTS},
+            "segment_organs": {"contrast": "water", "scheme": "amos22"},
+        }
+        return Outcome(scan.scan, step, Status.DONE, f"{step} 1", facts=facts[step])
+
+    def parameters(self, text: str = "setting: {binWidth: 20}") -> Path:
+        path = self.folder / "parameters.yaml"
+        path.write_text(text)
+        return path
+
+    def measure(
+        self, *contrasts: str, output: str = "output", n_processes: int = 1, **more: Any
+    ) -> tuple[Outcome, ...]:
+        write_ledger(self.images / LEDGER, list(self.prepared.values()))
+        write_ledger(self.labelmaps / LEDGER, list(self.labelled.values()))
+        path = self.folder / "parameters.yaml"
+        return run(
+            shard=self.folder / "scans.parquet",
+            images=self.images,
+            labelmaps=self.labelmaps,
+            output=self.folder / output,
+            work=self.folder / "work" / output,
+            settings=[
+                f"{name}={path if path.exists() else self.parameters()}" for name in contrasts
+            ],
+            n_processes=n_processes,
+            **more,
+        )
+
+    def rows(self, output: str = "output") -> list[dict[str, Any]]:
+        table = read_table(self.folder / output / "radiomics.parquet")
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+
+def on_2_mm_grid(voxels_zyx: Any) -> sitk.Image:
+    image = sitk.GetImageFromArray(voxels_zyx)
+    image.SetSpacing((2.0, 2.0, 2.0))
+    return image
+
+
+def row_of(
+    rows: Sequence[dict[str, Any]], organ: str, contrast: str, scan: str = "0000-0000"
+) -> dict[str, Any]:
+    key = (organ, contrast, scan)
+    (row,) = (row for row in rows if (row["organ"], row["contrast"], row["scan"]) == key)
+    return row
+
+
+def test_every_scan_has_a_row_for_each_organ_and_contrast(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.prepared["0000-0001"] = shard.labelled["0000-0001"] = Outcome(
+        "0000-0001", "prepare_images", Status.FAILED, "f", Reason.ARCHIVE_EMPTY, "no member"
+    )
+    outcomes = shard.measure("water", "ct")
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
+    rows = shard.rows()
+    assert len(rows) == 3 * 40 * 2
+    assert row_of(rows, "liver", "water", "0000-0001")["na_reason"] == "archive_empty"
+    assert row_of(rows, "liver", "ct")["na_reason"] == "contrast_missing"
+    assert row_of(rows, "liver", "water")["na_reason"] is None
+    assert row_of(rows, "right_kidney", "water")["na_reason"] == "single_voxel"
+    assert row_of(rows, "pancreas", "water")["na_reason"] == "not_found"
+    assert row_of(rows, "colon", "water")["na_reason"] == "not_in_scheme"
+    assert row_of(rows, "pancreas", "water")["n_voxels"] == 0
+    assert row_of(rows, "colon", "water")["n_voxels"] is None
+
+
+def test_rows_say_which_organs_are_cut_by_the_image(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=1)
+    shard.measure("water")
+    cut = {row["organ"]: row["truncated"] for row in shard.rows()}
+    assert (cut["liver"], cut["right_kidney"], cut["pancreas"]) == (False, True, None)
+
+
+def test_what_is_no_number_is_null_with_a_reason() -> None:
+    region = RegionFeatures(n_voxels=3, values={"a": 1.0, "b": math.nan, "c": math.inf})
+    assert feature_values(region) == {
+        "n_voxels": 3,
+        "na_reason": "undefined",
+        "a": 1.0,
+        "b": None,
+        "c": None,
+    }
+
+
+def test_a_scan_is_not_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.measure("water", output="whole")
+    measured: list[str] = []
+
+    def cut_off_at_the_third(scan: Scan, *more: Any) -> Any:
+        measured.append(scan.scan)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return rows_of(scan, *more)
+
+    rows_of = measure_radiomics.measured_rows
+    monkeypatch.setattr(measure_radiomics, "measured_rows", cut_off_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        shard.measure("water")
+    shard.measure("water")
+    assert measured == ["0000-0000", "0000-0001", "0000-0002", "0000-0002"]
+    whole, resumed = (
+        (tmp_path / name / "radiomics.parquet").read_bytes() for name in ("whole", "output")
+    )
+    assert whole == resumed
+
+
+def test_order_of_settings_does_not_matter(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=1)
+    shard.measure("water", "fat", output="one")
+    shard.measure("fat", "water", output="other")
+    assert shard.rows("one") == shard.rows("other")
+
+
+def test_numbers_are_those_of_the_image(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    shard.measure("fat", "water")
+    for contrast in CONTRASTS:
+        image = read_image(shard.images / f"0000-0001_{contrast}.nii.gz")
+        labelmap = read_image(shard.labelmaps / "0000-0001_labels.nii.gz")
+        expected = measure_features(image, labelmap, TextureSettings(bin_width=20))[5]
+        row = row_of(shard.rows(), "liver", contrast, "0000-0001")
+        assert {name: row[name] for name in feature_names()} == expected.values
+        assert row["n_voxels"] == 7 * 6 * 6
+
+
+def test_fat_fraction_is_an_image_of_its_own_in_percent(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    shard.measure("fat_fraction")
+    liver = row_of(shard.rows(), "liver", "fat_fraction")
+    assert 45 < liver["original_firstorder_Mean"] < 55
+    # What has no signal has no fat fraction.
+    assert row_of(shard.rows(), "spleen", "fat_fraction")["n_voxels"] == 4 * 4 * 4
+
+
+def test_processes_change_no_byte(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=4)
+    shard.measure("water", output="alone")
+    for n_processes in (2, 3):
+        shard.measure("water", output=f"by {n_processes}", n_processes=n_processes)
+    tables = {path.read_bytes() for path in tmp_path.glob("*/radiomics.parquet")}
+    assert len(list(tmp_path.glob("*/radiomics.parquet"))) == 3
+    assert len(tables) == 1
+
+
+def test_error_of_a_scan_comes_back_from_its_process(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    path = shard.images / "0000-0001_water.nii.gz"
+    write_image(path, on_2_mm_grid(np.arange(1000, dtype=np.int16).reshape(10, 10, 10)))
+    outcomes = shard.measure("water", n_processes=2)
+    assert [outcome.reason for outcome in outcomes] == [None, Reason.LABELMAP_OFF_GRID]
+    assert row_of(shard.rows(), "liver", "water", "0000-0001")["na_reason"] == "labelmap_off_grid"
+
+
+def test_scan_without_any_wanted_contrast_fails(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    assert {outcome.reason for outcome in shard.measure("ct")} == {Reason.CONTRAST_MISSING}
+
+
+def test_changed_settings_measure_again_and_change_the_digest(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    shard.measure("water")
+    first = row_of(shard.rows(), "liver", "water")
+    shard.parameters("# the same\nsetting: {binWidth: 20}")
+    shard.measure("water")
+    assert row_of(shard.rows(), "liver", "water") == first
+    shard.parameters("setting: {binWidth: 10}")
+    shard.measure("water")
+    second = row_of(shard.rows(), "liver", "water")
+    assert second["settings_digest"] != first["settings_digest"]
+    assert second[CONTRAST] != first[CONTRAST]
+
+
+def test_both_engines_give_the_same_table(tmp_path: Path) -> None:
+    pytest.importorskip("radiomics", reason="pyradiomics is not installed (make setup)")
+    shard = Shard(tmp_path, n_scans=1)
+    shard.measure("water", output="native")
+    shard.measure("water", output="other", engine=Engine.PYRADIOMICS)
+    ours, theirs = (row_of(shard.rows(output), "liver", "water") for output in ("native", "other"))
+    assert set(ours) == set(theirs)
+    for name in feature_names():
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("contrast", "preset"), [("water", "mr"), ("fat_fraction", "dixon")])
+def test_memory_of_a_process_stays_within_its_bound(
+    tmp_path: Path, contrast: str, preset: str
+) -> None:
+    program = Path(radiomics_peak.__file__)
+    setting = f"{contrast}={program.parents[2] / 'config' / 'radiomics' / preset}.yaml"
+    said = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), setting],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    n_rows, peak = map(int, said.split())
+    assert n_rows == 40
+    assert peak <= peak_bytes(math.prod(radiomics_peak.SIZE_ZYX))
+
+
+def test_rows_are_of_the_structures_of_the_scheme(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    facts = {"contrast": "water", "scheme": "body_composition"}
+    shard.labelled = {
+        scan: replace(outcome, facts=facts) for scan, outcome in shard.labelled.items()
+    }
+    shard.measure("water")
+    rows = shard.rows()
+    assert len(rows) == 2 * 10
+    assert row_of(rows, "left_oblique_muscle", "water")["n_voxels"] == 7 * 6 * 6
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["water"], ["haste=a.yaml"], ["water=gone.yaml"]], ids=str
+)
+def test_settings_that_cannot_be_read_stop_the_job(tmp_path: Path, settings: list[str]) -> None:
+    shard = Shard(tmp_path)
+    with pytest.raises(SetupError):
+        run(
+            shard=tmp_path / "scans.parquet",
+            images=shard.images,
+            labelmaps=shard.labelmaps,
+            output=tmp_path / "output",
+            work=tmp_path / "work",
+            settings=settings,
+        )
