@@ -104,8 +104,8 @@ def _rows_of_one_scan() -> tuple[pa.Table, pa.Table]:
         volume_observed_ml=1567.1,
         touches=(),
         centroid_xyz_mm=(1.0, 2.0, 3.0),
-        n_components=1,
-        largest_component_share=1.0,
+        n_pieces=1,
+        largest_piece_share=1.0,
     )
     facts = json.loads(json.dumps({"organs": organ_facts({o.label: organ for o in ORGANS})}))
     done = Outcome(

@@ -46,8 +46,8 @@ def outcome_of(scan: Scan) -> Outcome:
         volume_observed_ml=float(scan.participant) + int(scan.instance) / 10 + 0.5,
         touches=(),
         centroid_xyz_mm=(0.0, 0.0, 0.0),
-        n_components=1,
-        largest_component_share=1.0,
+        n_pieces=1,
+        largest_piece_share=1.0,
     )
     facts = json.loads(json.dumps({"organs": organ_facts({5: liver})}))
     return Outcome(

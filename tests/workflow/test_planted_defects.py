@@ -7,7 +7,7 @@ import pytest
 
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import CohortKind, Contrast, Unit
+from organome.domain.scans import CohortKind, Contrast, Stations
 from organome.io.tables.scan_lists import read_shard
 from organome.phantoms import make_phantoms
 from organome.phantoms.delivery.defects import DEFECTS, Defect
@@ -76,7 +76,9 @@ def make(
     )
 
 
-def prepare(folder: Path, form: Format, unit: Unit = Unit.STITCHED) -> list[tuple[str, Outcome]]:
+def prepare(
+    folder: Path, form: Format, stations: Stations = Stations.STITCH
+) -> list[tuple[str, Outcome]]:
     kind, root = ROOTS[form]
     list_scans.run(
         kind=kind,
@@ -84,7 +86,7 @@ def prepare(folder: Path, form: Format, unit: Unit = Unit.STITCHED) -> list[tupl
         root=folder / "cohort" / root,
         scans=folder / "scans",
         shard_size=100,
-        unit=unit,
+        stations=stations,
         protocols=["dixon", "t1", "t2"],
     )
     shard = folder / "scans" / "0000.parquet"
@@ -93,7 +95,7 @@ def prepare(folder: Path, form: Format, unit: Unit = Unit.STITCHED) -> list[tupl
         output=folder / "prepared",
         work=folder / "work",
         kind=kind,
-        unit=unit,
+        stations=stations,
         max_same_reason_share=1.0,
     )
     participants = [scan.participant for scan in read_shard(shard)]
@@ -102,6 +104,6 @@ def prepare(folder: Path, form: Format, unit: Unit = Unit.STITCHED) -> list[tupl
 
 def test_a_missing_station_costs_that_station_only_when_stations_are_kept(tmp_path: Path) -> None:
     make(tmp_path, Format.UKB, [Defect.MISSING_STATION], n_participants=1)
-    outcomes = [outcome for _, outcome in prepare(tmp_path, Format.UKB, Unit.STATION)]
+    outcomes = [outcome for _, outcome in prepare(tmp_path, Format.UKB, Stations.SEPARATE)]
     assert [outcome.reason for outcome in outcomes].count(Reason.STATION_MISSING) == 1
     assert [outcome.status for outcome in outcomes].count(Status.DONE) == 5

@@ -10,9 +10,9 @@ rule list_scans:
         cohort=config["cohort"],
         scans=config["scans"],
         shard_size=config["shard_size"],
-        unit=config["unit"],
+        stations=config["stations"],
     shell:
         "organome list-scans --kind {params.cohort[kind]} --cohort {params.cohort[name]:q}"
         " --root {params.cohort[root]:q} --scans {params.scans:q} --shard-size {params.shard_size}"
-        " --unit {params.unit} --protocols {params.cohort[protocols]:q}"
+        " --stations {params.stations} --protocols {params.cohort[protocols]:q}"
         " 2>&1 | tee {log:q}"

@@ -13,13 +13,13 @@ rule prepare_images:
     params:
         kind=config["cohort"]["kind"],
         root=config["cohort"]["root"],
-        unit=config["unit"],
+        stations=config["stations"],
         contrasts=config["prepare"]["contrasts"],
         max_share=config["max_same_reason_share"],
     shell:
         "organome prepare-images --shard {input.shard:q}"
         " --output results/prepare_images/{wildcards.shard}"
         " --work work/prepare_images/{wildcards.shard}"
-        " --kind {params.kind} --root {params.root:q} --unit {params.unit} --contrasts {params.contrasts}"
+        " --kind {params.kind} --root {params.root:q} --stations {params.stations} --contrasts {params.contrasts}"
         " --n-processes {threads}"
         " --max-same-reason-share {params.max_share} > {log:q} 2>&1"

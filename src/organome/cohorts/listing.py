@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from organome.domain.errors import SetupError
-from organome.domain.scans import Contrast, Scan, Source, Unit
+from organome.domain.scans import Contrast, Scan, Source, Stations
 
 IMAGE_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -38,13 +38,15 @@ class FoundImage:
     labelmap: str | None = None
 
 
-def group_images(images: Iterable[FoundImage], *, cohort: str, unit: Unit) -> tuple[Scan, ...]:
+def group_images(
+    images: Iterable[FoundImage], *, cohort: str, stations: Stations
+) -> tuple[Scan, ...]:
     """Make one scan of all images of a protocol at a visit.
 
     Args:
         images: Images in any order.
         cohort: Name of the cohort.
-        unit: ``station`` makes one scan of each table position instead.
+        stations: ``separate`` makes one scan of each table position instead.
 
     Returns:
         Scans without keys, sorted by identity.
@@ -55,11 +57,11 @@ def group_images(images: Iterable[FoundImage], *, cohort: str, unit: Unit) -> tu
     """
     groups: dict[tuple[str, str, str, str, int], list[FoundImage]] = defaultdict(list)
     for image in images:
-        station = image.station or 0 if unit is Unit.STATION else 0
+        station = image.station or 0 if stations is Stations.SEPARATE else 0
         key = (image.participant, image.instance, image.array, image.protocol, station)
         groups[key].append(image)
     return tuple(
-        _scan(sorted(group, key=_place), cohort=cohort, unit=unit)
+        _scan(sorted(group, key=_place), cohort=cohort, stations=stations)
         for _, group in sorted(groups.items())
     )
 
@@ -68,7 +70,7 @@ def _place(image: FoundImage) -> tuple[int, str]:
     return image.station or 0, image.contrast or ""
 
 
-def _scan(group: list[FoundImage], *, cohort: str, unit: Unit) -> Scan:
+def _scan(group: list[FoundImage], *, cohort: str, stations: Stations) -> Scan:
     first = group[0]
     at: dict[tuple[int, str], FoundImage] = {}
     for image in group:
@@ -92,6 +94,6 @@ def _scan(group: list[FoundImage], *, cohort: str, unit: Unit) -> Scan:
             Source(path=image.path, contrast=image.contrast, station=image.station)
             for image in group
         ),
-        station=first.station if unit is Unit.STATION else None,
+        station=first.station if stations is Stations.SEPARATE else None,
         labelmap=next(iter(labelmaps), None),
     )

@@ -37,7 +37,7 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import Contrast, Scan, Source, Unit
+from organome.domain.scans import Contrast, Scan, Source, Stations
 from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
 
 PROTOCOLS: Final = {DIXON_FIELD: "dixon"}
@@ -62,14 +62,14 @@ class Choice:
     flags: frozenset[Flag]
 
 
-def archive_scans(name: str, path: str, *, cohort: str, unit: Unit) -> tuple[Scan, ...]:
+def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> tuple[Scan, ...]:
     """Tell the scans of an archive from its name, ``<eid>_<field>_<instance>_<array>.zip``.
 
     Args:
         name: File name.
         path: Where it lies.
         cohort: Name of the cohort.
-        unit: Whether stations are listed one by one.
+        stations: Whether each station is a scan of its own.
 
     Returns:
         The scans without keys; none if the name is another, or the field is no protocol we know.
@@ -77,7 +77,7 @@ def archive_scans(name: str, path: str, *, cohort: str, unit: Unit) -> tuple[Sca
     match = _ARCHIVE_NAME.fullmatch(name)
     if match is None or match["field"] not in PROTOCOLS:
         return ()
-    stations = [None] if unit is Unit.STITCHED else [station.number for station in STATIONS]
+    numbers = [None] if stations is Stations.STITCH else [one.number for one in STATIONS]
     return tuple(
         Scan(
             scan="",
@@ -89,7 +89,7 @@ def archive_scans(name: str, path: str, *, cohort: str, unit: Unit) -> tuple[Sca
             sources=(Source(path),),
             station=station,
         )
-        for station in stations
+        for station in numbers
     )
 
 

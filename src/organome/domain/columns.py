@@ -28,7 +28,7 @@ class Column:
         name: Its name; a quantity ends in its unit.
         type: Type of its values.
         meaning: One sentence for the person who analyses the table.
-        unit: Unit of its values, None where there is none.
+        unit: Stations of its values, None where there is none.
         nullable: Whether a value may be missing. A key is never missing.
         levels: All values that can stand there, empty where the values are open.
     """

@@ -37,7 +37,7 @@ class ChoiceReason(StrEnum):
     PREFERRED = "preferred"
     PREFERRED_MISSING = "preferred_missing"
     PREFERRED_SWAPPED = "preferred_swapped"
-    SWAPPED_ALL_THE_SAME = "swapped_all_the_same"
+    SWAPPED_NO_ALTERNATIVE = "swapped_no_alternative"
     ONLY_IMAGE = "only_image"
 
 

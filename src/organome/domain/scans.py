@@ -36,11 +36,11 @@ def modality_of(contrast: Contrast) -> Modality:
     return Modality.CT if contrast is Contrast.CT else Modality.MRI
 
 
-class Unit(StrEnum):
+class Stations(StrEnum):
     """Whether the stations of a scan become one image or are kept, one row of the list each."""
 
-    STITCHED = "stitched"
-    STATION = "station"
+    STITCH = "stitch"
+    SEPARATE = "separate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,8 @@ SCANS: Final = Table(
             "contrast_choice",
             _STRING,
             "Why this contrast: 'preferred', the first that is wanted; 'preferred_missing' or "
-            "'preferred_swapped', the next best; 'swapped_all_the_same', exchanged, but there was "
-            "no other; 'only_image', not wanted, but the scan has no other.",
+            "'preferred_swapped', the next best; 'swapped_no_alternative', exchanged, but there "
+            "was no other; 'only_image', not wanted, but the scan has no other.",
             levels=tuple(ChoiceReason),
         ),
         Column(
@@ -188,9 +188,9 @@ ORGAN_ROWS: Final = Table(
             )
             for axis, to in (("x", "to the left"), ("y", "backwards"), ("z", "upwards"))
         ),
-        Column("n_components", _INT32, "Pieces, voxels connected by faces.", "pieces"),
+        Column("n_pieces", _INT32, "Pieces, voxels connected by faces.", "pieces"),
         Column(
-            "largest_component_share",
+            "largest_piece_share",
             _FLOAT,
             "Voxels in the largest piece over all voxels of the organ.",
             "fraction, 0 to 1",

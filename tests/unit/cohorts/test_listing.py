@@ -6,30 +6,30 @@ import pytest
 
 from organome.cohorts.listing import FoundImage, group_images
 from organome.domain.errors import SetupError
-from organome.domain.scans import Contrast, Unit
+from organome.domain.scans import Contrast, Stations
 
 WATER = FoundImage("p1", "1", "1", "dixon", "w.nii.gz", "line 2", Contrast.WATER)
 FAT = replace(WATER, path="f.nii.gz", where="line 3", contrast=Contrast.FAT)
 
 
 def test_contrasts_of_a_visit_are_one_scan() -> None:
-    (scan,) = group_images([WATER, FAT], cohort="c", unit=Unit.STITCHED)
+    (scan,) = group_images([WATER, FAT], cohort="c", stations=Stations.STITCH)
     assert [source.contrast for source in scan.sources] == [Contrast.FAT, Contrast.WATER]
 
 
 def test_order_of_the_images_does_not_matter() -> None:
     images = [WATER, FAT, replace(WATER, participant="p0")]
-    assert group_images(images, cohort="c", unit=Unit.STITCHED) == group_images(
-        reversed(images), cohort="c", unit=Unit.STITCHED
+    assert group_images(images, cohort="c", stations=Stations.STITCH) == group_images(
+        reversed(images), cohort="c", stations=Stations.STITCH
     )
 
 
 def test_stations_are_one_scan_or_one_each() -> None:
     images = [replace(one, station=n) for one in (WATER, FAT) for n in (2, 1)]
-    (stitched,) = group_images(images, cohort="c", unit=Unit.STITCHED)
+    (stitched,) = group_images(images, cohort="c", stations=Stations.STITCH)
     assert [source.station for source in stitched.sources] == [1, 1, 2, 2]
     assert stitched.station is None
-    kept = group_images(images, cohort="c", unit=Unit.STATION)
+    kept = group_images(images, cohort="c", stations=Stations.SEPARATE)
     assert [(scan.station, len(scan.sources)) for scan in kept] == [(1, 2), (2, 2)]
 
 
@@ -42,7 +42,7 @@ def test_stations_are_one_scan_or_one_each() -> None:
 )
 def test_ambiguous_images_are_refused_by_line(other: FoundImage, message: str) -> None:
     with pytest.raises(SetupError, match=message):
-        group_images([WATER, other], cohort="c", unit=Unit.STITCHED)
+        group_images([WATER, other], cohort="c", stations=Stations.STITCH)
 
 
 def test_two_labelmaps_of_one_scan_are_refused() -> None:
@@ -50,10 +50,12 @@ def test_two_labelmaps_of_one_scan_are_refused() -> None:
         group_images(
             [replace(WATER, labelmap="a"), replace(FAT, labelmap="b")],
             cohort="c",
-            unit=Unit.STITCHED,
+            stations=Stations.STITCH,
         )
 
 
 def test_one_labelmap_serves_all_contrasts() -> None:
-    (scan,) = group_images([replace(WATER, labelmap="a"), FAT], cohort="c", unit=Unit.STITCHED)
+    (scan,) = group_images(
+        [replace(WATER, labelmap="a"), FAT], cohort="c", stations=Stations.STITCH
+    )
     assert scan.labelmap == "a"

@@ -10,7 +10,7 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import DIXON_CONTRASTS, Contrast, Unit
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Stations
 
 MakeSeries = Callable[..., list[Header]]
 WATER = Contrast.WATER
@@ -35,14 +35,14 @@ def _refusal(headers: list[Header], station: int | None = None) -> tuple[Reason,
 
 def test_archive_name_gives_the_scan() -> None:
     (scan,) = archive_scans(
-        "1000004_20201_3_1.zip", "/a/1000004_20201_3_1.zip", cohort="ukb", unit=Unit.STITCHED
+        "1000004_20201_3_1.zip", "/a/1000004_20201_3_1.zip", cohort="ukb", stations=Stations.STITCH
     )
     assert scan.identity == ("ukb", "1000004", "3", "1", "dixon", 0)
     assert scan.sources[0].path == "/a/1000004_20201_3_1.zip"
 
 
 def test_each_station_is_listed_where_stations_are_kept() -> None:
-    scans = archive_scans("1000004_20201_2_0.zip", "x", cohort="ukb", unit=Unit.STATION)
+    scans = archive_scans("1000004_20201_2_0.zip", "x", cohort="ukb", stations=Stations.SEPARATE)
     assert [scan.station for scan in scans] == [1, 2, 3, 4, 5, 6]
 
 
@@ -51,7 +51,7 @@ def test_each_station_is_listed_where_stations_are_kept() -> None:
     ["1000004_20201_2_0.zip.part", "1000004_20204_2_0.zip", "manifest.csv", "x_20201_2_0.zip"],
 )
 def test_other_names_and_fields_are_no_scans_of_ours(name: str) -> None:
-    assert archive_scans(name, name, cohort="ukb", unit=Unit.STITCHED) == ()
+    assert archive_scans(name, name, cohort="ukb", stations=Stations.STITCH) == ()
 
 
 def test_24_series_are_6_stations_of_4_contrasts(whole_scan: list[Header]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.places import SHARED_DATA
 from organome.domain.organs import N_ORGANS, ORGANS
-from organome.domain.scans import Unit
+from organome.domain.scans import Stations
 from organome.domain.schemes import TOTALSEGMENTATOR_CT
 from organome.io.tables.parquet import read_table
 from organome.steps.collect import collect_tables
@@ -40,7 +40,7 @@ def tables_of(
         root=run / "cohort" / "scans.tsv",
         scans=run / "scans",
         shard_size=10,
-        unit=Unit.STITCHED,
+        stations=Stations.STITCH,
         protocols=[protocol],
     )
     shard, results, work = run / "scans" / "0000.parquet", run / "results", run / "work"

@@ -49,8 +49,8 @@ class OrganMeasure:
         volume_observed_ml: Volume of what is in view, in mL.
         touches: Faces of the image that the organ reaches.
         centroid_xyz_mm: Mean position of its voxels in scanner space, LPS, in mm.
-        n_components: Pieces, voxels connected by faces (6-connectivity).
-        largest_component_share: Voxels in the largest piece over all voxels, above 0, up to 1.
+        n_pieces: Pieces, voxels connected by faces (6-connectivity).
+        largest_piece_share: Voxels in the largest piece over all voxels, above 0, up to 1.
         intensities: None where no image was given.
         fat_fraction_mean: Mean of fat/(fat+water), 0 to 1; None without fat and water images or
             where no voxel of the organ has signal.
@@ -60,8 +60,8 @@ class OrganMeasure:
     volume_observed_ml: float
     touches: tuple[Face, ...]
     centroid_xyz_mm: tuple[float, float, float]
-    n_components: int
-    largest_component_share: float
+    n_pieces: int
+    largest_piece_share: float
     intensities: Intensities | None = None
     fat_fraction_mean: float | None = None
 
@@ -142,14 +142,14 @@ def _measure_organ(
     fractions: npt.NDArray[np.float32] | None,
 ) -> OrganMeasure:
     n_voxels = int(np.count_nonzero(mask_zyx))
-    n_components, n_largest = _components(mask_zyx, n_voxels)
+    n_pieces, n_largest = _components(mask_zyx, n_voxels)
     return OrganMeasure(
         n_voxels=n_voxels,
         volume_observed_ml=n_voxels * float(np.prod(labelmap.GetSpacing())) / MM3_PER_ML,
         touches=_touched_faces(labelmap, box_zyx),
         centroid_xyz_mm=_centroid_xyz_mm(labelmap, box_zyx, mask_zyx, n_voxels),
-        n_components=n_components,
-        largest_component_share=n_largest / n_voxels,
+        n_pieces=n_pieces,
+        largest_piece_share=n_largest / n_voxels,
         intensities=None if values is None else _intensities(values),
         fat_fraction_mean=None if fractions is None else _mean_of_numbers(fractions),
     )

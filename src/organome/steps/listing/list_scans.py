@@ -17,7 +17,7 @@ from organome.cohorts.folder import parse_table
 from organome.cohorts.listing import group_images
 from organome.cohorts.ukb import archive_scans
 from organome.domain.errors import SetupError
-from organome.domain.scans import CohortKind, Scan, Unit, scan_key
+from organome.domain.scans import CohortKind, Scan, Stations, scan_key
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
 from organome.shards.log import log_event
 
@@ -53,7 +53,7 @@ def run(
     root: Path,
     scans: Path,
     shard_size: int = 200,
-    unit: Unit = Unit.STITCHED,
+    stations: Stations = Stations.STITCH,
     protocols: Sequence[str] = (),
 ) -> ListingSummary:
     """List the scans of a cohort and deal new ones to new shards.
@@ -64,7 +64,7 @@ def run(
         root: Its folder; for ``folder`` the TSV that names the images.
         scans: Folder of the sample sheet.
         shard_size: Scans per new shard.
-        unit: Whether stations are listed one by one.
+        stations: Whether each station is a scan of its own.
         protocols: Protocols to list, ``t1`` for ``t1_ax``, too; none given means all.
 
     Returns:
@@ -72,15 +72,17 @@ def run(
 
     Raises:
         SetupError: If nothing is found, the TSV is wrong, a scan is found twice, or the sample
-            sheet was begun with another unit.
+            sheet was begun with another setting of ``stations``.
     """
     if shard_size < 1:
         raise SetupError(f"shard_size is {shard_size}, 1 or more needed")
-    found = _by_identity(_wanted(_find(kind, cohort=cohort, root=root, unit=unit), protocols, root))
+    found = _by_identity(
+        _wanted(_find(kind, cohort=cohort, root=root, stations=stations), protocols, root)
+    )
     shards = list(listed_shards(scans))
     known = _by_identity(scan for _, path in shards for scan in read_shard(path))
     new = [scan for identity, scan in sorted(found.items()) if identity not in known]
-    _check_unit(new, known.values(), unit)
+    _check_stations(new, known.values(), stations)
     first = shards[-1][0] + 1 if shards else 0
     dealt = list(_deal(new, shard_size))
     for shard, of_shard in enumerate(dealt, start=first):
@@ -98,7 +100,7 @@ def run(
     )
 
 
-def _find(kind: CohortKind, *, cohort: str, root: Path, unit: Unit) -> Iterator[Scan]:
+def _find(kind: CohortKind, *, cohort: str, root: Path, stations: Stations) -> Iterator[Scan]:
     root = root.absolute()  # the list is read from another folder than it is made in
     if not (root.is_file() if kind == "folder" else root.is_dir()):
         expected = "TSV file" if kind == "folder" else "folder"
@@ -106,14 +108,14 @@ def _find(kind: CohortKind, *, cohort: str, root: Path, unit: Unit) -> Iterator[
     match kind:
         case "ukb":
             for path in _files(root):
-                yield from archive_scans(path.name, str(path), cohort=cohort, unit=unit)
+                yield from archive_scans(path.name, str(path), cohort=cohort, stations=stations)
         case "bids":
             below = (path for folder in sorted(root.glob("sub-*")) for path in _files(folder))
             images = (parse_path(path, root=root) for path in below)
-            yield from group_images(filter(None, images), cohort=cohort, unit=unit)
+            yield from group_images(filter(None, images), cohort=cohort, stations=stations)
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
-            yield from group_images(rows, cohort=cohort, unit=unit)
+            yield from group_images(rows, cohort=cohort, stations=stations)
         case _:
             assert_never(kind)
 
@@ -154,8 +156,8 @@ def _by_identity(scans: Iterable[Scan]) -> dict[_Identity, Scan]:
     return by_identity
 
 
-def _check_unit(new: Iterable[Scan], known: Iterable[Scan], unit: Unit) -> None:
-    """Refuse to list the same images a second time with another unit.
+def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Stations) -> None:
+    """Refuse to list the same images a second time with another setting.
 
     Raises:
         SetupError: If so: stitched scans and stations must not be pooled.
@@ -163,7 +165,9 @@ def _check_unit(new: Iterable[Scan], known: Iterable[Scan], unit: Unit) -> None:
     units = {scan.identity[:-1]: scan.station is None for scan in known}
     for scan in new:
         if units.get(scan.identity[:-1], scan.station is None) != (scan.station is None):
-            raise SetupError(f"listed before with another unit than {unit}: use another folder")
+            raise SetupError(
+                f"listed before, not with `stations: {stations}`: use another run folder"
+            )
 
 
 def _deal(scans: Sequence[Scan], shard_size: int) -> Iterator[list[Scan]]:

@@ -115,8 +115,8 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
             f"centroid_{axis}_mm": place
             for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
         },
-        "n_components": measure["n_components"],
-        "largest_component_share": measure["largest_component_share"],
+        "n_pieces": measure["n_pieces"],
+        "largest_piece_share": measure["largest_piece_share"],
     }
 
 

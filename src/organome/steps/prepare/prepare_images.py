@@ -17,7 +17,7 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.rows import header_values
-from organome.domain.scans import CohortKind, Contrast, Scan, Unit
+from organome.domain.scans import CohortKind, Contrast, Scan, Stations
 from organome.domain.tables import HEADERS
 from organome.io.files.cohort_roots import ANYWHERE, CohortRoot
 from organome.io.files.identity import MISSING, input_identity
@@ -39,7 +39,7 @@ def run(
     work: Path,
     kind: CohortKind,
     root: Path | None = None,
-    unit: Unit = Unit.STITCHED,
+    stations: Stations = Stations.STITCH,
     contrasts: Sequence[Contrast] = tuple(Contrast),
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
@@ -54,7 +54,7 @@ def run(
         kind: How the cohort is laid out.
         root: Where the cohort lies, as it was listed. When it is gone or empty, its mount is lost
             and the job stops; without it, files on a lost mount count as missing.
-        unit: As the scans were listed: ``stitched`` makes one image of all stations of a scan.
+        stations: As the scans were listed: ``stitch`` makes one image of all stations of a scan.
         contrasts: Contrasts to prepare, of those that a scan has. UK Biobank's archives must have
             every Dixon contrast among them.
         n_processes: Scans that are done at the same time.
@@ -65,14 +65,14 @@ def run(
         One outcome per scan, in order.
 
     Raises:
-        SetupError: If the scans were listed with another unit.
+        SetupError: If the scans were listed with another setting of ``stations``.
         MachineFault: If the cohort is not there, or the machine is at fault in another way.
     """
     scans = read_shard(shard)
-    _check_unit(scans, unit)
+    _check_stations(scans, stations)
     cohort_root = CohortRoot(root)
     cohort_root.check()
-    step = PrepareImages(kind=kind, unit=unit, contrasts=contrasts, root=cohort_root)
+    step = PrepareImages(kind=kind, stations=stations, contrasts=contrasts, root=cohort_root)
     return run_shard(
         step,
         scans=scans,
@@ -99,13 +99,13 @@ class PrepareImages:
         self,
         *,
         kind: CohortKind,
-        unit: Unit,
+        stations: Stations,
         contrasts: Sequence[Contrast],
         root: CohortRoot = ANYWHERE,
     ) -> None:
         self._root = root
         self._kind = kind
-        self._unit = unit
+        self._stations = stations
         self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
         self._deliveries = Deliveries(kind, self._contrasts)
 
@@ -113,7 +113,7 @@ class PrepareImages:
         """All settings that change results."""
         return {
             "kind": self._kind,
-            "unit": self._unit.value,
+            "stations": self._stations.value,
             "contrasts": [one.value for one in self._contrasts],
             "trim_slices": TRIM_SLICES,
         }
@@ -179,7 +179,7 @@ class PrepareImages:
         write_table(folder / HEADERS_FILE, rows_to_arrow(HEADERS, rows))
 
 
-def _check_unit(scans: Sequence[Scan], unit: Unit) -> None:
+def _check_stations(scans: Sequence[Scan], stations: Stations) -> None:
     """Refuse to stitch what was listed station by station, and the other way round.
 
     Raises:
@@ -187,10 +187,12 @@ def _check_unit(scans: Sequence[Scan], unit: Unit) -> None:
     """
     for scan in scans:
         several = len({source.station for source in scan.sources}) > 1
-        if (scan.station is not None and unit is Unit.STITCHED) or (
-            several and unit is Unit.STATION
+        if (scan.station is not None and stations is Stations.STITCH) or (
+            several and stations is Stations.SEPARATE
         ):
-            raise SetupError(f"{scan.scan}: not listed with unit {unit}; list the cohort anew")
+            raise SetupError(
+                f"{scan.scan}: not listed with `stations: {stations}`; list the cohort again"
+            )
 
 
 def _check_grids(images: Mapping[Contrast, sitk.Image]) -> None:

@@ -58,7 +58,7 @@ def run(
     participants: Path | None = None,
     stability: Path | None = None,
     repeat: Repeat = Repeat.VISITS,
-    least_icc: float = 0.75,
+    min_icc: float = 0.75,
     least_per_batch: int = 3,
 ) -> Exported:
     """Write a matrix of features for each image and organ.
@@ -75,7 +75,7 @@ def run(
             become covariates.
         stability: Table of radiomics-stability; only features that repeat are written.
         repeat: Which repeats of it count.
-        least_icc: ICC(2,1) that a feature must reach, by the lower end of its interval.
+        min_icc: ICC(2,1) that a feature must reach, by the lower end of its interval.
         least_per_batch: Scans that a batch must have.
 
     Raises:
@@ -86,7 +86,7 @@ def run(
         scans = _with_participants(scans, participants)
     scans = scans.drop(columns=["participant"])
     radiomics = RadiomicsTables(tables)
-    kept = None if stability is None else _repeating(stability, repeat, least_icc)
+    kept = None if stability is None else _repeating(stability, repeat, min_icc)
     sizes, batches, n_left_out = [], set[str](), 0
     for contrast, organ in radiomics.groups():
         if (contrasts and contrast not in contrasts) or (organs and organ not in organs):
@@ -142,9 +142,9 @@ def _with_participants(scans: pd.DataFrame, path: Path) -> pd.DataFrame:
     return scans.merge(told, on=key, how="left")
 
 
-def _repeating(stability: Path, repeat: Repeat, least_icc: float) -> set[tuple[str, str, str]]:
+def _repeating(stability: Path, repeat: Repeat, min_icc: float) -> set[tuple[str, str, str]]:
     rows = read_table(stability).to_pandas()
-    rows = rows[(rows["repeat"] == repeat) & (rows["icc_agreement_low"] >= least_icc)]
+    rows = rows[(rows["repeat"] == repeat) & (rows["icc_agreement_low"] >= min_icc)]
     return set(rows[["contrast", "organ", "feature"]].itertuples(index=False, name=None))
 
 

@@ -102,7 +102,7 @@ def run(
         )
         n_rows += sum(outcome.facts.get("n_rows", 0) for outcome in outcomes)
     if not n_stations:
-        raise SetupError(f"{scans}: no stations are listed; overlaps need `unit: station`")
+        raise SetupError(f"{scans}: no stations are listed; overlaps need `stations: separate`")
     return f"{n_rows // 2} parts of organs were measured twice"
 
 

@@ -56,7 +56,7 @@ def choose_contrasts(
             _left_out(wanted, present, voters) if combine is Combine.CONSENSUS else {},
         )
     if present:
-        return ContrastChoice((present[0],), ChoiceReason.SWAPPED_ALL_THE_SAME)
+        return ContrastChoice((present[0],), ChoiceReason.SWAPPED_NO_ALTERNATIVE)
     if len(available) == 1:
         return ContrastChoice((Contrast(available[0]),), ChoiceReason.ONLY_IMAGE)
     raise ScanError(

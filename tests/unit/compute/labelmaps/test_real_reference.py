@@ -159,8 +159,8 @@ def assert_naive(
         sizes = np.bincount(ndimage.label(mask_zyx)[0][mask_zyx])
         assert measure.n_voxels == values.size
         assert measure.volume_observed_ml == values.size * 27.0 / 1000
-        assert measure.n_components == np.count_nonzero(sizes)
-        assert measure.largest_component_share == sizes.max() / values.size
+        assert measure.n_pieces == np.count_nonzero(sizes)
+        assert measure.largest_piece_share == sizes.max() / values.size
         found = measure.intensities
         assert found is not None
         assert (found.mean, found.sd, found.median) == pytest.approx(

@@ -53,8 +53,8 @@ def naive_measure(labels_zyx: Voxels, voxels_zyx: Voxels, label: int) -> dict[st
         "volume_observed_ml": len(values) * 1.5 * 2.25 * 4.0 / 1000,
         "touches": tuple(face for face in Face if face in touches),
         "centroid_xyz_mm": (index_xyz * SPACING_XYZ_MM + ORIGIN_XYZ_MM).mean(axis=0),
-        "n_components": len(pieces),
-        "largest_component_share": max(pieces) / len(values),
+        "n_pieces": len(pieces),
+        "largest_piece_share": max(pieces) / len(values),
         "intensities": (
             values.mean(),
             values.std(),
@@ -88,8 +88,8 @@ def assert_same(measure: OrganMeasure, naive: dict[str, Any]) -> None:
     assert measure.volume_observed_ml == pytest.approx(naive["volume_observed_ml"], rel=1e-14)
     assert measure.touches == naive["touches"]
     assert measure.centroid_xyz_mm == pytest.approx(tuple(naive["centroid_xyz_mm"]), abs=1e-9)
-    assert measure.n_components == naive["n_components"]
-    assert measure.largest_component_share == naive["largest_component_share"]
+    assert measure.n_pieces == naive["n_pieces"]
+    assert measure.largest_piece_share == naive["largest_piece_share"]
     found = measure.intensities
     assert found is not None
     assert (found.mean, found.sd, found.median, found.p10, found.p90) == pytest.approx(

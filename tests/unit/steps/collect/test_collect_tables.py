@@ -262,6 +262,6 @@ def test_empty_list_is_an_error(tmp_path: Path) -> None:
 def test_shard_of_another_release_is_named(tmp_path: Path) -> None:
     listed = cohort(tmp_path / "m", DELIVERIES)
     path = tmp_path / "m" / "0001" / "organs.parquet"
-    write_table(path, read_table(path).drop_columns(["n_components"]))
+    write_table(path, read_table(path).drop_columns(["n_pieces"]))
     with pytest.raises(SetupError, match=r"shard 0001: organs\.parquet was written by another"):
         run(measured=listed, output=tmp_path / "tables")

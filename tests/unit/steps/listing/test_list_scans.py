@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from organome.domain.errors import SetupError
-from organome.domain.scans import Contrast, Scan, Unit
+from organome.domain.scans import Contrast, Scan, Stations
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.steps.listing import list_scans
 from organome.steps.listing.list_scans import ListingSummary
@@ -27,14 +27,16 @@ def _add(root: Path, participant: int, *, field: int = 20201, instance: int = 2)
     return path
 
 
-def _list(root: Path, *, unit: Unit = Unit.STITCHED, shard_size: int = 2) -> ListingSummary:
+def _list(
+    root: Path, *, stations: Stations = Stations.STITCH, shard_size: int = 2
+) -> ListingSummary:
     return list_scans.run(
         kind="ukb",
         cohort="ukb",
         root=root,
         scans=root.parent / "scans",
         shard_size=shard_size,
-        unit=unit,
+        stations=stations,
         protocols=["dixon"],
     )
 
@@ -101,15 +103,15 @@ def test_repeat_visit_is_a_scan_and_other_fields_are_not(ukb: Path) -> None:
 
 
 def test_stations_of_an_archive_share_a_shard(ukb: Path) -> None:
-    _list(ukb, unit=Unit.STATION, shard_size=8)
+    _list(ukb, stations=Stations.SEPARATE, shard_size=8)
     shards = [read_shard(path) for _, path in listed_shards(ukb.parent / "scans")]
     assert [[scan.station for scan in shard] for shard in shards] == [[1, 2, 3, 4, 5, 6]] * 3
 
 
 def test_stations_and_stitched_scans_are_not_pooled(ukb: Path) -> None:
     _list(ukb)
-    with pytest.raises(SetupError, match="another unit"):
-        _list(ukb, unit=Unit.STATION)
+    with pytest.raises(SetupError, match="listed before, not with"):
+        _list(ukb, stations=Stations.SEPARATE)
 
 
 def test_the_same_scan_at_two_places_is_refused(ukb: Path) -> None:

@@ -57,8 +57,8 @@ WHOLE = OrganMeasure(
     volume_observed_ml=27.0,
     touches=(),
     centroid_xyz_mm=(1.0, 2.0, 3.0),
-    n_components=2,
-    largest_component_share=0.75,
+    n_pieces=2,
+    largest_piece_share=0.75,
     intensities=Intensities(mean=1.0, sd=2.0, median=3.0, p10=4.0, p90=5.0),
     fat_fraction_mean=0.25,
 )
@@ -67,8 +67,8 @@ CUT = OrganMeasure(
     volume_observed_ml=13.5,
     touches=(Face.LEFT, Face.SUPERIOR),
     centroid_xyz_mm=(1.0, 2.0, 3.0),
-    n_components=1,
-    largest_component_share=1.0,
+    n_pieces=1,
+    largest_piece_share=1.0,
 )
 
 
@@ -109,7 +109,7 @@ def test_whole_organ_has_its_volume() -> None:
         *(1.0, 2.0, 3.0, 4.0, 5.0)
     ]
     assert [row[f"centroid_{axis}_mm"] for axis in "xyz"] == [1.0, 2.0, 3.0]
-    assert (row["fat_fraction_mean"], row["n_components"]) == (0.25, 2)
+    assert (row["fat_fraction_mean"], row["n_pieces"]) == (0.25, 2)
 
 
 def test_cut_organ_keeps_what_is_in_view_but_has_no_volume() -> None:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source, Unit
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source, Stations
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
@@ -100,7 +100,7 @@ def test_a_kept_station_keeps_its_voxels(tmp_path: Path, make_ukb: MakeFiles, pa
         _scan(Source(str(archive)), station=station, key=f"0000-000{station}")
         for station in range(1, 7)
     ]
-    outcomes = _run(tmp_path, *scans, kind="ukb", unit=Unit.STATION)
+    outcomes = _run(tmp_path, *scans, kind="ukb", stations=Stations.SEPARATE)
     assert [outcome.reason for outcome in outcomes] == [
         None,
         None,
@@ -265,7 +265,7 @@ def test_headers_table_has_a_row_for_every_scan(tmp_path: Path) -> None:
 def test_input_that_moved_but_did_not_change_is_the_same_input(
     tmp_path: Path, make_ukb: MakeFiles, pack: Pack
 ) -> None:
-    step = prepare_images.PrepareImages(kind="ukb", unit=Unit.STITCHED, contrasts=[WATER])
+    step = prepare_images.PrepareImages(kind="ukb", stations=Stations.STITCH, contrasts=[WATER])
     files = make_ukb(n_slices=6)
     here, there = pack(tmp_path / "a.zip", files), pack(tmp_path / "b" / "c.zip", files)
     identities = [
@@ -275,13 +275,13 @@ def test_input_that_moved_but_did_not_change_is_the_same_input(
     assert identities[0] == identities[1] != identities[2]
 
 
-def test_unit_must_be_the_one_that_was_listed(tmp_path: Path) -> None:
+def test_stations_must_be_the_one_that_was_listed(tmp_path: Path) -> None:
     source = Source(str(tmp_path / "a.zip"))
-    with pytest.raises(SetupError, match="not listed with unit stitched"):
+    with pytest.raises(SetupError, match="not listed with `stations: stitch`"):
         _run(tmp_path, _scan(source, station=1), kind="ukb")
     stations = [Source("1.mha", WATER, 1), Source("2.mha", WATER, 2)]
-    with pytest.raises(SetupError, match="not listed with unit station"):
-        _run(tmp_path, _scan(*stations), unit=Unit.STATION)
+    with pytest.raises(SetupError, match="not listed with `stations: separate`"):
+        _run(tmp_path, _scan(*stations), stations=Stations.SEPARATE)
 
 
 def test_image_file_that_nobody_says_what_it_shows(tmp_path: Path) -> None:

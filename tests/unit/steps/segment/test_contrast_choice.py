@@ -22,7 +22,7 @@ DIXON = [contrast.value for contrast in DIXON_CONTRASTS]
         (DIXON, False, WATER, ChoiceReason.PREFERRED),
         (["fat", "in_phase"], False, IN_PHASE, ChoiceReason.PREFERRED_MISSING),
         (DIXON, True, IN_PHASE, ChoiceReason.PREFERRED_SWAPPED),
-        (["fat", "water"], True, WATER, ChoiceReason.SWAPPED_ALL_THE_SAME),
+        (["fat", "water"], True, WATER, ChoiceReason.SWAPPED_NO_ALTERNATIVE),
         (["t2"], False, Contrast.T2, ChoiceReason.ONLY_IMAGE),
         (["fat"], False, FAT, ChoiceReason.ONLY_IMAGE),
     ],
