@@ -5,7 +5,7 @@ import pytest
 
 from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
-from organome.io.models.folders import model_digest
+from organome.io.models.folders import check_pinned, model_digest
 from organome.steps.models import pin_model
 
 MODEL = REPOSITORY / "models" / "phantom"
@@ -38,8 +38,8 @@ def test_another_digest_replaces_the_first(tmp_path: Path) -> None:
 def test_a_model_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     pinned = tmp_path / "digest.txt"
     with pytest.raises(SetupError, match="pin the model first"):
-        pin_model.check_pinned("a" * 64, pinned=pinned)
+        check_pinned("a" * 64, pinned=pinned)
     pinned.write_text("b" * 64 + "\n")
-    pin_model.check_pinned("b" * 64, pinned=pinned)
+    check_pinned("b" * 64, pinned=pinned)
     with pytest.raises(SetupError, match=f"is {'a' * 12}, the run is bound to {'b' * 12} "):
-        pin_model.check_pinned("a" * 64, pinned=pinned)
+        check_pinned("a" * 64, pinned=pinned)
