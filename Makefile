@@ -109,6 +109,7 @@ parity: setup ## the labels of mrsegmentator 2.0.0 and ours, in all orientations
 docs: setup ## write the pages that are made from schemas
 	organome describe-tables --output docs/tables.md
 	organome describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
+	python docs/draw_map.py
 
 pictures: setup ## draw the picture of the README from the demo
 	python docs/draw_pictures.py

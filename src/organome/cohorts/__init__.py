@@ -1,0 +1,1 @@
+"""What is particular to one biobank: names and headers in, decisions out; pure."""

@@ -1,0 +1,1 @@
+"""Images in, images or numbers out; no file, no clock, no log."""

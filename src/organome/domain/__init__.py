@@ -1,0 +1,1 @@
+"""Scans, organs, outcomes, errors, columns: frozen dataclasses and enums; standard library only."""

@@ -1,0 +1,1 @@
+"""One format per module; whole or not at all."""

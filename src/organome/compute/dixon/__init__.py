@@ -1,0 +1,1 @@
+"""Fat fraction, and fat and water exchanged."""

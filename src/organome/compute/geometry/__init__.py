@@ -1,0 +1,1 @@
+"""Grids in the body: faces, orientation, resampling."""

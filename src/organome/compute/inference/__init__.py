@@ -1,0 +1,1 @@
+"""The network: preparation, tiles, sums of logits, labels, memory."""

@@ -1,0 +1,1 @@
+"""Volumes, overlap, agreement and consensus of labelmaps."""

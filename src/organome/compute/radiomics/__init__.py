@@ -1,0 +1,1 @@
+"""Features of all organs in one pass, equal to pyradiomics."""

@@ -1,0 +1,1 @@
+"""Left and right: the midline, organs on the wrong side."""

@@ -1,0 +1,1 @@
+"""Stations -> one image; seams between them."""

@@ -1,0 +1,1 @@
+"""Reference scans and what was found with them."""

@@ -1,0 +1,1 @@
+"""DICOM slices and their voxels."""

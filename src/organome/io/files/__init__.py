@@ -1,0 +1,1 @@
+"""Files and folders whatever is in them: atomic writes, identity, archives, packs."""

@@ -1,0 +1,1 @@
+"""NIfTI, NRRD and MHA images and labelmaps."""

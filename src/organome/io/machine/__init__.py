@@ -1,0 +1,1 @@
+"""Memory, kind of machine, certificates."""

@@ -1,0 +1,1 @@
+"""Parquet tables, ledgers, the sample sheet, label schemes, settings."""

@@ -1,0 +1,1 @@
+"""Labelmaps as DICOM SEG, Slicer and ITK-SNAP read them."""

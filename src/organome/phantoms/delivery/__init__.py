@@ -1,0 +1,1 @@
+"""Images -> the files of a biobank, defects planted."""

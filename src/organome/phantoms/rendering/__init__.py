@@ -1,0 +1,1 @@
+"""Bodies -> images as a scanner would show them."""

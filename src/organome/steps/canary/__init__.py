@@ -1,0 +1,1 @@
+"""Reference scans that every kind of machine must label alike."""

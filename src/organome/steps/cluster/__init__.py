@@ -1,0 +1,1 @@
+"""Run the workflow: Snakemake under a watchdog, here or on SLURM."""

@@ -1,0 +1,1 @@
+"""Shards -> the tables of the cohort."""

@@ -1,0 +1,1 @@
+"""Labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive."""

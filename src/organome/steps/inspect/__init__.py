@@ -1,0 +1,1 @@
+"""Look at a run: status, tables, what the rest will cost."""

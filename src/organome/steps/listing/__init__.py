@@ -1,0 +1,1 @@
+"""Deal the scans of a cohort to shards: the sample sheet."""

@@ -1,0 +1,1 @@
+"""Image + labelmap -> volumes, intensities and completeness, a row per organ."""

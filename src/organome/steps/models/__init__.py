@@ -1,0 +1,1 @@
+"""Install, verify and pin models."""

@@ -1,0 +1,1 @@
+"""Archives, DICOM and image files -> checked, stitched images."""

@@ -1,0 +1,1 @@
+"""Image + labelmap -> radiomics features, their stability, export for ComBat."""

@@ -1,0 +1,1 @@
+"""Images -> labelmaps of the organs, by a model or from labelmaps that exist."""
