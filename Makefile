@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
-.PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm campaign soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -69,18 +69,27 @@ format: setup ## bring the code into shape
 	ruff format .
 	snakefmt Snakefile workflow
 
-test: setup ## unit and workflow tests
-	pytest tests/unit tests/workflow -m "not slow and not slurm and not gpu"
+# Two at a time; what a module shares is made once, because its tests stay together.
+PYTEST := pytest -n 2 --dist loadscope
+SUITES := tests/unit tests/workflow $(wildcard tests/reports)
+
+test: setup ## unit, workflow and report tests
+	$(PYTEST) $(SUITES) -m "not slow and not slurm and not gpu"
 
 test-slow: setup ## tests that take longer than ten seconds each
-	pytest tests/unit tests/workflow -m "slow and not slurm and not gpu"
+	$(PYTEST) $(SUITES) -m "slow and not slurm and not gpu"
 
 test-workflow: setup ## small cohorts through the real workflow
-	pytest tests/workflow -m "not slurm and not gpu"
+	$(PYTEST) tests/workflow -m "not slurm and not gpu"
 
-test-slurm: setup ## the demo and planted faults on a SLURM cluster of its own (root)
+# They wait more than they work, so there are more of them than cores; each has its own cluster.
+test-slurm: setup ## the demo and planted faults on SLURM clusters of their own (root)
 	@tests/slurm/install.sh
-	pytest tests/slurm -m slurm
+	pytest -n 3 --dist load --maxschedchunk 1 tests/slurm -m slurm
+
+CAMPAIGN ?= --seed 1
+campaign: setup ## kill and damage whole runs, hundreds of times (an hour)
+	@cd tests && python -m campaigns $(CAMPAIGN)
 
 SOAK ?= --minutes 30
 soak: setup ## random faults on that cluster for half an hour
@@ -117,10 +126,10 @@ pictures: setup ## draw the picture of the README from the demo
 lock: ## write envs/constraints.txt from what is installed in .venv
 	@# +cpu and the like name a build, which is the platform's choice. All: setuptools, too.
 	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --all --exclude-editable \
-	  | grep -vE '^(#|-e|pip==|execnet|pytest-xdist|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
+	  | grep -vE '^(#|-e|pip==|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
 	  > envs/.constraints.new && mv envs/.constraints.new envs/constraints.txt
 
-train-phantom: setup ## train models/phantom anew (about two hours)
+train-phantom: setup ## train models/phantom again (about two hours)
 	organome train-model --output models/phantom --seed 1
 	organome score-model --model models/phantom
 

@@ -22,11 +22,17 @@ segment: {{source: labelmaps, scheme: mrsegmentator, contrasts: [ct], device: cp
 
 
 class TinyCohort:
-    """A folder cohort that grows on request; every image is drawn from its participant's number."""
+    """A folder cohort that grows on request; every image is drawn from its participant's number.
 
-    def __init__(self, folder: Path, *, size_zyx: tuple[int, int, int] = SIZE_ZYX) -> None:
+    The pseudonym is a number after ``prefix``; a long one is found wherever it is written.
+    """
+
+    def __init__(
+        self, folder: Path, *, size_zyx: tuple[int, int, int] = SIZE_ZYX, prefix: str = "p"
+    ) -> None:
         self.folder = folder
         self._size_zyx = size_zyx
+        self._prefix = prefix
         (folder / "images").mkdir(parents=True)
         self._rows = ["participant\tinstance\tprotocol\timage\tcontrast\tlabelmap"]
 
@@ -37,9 +43,11 @@ class TinyCohort:
     def add(self, n_participants: int) -> None:
         for _ in range(n_participants):
             number = len(self._rows)
-            image, labelmap = f"images/{number:03d}.nii.gz", f"images/{number:03d}_labels.nii.gz"
+            participant = f"{self._prefix}{number:03d}"
+            stem = f"images/{participant.removeprefix('p')}"
+            image, labelmap = f"{stem}.nii.gz", f"{stem}_labels.nii.gz"
             self._write(number, image=image, labelmap=labelmap)
-            self._rows.append(f"p{number:03d}\t2\tct\t{image}\tct\t{labelmap}")
+            self._rows.append(f"{participant}\t2\tct\t{image}\tct\t{labelmap}")
         (self.folder / "scans.tsv").write_text("\n".join(self._rows) + "\n")
 
     def _write(self, number: int, *, image: str, labelmap: str) -> None:

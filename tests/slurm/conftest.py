@@ -1,4 +1,4 @@
-"""One cluster for the whole session; every test leaves it as it found it."""
+"""One cluster for each process of pytest; every test leaves it as it found it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,6 +8,7 @@ import pytest
 
 from doubles.cohorts import TinyCohort
 from doubles.models import write_tiny_model
+from doubles.shared import made_once
 from slurm.cluster import Cluster, SlurmError, why_not
 from slurm.processes import wait_until
 from slurm.runs import SlurmRun, copy_run, tables_of, write_profile
@@ -41,12 +42,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def sound_cluster(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, whole before and after each test."""
-    mend(cluster)
+    restore(cluster)
     yield cluster
-    mend(cluster)
+    restore(cluster)
 
 
-def mend(cluster: Cluster) -> None:
+def restore(cluster: Cluster) -> None:
     """Start what a test has killed and empty the queue."""
     cluster.start_daemons()
     with suppress(SlurmError):
@@ -65,16 +66,18 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort of twelve scans in three shards, prepared, with a tiny but real model."""
-    folder = tmp_path_factory.mktemp("prepared") / "small"
-    TinyCohort(folder / "cohort", size_zyx=(72, 96, 96)).add(N_SCANS)
-    write_tiny_model(folder / "model")
-    run = folder / "run"
-    run.mkdir()
-    (run / "config.yaml").write_text(CONFIG.format(mem_gb=2))
-    local = SlurmRun(run, cluster, profile=profile)
-    local.local("list_scans")
-    local.local("--until", "prepare_images", "pin_model")
-    return folder
+
+    def make(folder: Path) -> None:
+        TinyCohort(folder / "cohort", size_zyx=(72, 96, 96)).add(N_SCANS)
+        write_tiny_model(folder / "model")
+        run = folder / "run"
+        run.mkdir()
+        (run / "config.yaml").write_text(CONFIG.format(mem_gb=2))
+        local = SlurmRun(run, cluster, profile=profile)
+        local.local("list_scans")
+        local.local("--until", "prepare_images", "pin_model")
+
+    return made_once(tmp_path_factory, "prepared", make)
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +85,11 @@ def undisturbed(
     prepared: Path, cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
     """The tables of that cohort, run on this machine without SLURM and without a fault."""
-    folder = copy_run(prepared, tmp_path_factory.mktemp("undisturbed") / "small")
-    SlurmRun(folder, cluster, profile=profile).local()
-    return tables_of(folder)
+
+    def make(folder: Path) -> None:
+        SlurmRun(copy_run(prepared, folder / "small"), cluster, profile=profile).local()
+
+    return tables_of(made_once(tmp_path_factory, "undisturbed", make) / "small" / "run")
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ PROC = Path("/proc")
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; a zombie does not."""
+    """Return whether a process runs; a zombie does not."""
     return _stat(pid)[:1] not in ([], ["Z"])
 
 
 def started(pid: int) -> str:
-    """Tell when a process started, in ticks since boot: with its pid, that names it for good."""
+    """Return when a process started, in ticks since boot: with its pid, that names it for good."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 
@@ -36,14 +36,18 @@ def environment(pid: int) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def descendants(pid: int) -> list[int]:
-    """List all that a process started, and what those started."""
+def children(pid: int) -> list[int]:
+    """List what a process started."""
     found: list[int] = []
     for task in (PROC / str(pid) / "task").glob("*"):
         with suppress(OSError):
-            for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
+            found += map(int, (task / "children").read_text().split())
     return found
+
+
+def descendants(pid: int) -> list[int]:
+    """List all that a process started, and what those started."""
+    return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
 def belonging_to(folder: Path) -> list[tuple[int, str]]:
@@ -76,7 +80,7 @@ def kill_trees(pids: Iterable[int]) -> None:
 
 @contextmanager
 def frozen(pids: Iterable[int]) -> Iterator[None]:
-    """Let processes stand still for the block."""
+    """Stop processes for the block."""
     chosen = list(pids)
     for pid in chosen:
         _signal(pid, signal.SIGSTOP)
@@ -89,7 +93,7 @@ def frozen(pids: Iterable[int]) -> Iterator[None]:
 
 @contextmanager
 def slowed(pid: int, *, share: float = 0.01, every_s: float = 2.5) -> Iterator[None]:
-    """Let a process, and all below it, work for a small share of the time only.
+    """Give a process, and all below it, a small share of the time only.
 
     It never stands still for long.
     """

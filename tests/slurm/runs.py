@@ -1,20 +1,19 @@
 """Run folders on the cluster, and what their jobs did."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from doubles.cohorts import BIN, REPOSITORY
+from doubles.traces import Event, read_events, traced_pids
 from slurm.cluster import Cluster
 from slurm.processes import belonging_to, is_alive, wait_until
 from slurm.settings import ACCOUNT
@@ -28,17 +27,6 @@ IN_HASTE: Final[Mapping[str, Any]] = {
     "latency-wait": 15,
 }
 PACE: Final = ("--poll-s", "1", "--pause-s", "2", "--stall-s", "30")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of what Organome said: when, in which job, on which node, and what."""
-
-    at_s: float
-    job: str
-    node: str
-    pid: int
-    said: Mapping[str, str]
 
 
 def write_profile(folder: Path) -> Path:
@@ -151,7 +139,7 @@ class SlurmRun:
 
     def events(self, name: str, *, step: str = "segment_organs") -> list[Event]:
         """List events of one name and step, of all attempts, in the order of time."""
-        found = [event for event in self._events() if event.said.get("event") == name]
+        found = [event for event in read_events(self._trace) if event.said["event"] == name]
         return sorted(
             (event for event in found if event.said.get("step") == step),
             key=lambda event: event.at_s,
@@ -187,7 +175,7 @@ class SlurmRun:
 
     def working(self) -> list[int]:
         """List the processes that work on a step now."""
-        traced = {int(path.stem.rsplit("_", 1)[1]) for path in self._trace.glob("*.log")}
+        traced = traced_pids(self._trace)
         return [pid for pid, _ in belonging_to(self.folder) if pid in traced]
 
     def n_attempts(self) -> int:
@@ -239,15 +227,6 @@ class SlurmRun:
             )
         self._started.append(process)
         return process
-
-    def _events(self) -> Iterator[Event]:
-        for path in self._trace.glob("*.log"):
-            job, node, pid = path.stem.rsplit("_", 2)
-            for line in path.read_text().splitlines():
-                at_s, _, text = line.partition(" ")
-                said = dict(re.findall(r'(\w+)=("[^"]*"|\S+)', text))
-                if "event" in said:
-                    yield Event(float(at_s), job, node, int(pid), said)
 
 
 def copy_run(template: Path, destination: Path) -> Path:
