@@ -229,11 +229,11 @@ def main() -> None:
         wanted = {"kills": given.kills, "damages": len(DAMAGES) * given.damages}
         with ThreadPoolExecutor(given.side_by_side) as threads:
             working = [threads.submit(campaign.work, wanted) for _ in range(given.side_by_side)]
-        for one in working:
-            one.result()
+        for thread in working:
+            thread.result()
     for what in wanted:
         _print_table(campaign.results, what)
-    broken = [one for one in campaign.results if one.broken]
+    broken = [result for result in campaign.results if result.broken]
     for one in broken:
         print(f"BROKEN: {one.what} of {one.kind}, seed {one.seed}: {'; '.join(one.broken)}")
     exit_codes = sum((one.exit_codes for one in campaign.results), Counter[int]())
