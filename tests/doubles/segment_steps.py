@@ -20,8 +20,9 @@ from organome.io.images.image_files import write_image
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.scan_lists import write_shard
 from organome.steps.segment import segment_organs
-from organome.steps.segment.model_labellers import ModelLabeller, load_labeller
-from organome.steps.segment.organ_labelling import SegmentOrgans
+from organome.steps.segment.label_with_model import SegmentOrgans
+from organome.steps.segment.labelling import Labelling
+from organome.steps.segment.model_labeller import ModelLabeller, find_labeller
 
 SPACING_XYZ_MM = (5.0, 5.0, 6.0)
 SIZE_ZYX = (12, 24, 24)
@@ -68,12 +69,14 @@ class PreparedShard:
         return segment_organs.run(**given | settings)
 
     def step(self, kind: "type[SegmentOrgans]" = SegmentOrgans) -> SegmentOrgans:
-        labeller = load_labeller(
+        labeller = find_labeller(
             self.model, device="cpu", n_threads=1, inference=InferenceSettings()
         )
-        return kind(
+        return kind(self.labelling(), labeller)
+
+    def labelling(self) -> Labelling:
+        return Labelling(
             images=self.images,
-            labeller=labeller,
             scheme=scheme_by_name("mrsegmentator"),
             contrasts=[Contrast.T1],
         )
@@ -143,7 +146,7 @@ class Counting(ModelLabeller):
     """Notes each load of the network beside the model."""
 
     def start(self) -> None:
-        if self._segmenter is None:
+        if "_segmenter" not in vars(self):
             with (self.folder / "loads.txt").open("a") as file:
                 file.write(f"{os.getpid()}\n")
         super().start()

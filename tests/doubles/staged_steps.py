@@ -63,7 +63,7 @@ class StagedStep(HardStep):
         if need is None:
             return None
         host_bytes = need // 1000 if self._is_lean else need
-        return MemoryNeed(host_bytes, host_bytes, host_bytes, host_bytes, 0)
+        return MemoryNeed(host_bytes, host_bytes, host_bytes, 0)
 
     def device_room_bytes(self) -> None:
         return None

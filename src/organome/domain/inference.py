@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu", "cuda"]  # where networks run
 
 
 class InputResampling(StrEnum):
@@ -52,7 +54,7 @@ class InferenceSettings:
     sums_on_device: bool = True
 
     def lean(self) -> "InferenceSettings":
-        """Give the same labels with as little memory as can be."""
+        """Return the settings that give the same labels with the least memory."""
         return replace(
             self,
             tile_batch=1,
@@ -63,7 +65,7 @@ class InferenceSettings:
         )
 
     def of_labels(self) -> dict[str, Any]:
-        """Give the settings that change labels, by name; those left at their default are omitted.
+        """Return the settings that change labels, by name; those left at their default are omitted.
 
         So a setting that a later release adds makes no labelmap of an earlier one stale.
         """
@@ -82,14 +84,12 @@ class MemoryNeed:
 
     Attributes:
         prepare_bytes: Of the machine, while the image is prepared; the image itself is included.
-        prepared_bytes: Of the machine, for an image that is prepared and waits.
         infer_bytes: Of the machine, while the network runs on a prepared image.
         restore_bytes: Of the machine, while labels are brought back to the image's grid.
         device_bytes: Of the GPU; 0 where the network runs on the processor.
     """
 
     prepare_bytes: int
-    prepared_bytes: int
     infer_bytes: int
     restore_bytes: int
     device_bytes: int

@@ -6,7 +6,7 @@ predictor; why it is not used is told in ``docs/decisions/0018``.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import SimpleITK as sitk
 import torch
@@ -18,10 +18,9 @@ from organome.compute.inference.network import build_network
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
 from organome.domain.errors import MachineFault, SetupError
-from organome.domain.inference import InferenceSettings
+from organome.domain.inference import Device, InferenceSettings
 from organome.domain.models import Model
 
-Device = Literal["auto", "cpu", "cuda"]
 MAX_LABELS: Final = 256  # background included
 
 

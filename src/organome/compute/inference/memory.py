@@ -90,7 +90,6 @@ def predict_memory(
     prepared = _SINGLE * prod(shape)
     return MemoryNeed(
         prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
-        prepared_bytes=prepared,
         infer_bytes=prepared + labels + on_host + _OVERHEAD_BYTES,
         restore_bytes=labels + 2 * n_native,
         device_bytes=on_device + (_OVERHEAD_BYTES if on_gpu else 0),
@@ -120,7 +119,7 @@ def _network_bytes(model: ModelSize, settings: InferenceSettings, *, on_gpu: boo
         _N_WIDEST * model.n_activations + n_averaged * n_logits,
         _N_LAST * model.n_activations + int((_N_LOGITS + n_averaged) * n_logits),
     )
-    # On a processor weights are there since the model was loaded, but layers lay them out anew.
+    # On a processor weights are there since the model was loaded, but layers lay them out again.
     n_networks = model.n_folds if on_gpu and settings.folds_resident else 1
     return _SINGLE * (settings.tile_batch * tile + n_networks * model.n_parameters)
 

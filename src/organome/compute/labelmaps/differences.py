@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.geometry.grids import voxel_ml
 from organome.compute.labelmaps.overlap import count_confusion, dice_by_organ
-from organome.compute.labelmaps.volumes import MM3_PER_ML
 from organome.domain.canaries import OrganDifference
 from organome.domain.organs import ORGANS, Organ
 
@@ -17,9 +17,9 @@ def organ_volumes_ml(
     """Volume in view of every organ that a labelmap has, by name, in mL."""
     labels = sitk.GetArrayViewFromImage(labelmap).ravel()
     n_voxels = np.bincount(labels, minlength=len(structures) + 1)
-    voxel_ml = _voxel_ml(labelmap)
+    one_ml = voxel_ml(labelmap)
     return {
-        organ.name: float(n_voxels[organ.label] * voxel_ml)
+        organ.name: float(n_voxels[organ.label] * one_ml)
         for organ in structures
         if n_voxels[organ.label]
     }
@@ -40,19 +40,15 @@ def organ_differences(
     """
     confusion = count_confusion(reference, labelmap, n_labels=len(structures))
     dice = dice_by_organ(confusion, structures)
-    voxel_ml = _voxel_ml(reference)
+    one_ml = voxel_ml(reference)
     n_reference, n_given = confusion.sum(axis=1), confusion.sum(axis=0)
     return tuple(
         OrganDifference(
             organ=organ.name,
             dice=dice.get(organ.name, 0.0),
-            reference_ml=float(n_reference[organ.label] * voxel_ml),
-            volume_ml=float(n_given[organ.label] * voxel_ml),
+            reference_ml=float(n_reference[organ.label] * one_ml),
+            volume_ml=float(n_given[organ.label] * one_ml),
         )
         for organ in structures
         if n_reference[organ.label] or n_given[organ.label]
     )
-
-
-def _voxel_ml(labelmap: sitk.Image) -> float:
-    return float(np.prod(labelmap.GetSpacing())) / MM3_PER_ML

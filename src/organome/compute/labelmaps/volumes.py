@@ -1,7 +1,7 @@
 """Measure the organs of a labelmap: volume, place, completeness, pieces, intensities."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,11 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import fat_fraction
-from organome.compute.geometry.faces import array_faces_xyz, share_grid
+from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
 from organome.domain.errors import ScanError
 from organome.domain.faces import Face
 from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
-
-MM3_PER_ML: Final = 1000.0
 
 _Box = tuple[slice, ...]
 _Mask = npt.NDArray[np.bool_]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.geometry.grids import voxel_ml
 from organome.compute.sides.pieces import (
     NEAR_MM,
     Indices,
@@ -55,7 +56,7 @@ def check_sides(labelmap: sitk.Image, structures: Sequence[Organ]) -> dict[str, 
             found[organ.name] = (
                 SideFinding.CROSSED
                 if is_crossed
-                else _judge(pieces, organ, partner, _voxel_ml(labelmap))
+                else _judge(pieces, organ, partner, voxel_ml(labelmap))
             )
     for organ in structures:
         if organ.name in USUAL_SIDES and pieces.of(organ.label).size:
@@ -92,7 +93,7 @@ def repair_sides(
             ]
             labels[free] = partner.label
             if pieces.of(organ.label).size:
-                moved_ml[organ.name] = float(pieces.n_voxels[free].sum()) * _voxel_ml(labelmap)
+                moved_ml[organ.name] = float(pieces.n_voxels[free].sum()) * voxel_ml(labelmap)
     if not any(moved_ml.values()):
         return labelmap, moved_ml
     return _with_labels(labelmap, pieces, labels), moved_ml
@@ -137,7 +138,3 @@ def _with_labels(labelmap: sitk.Image, pieces: SidePieces, labels: Labels) -> si
     repaired = sitk.GetImageFromArray(labels_zyx)
     repaired.CopyInformation(labelmap)
     return repaired
-
-
-def _voxel_ml(labelmap: sitk.Image) -> float:
-    return float(np.prod(labelmap.GetSpacing())) / 1000.0

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from organome.compute.geometry.faces import share_grid
-from organome.compute.geometry.grids import orientation_code
+from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.geometry.resampling import Axis, resample_axis
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason

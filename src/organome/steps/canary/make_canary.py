@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import share_grid
 from organome.compute.inference.loading import choose_device
 from organome.compute.labelmaps.differences import organ_volumes_ml
 from organome.domain.canaries import Canary, ReferenceScan

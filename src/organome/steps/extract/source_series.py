@@ -9,8 +9,7 @@ from pydicom.dataset import Dataset
 
 from organome.cohorts.dixon import series_contrast
 from organome.cohorts.series import Series, group_series
-from organome.compute.geometry.faces import share_grid
-from organome.compute.geometry.grids import orientation_code
+from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.domain.errors import ScanError
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason

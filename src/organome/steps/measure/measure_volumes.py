@@ -6,7 +6,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
-from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.volumes import measure_organs
 from organome.domain.contrasts import FatWater
 from organome.domain.errors import SetupError

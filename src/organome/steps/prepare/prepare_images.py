@@ -7,8 +7,7 @@ from typing import Final
 import SimpleITK as sitk
 
 from organome.compute.dixon.swaps import Slab, judge_slabs, overall_verdict, swapped_spans_mm
-from organome.compute.geometry.faces import share_grid
-from organome.compute.geometry.grids import orientation_code
+from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrasts import FatWater

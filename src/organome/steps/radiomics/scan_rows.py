@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import fat_fraction
-from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import share_grid
 from organome.compute.radiomics.extraction import RegionFeatures, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.domain.contrasts import FatWater

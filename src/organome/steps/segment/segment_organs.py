@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 from organome.domain.contrasts import BEST_CONTRASTS, Combine
 from organome.domain.errors import SetupError
-from organome.domain.inference import InferenceSettings
+from organome.domain.inference import Device, InferenceSettings
 from organome.domain.models import check_labels
 from organome.domain.outcomes import Outcome
 from organome.domain.scans import Contrast
@@ -21,9 +21,11 @@ from organome.io.tables.scan_lists import read_shard
 from organome.io.tables.schemes import find_scheme
 from organome.shards.packing import Packing
 from organome.shards.run import MAX_SCAN_MIN, run_shard
-from organome.steps.segment.labellers import Device, Labeller, ListedLabelmaps
-from organome.steps.segment.model_labellers import ModelLabeller, load_labeller
-from organome.steps.segment.organ_labelling import SegmentOrgans
+from organome.shards.step import ScanStep
+from organome.steps.segment.label_with_model import SegmentOrgans
+from organome.steps.segment.labelling import Labelling
+from organome.steps.segment.model_labeller import find_labeller
+from organome.steps.segment.take_labelmaps import TakeLabelmaps
 
 LabelSource = Literal["model", "labelmaps"]
 
@@ -69,7 +71,7 @@ def run(
         model_digest: File with the digest that the model must have, as pin-model wrote it.
         scheme: What the source's labels mean: a built-in scheme, or a file (.yaml, .json).
         contrasts: Wanted contrasts, best first; by default in the order of the Dice that the paper
-            reports. A scan with none of them but with one image is labelled all the same.
+            reports. A scan with none of them but with one image is labelled, too.
         combine: ``first`` labels the first contrast that a scan has, fat and water last where they
             look exchanged; ``consensus`` labels all that are sound, and they vote.
         fold_agreement: Measure how far the folds of the model agree on each organ.
@@ -81,7 +83,7 @@ def run(
         n_processes: Scans that are done at the same time on each GPU, or without a GPU.
         n_gpus: GPUs to use, where the network runs on GPUs.
         max_scan_min: Minutes without a result after which a process hangs; it is ended, and its
-            scans are done anew.
+            scans are done again.
         pack: Publish all labelmaps of the shard as one archive: one file instead of hundreds.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -100,41 +102,40 @@ def run(
             raise SetupError(f"{name} is {number}, 1 or more needed")
     if source == "labelmaps" and (combine is Combine.CONSENSUS or fold_agreement):
         raise SetupError("consensus and fold_agreement need a model: source is 'labelmaps'")
-    meaning = find_scheme(scheme)
-    labellers: Sequence[Labeller]
+    labelling = Labelling(
+        images=images,
+        scheme=find_scheme(scheme),
+        contrasts=contrasts,
+        combine=combine,
+        repair_sides=repair_sides,
+    )
+    steps: Sequence[ScanStep]
     match source:
         case "labelmaps":
             cohort_root = CohortRoot(root)
             cohort_root.check()
-            labellers = [ListedLabelmaps(cohort_root)] * n_processes
+            steps = [TakeLabelmaps(labelling, cohort_root)] * n_processes
         case "model":
-            labeller = load_labeller(
+            labeller = find_labeller(
                 model,
                 device=device,
                 n_threads=n_threads,
+                n_sharing=n_processes,
                 inference=InferenceSettings(
                     tile_step_size=tile_step_size, fold_labels=fold_agreement
                 ),
-            ).sharing(n_processes)
+            )
             if model_digest is not None:
-                check_pinned(str(labeller.facts["model_digest"]), pinned=model_digest)
-            assert model is not None
-            check_labels(read_dataset(model), meaning, model=model.name)
-            labellers = _on_all_gpus(labeller, device=device, n_gpus=n_gpus) * n_processes
+                check_pinned(labeller.digest, pinned=model_digest)
+            check_labels(
+                read_dataset(labeller.folder), labelling.scheme, model=labeller.folder.name
+            )
+            steps = n_processes * [
+                SegmentOrgans(labelling, one, fold_agreement=fold_agreement)
+                for one in labeller.on_all_gpus(n_gpus)
+            ]
         case _:
             assert_never(source)
-    steps = [
-        SegmentOrgans(
-            images=images,
-            labeller=one,
-            scheme=meaning,
-            contrasts=contrasts,
-            combine=combine,
-            fold_agreement=fold_agreement,
-            repair_sides=repair_sides,
-        )
-        for one in labellers
-    ]
     return run_shard(
         steps[0],
         scans=read_shard(shard),
@@ -148,19 +149,3 @@ def run(
         max_same_reason_share=max_same_reason_share,
         on_outcome=on_outcome,
     )
-
-
-def _on_all_gpus(labeller: ModelLabeller, *, device: Device, n_gpus: int) -> list[ModelLabeller]:
-    """Give a labeller for each GPU, the one labeller where there is one GPU or none.
-
-    Raises:
-        MachineFault: There are fewer GPUs than asked for.
-    """
-    if n_gpus == 1 or device == "cpu":
-        return [labeller]
-    if device == "auto":  # else each process finds its GPU or says that there is none
-        from organome.compute.inference.loading import choose_device
-
-        if choose_device(device, number=n_gpus - 1).type == "cpu":
-            return [labeller]
-    return [labeller.on_gpu(number) for number in range(n_gpus)]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ MIB = 1 << 20
 SCRIPT = """
 import sys
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 import torch
 from doubles.inference import soft_image, tiny_model
@@ -122,4 +124,7 @@ def test_slices_more_than_a_tile_cost_no_logits() -> None:
 def test_it_is_asked_of_a_segmenter_in_the_axes_of_the_image() -> None:
     segmenter = load_segmenter(tiny_model(), device="cpu")
     one = segmenter.predicted_memory_bytes((40, 50, 60), (2.0, 2.0, 4.0))
-    assert one.prepared_bytes == 4 * 60 * round(50 * 2 / 3.5) * round(40 * 2 / 3.5)
+    resampled = (round(40 * 2 / 3.5), round(50 * 2 / 3.5), 60)
+    other = segmenter.predicted_memory_bytes(resampled, (3.5, 3.5, 4.0))
+    n_voxels_more = 40 * 50 * 60 - prod(resampled)  # a byte each for the labels of the image
+    assert one.infer_bytes - other.infer_bytes == n_voxels_more

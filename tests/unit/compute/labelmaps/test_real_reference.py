@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from doubles.places import SHARED_DATA
-from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.faces import Face

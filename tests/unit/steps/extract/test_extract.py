@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from doubles.dicom_runs import AXIAL, SECRET, DicomRun, run_on_series, write_series
-from organome.compute.geometry.faces import share_grid
+from organome.compute.geometry.grids import share_grid
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.domain.scans import Contrast

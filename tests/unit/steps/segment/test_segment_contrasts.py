@@ -15,8 +15,8 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.images.image_files import read_image, write_image
-from organome.steps.segment.labellers import ListedLabelmaps
-from organome.steps.segment.organ_labelling import SegmentOrgans
+from organome.steps.segment.label_with_model import SegmentOrgans
+from organome.steps.segment.labelling import Labelling
 from organome.steps.segment.segment_organs import run
 
 LIVER, SPLEEN = ORGAN_BY_NAME["liver"].label, ORGAN_BY_NAME["spleen"].label
@@ -26,18 +26,18 @@ VOXEL_ML = 0.25
 SCAN = Scan("0000-0000", "c", "p", "2", "0", "dixon", sources=(Source("none"),))
 
 
-class Thresholds(ListedLabelmaps):
+class Thresholds:
     """Takes voxels for labels: what the network would say of an image stands in it."""
 
     facts: Mapping[str, Any] = {"source": "model"}
     settings: Mapping[str, Any] = {"source": "model"}
+    n_readers = 1
 
     def __init__(self) -> None:
-        super().__init__()
         self.most_prepared = 0
         self._n_prepared = 0
 
-    def prepare(self, scan: Scan, image: sitk.Image) -> sitk.Image:
+    def prepare(self, image: sitk.Image) -> sitk.Image:
         self._n_prepared += 1
         self.most_prepared = max(self.most_prepared, self._n_prepared)
         return image
@@ -47,6 +47,9 @@ class Thresholds(ListedLabelmaps):
         if sitk.GetArrayViewFromImage(prepared).max() > 200:
             raise ScanError(Reason.NOT_FINITE, "planted")
         return sitk.Cast(prepared, sitk.sitkUInt8)
+
+    def restore(self, inferred: sitk.Image) -> sitk.Image:
+        return inferred
 
     def restore_folds(self, inferred: sitk.Image) -> Sequence[sitk.Image]:
         eroded = sitk.GetArrayFromImage(inferred)
@@ -81,13 +84,13 @@ class Prepared:
     def replace(self, contrast: Contrast, image: sitk.Image) -> None:
         write_image(self.folder / f"{SCAN.scan}_{contrast}.nii.gz", image)
 
-    def label(self, **settings: Any) -> tuple[dict[str, Any], np.ndarray]:
-        step = SegmentOrgans(
-            images=self.folder,
-            labeller=self.labeller,
-            scheme=MRSEGMENTATOR,
-            **{"contrasts": BEST_CONTRASTS} | settings,
+    def label(
+        self, *, fold_agreement: bool = False, **settings: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        labelling = Labelling(
+            images=self.folder, scheme=MRSEGMENTATOR, contrasts=BEST_CONTRASTS, **settings
         )
+        step = SegmentOrgans(labelling, self.labeller, fold_agreement=fold_agreement)
         path = self.folder / "labels.nii.gz"
         facts = step.run_scan(SCAN, self.before, lambda name: path)
         return dict(facts), sitk.GetArrayFromImage(read_image(path, constant=True))
@@ -118,20 +121,20 @@ def test_one_contrast_says_why_and_nothing_of_agreement(tmp_path: Path) -> None:
     assert np.array_equal(labels, FOUR[Contrast.WATER])
 
 
-def test_four_contrasts_vote_and_their_agreement_is_told(tmp_path: Path) -> None:
+def test_four_contrasts_vote_and_their_agreement_is_a_fact(tmp_path: Path) -> None:
     prepared = Prepared(tmp_path, FOUR)
     facts, labels = prepared.label(combine=Combine.CONSENSUS)
     assert facts["contrast"] == "water"
     assert facts["consensus_contrasts"] == ["water", "opposed_phase", "fat", "in_phase"]
     assert facts["contrasts_left_out"] == []
     assert np.array_equal(labels, FOUR[Contrast.WATER])  # a tie of two and two beyond the half
-    told = facts["agreement"]["liver"]
+    of_liver = facts["agreement"]["liver"]
     dice = [2 / 3, 1.0, 0.0, 2 / 3, 0.0, 0.0]
-    assert told["contrast_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
+    assert of_liver["contrast_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
     volumes_ml = VOXEL_ML * np.array([32, 16, 32, 0])
-    assert told["contrast_volume_sd_ml"] == pytest.approx(np.std(volumes_ml, ddof=1), abs=1e-6)
+    assert of_liver["contrast_volume_sd_ml"] == pytest.approx(np.std(volumes_ml, ddof=1), abs=1e-6)
     assert set(facts["agreement"]) == {"liver"}
-    assert set(told) == {"contrast_dice", "contrast_volume_sd_ml"}
+    assert set(of_liver) == {"contrast_dice", "contrast_volume_sd_ml"}
 
 
 def test_no_more_than_two_images_are_prepared_at_a_time(tmp_path: Path) -> None:
@@ -178,17 +181,17 @@ def test_one_contrast_that_fails_fails_the_scan(tmp_path: Path, contrast: Contra
 def test_agreement_of_folds_is_the_mean_over_contrasts(tmp_path: Path) -> None:
     two = {Contrast.WATER: FOUR[Contrast.WATER], Contrast.FAT: FOUR[Contrast.OPPOSED_PHASE]}
     facts, _ = Prepared(tmp_path, two).label(combine=Combine.CONSENSUS, fold_agreement=True)
-    told = facts["agreement"]["liver"]
+    of_liver = facts["agreement"]["liver"]
     dice = [2 * 24 / (32 + 24), 2 * 8 / (16 + 8)]
-    assert told["fold_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
+    assert of_liver["fold_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
     sd_ml = VOXEL_ML * np.std([0, 8], ddof=1)
-    assert told["fold_volume_sd_ml"] == pytest.approx(sd_ml, abs=1e-6)
+    assert of_liver["fold_volume_sd_ml"] == pytest.approx(sd_ml, abs=1e-6)
     facts, _ = Prepared(tmp_path, two).label(fold_agreement=True)
     assert facts["agreement"]["liver"]["fold_dice"] == pytest.approx(dice[0], abs=1e-6)
     assert "contrast_dice" not in facts["agreement"]["liver"]
 
 
-def test_sides_are_told_and_repaired_only_when_asked_for(tmp_path: Path) -> None:
+def test_sides_are_facts_and_repaired_only_when_asked_for(tmp_path: Path) -> None:
     labels = block(
         (LEFT, np.s_[0:2, 0:2, 9:12]),
         (RIGHT, np.s_[0:2, 0:2, 0:3]),

@@ -23,7 +23,7 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
-from organome.steps.segment.organ_labelling import SegmentOrgans
+from organome.steps.segment.label_with_model import SegmentOrgans
 
 PATIENCE_S = 400
 
@@ -73,8 +73,8 @@ def run(
 def published(shard: PreparedShard) -> dict[str, Any]:
     named = (path for path in shard.output.iterdir() if path.name.endswith((".gz", ".json")))
     outcomes = read_ledger(shard.output / LEDGER).values()
-    told = [(one.scan, one.status, one.reason, one.fact, one.facts) for one in outcomes]
-    return {path.name: path.read_bytes() for path in named} | {LEDGER: told}
+    of_scans = [(one.scan, one.status, one.reason, one.fact, one.facts) for one in outcomes]
+    return {path.name: path.read_bytes() for path in named} | {LEDGER: of_scans}
 
 
 @pytest.mark.parametrize("n_processes", [1, 2])

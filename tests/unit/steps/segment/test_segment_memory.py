@@ -9,8 +9,6 @@ import pytest
 from doubles.segment_steps import Counting, SegmentOrgans, prepare_shard, put_image
 from organome.domain.inference import InferenceSettings
 from organome.domain.outcomes import Outcome, Status
-from organome.domain.scans import Contrast
-from organome.domain.schemes import scheme_by_name
 from organome.io.models.folders import model_digest
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.scan_lists import read_shard
@@ -26,18 +24,14 @@ def test_two_hundred_scans_leave_memory_as_it_was_and_load_one_network(tmp_path:
     shard = prepare_shard(tmp_path, n_scans=N_SCANS)
     large = (np.indices((300, 400, 400)).sum(axis=0) % 97).astype(np.int16)
     put_image(shard.image(N_WARM_UP // 2), large, (0.8, 0.8, 0.8))
-    step = SegmentOrgans(
-        images=shard.images,
-        labeller=Counting(
-            shard.model,
-            digest=model_digest(shard.model),
-            device="cpu",
-            n_threads=1,
-            inference=InferenceSettings(),
-        ),
-        scheme=scheme_by_name("mrsegmentator"),
-        contrasts=[Contrast.T1],
+    labeller = Counting(
+        folder=shard.model,
+        digest=model_digest(shard.model),
+        device="cpu",
+        n_threads=1,
+        inference=InferenceSettings(),
     )
+    step = SegmentOrgans(shard.labelling(), labeller)
     resident_mib: list[float] = []
     peak_mib: list[float] = []
 
@@ -60,8 +54,8 @@ def test_two_hundred_scans_leave_memory_as_it_was_and_load_one_network(tmp_path:
     )
     assert [outcome.status for outcome in outcomes] == [Status.DONE] * N_SCANS
     assert len((shard.model / "loads.txt").read_text().splitlines()) == 1
-    settled = np.array(resident_mib[N_WARM_UP:])
-    slope_mib, _ = np.polyfit(np.arange(settled.size), settled, 1)
+    later_mib = np.array(resident_mib[N_WARM_UP:])
+    slope_mib, _ = np.polyfit(np.arange(later_mib.size), later_mib, 1)
     assert slope_mib < 1
     before_mib = resident_mib[N_WARM_UP // 4]
-    assert settled[-1] - before_mib < (peak_mib[-1] - before_mib) / 2
+    assert later_mib[-1] - before_mib < (peak_mib[-1] - before_mib) / 2

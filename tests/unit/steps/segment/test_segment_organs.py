@@ -21,8 +21,8 @@ from organome.shards.journal import JOURNAL
 from organome.steps.measure import measure_volumes
 from organome.steps.prepare import prepare_images
 from organome.steps.segment import segment_organs
-from organome.steps.segment.labellers import ListedLabelmaps
-from organome.steps.segment.organ_labelling import SegmentOrgans
+from organome.steps.segment.labelling import Labelling
+from organome.steps.segment.take_labelmaps import TakeLabelmaps
 
 MODEL = REPOSITORY / "models" / "phantom"
 LIVER = ORGAN_BY_NAME["liver"].label
@@ -176,12 +176,12 @@ def test_labelmaps_on_a_lost_mount_are_not_missing(tmp_path: Path) -> None:
     cohort.run(root=files)
     files.rename(tmp_path / "elsewhere")
     files.mkdir()
-    step = SegmentOrgans(
+    labelling = Labelling(
         images=tmp_path / "results" / "prepare_images" / "0000",
-        labeller=ListedLabelmaps(CohortRoot(files)),
         scheme=scheme_by_name("amos22"),
         contrasts=[Contrast.T1],
     )
+    step = TakeLabelmaps(labelling, CohortRoot(files))
     scan = cohort.scans[0]
     before = Outcome(scan.scan, "prepare_images", Status.DONE, "a", facts={"contrasts": ["t1"]})
     with pytest.raises(MachineFault, match="empty"):
@@ -215,7 +215,7 @@ def test_two_processes_give_the_same_labelmaps_and_measures(tmp_path: Path) -> N
             if path.name not in (LEDGER, JOURNAL)
         }
     assert published[1] == published[2]
-    assert len(published[1]) == 6  # three labelmaps, what their labels mean, two tables
+    assert len(published[1]) == 7  # three labelmaps, their scheme and settings, two tables
 
 
 def test_a_model_changed_in_the_middle_of_a_run_is_refused(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_each_gpu_gets_as_many_processes_as_asked_for(
     cohort.run()
 
     def look(step: Any, *, workers: Any, **more: Any) -> tuple[Outcome, ...]:
-        seen.append([worker._labeller._gpu for worker in workers])
+        seen.append([worker._labeller.gpu for worker in workers])
         return ()
 
     monkeypatch.setattr(segment_organs, "run_shard", look)

@@ -1,0 +1,139 @@
+"""What both sources of labels share: which image is labelled, and how its labelmap is finished."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import SimpleITK as sitk
+
+from organome.compute.geometry.grids import share_grid
+from organome.compute.labelmaps.remapping import remap_labelmap
+from organome.compute.sides.laterality import check_sides, repair_sides
+from organome.domain.contrasts import Combine, FatWater
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import JsonValue, Outcome, Reason
+from organome.domain.scans import Contrast, Scan
+from organome.domain.schemes import LabelScheme
+from organome.io.images.labelmaps import LABELS_FILE, label_table, write_labelmap
+from organome.io.tables.schemes import write_published_scheme
+from organome.io.tables.step_settings import write_settings
+from organome.steps.segment.contrast_choice import (
+    ContrastChoice,
+    choose_contrasts,
+    suitable_contrasts,
+)
+
+STEP: Final = "segment_organs"
+VERSION: Final = 2  # raised when the same input would give another result
+DECIMALS: Final = 6  # of fractions and mL: far below what a voxel is worth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """How the scans of a shard are labelled, wherever their labels come from.
+
+    Attributes:
+        images: Folder of the shard that prepare_images published.
+        scheme: What the labels of the source mean.
+        contrasts: Wanted contrasts, best first.
+        combine: Whether one contrast is labelled or all of them vote.
+        repair_sides: Whether separate pieces on the wrong side of the body go to the partner.
+    """
+
+    images: Path
+    scheme: LabelScheme
+    contrasts: Sequence[Contrast]
+    combine: Combine = Combine.FIRST
+    repair_sides: bool = False
+
+    def settings(self, of_source: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return all settings that change results; later ones only if they are not the default.
+
+        Args:
+            of_source: Those of the source of the labels.
+        """
+        settings: dict[str, JsonValue] = {
+            **of_source,
+            "scheme": self.scheme.name,
+            "contrasts": [contrast.value for contrast in self.contrasts],
+        }
+        if self.combine is not Combine.FIRST:
+            settings["combine"] = self.combine.value
+        if self.repair_sides:
+            settings["repair_sides"] = True
+        return settings
+
+    def choose(self, before: Outcome) -> ContrastChoice:
+        """Choose the images of a scan that are labelled.
+
+        Args:
+            before: Outcome of prepare_images.
+
+        Raises:
+            ScanError: It has none of the wanted contrasts.
+        """
+        return choose_contrasts(
+            suitable_contrasts(before.facts["contrasts"], self.scheme),
+            [contrast for contrast in self.contrasts if self.scheme.suits(contrast)],
+            combine=self.combine,
+            is_swapped=before.facts.get("fat_water") == FatWater.SWAPPED,
+        )
+
+    def image_path(self, scan: Scan, contrast: Contrast) -> Path:
+        """Return where prepare_images published an image."""
+        return self.images / f"{scan.scan}_{contrast}.nii.gz"
+
+    def organs(self, labels: sitk.Image, *, image: sitk.Image) -> sitk.Image:
+        """Return the labels of the organs on the very grid of the image.
+
+        Args:
+            labels: Labels of the source.
+            image: What was labelled.
+
+        Raises:
+            ScanError: The labels do not lie on the grid of the image, or are unknown.
+        """
+        labelmap = remap_labelmap(labels, self.scheme)
+        if not share_grid(image, labelmap):
+            raise ScanError(
+                Reason.LABELMAP_OFF_GRID,
+                f"labelmap of {labelmap.GetSize()} voxels does not lie on the image's grid"
+                f" of {image.GetSize()}",
+            )
+        labelmap.CopyInformation(image)  # the grids may still differ by rounding
+        return labelmap
+
+    def write(
+        self, labelmap: sitk.Image, *, image: Path, place: Callable[[str], Path]
+    ) -> dict[str, JsonValue]:
+        """Check the sides of a labelmap, repair them if that is wanted, and write it.
+
+        Args:
+            labelmap: Labels of the organs.
+            image: File of the image that it lies on.
+            place: Returns where to write a file.
+
+        Returns:
+            The facts on sides, by organ.
+        """
+        moved_ml: dict[str, float] = {}
+        if self.repair_sides:
+            labelmap, moved_ml = repair_sides(labelmap, self.scheme.structures)
+        facts: dict[str, JsonValue] = {
+            name: {
+                "finding": finding.value if finding else None,
+                **({"moved_ml": round(moved_ml[name], DECIMALS)} if name in moved_ml else {}),
+            }
+            for name, finding in check_sides(labelmap, self.scheme.structures).items()
+        }
+        # An organ of which all was given to its partner is not there to be checked.
+        for name in sorted(moved_ml.keys() - facts.keys()):
+            facts[name] = {"moved_ml": round(moved_ml[name], DECIMALS)}
+        write_labelmap(place(LABELS_FILE), labelmap, label_table(self.scheme), grid_of=image)
+        return {"sides": facts} if facts else {}
+
+    def finish(self, folder: Path, settings: Mapping[str, JsonValue]) -> None:
+        """Write beside the labelmaps of a shard what they mean and what made them."""
+        write_published_scheme(folder, self.scheme)
+        write_settings(folder, settings)

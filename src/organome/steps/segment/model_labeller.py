@@ -1,0 +1,174 @@
+"""A model that labels images, loaded once in the process that labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+
+from organome.domain.errors import SetupError
+from organome.domain.inference import Device, InferenceSettings, MemoryNeed
+from organome.domain.outcomes import JsonValue
+from organome.io.models.folders import model_digest, read_model
+
+if TYPE_CHECKING:
+    from organome.compute.inference.preparation import PreparedImage
+    from organome.compute.inference.segmenter import InferredLabels, Segmenter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLabeller:
+    """A model and how it is run; loaded by ``start``, else with the first image.
+
+    Attributes:
+        folder: The model folder.
+        digest: Its digest.
+        device: Where the network runs.
+        n_threads: Threads of the network on a CPU.
+        inference: How it is run.
+        gpu: Which of the GPUs of this job, counted from 0; None for the first.
+        n_sharing: Processes that share the memory of that GPU.
+    """
+
+    folder: Path
+    digest: str
+    device: Device
+    n_threads: int
+    inference: InferenceSettings
+    gpu: int | None = None
+    n_sharing: int = 1
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """What the tables say of the model."""
+        return {
+            "source": "model",
+            "model_name": self.folder.name,
+            "model_digest": self.digest,
+        }
+
+    @property
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change labels."""
+        return {
+            **self.facts,
+            "tile_step_size": self.inference.tile_step_size,
+            **self.inference.of_labels(),
+        }
+
+    @property
+    def n_readers(self) -> int:
+        """Images that are prepared at the same time."""
+        # On a CPU a second thread would only take turns with the network.
+        return 1 if self.device == "cpu" else 2
+
+    def start(self) -> None:
+        """Load the network, unless that has been done.
+
+        Raises:
+            SetupError: The model cannot be loaded.
+            MachineFault: The GPU is missing or broken.
+        """
+        _ = self._segmenter
+
+    def prepare(self, image: sitk.Image) -> "PreparedImage":
+        """Bring an image to what the network takes, on the CPU."""
+        return self._segmenter.prepare(image)
+
+    def infer(self, prepared: "PreparedImage") -> "InferredLabels":
+        """Run the network.
+
+        Raises:
+            ScanError: The image is too large for the memory, or the network gives no numbers.
+            MachineFault: The GPU is broken.
+        """
+        return self._segmenter.infer(prepared)
+
+    def restore(self, inferred: "InferredLabels") -> sitk.Image:
+        """Return the labelmap, with the model's own labels, on the grid of the image."""
+        return self._segmenter.restore(inferred)
+
+    def restore_folds(self, inferred: "InferredLabels") -> Sequence[sitk.Image]:
+        """Return the labelmap of each fold alone; none where they were not asked for."""
+        return self._segmenter.restore_folds(inferred)
+
+    def memory_need(self, size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> MemoryNeed:
+        """Predict what labelling an image takes."""
+        x, y, z = size_xyz
+        x_mm, y_mm, z_mm = spacing_xyz_mm
+        return self._segmenter.predicted_memory_bytes((x, y, z), (x_mm, y_mm, z_mm))
+
+    def device_room_bytes(self) -> int | None:
+        """Return how much memory of its GPU it may use, None where there is none."""
+        from organome.compute.inference.loading import choose_device, gpu_room_bytes
+
+        device = choose_device(self.device, number=self.gpu)
+        return gpu_room_bytes(device, n_sharing=self.n_sharing)
+
+    def on_all_gpus(self, n_gpus: int) -> "list[ModelLabeller]":
+        """Return a labeller for each GPU, itself where there is one GPU or none.
+
+        Raises:
+            MachineFault: There are fewer GPUs than asked for.
+        """
+        if n_gpus == 1 or self.device == "cpu":
+            return [self]
+        if self.device == "auto":  # else each process finds its GPU or says that there is none
+            from organome.compute.inference.loading import choose_device
+
+            if choose_device(self.device, number=n_gpus - 1).type == "cpu":
+                return [self]
+        return [replace(self, gpu=number) for number in range(n_gpus)]
+
+    def lean(self) -> "ModelLabeller":
+        """Return one that makes the same labels with the least memory, and takes longer."""
+        return replace(self, inference=self.inference.lean(), n_sharing=1)
+
+    @cached_property
+    def _segmenter(self) -> "Segmenter":
+        import torch
+
+        from organome.compute.inference.loading import load_segmenter
+
+        torch.set_num_threads(self.n_threads)
+        return load_segmenter(
+            read_model(self.folder, known_digest=self.digest),
+            device=self.device,
+            gpu=self.gpu,
+            settings=self.inference,
+        )
+
+
+def find_labeller(
+    folder: Path | None,
+    *,
+    device: Device,
+    n_threads: int,
+    inference: InferenceSettings,
+    n_sharing: int = 1,
+) -> ModelLabeller:
+    """Digest a model folder; the network itself is loaded where it is used.
+
+    Args:
+        folder: The model folder.
+        device: Where the network runs.
+        n_threads: Threads of the network on a CPU.
+        inference: How it is run.
+        n_sharing: Processes that share a GPU.
+
+    Raises:
+        SetupError: No folder is given, or it is not a model folder.
+        MachineFault: The folder cannot be read, or its mount is lost.
+    """
+    if folder is None:
+        raise SetupError("segment source is 'model', but no model folder is given")
+    return ModelLabeller(
+        folder=folder,
+        digest=model_digest(folder),
+        device=device,
+        n_threads=n_threads,
+        inference=inference,
+        n_sharing=n_sharing,
+    )

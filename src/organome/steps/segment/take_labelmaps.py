@@ -1,0 +1,87 @@
+"""Labelmaps that a cohort brings along: read, checked and written as those of a model are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import SimpleITK as sitk
+
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import JsonValue, Outcome, Reason
+from organome.domain.scans import Scan
+from organome.io.files.cohort_roots import CohortRoot
+from organome.io.files.identity import MISSING, input_identity
+from organome.io.images.image_files import read_image, read_published
+from organome.steps.segment.labelling import STEP, VERSION, Labelling
+
+_SOURCE: Final[Mapping[str, JsonValue]] = {"source": "labelmaps"}
+
+
+class TakeLabelmaps:
+    """Take the labelmap that is listed for each scan."""
+
+    name = STEP
+    version = VERSION
+
+    def __init__(self, labelling: Labelling, root: CohortRoot) -> None:
+        self._labelling = labelling
+        self._root = root
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """Return all settings that change results."""
+        return self._labelling.settings(_SOURCE)
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
+        """Return the fingerprint of the prepared images and the identity of the listed file.
+
+        Raises:
+            MachineFault: The file is missing because the whole cohort is.
+        """
+        labelmap = None
+        if scan.labelmap is not None:
+            labelmap = input_identity(Path(scan.labelmap))
+            if labelmap == MISSING:
+                self._root.check()
+        return [upstream.fingerprint if upstream else None, labelmap]
+
+    def run_scan(
+        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
+    ) -> Mapping[str, JsonValue]:
+        """Bring the listed labelmap onto the grid of the image.
+
+        Raises:
+            ScanError: The scan has none of the wanted contrasts; or its labelmap is not there,
+                cannot be read, has unknown labels or lies on another grid.
+            MachineFault: The labelmap cannot be read because the whole cohort is gone.
+        """
+        assert upstream is not None
+        labelling = self._labelling
+        choice = labelling.choose(upstream)
+        contrast = choice.contrasts[0]
+        path = labelling.image_path(scan, contrast)
+        image = read_published(path)
+        labelmap = labelling.organs(self._read(scan), image=image)
+        sides = labelling.write(labelmap, image=path, place=place)
+        return {
+            **_SOURCE,
+            "contrast": contrast.value,
+            "contrast_choice": choice.reason.value,
+            "scheme": labelling.scheme.name,
+            **sides,
+        }
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:  # noqa: ARG002
+        """Write what the labels mean and what made them."""
+        self._labelling.finish(folder, self.settings())
+
+    def _read(self, scan: Scan) -> sitk.Image:
+        if scan.labelmap is None:
+            raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
+        path = Path(scan.labelmap)
+        try:
+            if not path.exists():
+                raise ScanError(Reason.LABELMAP_MISSING, "the listed labelmap does not exist")
+            return read_image(path, constant=True)
+        except (ScanError, OSError):
+            self._root.check()
+            raise
