@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -61,7 +62,7 @@ class LabelledShard:
         return self.folder / "results" / "segment_organs" / "0000"
 
 
-def label_shard(folder: Path, *, n_scans: int) -> LabelledShard:
+def label_shard(folder: Path, *, n_scans: int, **settings: Any) -> LabelledShard:
     """Make a run folder whose shard has so many scans that go through, and one that fails."""
     made = LabelledShard(folder)
     write_tiny_model(made.model, seed=0)
@@ -88,6 +89,7 @@ def label_shard(folder: Path, *, n_scans: int) -> LabelledShard:
         contrasts=CONTRASTS,
         device="cpu",
         tile_step_size=STEP_SIZE,
+        **settings,
     )
     return made
 

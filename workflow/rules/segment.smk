@@ -64,7 +64,7 @@ rule segment_organs:
         max_share=config["max_same_reason_share"],
     shell:
         '(if [ -n "{resources.canary}" ]; then'
-        " organome check-canary --canary {resources.canary:q} --verdicts work/canary"
+        " organome check-canary --canary {resources.canary:q} --checks work/canary"
         " --model {params.model:q} {params.only_model} --scheme {params.scheme:q}"
         " --device {params.device} --tile-step-size {params.tile_step_size}"
         " --n-threads {params.n_threads} || exit $?; fi;"

@@ -1,11 +1,40 @@
 """Canaries: reference scans that every kind of machine must label alike before it labels others."""
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Final
 
-from organome.domain.machines import Machine
 from organome.domain.outcomes import JsonValue
+
+_N_KIND_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of a machine may change a voxel; all nodes that have it in common are of one kind.
+
+    Attributes:
+        device: ``cuda`` or ``cpu``: where networks run.
+        name: Model of the GPU, or of the CPU where networks run on it.
+        compute_capability: Of the GPU, ``9.0`` for instance; None on a CPU.
+        driver: Release of the GPU's driver; None on a CPU or where it is not known.
+        versions: Release of each library that has a part in a labelmap, by name.
+    """
+
+    device: str
+    name: str
+    compute_capability: str | None
+    driver: str | None
+    versions: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """A short digest of all of it."""
+        content = json.dumps(asdict(self), sort_keys=True).encode()
+        return hashlib.sha256(content).hexdigest()[:_N_KIND_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +146,7 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a verdict answers; another question needs another check.
+    """What a check answers; another question needs another check.
 
     Attributes:
         canary_digest: Digest of the canary, and so of its model and settings.
@@ -129,7 +158,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CanaryCheck:
     """What a check of one kind of machine found; it names neither a participant nor a path.
 
     Attributes:
@@ -138,7 +167,7 @@ class Verdict:
         model_digest: Digest of the model that was run.
         settings: All other settings that change labels.
         machine: The machine.
-        n_scans: Reference scans that were labelled anew.
+        n_scans: Reference scans that were labelled again.
         n_organs: Organs that were compared, over all scans.
         identical: Whether all labelmaps are the same to the last voxel.
         worst: The organ that is furthest off.

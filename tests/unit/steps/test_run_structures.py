@@ -208,7 +208,6 @@ def test_a_canary_names_what_the_run_measures(body_composition: PhantomRun, tmp_
         labelmaps=body_composition.at("segment_organs"),
         output=tmp_path / "canary",
         n_scans=1,
-        contrasts=(Contrast.WATER, Contrast.CT),
     )
     (scan,) = made.canary.scans
     assert scan.volumes_ml

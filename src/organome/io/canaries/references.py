@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from organome.domain.canaries import Canary, ReferenceScan
+from organome.domain.canaries import Canary, Machine, ReferenceScan
 from organome.domain.errors import SetupError
-from organome.domain.machines import Machine
 from organome.io.files.atomic import write_text_atomic
 
 CANARY: Final = "canary.json"
@@ -18,8 +17,8 @@ _FORMAT: Final = 1
 
 def write_canary(folder: Path, canary: Canary) -> None:
     """Write what a canary is, beside the files of its scans."""
-    told = {"format": _FORMAT, **asdict(canary)}
-    write_text_atomic(folder / CANARY, json.dumps(told, indent=2) + "\n")
+    content = {"format": _FORMAT, **asdict(canary)}
+    write_text_atomic(folder / CANARY, json.dumps(content, indent=2) + "\n")
 
 
 def read_canary(folder: Path) -> tuple[Canary, str]:
@@ -32,14 +31,14 @@ def read_canary(folder: Path) -> tuple[Canary, str]:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SetupError(f"{path}: no canary, make one (organome make-canary)") from error
+        raise SetupError(f"{path}: there is no canary, make one (organome make-canary)") from error
     try:
-        told = json.loads(content)
-        if told.pop("format") != _FORMAT:
+        fields = json.loads(content)
+        if fields.pop("format") != _FORMAT:
             raise ValueError("another format")
-        canary = _canary(told)
+        canary = _canary(fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SetupError(f"{path}: no canary of this release, make it anew") from error
+        raise SetupError(f"{path}: not a canary of this release, make it again") from error
     return canary, hashlib.sha256(content).hexdigest()
 
 
@@ -65,10 +64,10 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _canary(told: Mapping[str, Any]) -> Canary:
+def _canary(fields: Mapping[str, Any]) -> Canary:
     parts = {
-        "labelled_on": tuple(told["labelled_on"]),
-        "packed_on": Machine(**told["packed_on"]),
-        "scans": tuple(ReferenceScan(**scan) for scan in told["scans"]),
+        "labelled_on": tuple(fields["labelled_on"]),
+        "packed_on": Machine(**fields["packed_on"]),
+        "scans": tuple(ReferenceScan(**scan) for scan in fields["scans"]),
     }
-    return Canary(**{**told, **parts})
+    return Canary(**{**fields, **parts})

@@ -1,23 +1,18 @@
 """make_canary: take labelled scans of a shard as the reference that machines are held to."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from organome.compute.geometry.grids import share_grid
-from organome.compute.inference.loading import choose_device
 from organome.compute.labelmaps.differences import organ_volumes_ml
 from organome.domain.canaries import Canary, ReferenceScan
-from organome.domain.contrasts import BEST_CONTRASTS
 from organome.domain.errors import ScanError, SetupError
-from organome.domain.fingerprints import outcome_fingerprint
 from organome.domain.organs import Organ
 from organome.domain.outcomes import JsonValue, Outcome, Status
-from organome.domain.scans import Contrast
-from organome.domain.steps import SEGMENT_ORGANS, SEGMENT_ORGANS_VERSION
 from organome.io.canaries.references import file_sha256, write_canary
 from organome.io.files.atomic import ATTEMPT, publish_folder
 from organome.io.images.image_files import read_image
@@ -26,8 +21,15 @@ from organome.io.machine.machines import read_machine
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.io.tables.step_settings import read_settings
 
-_OF_THE_MODEL: Final = ("source", "model_name", "model_digest")
+# Settings of segment_organs with which a labelmap is what the model gives for one image.
+_PLAIN: Final = frozenset(
+    {
+        *("source", "model_name", "model_digest", "tile_step_size", "scheme"),
+        *("contrasts", "fold_labels"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +62,33 @@ def run(
     labelmaps: Path,
     output: Path,
     n_scans: int = 3,
-    contrasts: Sequence[Contrast] = BEST_CONTRASTS,
-    tile_step_size: float = 0.5,
 ) -> MadeCanary:
     """Copy labelled scans of a shard, and write down what their labelmaps depend on.
 
-    Look at the labelmaps first: what is wrong in them is asked of every machine.
+    Look at the labelmaps first: every machine must reproduce what is wrong in them, too.
 
     Args:
         images: Folder of the shard that prepare_images published.
         labelmaps: Folder of the shard that segment_organs published, with a model.
         output: Folder to write; one that is there is replaced.
         n_scans: Scans to take, spread over those of the shard that went through.
-        contrasts: Wanted contrasts, as segment_organs was told them.
-        tile_step_size: Step of the sliding window, as segment_organs was told it.
 
     Raises:
-        SetupError: The shard has fewer scans that went through, or was segmented with other
-            settings, or without a model; or a file of it is not whole.
+        SetupError: The shard has fewer scans that went through, or its labelmaps were made without
+            a model, by a vote or with repairs; or a file of it is not whole.
     """
-    prepared, labelled = read_ledger(images / LEDGER), read_ledger(labelmaps / LEDGER)
+    labelled = read_ledger(labelmaps / LEDGER)
+    settings = read_settings(labelmaps)
+    _check_settings(settings)
     picked = _pick(labelled, n_scans)
-    for outcome in picked:
-        _check_settings(
-            outcome,
-            image_fingerprint=prepared[outcome.scan].fingerprint,
-            contrasts=contrasts,
-            tile_step_size=tile_step_size,
-        )
-    facts = picked[0].facts
     structures = scheme_of_labelmaps(labelmaps, labelled).structures
     with _beside(output) as folder:
         made = Canary(
-            model_name=facts["model_name"],
-            model_digest=facts["model_digest"],
-            settings={"scheme": facts["scheme"], "tile_step_size": tile_step_size},
+            model_name=str(settings["model_name"]),
+            model_digest=str(settings["model_digest"]),
+            settings={name: settings[name] for name in ("scheme", "tile_step_size")},
             labelled_on=_hosts(labelmaps / LEDGER, picked),
-            packed_on=read_machine(choose_device("auto").type),
+            packed_on=read_machine("auto"),
             scans=tuple(
                 _copy(outcome, images, labelmaps, folder, structures) for outcome in picked
             ),
@@ -113,34 +105,14 @@ def _pick(labelled: dict[str, Outcome], n_scans: int) -> list[Outcome]:
     return [done[(2 * place + 1) * len(done) // (2 * n_scans)] for place in range(n_scans)]
 
 
-def _check_settings(
-    outcome: Outcome,
-    *,
-    image_fingerprint: str,
-    contrasts: Sequence[Contrast],
-    tile_step_size: float,
-) -> None:
-    """Make sure of the settings that the ledger tells only by its fingerprints.
-
-    Raises:
-        SetupError: The labelmap was not made by a model, or not with these settings.
-    """
-    if outcome.facts["source"] != "model":
+def _check_settings(settings: Mapping[str, JsonValue]) -> None:
+    """Raise if labelmaps that were made with these settings are not a model's of one image."""
+    if settings["source"] != "model":
         raise SetupError("the labelmaps of this shard were not made by a model")
-    settings: dict[str, JsonValue] = {
-        **{name: outcome.facts[name] for name in _OF_THE_MODEL},
-        "tile_step_size": tile_step_size,
-        "scheme": outcome.facts["scheme"],
-        "contrasts": [contrast.value for contrast in contrasts],
-    }
-    fingerprint = outcome_fingerprint(
-        SEGMENT_ORGANS, SEGMENT_ORGANS_VERSION, settings, [image_fingerprint, None]
-    )
-    if fingerprint != outcome.fingerprint:
+    if other := sorted(settings.keys() - _PLAIN):
         raise SetupError(
-            f"{outcome.scan} was not segmented with tile_step_size {tile_step_size:g} and contrasts"
-            f" {' '.join(contrasts)} by this release, the first sound contrast alone and without"
-            " repairs: give both as they were, or segment it anew"
+            f"the labelmaps of this shard were made with {', '.join(other)}: take a shard that was"
+            " segmented without"
         )
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from organome.domain.canaries import Canary, ReferenceScan
+from organome.domain.canaries import Canary, Machine, ReferenceScan
 from organome.domain.errors import SetupError
-from organome.domain.machines import Machine
 from organome.io.canaries.references import (
     CANARY,
     check_files,
@@ -62,14 +61,14 @@ def test_there_must_be_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"scans": 3}, {"more": 1}, {"packed_on": None}])
 def test_another_format_is_refused(canary: Canary, tmp_path: Path, change: dict) -> None:
-    told = {"format": 1, **asdict(canary), **change}
-    (tmp_path / CANARY).write_text(json.dumps(told))
-    with pytest.raises(SetupError, match="make it anew"):
+    content = {"format": 1, **asdict(canary), **change}
+    (tmp_path / CANARY).write_text(json.dumps(content))
+    with pytest.raises(SetupError, match="make it again"):
         read_canary(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format'])
-def test_what_is_no_canary_is_refused(tmp_path: Path, text: str) -> None:
+def test_what_is_not_a_canary_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / CANARY).write_text(text)
-    with pytest.raises(SetupError, match="make it anew"):
+    with pytest.raises(SetupError, match="make it again"):
         read_canary(tmp_path)

@@ -2,6 +2,8 @@ import errno
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,20 +13,20 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from doubles.labelled_shard import CONTRASTS, STEP_SIZE, label_shard, write_tiny_model
-from organome.domain.canaries import Judgement, Verdict
+from doubles.labelled_shard import STEP_SIZE, label_shard, write_tiny_model
+from organome.compute.inference import loading
+from organome.domain.canaries import CanaryCheck, Judgement
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Reason
 from organome.io.canaries.references import file_sha256, read_canary, write_canary
 from organome.io.images.image_files import read_image, write_image
 from organome.io.models.folders import model_digest
 from organome.steps.canary import check_canary, make_canary
-from organome.steps.canary import comparison as canary_scans
 
 
 @dataclass(frozen=True)
 class Set:
-    """A canary, its model, and where verdicts go."""
+    """A canary, its model, and where checks go."""
 
     folder: Path
 
@@ -37,17 +39,17 @@ class Set:
         return self.folder / "model"
 
     @property
-    def verdicts(self) -> Path:
+    def checks(self) -> Path:
         return self.folder / "work" / "canary"
 
-    def check(self, **flags) -> Verdict:
+    def check(self, **flags) -> CanaryCheck:
         settings = {"device": "cpu", "tile_step_size": STEP_SIZE} | flags
         return check_canary.run(
-            canary=self.canary, model=self.model, verdicts=self.verdicts, **settings
+            canary=self.canary, model=self.model, checks=self.checks, **settings
         )
 
-    def verdict(self) -> dict:
-        (path,) = self.verdicts.iterdir()
+    def found(self) -> dict:
+        (path,) = self.checks.iterdir()
         return json.loads(path.read_text())
 
 
@@ -60,8 +62,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Set:
         labelmaps=shard.labelmaps,
         output=folder / "canary",
         n_scans=2,
-        contrasts=CONTRASTS,
-        tile_step_size=STEP_SIZE,
     )
     shutil.copytree(shard.model, folder / "model")
     shutil.rmtree(folder / "run")
@@ -77,7 +77,7 @@ def own(made: Set, tmp_path: Path) -> Set:
 @pytest.fixture
 def other_weights(own: Set, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """A function that makes the machine compute with weights that are off by a share of noise."""
-    load = check_canary.load_segmenter
+    load = loading.load_segmenter
 
     def spoil(share: float) -> None:
         def load_spoilt(model, **flags):
@@ -88,7 +88,7 @@ def other_weights(own: Set, monkeypatch: pytest.MonkeyPatch) -> Callable[[float]
             }
             return load(replace(model, weights=(spoilt,)), **flags)
 
-        monkeypatch.setattr(check_canary, "load_segmenter", load_spoilt)
+        monkeypatch.setattr(loading, "load_segmenter", load_spoilt)
 
     return spoil
 
@@ -112,14 +112,14 @@ def refuse_to_load(*args, **kwargs):
 
 
 def test_the_machine_that_made_it_reproduces_it_to_the_last_voxel(own: Set) -> None:
-    verdict = own.check()
-    assert verdict.judgement is Judgement.HELD
-    assert verdict.identical
-    assert (verdict.n_scans, verdict.min_dice, verdict.max_volume_change) == (2, 1.0, 0.0)
-    assert verdict.n_organs > 2
-    assert str(verdict).endswith("2 reference scans, labelmaps bit-identical")
-    assert own.verdict()["judgement"] == "held"
-    assert own.verdict()["machine"]["versions"]["torch"]
+    check = own.check()
+    assert check.judgement is Judgement.HELD
+    assert check.identical
+    assert (check.n_scans, check.min_dice, check.max_volume_change) == (2, 1.0, 0.0)
+    assert check.n_organs > 2
+    assert str(check).endswith("2 reference scans, labelmaps bit-identical")
+    assert own.found()["judgement"] == "held"
+    assert own.found()["machine"]["versions"]["torch"]
 
 
 def test_a_kind_of_machine_is_checked_once(
@@ -127,13 +127,13 @@ def test_a_kind_of_machine_is_checked_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     first = own.check()
-    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
+    monkeypatch.setattr(loading, "load_segmenter", refuse_to_load)
     assert own.check() == first
     events = [message.split()[0] for message in caplog.messages]
     assert events == ["event=canary_checked", "event=canary_known"]
 
 
-def test_each_kind_of_machine_has_a_verdict_of_its_own(
+def test_each_kind_of_machine_has_a_check_of_its_own(
     own: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = check_canary.read_machine("cpu")
@@ -144,15 +144,15 @@ def test_each_kind_of_machine_has_a_verdict_of_its_own(
     ]
     assert len({machine.kind for machine in kinds}) == 3
     for n_before, machine in enumerate(kinds):
-        assert len(list(own.verdicts.glob("*"))) == n_before
+        assert len(list(own.checks.glob("*"))) == n_before
         monkeypatch.setattr(check_canary, "read_machine", lambda device, machine=machine: machine)
         own.check()
-    assert {path.stem for path in own.verdicts.iterdir()} == {one.kind for one in kinds}
+    assert {path.stem for path in own.checks.iterdir()} == {one.kind for one in kinds}
 
 
 def test_another_question_is_another_check(own: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     own.check()
-    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
+    monkeypatch.setattr(loading, "load_segmenter", refuse_to_load)
     with pytest.raises(AssertionError, match="was loaded"):
         own.check(min_dice=0.999)
     canary, _ = read_canary(own.canary)
@@ -169,9 +169,9 @@ def test_a_machine_that_computes_otherwise_drifts_and_stays_so(
         SetupError, match=r"canary drift on .*worst organ \w+ of 0000-000\d: Dice 0"
     ):
         own.check()
-    assert own.verdict()["judgement"] == "drift"
-    assert own.verdict()["min_dice"] < 0.99
-    monkeypatch.setattr(check_canary, "load_segmenter", refuse_to_load)
+    assert own.found()["judgement"] == "drift"
+    assert own.found()["min_dice"] < 0.99
+    monkeypatch.setattr(loading, "load_segmenter", refuse_to_load)
     with pytest.raises(SetupError, match="remove it to check again") as caught:
         own.check()
     assert "\n" not in str(caught.value)
@@ -181,9 +181,9 @@ def test_small_differences_are_within_the_tolerance(
     own: Set, other_weights: Callable[[float], None]
 ) -> None:
     other_weights(1e-6)
-    verdict = own.check(min_dice=0.9, max_volume_change=0.1)
-    assert verdict.judgement is Judgement.HELD
-    assert verdict.min_dice >= 0.9
+    check = own.check(min_dice=0.9, max_volume_change=0.1)
+    assert check.judgement is Judgement.HELD
+    assert check.min_dice >= 0.9
 
 
 def test_an_organ_that_vanishes_is_drift(own: Set) -> None:
@@ -216,14 +216,14 @@ def test_a_check_that_cannot_fail_is_refused(own: Set) -> None:
 
 def test_another_model_needs_another_canary(own: Set) -> None:
     write_tiny_model(own.model, seed=1)
-    with pytest.raises(SetupError, match=r"another model .* make it anew"):
+    with pytest.raises(SetupError, match=r"another model .* make it again"):
         own.check()
-    assert not own.verdicts.exists()
+    assert not own.checks.exists()
 
 
 @pytest.mark.parametrize("other", [{"tile_step_size": 0.5}, {"scheme": "amos22"}])
 def test_other_settings_need_another_canary(own: Set, other: dict) -> None:
-    with pytest.raises(SetupError, match=r"other settings .* make it anew"):
+    with pytest.raises(SetupError, match=r"other settings .* make it again"):
         own.check(**other)
 
 
@@ -234,7 +234,7 @@ def test_the_model_must_have_the_digest_that_the_run_is_bound_to(own: Set) -> No
     pinned.write_text(f"{model_digest(own.model)}\n")
     assert own.check(model_digest=pinned).judgement is Judgement.HELD
     write_tiny_model(own.model, seed=1)
-    shutil.rmtree(own.verdicts)
+    shutil.rmtree(own.checks)
     with pytest.raises(SetupError, match="digest"):
         own.check(model_digest=pinned)
 
@@ -247,15 +247,15 @@ def test_a_canary_whose_files_changed_is_refused(own: Set) -> None:
     path.unlink()
     with pytest.raises(SetupError, match="not the file that the canary was made with"):
         own.check()
-    assert not own.verdicts.exists()
+    assert not own.checks.exists()
 
 
-def test_a_verdict_that_cannot_be_read_is_no_verdict(own: Set) -> None:
+def test_a_check_that_cannot_be_read_is_made_again(own: Set) -> None:
     own.check()
-    (path,) = own.verdicts.iterdir()
+    (path,) = own.checks.iterdir()
     path.write_text(path.read_text()[:100])
     assert own.check().judgement is Judgement.HELD
-    assert own.verdict()["judgement"] == "held"
+    assert own.found()["judgement"] == "held"
 
 
 def test_a_fault_of_the_disk_behind_a_scan_is_the_machines(
@@ -267,7 +267,7 @@ def test_a_fault_of_the_disk_behind_a_scan_is_the_machines(
         except OSError as error:
             raise ScanError(Reason.FILE_BROKEN, "it cannot be read") from error
 
-    monkeypatch.setattr(canary_scans, "read_image", lambda *args, **flags: lost())
+    monkeypatch.setattr(check_canary, "read_image", lambda *args, **flags: lost())
     with pytest.raises(SetupError, match="Stale file handle"):
         own.check()
 
@@ -278,27 +278,37 @@ def test_a_scan_that_cannot_be_labelled_is_a_fault_of_the_set_up(
     def unknown(*args):
         raise ScanError(Reason.LABEL_UNKNOWN, "value 99")
 
-    monkeypatch.setattr(canary_scans, "remap_labelmap", unknown)
+    monkeypatch.setattr(check_canary, "remap_labelmap", unknown)
     with pytest.raises(SetupError, match="a scan of the canary cannot be labelled: value 99"):
         own.check()
-    assert not own.verdicts.exists()
+    assert not own.checks.exists()
 
 
-def test_a_fault_of_the_machine_is_no_drift(own: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_machine_is_not_drift(own: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(check_canary, "write_verdict", no_space)
+    monkeypatch.setattr(check_canary, "write_check", no_space)
     with pytest.raises(SetupError, match="No space left"):
         own.check()
-    assert not own.verdicts.exists()
+    assert not own.checks.exists()
 
 
-def test_verdicts_name_no_participant_and_no_path(
-    own: Set, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_checks_name_no_participant_and_no_path(own: Set, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     own.check()
-    told = json.dumps(own.verdict()) + caplog.text
-    assert str(own.folder) not in told
-    assert "p-secret" not in told
+    text = json.dumps(own.found()) + caplog.text
+    assert str(own.folder) not in text
+    assert "p-secret" not in text
+
+
+def test_a_job_that_finds_a_check_loads_no_torch(own: Set) -> None:
+    own.check()
+    flags = {"canary": own.canary, "model": own.model, "checks": own.checks}
+    program = (
+        "import sys; from pathlib import Path, PosixPath;"
+        "from organome.steps.canary import check_canary;"
+        f"found = check_canary.run(**{flags!r}, device='cpu', tile_step_size={STEP_SIZE});"
+        "sys.exit('torch' in sys.modules or found.judgement != 'held')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,16 +1,13 @@
-import json
 import shutil
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from doubles.labelled_shard import CONTRASTS, STEP_SIZE, LabelledShard, label_shard
+from doubles.labelled_shard import STEP_SIZE, LabelledShard, label_shard
 from organome.domain.errors import SetupError
-from organome.domain.scans import Contrast
 from organome.io.canaries.references import check_files, read_canary
 from organome.io.models.folders import model_digest
+from organome.io.tables.step_settings import read_settings, write_settings
 from organome.steps.canary import make_canary
 
 
@@ -20,10 +17,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> LabelledShard:
 
 
 def make(shard: LabelledShard, output: Path, **flags) -> make_canary.MadeCanary:
-    settings = {"contrasts": CONTRASTS, "tile_step_size": STEP_SIZE} | flags
-    return make_canary.run(
-        images=shard.images, labelmaps=shard.labelmaps, output=output, **settings
-    )
+    return make_canary.run(images=shard.images, labelmaps=shard.labelmaps, output=output, **flags)
 
 
 def test_it_holds_scans_that_went_through_and_what_made_them(
@@ -79,11 +73,9 @@ def test_one_that_is_there_is_replaced_whole(shard: LabelledShard, tmp_path: Pat
     [
         ({"n_scans": 5}, "4 went through"),
         ({"n_scans": 0}, "0 scans wanted"),
-        ({"tile_step_size": 0.5}, r"not segmented with tile_step_size 0\.5"),
-        ({"contrasts": (Contrast.T1,)}, "contrasts t1 by this release"),
     ],
 )
-def test_what_the_shard_does_not_bear_out_is_refused(
+def test_more_scans_than_went_through_are_refused(
     shard: LabelledShard, tmp_path: Path, flags: dict, message: str
 ) -> None:
     with pytest.raises(SetupError, match=message):
@@ -116,10 +108,31 @@ def test_a_labelmap_that_is_not_whole_is_no_reference(
 def test_labelmaps_that_came_along_are_no_reference(
     own_shard: LabelledShard, tmp_path: Path
 ) -> None:
-    path = own_shard.labelmaps / "ledger.parquet"
-    table = pq.read_table(path)
-    given = [json.loads(one) | {"source": "labelmaps"} for one in table["facts"].to_pylist()]
-    facts = pa.array([json.dumps(one) for one in given])
-    pq.write_table(table.set_column(table.column_names.index("facts"), "facts", facts), path)
+    write_settings(own_shard.labelmaps, {"source": "labelmaps", "scheme": "mrsegmentator"})
     with pytest.raises(SetupError, match="not made by a model"):
         make(own_shard, tmp_path / "canary", n_scans=1)
+
+
+@pytest.mark.parametrize("other", [{"repair_sides": True}, {"combine": "consensus"}])
+def test_labelmaps_that_are_not_the_models_of_one_image_are_no_reference(
+    own_shard: LabelledShard, tmp_path: Path, other: dict
+) -> None:
+    write_settings(own_shard.labelmaps, read_settings(own_shard.labelmaps) | other)
+    with pytest.raises(SetupError, match=f"made with {next(iter(other))}"):
+        make(own_shard, tmp_path / "canary", n_scans=1)
+
+
+def test_what_made_the_labels_must_be_there(own_shard: LabelledShard, tmp_path: Path) -> None:
+    (own_shard.labelmaps / "settings.json").unlink()
+    with pytest.raises(SetupError, match=r"settings\.json: cannot be read; run the step again"):
+        make(own_shard, tmp_path / "canary", n_scans=1)
+
+
+def test_a_shard_with_the_agreement_of_folds_gives_the_same_canary(
+    shard: LabelledShard, tmp_path: Path
+) -> None:
+    with_folds = label_shard(tmp_path / "run", n_scans=1, fold_agreement=True)
+    canary = make(with_folds, tmp_path / "canary", n_scans=1).canary
+    assert canary.settings == {"scheme": "mrsegmentator", "tile_step_size": STEP_SIZE}
+    (first,) = canary.scans
+    assert first == make(shard, tmp_path / "plain", n_scans=4).canary.scans[0]

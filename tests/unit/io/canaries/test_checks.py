@@ -2,12 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from organome.domain.canaries import Judgement, OrganDifference, Question, Tolerance, Verdict
-from organome.domain.machines import Machine
-from organome.io.canaries.verdicts import read_verdict, verdict_path, write_verdict
+from organome.domain.canaries import (
+    CanaryCheck,
+    Judgement,
+    Machine,
+    OrganDifference,
+    Question,
+    Tolerance,
+)
+from organome.io.canaries.checks import check_path, read_check, write_check
 
 MACHINE = Machine("cuda", "NVIDIA H200", "9.0", "570.133.20", {"torch": "2"})
-VERDICT = Verdict(
+CHECK = CanaryCheck(
     judgement=Judgement.DRIFT,
     question=Question("digest", Tolerance(0.99, 0.01, 5.0)),
     model_digest="model",
@@ -23,12 +29,12 @@ VERDICT = Verdict(
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    assert read_verdict(tmp_path / "verdicts", MACHINE) is None
-    write_verdict(tmp_path / "verdicts", VERDICT)
-    assert read_verdict(tmp_path / "verdicts", MACHINE) == VERDICT
+    assert read_check(tmp_path / "checks", MACHINE) is None
+    write_check(tmp_path / "checks", CHECK)
+    assert read_check(tmp_path / "checks", MACHINE) == CHECK
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"judgement": "held"', '{"judgement": "fine"}'])
 def test_what_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
-    verdict_path(tmp_path, MACHINE).write_text(text)
-    assert read_verdict(tmp_path, MACHINE) is None
+    check_path(tmp_path, MACHINE).write_text(text)
+    assert read_check(tmp_path, MACHINE) is None
