@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
-SNAKEMAKE := snakemake --snakefile Snakefile --cores 2 --quiet host rules reason
 
 .PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm campaign soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
@@ -32,10 +31,10 @@ $(STAMP): pyproject.toml envs/constraints.txt envs/install_pyradiomics.sh
 demo: setup ## run the main job on a phantom cohort, in demo/
 	@organome make-phantoms --preset demo --output demo/cohort
 	@mkdir -p demo/run demo/run_ct
-	@$(SNAKEMAKE) --configfile config/demo.yaml --directory demo/run list_scans
-	@$(SNAKEMAKE) --configfile config/demo.yaml --directory demo/run
-	@$(SNAKEMAKE) --configfile config/demo_ct.yaml --directory demo/run_ct list_scans
-	@$(SNAKEMAKE) --configfile config/demo_ct.yaml --directory demo/run_ct
+	@cp config/demo.yaml demo/run/config.yaml
+	@cp config/demo_ct.yaml demo/run_ct/config.yaml
+	@organome run demo/run -- --cores 2
+	@organome run demo/run_ct -- --cores 2
 	@echo; echo "Volumes in mL; a dash where there is no number, and the reason beside it:"
 	@organome show-table --table demo/run/results/tables/visits --n-rows 30 --columns participant \
 	  instance n_scans_done liver_volume_ml liver_na_reason spleen_volume_ml left_kidney_volume_ml
@@ -53,7 +52,7 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@echo "  make demo-score                 how close this is to the truth"
 
 demo-score: ## compare the demo with the truth of its phantoms
-	@organome score-phantoms --truth demo/cohort/truth \
+	@organome dev score-phantoms --truth demo/cohort/truth \
 	  --results demo/run/results demo/run_ct/results
 
 check: setup ## style, types, floors, workflow
@@ -116,8 +115,8 @@ parity: setup ## the labels of mrsegmentator 2.0.0 and ours, in all orientations
 	pytest tests/parity
 
 docs: setup ## write the pages that are made from schemas
-	organome describe-tables --output docs/tables.md
-	organome describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
+	organome dev describe-tables --output docs/tables.md
+	organome dev describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
 	python docs/draw_map.py
 
 pictures: setup ## draw the picture of the README from the demo
@@ -130,8 +129,8 @@ lock: ## write envs/constraints.txt from what is installed in .venv
 	  > envs/.constraints.new && mv envs/.constraints.new envs/constraints.txt
 
 train-phantom: setup ## train models/phantom again (about two hours)
-	organome train-model --output models/phantom --seed 1
-	organome score-model --model models/phantom
+	organome dev train-model --output models/phantom --seed 1
+	organome dev score-model --model models/phantom
 
 clean: ## remove what the demo and the tools made; .venv stays
 	rm -rf demo .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -11,6 +11,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 
+from organome.domain.errors import SetupError
+from organome.io.configs import find_mistake, read_schema
+from organome.io.models.places import locate_model
+
 min_version("9.3")
 
 
@@ -23,9 +27,15 @@ if Path("config.yaml").exists():
     configfile: "config.yaml"
 
 
-if not config:
-    raise WorkflowError("no configuration: name one, --configfile config/<cohort>.yaml")
-validate(config, "workflow/schemas/config.schema.yaml")
+SCHEMA = Path(workflow.basedir) / "workflow" / "schemas" / "config.schema.yaml"
+if mistake := find_mistake(config, read_schema(SCHEMA)):
+    raise WorkflowError(mistake)
+validate(config, str(SCHEMA))  # fills in the defaults
+if config["segment"]["source"] == "model":
+    try:
+        config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
+    except SetupError as error:
+        raise WorkflowError(str(error)) from None
 
 # Names only: every job parses this file again, so the rows of the sample sheet are never read here.
 SHARDS = sorted(path.stem for path in Path(config["scans"]).glob("[0-9]*.parquet"))

@@ -96,7 +96,7 @@ class SlurmRun:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start ``organome run`` on the cluster."""
-        where = ["--directory", str(self.folder), "--snakefile", str(REPOSITORY / "Snakefile")]
+        where = [str(self.folder), "--snakefile", str(REPOSITORY / "Snakefile")]
         profile = ["--workflow-profile", str(self._profile)]
         command = ["organome", "run", *where, *profile, *self._config, *PACE, *arguments]
         return self._spawn(command)

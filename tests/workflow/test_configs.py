@@ -1,5 +1,6 @@
 """Every example configuration and profile plans without an error."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
 def plan(config: Path, run: Path, *more: str) -> str:
     """Plan a run of two shards, whose rows are never read, and return what Snakemake says."""
     settings = yaml.safe_load(config.read_text())
-    model = run / settings.get("segment", {}).get("model", "models/phantom")
+    named = settings["segment"].get("model", "phantom")
+    model = run.parent / "data" / "organome" / "models" / named
     for path in (model / "plans.json", model / "dataset.json"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -29,6 +31,7 @@ def plan(config: Path, run: Path, *more: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "XDG_DATA_HOME": str(run.parent / "data")},
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr

@@ -2,22 +2,22 @@
 
 Exit codes: 0 all went well; 1 a bug, with its traceback; 2 the set-up is wrong, in one line; 3
 results are worse than promised; 69 the machine is at fault, elsewhere or later the same may go
-well; 75 asked to stop, start again to go on.
+well; 75 asked to stop, start again to go on; 141 nobody reads the output any more.
 """
 
 import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from organome import __version__
 from organome.cli.logs import log_to
 from organome.cli.progress import progress_bars
-from organome.cli.results import show
+from organome.cli.results import OutputClosed, show
 from organome.domain.errors import Interrupted, MachineFault, SetupError
 
 EXIT_OK: Final = 0
@@ -26,49 +26,57 @@ EXIT_SETUP: Final = 2
 EXIT_BROKEN_PROMISE: Final = 3
 EXIT_MACHINE: Final = 69  # EX_UNAVAILABLE in sysexits.h
 EXIT_INTERRUPTED: Final = 75  # EX_TEMPFAIL in sysexits.h
+EXIT_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 # Group, module, what it does. Imported when the command is called: torch takes seconds.
 _COMMANDS: Final = {
-    "Pipeline": {
+    "Run a cohort": {
+        "steps.start.init": "Begin a run: write a commented configuration into a new folder.",
+        "steps.cluster.run": "List the scans, bring them through, collect the tables.",
+        "steps.inspect.status": "Show what is listed, done, failed and left.",
+        "steps.inspect.estimate": "Estimate what the rest costs, and how to cut it into jobs.",
+        "steps.doctor.doctor": "Check whether a cohort can be run here, and what to do about it.",
+    },
+    "Models": {
+        "steps.models.install_model": "Install a model: a published one, an archive, a folder.",
+        "steps.models.verify_model": "Check that a model is still what was installed.",
+        "steps.canary.make_canary": "Keep labelled scans as the reference for other machines.",
+    },
+    "Results": {
+        "steps.inspect.show_table": "Print rows of a table.",
+        "steps.extract.extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
+    },
+    "Radiomics": {
+        "steps.radiomics.measure_overlaps": "Measure twice what neighbouring stations both show.",
+        "steps.radiomics.radiomics_stability": "Measure how well radiomics features repeat.",
+        "steps.radiomics.export_combat": "Write radiomics features as ComBat reads them.",
+    },
+    "Phantoms": {
+        "phantoms.make_phantoms": "Make a phantom cohort with known truth.",
+    },
+}
+
+# What the rules of the workflow call: the first level of the command line, too, but not its help.
+_STEPS: Final = {
+    "Steps of the workflow": {
         "steps.listing.list_scans": "Deal the scans of a cohort to shards.",
         "steps.prepare.prepare_images": "Turn a shard's archives and files into checked images.",
         "steps.models.pin_model": "Note the digest of the model that a run is bound to.",
+        "steps.canary.check_canary": "Compare this kind of machine with the reference scans.",
         "steps.segment.segment_organs": "Turn a shard's images into labelmaps.",
         "steps.measure.measure_volumes": "Measure the organs of a shard.",
         "steps.radiomics.measure_radiomics": "Measure the radiomics features of a shard.",
         "steps.collect.list_measured": "Name the measured shards in a file, for collect-tables.",
         "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
     },
-    "Cluster": {
-        "steps.cluster.run": "Run the workflow under a watchdog, on this machine or on SLURM.",
-        "steps.doctor.doctor": "Say whether a cohort can be run here, and what to do about it.",
-    },
-    "Models": {
-        "steps.models.install_model": "Install a model: a published one, an archive, a folder.",
-        "steps.models.verify_model": "Say whether an installed model is still what was installed.",
-    },
-    "Look": {
-        "steps.inspect.status": "Say what is listed, done, failed and left.",
-        "steps.inspect.show_table": "Print some rows of a table.",
-        "steps.extract.extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
-        "steps.inspect.estimate": "Say what the rest will cost, and how to cut it into jobs.",
-    },
-    "Radiomics": {
-        "steps.radiomics.measure_overlaps": "Measure twice what neighbouring stations both show.",
-        "steps.radiomics.radiomics_stability": "Say how well radiomics features repeat.",
-        "steps.radiomics.export_combat": "Write radiomics features as ComBat reads them.",
-    },
-    "Canary": {
-        "steps.canary.make_canary": "Take labelled scans as the reference for other machines.",
-        "steps.canary.check_canary": "Hold this kind of machine to the reference scans.",
-    },
-    "Phantoms": {
-        "phantoms.make_phantoms": "Make a phantom cohort with known truth.",
-        "phantoms.train_model": "Train the small phantom model.",
+}
+
+# Behind `organome dev`, with the steps.
+_TOOLS: Final = {
+    "Tools of the repository": {
         "phantoms.score_phantoms": "Compare results with the truth of a phantom cohort.",
+        "phantoms.train_model": "Train the small phantom model.",
         "phantoms.score_model": "Score a model on unseen phantoms and write its card.",
-    },
-    "Documentation": {
         "steps.docs.describe_tables": "Write the page on the tables.",
         "steps.docs.describe_config": "Write the page on the configuration.",
     },
@@ -79,8 +87,10 @@ def build_app() -> App:
     """Build the command line without importing a step."""
     app = App(
         name="organome",
-        help="Scans in, organ tables out.",
+        help="Scans in, organ tables out. `organome dev` lists the steps of the workflow, too.",
+        help_format="markdown",
         version=__version__,
+        group_commands=Group("More", sort_key=len(_COMMANDS)),
         default_parameter=Parameter(
             consume_multiple=True,
             negative=(),
@@ -88,11 +98,26 @@ def build_app() -> App:
             name_transform=lambda name: name.lower().replace("_", "-"),  # T1FS is t1fs, not t1-fs
         ),
     )
-    for group, commands in _COMMANDS.items():
-        for module, does in commands.items():
-            name = module.rpartition(".")[2].replace("_", "-")
-            app.command(f"organome.{module}:run", name=name, help=does, group=group)
+    dev = App(name="dev", help="Steps of the workflow, one by one, and tools of the repository.")
+    _add(app, _COMMANDS)
+    _add(app, _STEPS, show=False)
+    _add(dev, _STEPS | _TOOLS)
+    app.command(dev)
     return app
+
+
+def _add(app: App, commands: Mapping[str, Mapping[str, str]], *, show: bool = True) -> None:
+    for place, (title, modules) in enumerate(commands.items()):
+        group = Group(title, sort_key=place)
+        for rank, (module, does) in enumerate(modules.items()):
+            app.command(
+                f"organome.{module}:run",
+                name=module.rpartition(".")[2].replace("_", "-"),
+                help=does,
+                group=group,
+                show=show,
+                sort_key=rank,
+            )
 
 
 def run(tokens: Sequence[str]) -> int:
@@ -106,17 +131,26 @@ def run(tokens: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return EXIT_OK if show(result) else EXIT_BROKEN_PROMISE
     except CycloptsError as error:
-        print(f"organome: {error}", file=sys.stderr)
+        print(f"organome: {_in_one_line(str(error))}", file=sys.stderr)
         return EXIT_SETUP
-    except (Interrupted, KeyboardInterrupt) as error:
-        print(f"organome: {error or 'interrupted'}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("organome: interrupted; start it again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Interrupted as error:
+        print(f"organome: {error}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except OutputClosed:
+        return EXIT_PIPE
     except Exception as error:
         return _judge(error)
 
 
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _judge(error: Exception) -> int:
-    """Say in one line what is wrong with the machine or the set-up; anything else is a bug."""
+    """Report in one line what is wrong with the machine or the set-up; the rest are bugs."""
     from organome.shards.faults import machine_faults_stop_the_job
 
     try:

@@ -15,7 +15,7 @@ Callbacks = dict[str, Callable[..., None]]
 def progress_bars(
     wanted: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> Iterator[tuple[Console, Callbacks]]:
-    """Give a bar to a step that reports how far it is.
+    """Show a bar for a step that reports how far it is.
 
     Args:
         wanted: Names of the step's callbacks, ``on_...``.
@@ -48,8 +48,9 @@ def _count(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
 def _on_outcome(bar: Progress, arguments: Mapping[str, Any]) -> Callable[..., None]:
     import pyarrow.parquet as pq
 
-    shard = Path(arguments["shard"])
-    n_scans = pq.read_metadata(shard).num_rows if shard.is_file() else None
+    shard = arguments.get("shard")  # measure-overlaps goes through all shards
+    known = shard is not None and Path(shard).is_file()
+    n_scans = pq.read_metadata(shard).num_rows if known else None
     task = bar.add_task("scans", total=n_scans)
     return lambda _outcome: bar.advance(task)
 

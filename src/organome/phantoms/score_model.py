@@ -132,7 +132,7 @@ def _card_lines(scores: Sequence[ImageScore], record: Mapping[str, Any]) -> Iter
     yield ""
     yield "## How it was trained"
     yield ""
-    yield "`organome train-model` draws bodies and trains; see `organome train-model --help`."
+    yield "`organome dev train-model` draws bodies and trains; its `--help` says how."
     yield "The result depends on how many steps fit into the budget."
     yield ""
     for name, value in record.items():
@@ -146,7 +146,7 @@ def _card_lines(scores: Sequence[ImageScore], record: Mapping[str, Any]) -> Iter
         f"{n_bodies} bodies that were not in the training, each in {len(contrasts)} contrasts,"
         f" on the grid of a stitched UK Biobank scan (CT: chest to pelvis):"
         f" mean **{np.mean(values):.3f}** over all organs in view."
-        " Printed by `organome score-model`."
+        " Printed by `organome dev score-model`."
     )
     yield ""
     yield "| organ | " + " | ".join(contrasts) + " |"

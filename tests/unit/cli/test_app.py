@@ -20,7 +20,8 @@ from organome.io.tables.scan_lists import write_shard
 from organome.phantoms import score_phantoms
 from organome.steps.collect import list_measured
 
-MODULES = [module for commands in app._COMMANDS.values() for module in commands]
+GROUPS = app._COMMANDS | app._STEPS | app._TOOLS
+MODULES = [module for commands in GROUPS.values() for module in commands]
 
 
 def test_help_imports_no_step_and_no_torch() -> None:
@@ -33,17 +34,33 @@ def test_help_imports_no_step_and_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines()[-1] == "[]"
-    assert "measure-volumes" in result.stdout
+    assert "install-model" in result.stdout
+    assert "measure-volumes" not in result.stdout
+
+
+def test_help_lists_what_users_need_and_dev_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sum(map(len, app._COMMANDS.values())) <= 15
+    assert app.run(["dev", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for module in (module for group in (app._STEPS | app._TOOLS).values() for module in group):
+        assert command_of(module) in shown
+
+
+def command_of(module: str) -> str:
+    return module.rpartition(".")[2].replace("_", "-")
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_flags_are_the_keywords_of_run(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = importlib.import_module(f"organome.{module}").run
-    command = module.rpartition(".")[2].replace("_", "-")
-    assert app.run([command, "--help"]) == 0
+    is_tool = any(module in group for group in app._TOOLS.values())
+    assert app.run([*(["dev"] if is_tool else []), command_of(module), "--help"]) == 0
     shown = capsys.readouterr().out
     for name, parameter in inspect.signature(run).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:  # what stands after -- is for Snakemake
+            continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            assert name.upper() in shown
             continue
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert (f"--{name.replace('_', '-')} " in shown) == (not name.startswith("on_")), name
@@ -122,11 +139,8 @@ def test_nothing_is_drawn_where_there_is_no_terminal(
 
 
 def test_status_is_one_line_per_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("scans", "results", "work"):
-        (tmp_path / name).mkdir()
     write_shard(tmp_path / "scans" / "0000.parquet", make_scans(3))
-    flags = [f"--{name}={tmp_path / name}" for name in ("scans", "results", "work")]
-    assert app.run(["status", *flags]) == 0
+    assert app.run(["status", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 scans listed in 1 shard"
     for step in ("prepare_images", "segment_organs", "measure_volumes"):
@@ -155,7 +169,7 @@ def test_broken_promise_shows_in_text_and_exit_code(
         return score
 
     monkeypatch.setattr(score_phantoms, "run", give)
-    assert app.run(["score-phantoms", "--truth", "t", "--results", "r"]) == code
+    assert app.run(["dev", "score-phantoms", "--truth", "t", "--results", "r"]) == code
     out = capsys.readouterr().out
     assert "liver" in out
     assert f"[{'ok' if holds else 'NOT MET'}] mean Dice" in out

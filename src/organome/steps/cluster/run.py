@@ -5,7 +5,10 @@ folder, starts Snakemake and watches it (``watchdog``). A Snakemake that hangs i
 again; so is one that gave up although shards got through meanwhile or a machine was at fault.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from organome.domain.errors import SetupError
+from organome.io.files.assets import asset
+from organome.io.models.places import locate_model
+from organome.io.runs import Run, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, read_profile
 from organome.shards.stop_requests import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
@@ -50,9 +56,10 @@ class RunSummary:
 
 
 def run(
+    run_folder: Path,
+    /,
     *snakemake: str,
-    snakefile: Path = Path("Snakefile"),
-    directory: Path = Path(),
+    snakefile: Path | None = None,
     configfile: Sequence[Path] = (),
     workflow_profile: Path | None = None,
     targets: Sequence[str] = (),
@@ -63,12 +70,12 @@ def run(
     poll_s: float = USUAL_PACE.poll_s,
     stop_s: float = USUAL_PACE.stop_s,
 ) -> RunSummary:
-    """Run the workflow on a run folder.
+    """List the scans of a cohort, and run the workflow on all that is not through yet.
 
     Args:
+        run_folder: Run folder, as ``organome init`` makes it.
         snakemake: Further flags for Snakemake, after ``--``.
-        snakefile: The workflow.
-        directory: Run folder.
+        snakefile: The workflow, if not the one that comes with Organome.
         configfile: Configuration files, besides a ``config.yaml`` in the run folder.
         workflow_profile: Profile, ``profiles/slurm`` for a cluster; without one Snakemake takes
             ``profiles/default``.
@@ -88,11 +95,12 @@ def run(
         Interrupted: A signal has come. Jobs are cancelled, the folder is unlocked.
     """
     start_s = time.monotonic()
-    if not directory.is_dir():
-        raise SetupError(f"{directory}: no such run folder")
-    if shutil.which("snakemake") is None:
-        raise SetupError("snakemake is not on the PATH: activate the environment of organome")
-    folder = RunFolder(directory)
+    place = open_run(run_folder)
+    if not configfile:  # else Snakemake puts the two together, and checks them
+        _check_config(place)
+    _find_snakemake()
+    snakefile = snakefile or asset("Snakefile")
+    folder = RunFolder(run_folder)
     on_slurm = _executor(snakemake, workflow_profile, snakefile=snakefile) == SLURM
     command = [
         *("snakemake", "--snakefile", str(snakefile), "--directory", str(folder.folder)),
@@ -102,6 +110,7 @@ def run(
         *snakemake,
     ]
     with sole_controller(folder) as controller, noting_stop_requests() as requests:
+        _list_scans(command, folder.folder)
         rounds = Rounds(
             command,
             targets=targets,
@@ -115,6 +124,56 @@ def run(
         n_rounds, n_hangs = rounds.run(max_idle=max_rounds)
         n_done, n_left = folder.count_shards()
         return RunSummary(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s)
+
+
+def _find_snakemake() -> None:
+    """Put the programs of this environment on the PATH, where it was not activated.
+
+    Raises:
+        SetupError: Snakemake is not in it, either.
+    """
+    if shutil.which("snakemake") is None:
+        own = Path(sys.executable).parent
+        if not (own / "snakemake").is_file():
+            raise SetupError("snakemake is not on the PATH: activate the environment of organome")
+        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+
+
+def _check_config(place: Run) -> None:
+    """Find out what is wrong before anything is started.
+
+    Raises:
+        SetupError: The configuration is wrong; the cohort or the model is not there.
+    """
+    config = place.config()
+    root = place.folder / config["cohort"]["root"]
+    if not root.exists():
+        raise SetupError(f"{place.own_config}: cohort.root: {root}: no such file or folder")
+    if config["segment"]["source"] == "model":
+        locate_model(config["segment"]["model"], relative_to=place.folder)
+
+
+def _list_scans(command: Sequence[str], folder: Path) -> None:
+    """Have Snakemake list what is new, as its rule says.
+
+    Raises:
+        SetupError: Nothing could be listed; in the words of the step.
+    """
+    # Nobody else is at work, the lease says: a lock is what a killed Snakemake left.
+    done = subprocess.run(
+        [*command, "--nolock", "--quiet", "all", "--", "list_scans"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    said = (folder / "logs" / "list_scans" / "list_scans.log", "organome: ")
+    lines = said[0].read_text(encoding="utf-8").splitlines() if said[0].is_file() else []
+    told = [line.removeprefix(said[1]) for line in lines if line.startswith(said[1])]
+    last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+    raise SetupError("; ".join(told or last or ["the scans could not be listed"]))
 
 
 def _executor(flags: Sequence[str], profile: Path | None, *, snakefile: Path) -> str | None:

@@ -14,9 +14,9 @@ _HEAD: Final = """\
 
 Made from `workflow/schemas/config.schema.yaml` by `make docs`; change the schema, not this page.
 
-One YAML file per cohort; the ones here are commented examples. Give it to Snakemake with
-`--configfile`, or put it into the run folder as `config.yaml`. Relative paths are relative to the
-run folder. A key that is not known is an error. Change a setting that changes results, and the
+One YAML file per cohort, `config.yaml` in the run folder: `organome init` writes it, and the ones
+here are commented examples. Relative paths are relative to the run folder. A key that is not known
+is an error. Change a setting that changes results, and the
 steps that depend on it run again.
 
 | file | cohort |
@@ -24,7 +24,9 @@ steps that depend on it run again.
 | `demo.yaml`, `demo_ct.yaml` | the phantoms of `make demo` |
 | `ukb.yaml` | UK Biobank |
 | `bids.yaml` | any cohort in BIDS |
-| `folder.yaml` | any other cohort, here with labelmaps that exist already |
+| `folder.yaml` | any other cohort, named by a TSV file |
+| `labelmaps.yaml` | a cohort that is segmented already |
+| `body_composition.yaml` | body composition of UK Biobank, with a model of its own |
 
 | key | type | default | unit | meaning |
 |---|---|---|---|---|

@@ -22,7 +22,7 @@ from organome.io.files.atomic import write_text_atomic
 _INTRODUCTION = f"""\
 # The tables
 
-<!-- Made by `organome describe-tables`; edit src/organome/domain/tables.py instead. -->
+<!-- Made by `organome dev describe-tables`; edit src/organome/domain/tables.py instead. -->
 
 Parquet files under `results/tables/`, schema version {SCHEMA_VERSION}. Unit and meaning of every
 column stand in the files too (Arrow field metadata) and in `dictionary.json`.

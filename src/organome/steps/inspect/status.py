@@ -8,6 +8,7 @@ from typing import Final
 
 from organome.domain.outcomes import Reason, Status
 from organome.domain.tables import SCANS
+from organome.io.runs import open_run
 from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import count_rows, read_table
 from organome.shards.journal import read_journals
@@ -62,15 +63,18 @@ class CohortStatus:
         return render_status(self)
 
 
-def run(*, scans: Path, results: Path, work: Path) -> CohortStatus:
-    """Read ledgers of published shards and journals of shards under way.
+def run(run_folder: Path, /) -> CohortStatus:
+    """Show how far a run is: ledgers of published shards, journals of shards under way.
 
     Args:
-        scans: Folder of shard lists.
-        results: Folder of published results.
-        work: Folder of what is under way.
+        run_folder: Run folder.
+
+    Raises:
+        SetupError: It is not one.
     """
-    n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("*.parquet"))}
+    place = open_run(run_folder)
+    scans, results, work = place.scans, place.results, place.work
+    n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("[0-9]*.parquet"))}
     by_shard = [_decided_by_step(results, work, shard) for shard in n_by_shard]
     steps = [*SCAN_STEPS, *side_steps(results, work)]
     parts = sorted((results / "tables" / SCANS.name).glob("*.parquet"))

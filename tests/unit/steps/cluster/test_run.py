@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from doubles.fake_commands import FakeCommands
+from doubles.places import REPOSITORY
 from organome.domain.errors import Interrupted, SetupError
 from organome.steps.cluster.run import RunSummary, run
 
@@ -29,6 +30,9 @@ def run_folder(tmp_path: Path) -> Path:
     (folder / "scans").mkdir(parents=True)
     for shard in ("0000", "0001"):
         (folder / "scans" / f"{shard}.parquet").touch()
+    (folder / "config.yaml").write_text(
+        "cohort: {name: c, kind: folder, root: .}\nsegment: {source: labelmaps}\n"
+    )
     return folder
 
 
@@ -49,7 +53,7 @@ def start(fakes: FakeCommands, run_folder: Path) -> Callable[..., subprocess.Pop
         heeded = "import signal as s; s.signal(s.SIGHUP, s.SIG_DFL); s.signal(s.SIGINT, s.SIG_DFL)"
         code = f"{heeded}; from organome.cli.app import main; main()"
         paces = [f"--{name.replace('_', '-')}={value}" for name, value in (PACE | pace).items()]
-        command = [sys.executable, "-c", code, "run", f"--directory={run_folder}", *paces, *flags]
+        command = [sys.executable, "-c", code, "run", str(run_folder), *paces, *flags]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
@@ -74,13 +78,12 @@ def test_success_needs_one_round_and_passes_flags_and_targets_on(
     fakes: FakeCommands, run_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fakes.starts(["echo all well; through 0000; through 0001"])
-    (config := run_folder / "c.yaml").touch()
-    summary = run(
-        "--jobs", "7", directory=run_folder, configfile=[config], targets=["tables"], **PACE
-    )
+    (config := run_folder / "c.yaml").write_text("shard_size: 7\n")
+    summary = run(run_folder, "--jobs", "7", configfile=[config], targets=["tables"], **PACE)
     assert (summary.n_rounds, summary.n_shards_done, summary.n_shards_left) == (1, 2, 0)
     assert fakes.calls == [
-        f"--snakefile Snakefile --directory {run_folder} --configfile {config} --jobs 7 -- tables"
+        f"--snakefile {REPOSITORY / 'Snakefile'} --directory {run_folder}"
+        f" --configfile {config} --jobs 7 -- tables"
     ]
     assert "all well" in capfd.readouterr().err
     (log,) = (run_folder / "logs" / "run").iterdir()
@@ -91,7 +94,7 @@ def test_round_that_brought_shards_further_is_followed_by_another(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["through 0000; exit 1", "through 0001; exit 0"])
-    summary = run(directory=run_folder, **PACE)
+    summary = run(run_folder, **PACE)
     assert (summary.n_rounds, summary.n_shards_left) == (2, 0)
 
 
@@ -100,7 +103,7 @@ def test_round_without_progress_and_without_a_fault_is_the_last(
 ) -> None:
     fakes.starts(["through 0000; exit 1", "through 0000; exit 1"])
     with pytest.raises(SetupError, match=r"1 of 2 shards could not be done; .*logs/run"):
-        run(directory=run_folder, **PACE)
+        run(run_folder, **PACE)
     assert len(fakes.calls) == 2
 
 
@@ -108,7 +111,7 @@ def test_noted_nodes_buy_more_rounds_up_to_the_limit(fakes: FakeCommands, run_fo
     note = "mkdir -p work/broken_nodes; touch work/broken_nodes/$n_starts; exit 1"
     fakes.starts([note] * 9)
     with pytest.raises(SetupError, match="2 of 2 shards"):
-        run(directory=run_folder, max_rounds=3, **PACE)
+        run(run_folder, max_rounds=3, **PACE)
     assert len(fakes.calls) == 3
 
 
@@ -122,7 +125,7 @@ def test_notes_and_drift_of_an_earlier_run_are_forgotten_at_the_start(
     note.touch()
     verdict.write_text('{"judgement": "drift"}')
     fakes.starts(["exit 0"])
-    assert run(directory=run_folder, **PACE).n_rounds == 1
+    assert run(run_folder, **PACE).n_rounds == 1
     assert not note.exists()
     assert not verdict.exists()
 
@@ -132,7 +135,7 @@ def test_lock_of_a_killed_snakemake_is_opened(fakes: FakeCommands, run_folder: P
     (run_folder / ".snakemake" / "locks").mkdir(parents=True)
     (run_folder / ".snakemake" / "locks" / "0.input.lock").touch()
     with pytest.raises(SetupError):
-        run(directory=run_folder, **PACE)
+        run(run_folder, **PACE)
     assert [call.endswith("--unlock") for call in fakes.calls] == [True, False, True]
 
 
@@ -140,7 +143,7 @@ def test_snakemake_that_hangs_is_killed_and_started_again(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["trap '' INT; lock; echo $$ > pid; " + FOR_EVER, "exit 0"])
-    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    summary = run(run_folder, *SLURM, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (2, 1)
     assert is_gone(int((run_folder / "pid").read_text()))
     assert "--unlock" in fakes.calls[1]
@@ -150,21 +153,21 @@ def test_snakemake_with_work_on_this_machine_does_not_hang(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["sleep 600 & be_looked_at 6; kill $!; exit 0"])
-    assert run(*SLURM, directory=run_folder, **SOON_HANGS).n_hangs == 0
+    assert run(run_folder, *SLURM, **SOON_HANGS).n_hangs == 0
 
 
 def test_queue_that_does_not_answer_is_no_hang_but_buys_a_round(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(['touch "$FAKES/away"; be_looked_at 6; rm "$FAKES/away"; exit 1', "exit 0"])
-    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    summary = run(run_folder, *SLURM, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (2, 0)
 
 
 def test_job_in_the_queue_is_no_hang(fakes: FakeCommands, run_folder: Path) -> None:
     job = '"7|RUNNING|None|${name}_0|$RUN"'
     fakes.starts([f'echo {job} > "$FAKES/queue"; be_looked_at 6; : > "$FAKES/queue"; exit 0'])
-    summary = run(*SLURM, directory=run_folder, **SOON_HANGS)
+    summary = run(run_folder, *SLURM, **SOON_HANGS)
     assert (summary.n_rounds, summary.n_hangs) == (1, 0)
 
 
@@ -172,7 +175,7 @@ def test_job_held_after_a_failed_launch_is_cancelled(fakes: FakeCommands, run_fo
     held = '"7|PENDING|launch_failed_requeued_held|${name}_0|$RUN"'
     until = 'until grep -q CANCELLED "$FAKES/queue"; do sleep 0.1; done'
     fakes.starts([f'echo {held} > "$FAKES/queue"; {until}; exit 1', "exit 0"])
-    assert run(*SLURM, directory=run_folder, **PACE).n_rounds == 2
+    assert run(run_folder, *SLURM, **PACE).n_rounds == 2
     assert fakes.cancelled == ["7"]
 
 
@@ -180,7 +183,7 @@ def test_jobs_of_an_earlier_controller_end_before_snakemake_starts(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     fakes.starts(["exit 0", "exit 0"])
-    run(*SLURM, directory=run_folder, **PACE)
+    run(run_folder, *SLURM, **PACE)
     name = job_name(fakes)
     fakes.put_jobs(
         ("1", "PENDING", "Priority", f"{name}_x"),
@@ -188,7 +191,7 @@ def test_jobs_of_an_earlier_controller_end_before_snakemake_starts(
         ("3", "RUNNING", "None", "organome_of_another_folder"),
         ("4", "PENDING", "None", "01234567-89ab-cdef-0123-456789abcdef"),  # a bare Snakemake's
     )
-    summary = run(*SLURM, directory=run_folder, live_jobs="cancel", **PACE)
+    summary = run(run_folder, *SLURM, live_jobs="cancel", **PACE)
     assert summary.n_rounds == 1
     assert sorted(fakes.cancelled) == ["1", "2", "4"]
 
@@ -197,7 +200,7 @@ def test_running_jobs_of_an_earlier_controller_are_waited_for(
     fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     fakes.starts(["exit 0", "exit 0"])
-    run(*SLURM, directory=run_folder, **PACE)
+    run(run_folder, *SLURM, **PACE)
     name = job_name(fakes)
     fakes.put_jobs(("1", "PENDING", "Priority", f"{name}_x"), ("2", "RUNNING", "None", f"{name}_x"))
     second = start("--", *SLURM)
@@ -215,7 +218,7 @@ def test_drift_stops_the_run_and_takes_its_jobs_back(fakes: FakeCommands, run_fo
     drift = 'mkdir -p work/canary; echo \'{"judgement": "drift"}\' > work/canary/k.json'
     fakes.starts([f'echo {job} > "$FAKES/queue"; {drift}; {FOR_EVER}'])
     with pytest.raises(SetupError, match=r"does not reproduce the canary: see .*k\.json"):
-        run(*SLURM, directory=run_folder, **PACE)
+        run(run_folder, *SLURM, **PACE)
     assert fakes.cancelled == ["7"]
 
 
@@ -258,7 +261,7 @@ def test_second_controller_refuses_and_names_the_first(
     first = start()
     wait_until((run_folder / "up").exists, first)
     with pytest.raises(SetupError, match=rf"works here already \(.+, pid {first.pid}\)"):
-        run(directory=run_folder, **PACE)
+        run(run_folder, **PACE)
     first.terminate()
     first.communicate()
 
@@ -275,7 +278,7 @@ def test_killed_controller_takes_snakemake_along_and_the_next_one_ends_its_jobs_
     first.communicate()
     wait_until(lambda: is_gone(int((run_folder / "pid").read_text())))
     assert not is_gone(int((run_folder / "job").read_text()))
-    assert run(directory=run_folder, **PACE).n_rounds == 1
+    assert run(run_folder, **PACE).n_rounds == 1
     assert is_gone(int((run_folder / "job").read_text()))
 
 
@@ -286,7 +289,7 @@ def test_controller_that_was_taken_over_leaves_the_jobs_to_the_other(
     lose = "lock; echo $$ > pid; rm -r work/controller/lease"
     fakes.starts([f'echo {job} > "$FAKES/queue"; {lose}; {FOR_EVER}'])
     with pytest.raises(Interrupted, match="another controller has taken over"):
-        run(*SLURM, directory=run_folder, **PACE)
+        run(run_folder, *SLURM, **PACE)
     assert is_gone(int((run_folder / "pid").read_text()))
     assert fakes.cancelled == []
     assert (run_folder / ".snakemake" / "locks").exists()
@@ -300,7 +303,7 @@ def test_bare_snakemake_in_the_folder_is_refused(fakes: FakeCommands, run_folder
         with pytest.raises(
             SetupError, match=rf"without organome run works here \(pid {bare.pid}\)"
         ):
-            run(directory=run_folder, **PACE)
+            run(run_folder, **PACE)
     finally:
         bare.kill()
         bare.wait()
@@ -318,7 +321,7 @@ def test_leftovers_of_killed_attempts_are_swept_and_new_ones_are_not(
     for path in (aside, only_copy, temporary):
         os.utime(path, (1, 1))
     fakes.starts([f"touch {new}; exit 0"])
-    run(directory=run_folder, **PACE)
+    run(run_folder, **PACE)
     assert [path.exists() for path in (aside, only_copy, temporary, new)] == [
         False,
         True,
@@ -328,13 +331,14 @@ def test_leftovers_of_killed_attempts_are_swept_and_new_ones_are_not(
 
 
 def test_missing_snakemake_and_missing_folder_are_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SetupError, match="no such run folder"):
-        run(directory=tmp_path / "none")
+        run(tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(SetupError, match="snakemake is not on the PATH"):
-        run(directory=tmp_path)
+        run(run_folder)
 
 
 def test_summary_is_one_line() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from organome.domain.errors import SetupError
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.domain.tables import SCANS
@@ -59,7 +60,7 @@ def journal(path: Path, decided: Sequence[Outcome]) -> None:
 
 
 def status_of(folder: Path) -> CohortStatus:
-    return run(scans=folder / "scans", results=folder / "results", work=folder / "work")
+    return run(folder)
 
 
 def test_everything_listed_and_nothing_begun_is_left(tmp_path: Path) -> None:
@@ -151,7 +152,15 @@ def test_no_participant_is_printed(tmp_path: Path) -> None:
     assert "what was found" not in render_status(status_of(tmp_path))
 
 
-def test_empty_run_folder_has_a_status(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run_folder_has_no_status(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no such run folder"):
+        status_of(tmp_path / "none")
+    with pytest.raises(SetupError, match=r"not a run folder: no config\.yaml in it"):
+        status_of(tmp_path)
+
+
+def test_a_run_that_was_not_begun_has_a_status(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
     assert render_status(status_of(tmp_path)).startswith("0 scans listed in 0 shards\n")
 
 
@@ -170,10 +179,9 @@ def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Pa
 
 def test_radiomics_are_told_of_once_they_were_begun(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 2)
-    folders = {name: tmp_path / name for name in ("scans", "results", "work")}
-    assert [step.step for step in run(**folders).steps] == [PREPARE, SEGMENT, MEASURE]
+    assert [step.step for step in run(tmp_path).steps] == [PREPARE, SEGMENT, MEASURE]
     decided = (("measure_radiomics", None), (SEGMENT, Reason.LABEL_UNKNOWN))
     publish(tmp_path, "measure_radiomics", 0, *decided)
-    *_, measured, radiomics = run(**folders).steps
+    *_, measured, radiomics = run(tmp_path).steps
     assert (measured.n_done, measured.n_left) == (0, 2)
     assert (radiomics.n_done, radiomics.n_failed_before, radiomics.n_left) == (1, 1, 0)
