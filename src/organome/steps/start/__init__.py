@@ -1,0 +1,1 @@
+"""How a run begins: a folder and its configuration."""
