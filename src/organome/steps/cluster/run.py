@@ -5,7 +5,6 @@ folder, starts Snakemake and watches it (``watchdog``). A Snakemake that hangs i
 again; so is one that gave up although shards got through meanwhile or a machine was at fault.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -98,7 +97,7 @@ def run(
     place = open_run(run_folder)
     if not configfile:  # else Snakemake puts the two together, and checks them
         _check_config(place)
-    _find_snakemake()
+    _check_snakemake()
     snakefile = snakefile or asset("Snakefile")
     folder = RunFolder(run_folder)
     on_slurm = _executor(snakemake, workflow_profile, snakefile=snakefile) == SLURM
@@ -126,17 +125,17 @@ def run(
         return RunSummary(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s)
 
 
-def _find_snakemake() -> None:
-    """Put the programs of this environment on the PATH, where it was not activated.
+def _check_snakemake() -> None:
+    """Refuse to start where the programs of this environment are not at hand.
 
     Raises:
-        SetupError: Snakemake is not in it, either.
+        SetupError: If so.
     """
     if shutil.which("snakemake") is None:
-        own = Path(sys.executable).parent
-        if not (own / "snakemake").is_file():
-            raise SetupError("snakemake is not on the PATH: activate the environment of organome")
-        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+        activate = Path(sys.executable).with_name("activate")
+        raise SetupError(
+            f"snakemake is not on the PATH: activate the environment (source {activate})"
+        )
 
 
 def _check_config(place: Run) -> None:

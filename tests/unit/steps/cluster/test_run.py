@@ -336,7 +336,6 @@ def test_missing_snakemake_and_missing_folder_are_said(
     with pytest.raises(SetupError, match="no such run folder"):
         run(tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(SetupError, match="snakemake is not on the PATH"):
         run(run_folder)
 
