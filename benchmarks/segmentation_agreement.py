@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Labels
 from organome.domain.organs import ORGANS
 
 CHUNK: Final = 20_000
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

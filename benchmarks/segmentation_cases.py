@@ -11,12 +11,18 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
+from organome.compute.geometry.arrays import Singles
 from organome.domain.scans import Contrast, Scan, Source, scan_key
 from organome.io.images.image_files import write_image
 from organome.io.tables.scan_lists import write_shard
 from organome.phantoms.bodies.anatomy import draw_body
 from organome.phantoms.rendering.fields_of_view import axial_grid
-from organome.phantoms.rendering.render import Grid, render_dixon, render_image, truth_labelmap
+from organome.phantoms.rendering.render import (
+    SampledGrid,
+    render_dixon,
+    render_image,
+    truth_labelmap,
+)
 from organome.phantoms.rendering.stations import station_grids, stitched_grid
 from organome.steps.prepare import prepare_images
 
@@ -25,7 +31,7 @@ SHIPPED: Final = REPOSITORY / "models" / "phantom"
 SEED: Final = 7
 N_BODIES: Final = 6
 # Stations 3 of the protocol (abdomen), all six stitched, and a diagnostic CT of trunk and thighs.
-SIZES: Final[dict[str, Callable[[], Grid]]] = {
+SIZES: Final[dict[str, Callable[[], SampledGrid]]] = {
     "station": lambda: station_grids()[2],
     "stitched": stitched_grid,
     "ct": lambda: axial_grid(size_xyz=(512, 512, 300), pixel_mm=0.8, slice_mm=1.5, bottom_mm=-60.0),
@@ -48,8 +54,6 @@ BLUR_VOXELS: Final = 0.8
 NOISE_VOXELS: Final = 1.5
 NOISE: Final = 1.0
 MARGIN_VOXELS: Final = 5
-
-Floats = npt.NDArray[np.float32]
 
 
 def draw_images(folder: Path, size: str, *, n_scans: int) -> Path:
@@ -161,7 +165,7 @@ def make_logits(path: Path, size: str, spacing_zyx_mm: Sequence[float]) -> tuple
                 grid.origin_xyz_mm, grid.spacing_xyz_mm, spacing_xyz, strict=True
             )
         )
-        model_grid = Grid(
+        model_grid = SampledGrid(
             size_xyz=(shape_zyx[2], shape_zyx[1], shape_zyx[0]),
             spacing_xyz_mm=(spacing_xyz[0], spacing_xyz[1], spacing_xyz[2]),
             origin_xyz_mm=(start_xyz[0], start_xyz[1], start_xyz[2]),
@@ -174,7 +178,7 @@ def make_logits(path: Path, size: str, spacing_zyx_mm: Sequence[float]) -> tuple
     return shape
 
 
-def model_shape(grid: Grid, spacing_zyx_mm: Sequence[float]) -> tuple[int, int, int]:
+def model_shape(grid: SampledGrid, spacing_zyx_mm: Sequence[float]) -> tuple[int, int, int]:
     """Count the voxels of an image on the grid of a model, as nnU-Net does; z, y, x."""
     z, y, x = (
         round(step_mm / new_mm * n)
@@ -190,7 +194,7 @@ def _write_logits(path: Path, labels_zyx: npt.NDArray[np.uint8], *, n_labels: in
         path, mode="w+", dtype=np.float16, shape=(n_labels, *labels_zyx.shape)
     )
     chance = np.random.default_rng(SEED)
-    noise: Floats = chance.standard_normal(labels_zyx.shape, dtype=np.float32)
+    noise: Singles = chance.standard_normal(labels_zyx.shape, dtype=np.float32)
     gaussian_filter(noise, NOISE_VOXELS, output=noise, mode="wrap")
     noise *= np.float32(NOISE / noise.std())
     for label in range(n_labels):
@@ -202,7 +206,7 @@ def _write_logits(path: Path, labels_zyx: npt.NDArray[np.uint8], *, n_labels: in
     logits_czyx.flush()
 
 
-def _add_blurred(logits_zyx: Floats, mask_zyx: npt.NDArray[np.bool_]) -> None:
+def _add_blurred(logits_zyx: Singles, mask_zyx: npt.NDArray[np.bool_]) -> None:
     places = [np.flatnonzero(mask_zyx.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     if not places[0].size:
         return

@@ -14,7 +14,7 @@ from organome.domain.scans import Contrast
 from organome.io.images.image_files import read_image, write_image
 from organome.io.models.folders import read_model
 from organome.phantoms.bodies.anatomy import draw_body
-from organome.phantoms.rendering.render import Grid, render_dixon, render_image
+from organome.phantoms.rendering.render import SampledGrid, render_dixon, render_image
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models" / "phantom"
@@ -22,8 +22,8 @@ PEER = REPOSITORY / ".venv" / "peers" / "mrsegmentator==2.0.0" / "bin" / "python
 # No two spacings are alike, and no two sizes: an axis that is taken for another one shows. Two
 # tiles of the network each.
 GRIDS = {
-    Contrast.WATER: Grid((36, 30, 40), (6.5, 5.2, 4.1), (-114.0, -75.0, 180.0)),
-    Contrast.CT: Grid((64, 48, 30), (3.1, 3.9, 5.2), (-98.0, -92.0, 60.0)),
+    Contrast.WATER: SampledGrid((36, 30, 40), (6.5, 5.2, 4.1), (-114.0, -75.0, 180.0)),
+    Contrast.CT: SampledGrid((64, 48, 30), (3.1, 3.9, 5.2), (-98.0, -92.0, 60.0)),
 }
 CODES = sorted(
     "".join(pair[side] for pair, side in zip(axes, sides, strict=True))

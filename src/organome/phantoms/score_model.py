@@ -18,14 +18,14 @@ from organome.io.models.folders import read_model
 from organome.phantoms.bodies.anatomy import Body, draw_body
 from organome.phantoms.rendering.fields_of_view import ct_grid
 from organome.phantoms.rendering.render import (
-    Grid,
+    SampledGrid,
     render_dixon,
     render_image,
     truth_labelmap,
 )
 
 FIRST_UNSEEN_SEED: Final = 50_000
-WHOLE_SCAN: Final = Grid(  # a stitched neck-to-knee scan
+WHOLE_SCAN: Final = SampledGrid(  # a stitched neck-to-knee scan
     (224, 174, 370), (2.232142857, 2.232142857, 3.0), (-248.9, -193.1, -448.5)
 )
 CARD: Final = "README.md"

@@ -15,12 +15,12 @@ from organome.domain.organs import ORGANS
 from organome.domain.scans import Contrast
 from organome.io.models.folders import read_model
 from organome.phantoms.bodies.anatomy import draw_body
-from organome.phantoms.rendering.render import Grid, render_dixon, truth_labelmap
+from organome.phantoms.rendering.render import SampledGrid, render_dixon, truth_labelmap
 
 ROOT = REPOSITORY
 MODEL = ROOT / "models" / "phantom"
 REAL = ROOT / ".." / "shared" / "data" / "real"
-ABDOMEN = Grid((112, 87, 60), (4.46, 4.46, 4.5), (-247.5, -191.8, 100.0))
+ABDOMEN = SampledGrid((112, 87, 60), (4.46, 4.46, 4.5), (-247.5, -191.8, 100.0))
 
 
 def test_it_is_small_and_says_what_it_is() -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
+from organome.compute.geometry.arrays import Floats, Singles
 from organome.domain.contrasts import FatWater
 
 SLAB_MM: Final = 100.0  # half a station: wherever it lies, one slab at least is wholly inside
@@ -31,9 +32,6 @@ MIN_CELL_ML: Final = 30.0  # of shell and of core
 MARGIN: Final = 0.2  # 35 phantoms of both sexes, BMI 21 to 31, have at least 0.33 in each slab
 
 _SOME_SIGNAL: Final = 1e-6  # where all is air, no voxel is body
-
-_Floats = npt.NDArray[np.float32]
-_Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +109,15 @@ def swapped_spans_mm(slabs: Sequence[Slab]) -> list[tuple[float, float]]:
     return spans
 
 
-def _slices(image: sitk.Image, picked: range) -> _Floats:
+def _slices(image: sitk.Image, picked: range) -> Singles:
     voxels_zyx = sitk.GetArrayViewFromImage(image)[picked.start : picked.stop : picked.step]
-    signal_zyx: _Floats = np.maximum(voxels_zyx, 0).astype(np.float32)  # splines overshoot below 0
+    signal_zyx: Singles = np.maximum(voxels_zyx, 0).astype(np.float32)  # splines overshoot below 0
     return signal_zyx
 
 
 def _count_slice(
-    fat_yx: _Floats, water_yx: _Floats, floor: float, spacing_xy_mm: Sequence[float]
-) -> _Counts:
+    fat_yx: Singles, water_yx: Singles, floor: float, spacing_xy_mm: Sequence[float]
+) -> Floats:
     """Count voxels by side, depth and brightness; shape (2, 2, 2)."""
     has_signal = fat_yx + water_yx >= max(floor, _SOME_SIGNAL)
     body = ndimage.binary_fill_holes(has_signal)

@@ -1,6 +1,7 @@
 """Grids of images: how they lie in the body, what a voxel holds, and whether two agree."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Final
 
@@ -8,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Floats, Labels, Voxels
 from organome.domain.faces import Face
 
 MM3_PER_ML: Final = 1000.0
 # Far below half a voxel, where voxels would pair with their neighbours; far above what float32
 # headers and NIfTI's quaternions lose (up to 0.1 mm across a body).
 GRID_TOLERANCE_VOXELS: Final = 0.1
+
+_OPPOSITE: Final = {"R": "L", "A": "P", "I": "S"}
 
 # Along x, y, z of scanner space (LPS): the face at the least coordinate, that at the greatest.
 _FACES_LPS: Final = (
@@ -23,6 +27,80 @@ _FACES_LPS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The grid of an image, to the last bit.
+
+    Array indices run z, y, x; places are in scanner space (LPS: x grows to the left, z upwards).
+    Axes are turned and flipped as views: nothing is copied.
+
+    Attributes:
+        size: Voxels along x, y, z.
+        spacing_mm: Along x, y, z.
+        origin_mm: Of the first voxel, in LPS.
+        direction: Cosines, row by row.
+    """
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> "Grid":
+        """Take the grid of an image."""
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+    @property
+    def steps_xyz_mm(self) -> Floats:
+        """Step along each array axis (z, y, x), one column each; shape (3, 3)."""
+        cosines = np.reshape(np.asarray(self.direction), (3, 3))
+        steps: Floats = (cosines * np.asarray(self.spacing_mm))[:, ::-1]
+        return steps
+
+    def places_xyz_mm(self, indices_zyx: npt.ArrayLike) -> Floats:
+        """Turn array indices, shape (n, 3), into places."""
+        places: Floats = np.asarray(indices_zyx, np.float64) @ self.steps_xyz_mm.T
+        return places + np.asarray(self.origin_mm, np.float64)
+
+    @property
+    def _stored_axes_zyx(self) -> str:
+        return _code(self.direction)[::-1]
+
+    @property
+    def _order_zyx(self) -> tuple[int, ...]:
+        """Stored axis, counted as z, y, x, for each of the axes S, P, L."""
+        stored = [_OPPOSITE.get(letter, letter) for letter in self._stored_axes_zyx]
+        return tuple(stored.index(letter) for letter in "SPL")
+
+    @property
+    def _flips_zyx(self) -> tuple[slice, ...]:
+        """Steps through each of the axes S, P, L."""
+        stored = self._stored_axes_zyx
+        return tuple(
+            slice(None, None, -1 if stored[axis] in _OPPOSITE else 1) for axis in self._order_zyx
+        )
+
+    @property
+    def lps_spacing_zyx_mm(self) -> tuple[float, ...]:
+        """Spacing of the view in LPS."""
+        stored = self.spacing_mm[::-1]
+        return tuple(stored[axis] for axis in self._order_zyx)
+
+    def to_lps(self, voxels_zyx: Voxels) -> Voxels:
+        """View voxels as they are stored in LPS, or in what is nearest to it."""
+        return voxels_zyx.transpose(self._order_zyx)[self._flips_zyx]
+
+    def labelmap(self, labels_zyx: Labels) -> sitk.Image:
+        """Make a labelmap on this grid of labels in LPS."""
+        stored_zyx = labels_zyx[self._flips_zyx].transpose(np.argsort(self._order_zyx))
+        labelmap = sitk.GetImageFromArray(np.ascontiguousarray(stored_zyx))
+        labelmap.SetSpacing(self.spacing_mm)
+        labelmap.SetOrigin(self.origin_mm)
+        labelmap.SetDirection(self.direction)
+        return labelmap
+
+
 def orientation_code(image: sitk.Image) -> str:
     """Name the side of the body towards which each axis of an image runs.
 
@@ -30,7 +108,11 @@ def orientation_code(image: sitk.Image) -> str:
         Three letters for x, y, z: ``LPS`` means towards left, posterior, superior. Oblique axes
         take the nearest side.
     """
-    code: str = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    return _code(image.GetDirection())
+
+
+def _code(direction: Sequence[float]) -> str:
+    code: str = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)
     return code
 
 
@@ -75,6 +157,6 @@ def share_grid(one: sitk.Image, other: sitk.Image) -> bool:
     return bool(apart_mm.max() <= GRID_TOLERANCE_VOXELS * min(one.GetSpacing()))
 
 
-def _corners_xyz_mm(image: sitk.Image) -> npt.NDArray[np.float64]:
+def _corners_xyz_mm(image: sitk.Image) -> Floats:
     ends = [(0, size - 1) for size in image.GetSize()]
     return np.array([image.TransformIndexToPhysicalPoint(corner) for corner in product(*ends)])

@@ -1,12 +1,11 @@
 """The box of an image outside of which there is nothing but zeros."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from organome.compute.geometry.arrays import Voxels
+
 Box = tuple[slice, ...]
-Voxels = npt.NDArray[Any]
 
 
 def nonzero_box(voxels_zyx: Voxels) -> Box:

@@ -11,10 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Halves, Labels
 from organome.compute.inference.half_floats import narrowed, widened
 
-Halves = NDArray[np.uint16]
-Labels = NDArray[np.uint8]
 Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 MIXED = np.int16(-1)

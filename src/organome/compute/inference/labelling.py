@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from organome.compute.geometry.arrays import Labels
 from organome.compute.inference.air import AirMask
 from organome.compute.inference.fold_networks import FoldNetworks
 from organome.compute.inference.host_sums import make_sums
@@ -22,8 +22,6 @@ from organome.compute.inference.preparation import PreparedImage
 from organome.compute.inference.sums import TileSums
 from organome.compute.inference.tiling import Corner, Tiling, tile_weights
 from organome.domain.inference import InferenceSettings
-
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from organome.compute.geometry.grids import Grid
 from organome.compute.inference.cropping import Box, nonzero_box
 from organome.compute.inference.normalisation import normalise
-from organome.compute.inference.orientation import ImageGrid
 from organome.compute.inference.resampling_rules import resample_image
 from organome.domain.inference import InputResampling
 
@@ -29,7 +29,7 @@ class PreparedImage:
     """
 
     voxels_zyx: npt.NDArray[np.float32]
-    grid: ImageGrid
+    grid: Grid
     shape_zyx: tuple[int, ...]
     box: Box
     spacing_zyx_mm: tuple[float, ...]
@@ -58,13 +58,18 @@ class Preparation:
     def __call__(self, image: sitk.Image) -> PreparedImage:
         """Bring an image into the axes of the model, crop, normalise and resample it.
 
+        nnU-Net ignores orientation: it sees arrays. Every image is brought into the order of axes
+        that the models were trained in, LPS.
+
         Args:
             image: 3D, any orientation, any type of pixel; left as it is.
+
+        Source: MRSegmentator 2.0 for the order of axes.
         """
-        grid = ImageGrid.of(image)
+        grid = Grid.of(image)
         order = self.plans.transpose_forward
-        view_zyx = grid.to_model_axes(sitk.GetArrayViewFromImage(image)).transpose(order)
-        spacing = tuple(grid.model_spacing_zyx_mm[axis] for axis in order)
+        view_zyx = grid.to_lps(sitk.GetArrayViewFromImage(image)).transpose(order)
+        spacing = tuple(grid.lps_spacing_zyx_mm[axis] for axis in order)
         box = nonzero_box(view_zyx)
         cropped_zyx = np.array(view_zyx[box], dtype=np.float32, order="C")
         wanted = tuple(self.configuration.spacing)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 import torch
 from torch import nn
 
+from organome.compute.geometry.arrays import Labels
+from organome.compute.geometry.grids import Grid
 from organome.compute.inference.fold_networks import FoldNetworks
 from organome.compute.inference.gpu_faults import (
     NotFiniteError,
@@ -21,15 +21,12 @@ from organome.compute.inference.gpu_faults import (
 from organome.compute.inference.labelling import label_image
 from organome.compute.inference.logits_interpolation import interpolate_logits
 from organome.compute.inference.memory import ModelSize, predict_memory
-from organome.compute.inference.orientation import ImageGrid
 from organome.compute.inference.preparation import Preparation, PreparedImage
 from organome.compute.inference.stock_export import label_by_stock
 from organome.compute.inference.tiling import place_tiles
 from organome.domain.errors import MachineFault, ScanError
 from organome.domain.inference import InferenceSettings, MemoryNeed
 from organome.domain.outcomes import Reason
-
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class InferredLabels:
 
     labels_zyx: Labels
     fold_labels_zyx: tuple[Labels, ...]
-    grid: ImageGrid
+    grid: Grid
 
 
 class Segmenter:

@@ -4,16 +4,12 @@ Sums lie in a ring of rows: row z of the image is row z modulo their number. Wit
 come before x, so that all that a voxel needs lies close together. Halves are passed as their bits.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Halves, Singles
 from organome.compute.inference.half_floats import narrowed, widened
-
-Halves = NDArray[np.uint16]
-Singles = NDArray[Any]
 
 NOT_A_NUMBER = np.uint16(0x7C00)  # bits of the exponent that only NaN and infinity have all set
 NOT_SEEN = np.uint16(0xD640)  # -100: no label but background where no tile was

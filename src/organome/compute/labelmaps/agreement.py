@@ -8,7 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from organome.compute.labelmaps.consensus import N_VALUES, Counts, Votes
+from organome.compute.geometry.arrays import Counts
+from organome.compute.labelmaps.consensus import N_VALUES, Votes
 from organome.domain.organs import BACKGROUND
 
 

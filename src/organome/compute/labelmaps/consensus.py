@@ -11,10 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-N_VALUES: Final = 256  # of uint8
+from organome.compute.geometry.arrays import Counts, Labels
 
-Labels = npt.NDArray[np.uint8]
-Counts = npt.NDArray[np.int64]
+N_VALUES: Final = 256  # of uint8
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import fat_fraction
+from organome.compute.geometry.arrays import Mask
 from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
 from organome.domain.errors import ScanError
 from organome.domain.faces import Face
@@ -16,7 +17,6 @@ from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
 
 _Box = tuple[slice, ...]
-_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _check_grid(labelmap: sitk.Image, images: list[sitk.Image]) -> None:
 def _measure_organ(
     labelmap: sitk.Image,
     box_zyx: _Box,
-    mask_zyx: _Mask,
+    mask_zyx: Mask,
     *,
     values: npt.NDArray[Any] | None,
     fractions: npt.NDArray[np.float32] | None,
@@ -165,7 +165,7 @@ def _touched_faces(labelmap: sitk.Image, box_zyx: _Box) -> tuple[Face, ...]:
 
 
 def _centroid_xyz_mm(
-    labelmap: sitk.Image, box_zyx: _Box, mask_zyx: _Mask, n_voxels: int
+    labelmap: sitk.Image, box_zyx: _Box, mask_zyx: Mask, n_voxels: int
 ) -> tuple[float, float, float]:
     n_yx = np.count_nonzero(mask_zyx, axis=0)
     n_zyx = (np.count_nonzero(mask_zyx, axis=(1, 2)), n_yx.sum(axis=1), n_yx.sum(axis=0))
@@ -177,7 +177,7 @@ def _centroid_xyz_mm(
     return x_mm, y_mm, z_mm
 
 
-def _components(mask_zyx: _Mask, n_voxels: int) -> tuple[int, int]:
+def _components(mask_zyx: Mask, n_voxels: int) -> tuple[int, int]:
     """Count the pieces of a mask and the voxels of the largest."""
     pieces_zyx, n_pieces = ndimage.label(mask_zyx)
     if n_pieces == 1:

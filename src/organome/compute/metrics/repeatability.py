@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtri
 
+from organome.compute.geometry.arrays import Floats
+
 MIN_SUBJECTS: Final = 3  # below, two mean squares are estimated from one degree of freedom
 CONFIDENCE: Final = 0.95
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from organome.compute.geometry.arrays import Floats
 
 _MAX_SWEEPS = 60
 _ROUNDING = float(np.finfo(np.float64).eps)

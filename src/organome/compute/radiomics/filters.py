@@ -10,13 +10,11 @@ from typing import Final
 import numpy as np
 import pywt
 import SimpleITK as sitk
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from organome.compute.geometry.arrays import Floats
 from organome.domain.feature_names import ORIGINAL
 from organome.domain.radiomics_settings import Filters, log_image_type, wavelet_image_type
-
-Floats = NDArray[np.float64]
 
 _MIN_LOG_SIZE: Final = 4  # voxels per axis that the recursive filter of ITK needs
 

@@ -6,12 +6,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.first_order_kernels import deviations, sums_about
 from organome.compute.radiomics.formula_kernels import EPS
 from organome.compute.radiomics.level_kernels import count_intensities
 from organome.domain.radiomics_settings import TextureSettings
-
-Floats = NDArray[np.float64]
 
 MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 

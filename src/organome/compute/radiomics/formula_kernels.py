@@ -10,8 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from organome.compute.geometry.arrays import Counts, Floats
 
 EPS = float(np.spacing(1.0))
 

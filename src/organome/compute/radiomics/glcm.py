@@ -5,6 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.eigenvalue_kernels import second_eigenvalues
 from organome.compute.radiomics.formula_kernels import (
     EPS,
@@ -15,8 +16,6 @@ from organome.compute.radiomics.formula_kernels import (
     sum_entropies,
 )
 from organome.domain.feature_names import GLCM
-
-Floats = NDArray[np.float64]
 
 _OTHER_NAMES: Final = ("Imc1", "Imc2", "JointEntropy", "MCC")
 _MOMENT_NAMES: Final = tuple(name for name in GLCM if name not in _OTHER_NAMES)

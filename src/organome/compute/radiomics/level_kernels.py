@@ -6,9 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Levels = NDArray[np.uint16]
-Places = NDArray[np.int32]
-Counts = NDArray[np.int64]
+from organome.compute.geometry.arrays import Counts, Levels, Places
 
 
 @njit(cache=True, nogil=True)

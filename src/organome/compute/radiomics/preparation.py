@@ -11,11 +11,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.first_order import MAX_RANGE, percentiles, sample_of_integers
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_settings import NormalizeOver, Preparation
-
-Floats = NDArray[np.float64]
 
 PAD_VOXELS: Final = 5  # pyradiomics' default margin around a label, of which rounding depends
 

@@ -6,15 +6,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8]
-Indices = NDArray[np.int64]
+from organome.compute.geometry.arrays import Counts, Labels
 
 N_LABELS = 256
 N_MOMENTS = 9
 
 
 @njit(cache=True, nogil=True)
-def scan_rows(labels_zyx: Labels, counts: Indices, extents: Indices) -> None:
+def scan_rows(labels_zyx: Labels, counts: Counts, extents: Counts) -> None:
     """Count voxels by label, and note the box of everything that is labelled.
 
     Args:
@@ -53,7 +52,7 @@ def scan_rows(labels_zyx: Labels, counts: Indices, extents: Indices) -> None:
 
 
 @njit(cache=True, nogil=True)
-def list_voxels(padded: Labels, starts: Indices, voxels: NDArray[np.int32]) -> None:
+def list_voxels(padded: Labels, starts: Counts, voxels: NDArray[np.int32]) -> None:
     """List the voxels of every label, one label after the other, each in raster order.
 
     Args:
@@ -77,7 +76,7 @@ def list_voxels(padded: Labels, starts: Indices, voxels: NDArray[np.int32]) -> N
 
 @njit(cache=True, nogil=True)
 def bound_voxels(
-    voxels: NDArray[np.int32], n_y: int, n_x: int, extents: Indices, moments: Indices
+    voxels: NDArray[np.int32], n_y: int, n_x: int, extents: Counts, moments: Counts
 ) -> None:
     """Find the box of a region and the sums of its coordinates and of their products.
 

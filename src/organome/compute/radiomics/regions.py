@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Places
 from organome.compute.radiomics.region_kernels import (
     N_LABELS,
     N_MOMENTS,
@@ -16,8 +17,6 @@ from organome.compute.radiomics.region_kernels import (
     scan_rows,
     to_box,
 )
-
-Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.mesh_table import CONFIGURATIONS, N_CONFIGURATIONS, TRIANGLES_ZYX
 from organome.compute.radiomics.shape_kernels import point_diameter, region_diameters, row_extremes
 
-Floats = NDArray[np.float64]
 Spacing = tuple[float, float, float]
 
 _AXIS_FACTOR: Final = 4.0  # the axis of an ellipsoid is four standard deviations along it

@@ -6,9 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8]
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from organome.compute.geometry.arrays import Counts, Floats, Labels
 
 
 @njit(cache=True, nogil=True)

@@ -5,13 +5,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.formula_kernels import (
     emphasis_features,
     list_entries,
     list_runs,
 )
-
-Floats = NDArray[np.float64]
 
 EMPHASIS_NAMES: Final = (
     "small",

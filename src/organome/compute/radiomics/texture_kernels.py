@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Levels = NDArray[np.uint16]
-Places = NDArray[np.int32]
+from organome.compute.geometry.arrays import Levels, Places
+
 Index = Any  # np.uint64, which mixes with nothing else
 
 _ONE = np.uint64(1)

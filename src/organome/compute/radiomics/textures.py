@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Counts, Levels
 from organome.compute.radiomics.first_order import (
     MAX_RANGE,
     Sample,
@@ -29,8 +30,6 @@ from organome.domain.radiomics_settings import TextureSettings
 
 Features = dict[FeatureClass, dict[str, float]]
 Box = tuple[int, int, int]
-Levels = NDArray[np.uint16]
-Counts = NDArray[np.int64]
 
 MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
 _SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed

@@ -13,11 +13,10 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Indices, Labels
 from organome.compute.geometry.grids import voxel_ml
 from organome.compute.sides.pieces import (
     NEAR_MM,
-    Indices,
-    Labels,
     SidePieces,
     find_side_pieces,
 )

@@ -6,37 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from scipy import ndimage
+
+from organome.compute.geometry.arrays import Floats
+from organome.compute.geometry.grids import Grid
 
 MAX_SLOPE: Final = 0.2  # of the body's axis against the scanner's, 11 degrees
 MIN_HEIGHT_SD_MM: Final = 30.0  # of what a slope is fitted to: about 100 mm of spine
-
-Points = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """How indices of an array become places, however the image is stored.
-
-    Attributes:
-        steps_xyz_mm: Step along each array axis (z, y, x), one column each; shape (3, 3).
-        origin_xyz_mm: Place of index (0, 0, 0). LPS: x grows to the left, z upwards.
-    """
-
-    steps_xyz_mm: Points
-    origin_xyz_mm: Points
-
-    @classmethod
-    def of(cls, image: sitk.Image) -> "Grid":
-        """Take the grid of an image."""
-        steps = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-        return cls(steps[:, ::-1], np.asarray(image.GetOrigin()))
-
-    def places_xyz_mm(self, indices_zyx: npt.ArrayLike) -> Points:
-        """Turn array indices, shape (n, 3), into places."""
-        places: Points = np.asarray(indices_zyx, np.float64) @ self.steps_xyz_mm.T
-        return places + self.origin_xyz_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +33,21 @@ class Leftness:
     """
 
     at_zero_mm: float
-    steps_zyx_mm: Points
+    steps_zyx_mm: Floats
 
     @classmethod
     def on(cls, grid: Grid, midline: Midline) -> "Leftness":
         """Measure from a midline on a grid."""
         normal = np.array([1.0, 0.0, -midline.slope])
-        at_zero_mm = float(normal @ grid.origin_xyz_mm) - midline.at_mm
+        at_zero_mm = float(normal @ np.asarray(grid.origin_mm)) - midline.at_mm
         return cls(at_zero_mm, normal @ grid.steps_xyz_mm)
 
-    def at(self, indices_zyx: npt.ArrayLike) -> Points:
+    def at(self, indices_zyx: npt.ArrayLike) -> Floats:
         """Measure at array indices, shape (n, 3)."""
-        lefts_mm: Points = np.asarray(indices_zyx, np.float64) @ self.steps_zyx_mm
+        lefts_mm: Floats = np.asarray(indices_zyx, np.float64) @ self.steps_zyx_mm
         return lefts_mm + self.at_zero_mm
 
-    def reach_mm(self, boxes: npt.NDArray[Any]) -> Points:
+    def reach_mm(self, boxes: npt.NDArray[Any]) -> Floats:
         """Measure the least and the greatest over boxes of voxels.
 
         Args:
@@ -85,7 +61,7 @@ class Leftness:
         return np.stack([least, greatest], axis=1) + self.at_zero_mm
 
 
-def fit_midline(places_xyz_mm: Points) -> Midline:
+def fit_midline(places_xyz_mm: Floats) -> Midline:
     """Lay the plane through an organ that lies in the middle, such as the spine.
 
     A short piece says where the middle is, and nothing about how the body is tilted.
@@ -98,7 +74,7 @@ def fit_midline(places_xyz_mm: Points) -> Midline:
     return Midline(float(x_mm.mean() - slope * z_mm.mean()), slope)
 
 
-def midline_between(partners_xyz_mm: Sequence[tuple[Points, Points]]) -> Midline | None:
+def midline_between(partners_xyz_mm: Sequence[tuple[Floats, Floats]]) -> Midline | None:
     """Lay the plane halfway between partners; crossed pairs do no harm. None without a pair."""
     if not partners_xyz_mm:
         return None
@@ -108,7 +84,7 @@ def midline_between(partners_xyz_mm: Sequence[tuple[Points, Points]]) -> Midline
 
 def places_of_labels_xyz_mm(
     labels_zyx: npt.NDArray[Any], labels: Sequence[int], grid: Grid
-) -> Points:
+) -> Floats:
     """Give the places of all voxels with one of these labels; shape (n, 3)."""
     boxes = ndimage.find_objects(labels_zyx, max(labels, default=0))
     found = [

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
+from organome.compute.geometry.arrays import Floats, Indices, Labels
+from organome.compute.geometry.grids import Grid
 from organome.compute.sides.midlines import (
-    Grid,
     Leftness,
     Midline,
-    Points,
     fit_midline,
     midline_between,
     places_of_labels_xyz_mm,
@@ -25,9 +25,6 @@ from organome.domain.sides import MIDLINE_ORGANS, USUAL_SIDES
 NEAR_MM: Final = 10.0  # closer to the midline, a place says nothing about the side
 CONNECTIVITY: Final = 26
 N_VALUES: Final = 256  # of uint8
-
-Indices = npt.NDArray[np.intp]
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,8 @@ class SidePieces:
     box: tuple[slice, ...]
     labels: Labels
     n_voxels: npt.NDArray[np.int64]
-    lefts_mm: Points
-    reach_mm: Points
+    lefts_mm: Floats
+    reach_mm: Floats
     n_beyond: npt.NDArray[np.int64]
 
     def of(self, label: int) -> Indices:
@@ -145,7 +142,7 @@ def _midline(
     structures: Sequence[Organ],
     grid: Grid,
     *,
-    main_places: dict[int, Points],
+    main_places: dict[int, Floats],
 ) -> Midline | None:
     in_the_middle = [organ.label for organ in structures if organ.name in MIDLINE_ORGANS]
     places_xyz_mm = places_of_labels_xyz_mm(labels_zyx, in_the_middle, grid)

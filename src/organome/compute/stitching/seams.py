@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from organome.compute.stitching.stations import Grid, Images, Region, Station, overlaps_mm
+from organome.compute.stitching.stations import Axes, Images, Region, Station, overlaps_mm
 from organome.domain.scans import Contrast
 
 BODY_SHARE: Final = 0.1  # of the 99th percentile in the overlap; less is air, as in Langner 2020
@@ -37,7 +37,7 @@ class Seam:
 
 
 def find_seams(
-    whole: Sequence[Station], trimmed: Sequence[Station], grid: Grid
+    whole: Sequence[Station], trimmed: Sequence[Station], grid: Axes
 ) -> tuple[Seam, ...]:
     """Compare neighbouring stations in their overlaps.
 
@@ -67,7 +67,7 @@ def station_gains(seams: Sequence[Seam]) -> npt.NDArray[np.float64]:
     return np.asarray(np.exp(logs - logs.mean()))
 
 
-def _seam(upper: Station, lower: Station, grid: Grid, overlap_mm: float) -> Seam:
+def _seam(upper: Station, lower: Station, grid: Axes, overlap_mm: float) -> Seam:
     unknown = Seam(overlap_mm=overlap_mm, gain=1.0, residual=None, limited=False)
     region = _shared_region(upper, lower, grid)
     if Contrast.CT in upper.images or any(taken.start == taken.stop for taken in region):
@@ -89,7 +89,7 @@ def _seam(upper: Station, lower: Station, grid: Grid, overlap_mm: float) -> Seam
     )
 
 
-def _shared_region(upper: Station, lower: Station, grid: Grid) -> Region:
+def _shared_region(upper: Station, lower: Station, grid: Axes) -> Region:
     ends = {"low_mm": upper.low_mm, "high_mm": lower.high_mm}
     (z, *above), (_, *below) = upper.region(grid, **ends), lower.region(grid, **ends)
     y, x = (

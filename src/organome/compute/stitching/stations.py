@@ -21,7 +21,7 @@ GAP_TOLERANCE: Final = 0.1  # share of a slice, for positions that headers round
 MIN_FADE_MM: Final = 12.0  # what trimming leaves of an overlap: 4 slices of 3 mm
 
 Images = Mapping[Contrast, sitk.Image]
-Grid = tuple[Axis, Axis, Axis]  # x, y, z
+Axes = tuple[Axis, Axis, Axis]  # x, y, z
 Region = tuple[slice, slice, slice]  # of an array: z, y, x
 
 
@@ -37,11 +37,11 @@ class Station:
     """
 
     images: Images
-    grid: Grid
+    grid: Axes
     low_mm: float
     high_mm: float
 
-    def region(self, grid: Grid, *, low_mm: float, high_mm: float) -> Region:
+    def region(self, grid: Axes, *, low_mm: float, high_mm: float) -> Region:
         """Voxels of another grid that the station sees between two places along z."""
         x, y, _ = self.grid
         return (
@@ -50,7 +50,7 @@ class Station:
             grid[0].within(x.low_mm, x.high_mm),
         )
 
-    def resample(self, image: sitk.Image, grid: Grid, region: Region) -> npt.NDArray[Any]:
+    def resample(self, image: sitk.Image, grid: Axes, region: Region) -> npt.NDArray[Any]:
         """Resample one of its images onto a region of another grid."""
         voxels_zyx: npt.NDArray[Any] = sitk.GetArrayViewFromImage(image)
         for dimension, taken in enumerate(region):
@@ -124,7 +124,7 @@ def trim_stations(stations: Sequence[Station], *, n_slices: int) -> tuple[Statio
     )
 
 
-def common_grid(stations: Sequence[Station]) -> Grid:
+def common_grid(stations: Sequence[Station]) -> Axes:
     """Choose the grid for all stations: in-plane that of the widest, finest slices, all in view."""
     x, y = (max((one.grid[axis] for one in stations), key=_extent_mm) for axis in (0, 1))
     slice_mm = min(one.grid[2].spacing_mm for one in stations)
@@ -134,7 +134,7 @@ def common_grid(stations: Sequence[Station]) -> Grid:
     return x, y, Axis(start_mm=low_mm + slice_mm / 2, spacing_mm=slice_mm, n=n_slices)
 
 
-def grid_image(voxels_zyx: npt.NDArray[Any], grid: Grid, stations: Sequence[Station]) -> sitk.Image:
+def grid_image(voxels_zyx: npt.NDArray[Any], grid: Axes, stations: Sequence[Station]) -> sitk.Image:
     """Make an image on a grid in the common directions of the stations."""
     direction = _direction(stations[0].images)
     image = sitk.GetImageFromArray(voxels_zyx)
@@ -175,7 +175,7 @@ def _direction(images: Images) -> npt.NDArray[np.float64]:
     return np.reshape(next(iter(images.values())).GetDirection(), (3, 3))
 
 
-def _grid(image: sitk.Image, direction: npt.NDArray[np.float64]) -> Grid:
+def _grid(image: sitk.Image, direction: npt.NDArray[np.float64]) -> Axes:
     starts_mm = direction.T @ image.GetOrigin()
     x, y, z = (
         Axis(start_mm=float(start_mm), spacing_mm=spacing_mm, n=n)

@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Singles
 from organome.compute.stitching.seams import Seam, find_seams, station_gains
 from organome.compute.stitching.stations import (
-    Grid,
+    Axes,
     Images,
     Station,
     common_grid,
@@ -39,8 +40,6 @@ TRIM_SLICES: Final = 4  # fold-over at both ends of a station, Langner 2020
 INTENSITY_BITS: Final = 15
 AIR_HU: Final = -1024.0
 MIN_WEIGHT: Final = 1e-6  # where a narrower station fades in, the wider one still counts
-
-Voxels = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Sti
     )
 
 
-def _fading(stations: Sequence[Station], index: int, grid: Grid) -> Voxels:
+def _fading(stations: Sequence[Station], index: int, grid: Axes) -> Singles:
     """Weigh the slices of a station: 1, fading linearly over its overlaps."""
     station = stations[index]
     z_mm = grid[2].centres_mm()[grid[2].within(station.low_mm, station.high_mm)]
@@ -104,7 +103,7 @@ def _fading(stations: Sequence[Station], index: int, grid: Grid) -> Voxels:
     return np.maximum(weights, MIN_WEIGHT).astype(np.float32)
 
 
-def _total(stations: Sequence[Station], fading: Sequence[Voxels], grid: Grid) -> Voxels:
+def _total(stations: Sequence[Station], fading: Sequence[Singles], grid: Axes) -> Singles:
     """Sum the weights of all stations at each voxel; 0 where none sees anything."""
     total_zyx = np.zeros([axis.n for axis in reversed(grid)], dtype=np.float32)
     for station, weights in zip(stations, fading, strict=True):
@@ -116,11 +115,11 @@ def _total(stations: Sequence[Station], fading: Sequence[Voxels], grid: Grid) ->
 def _fuse(
     contrast: Contrast,
     stations: Sequence[Station],
-    fading: Sequence[Voxels],
+    fading: Sequence[Singles],
     gains: npt.NDArray[np.float64],
-    total_zyx: Voxels,
-    grid: Grid,
-) -> Voxels:
+    total_zyx: Singles,
+    grid: Axes,
+) -> Singles:
     fused_zyx = np.zeros_like(total_zyx)
     for station, weights, gain in zip(stations, fading, gains, strict=True):
         region = station.region(grid, low_mm=station.low_mm, high_mm=station.high_mm)
@@ -133,7 +132,7 @@ def _fuse(
     return _rounded(fused_zyx)
 
 
-def _rounded(voxels_zyx: Voxels) -> Voxels:
+def _rounded(voxels_zyx: Singles) -> Singles:
     """Round to a power of two: sums and products of such values stay exact for long."""
     largest = max(float(voxels_zyx.max()), -float(voxels_zyx.min()))
     if largest > 0:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from organome.compute.geometry.arrays import Singles
 from organome.phantoms.bodies.tissues import N_TISSUES, Filler, is_organ
 
-Floats = NDArray[np.float32]
 Point = tuple[float, float, float]  # x, y, z in mm; x to the left, y to the back, z to the head
-Level = Callable[[Floats, Floats, Floats], Floats]  # at most 1 inside
+Level = Callable[[Singles, Singles, Singles], Singles]  # at most 1 inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Canvas:
         claimed_zyx: Voxels that hold an organ, or lie next to one.
     """
 
-    x_mm: Floats
-    y_mm: Floats
-    z_mm: Floats
+    x_mm: Singles
+    y_mm: Singles
+    z_mm: Singles
     tissue_zyx: NDArray[np.uint8] = field(init=False)
     claimed_zyx: NDArray[np.bool_] = field(init=False)
 

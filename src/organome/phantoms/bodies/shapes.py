@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from organome.phantoms.bodies.canvas import Floats, Point, Shape
+from organome.compute.geometry.arrays import Singles
+from organome.phantoms.bodies.canvas import Point, Shape
 
 REACH = 1.08  # bounding boxes are that much larger than an undeformed shape, for bumps
 
@@ -33,7 +34,7 @@ def ellipsoid(
     reach = float(max(radii)) if any(tilt_deg) else None
     spans = [(reach or radius) * REACH * (1.0 + bump) for radius in radii]
 
-    def level(x: Floats, y: Floats, z: Floats) -> Floats:
+    def level(x: Singles, y: Singles, z: Singles) -> Singles:
         d = (x - np.float32(centre[0]), y - np.float32(centre[1]), z - np.float32(centre[2]))
         value = np.zeros((1, 1, 1), np.float32)
         for axis in range(3):
@@ -97,12 +98,12 @@ def column(
         power: 2 for ellipses, larger for boxier outlines.
     """
 
-    def level(x: Floats, y: Floats, z: Floats) -> Floats:
-        def at(values: Sequence[float]) -> Floats:
+    def level(x: Singles, y: Singles, z: Singles) -> Singles:
+        def at(values: Sequence[float]) -> Singles:
             return np.interp(z, z_mm, values).astype(np.float32)
 
         across = np.abs((x - at(x_mm)) / at(half_width_mm)) ** np.float32(power)
-        both: Floats = across + np.abs((y - at(y_mm)) / at(half_depth_mm)) ** np.float32(power)
+        both: Singles = across + np.abs((y - at(y_mm)) / at(half_depth_mm)) ** np.float32(power)
         return both
 
     half_x, half_y = max(half_width_mm), max(half_depth_mm)
@@ -118,12 +119,12 @@ def _capsule(start: Point, end: Point, start_mm: float, end_mm: float) -> Shape:
     axis = b - a
     squared = float(axis @ axis) or 1.0
 
-    def level(x: Floats, y: Floats, z: Floats) -> Floats:
+    def level(x: Singles, y: Singles, z: Singles) -> Singles:
         d = (x - a[0], y - a[1], z - a[2])
         along = np.clip(_along(d, axis) / np.float32(squared), 0.0, 1.0)
         gap = [d[k] - along * axis[k] for k in range(3)]
         radius = np.float32(start_mm) + along * np.float32(end_mm - start_mm)
-        value: Floats = (gap[0] ** 2 + gap[1] ** 2 + gap[2] ** 2) / radius**2
+        value: Singles = (gap[0] ** 2 + gap[1] ** 2 + gap[2] ** 2) / radius**2
         return value
 
     reach = max(start_mm, end_mm)
@@ -131,9 +132,9 @@ def _capsule(start: Point, end: Point, start_mm: float, end_mm: float) -> Shape:
     return Shape(level, _point(low), _point(high))
 
 
-def _along(d: tuple[Floats, Floats, Floats], axis: NDArray[np.floating]) -> Floats:
+def _along(d: tuple[Singles, Singles, Singles], axis: NDArray[np.floating]) -> Singles:
     a = axis.astype(np.float32)
-    along: Floats = d[0] * a[0] + d[1] * a[1] + d[2] * a[2]
+    along: Singles = d[0] * a[0] + d[1] * a[1] + d[2] * a[2]
     return along
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from organome.phantoms.bodies.canvas import Floats, Shape
+from organome.compute.geometry.arrays import Singles
+from organome.phantoms.bodies.canvas import Shape
 from organome.phantoms.bodies.shapes import tube
 from organome.phantoms.bodies.sketch import Sketch
 from organome.phantoms.bodies.tissues import Filler
@@ -62,7 +63,7 @@ def _lung(sketch: Sketch, name: str, sign: int) -> Shape:
     top = sketch.habitus.place((sign * 72.0, -18.0, 350.0 if sign < 0 else 340.0))
     reach = (72.0 * sketch.habitus.wide, 78.0 * sketch.habitus.deep)
 
-    def level(x: Floats, y: Floats, z: Floats) -> Floats:
+    def level(x: Singles, y: Singles, z: Singles) -> Singles:
         fall = ((x - np.float32(top[0])) / np.float32(reach[0])) ** 2
         fall = fall + ((y - np.float32(top[1])) / np.float32(reach[1])) ** 2
         above = z - (np.float32(top[2]) - 42.0 * fall)

@@ -26,7 +26,7 @@ from organome.phantoms.delivery.series import PhantomSeries
 from organome.phantoms.delivery.ukb_delivery import deliver_archive
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.fields_of_view import abdomen_grid, ct_grid
-from organome.phantoms.rendering.render import Grid
+from organome.phantoms.rendering.render import SampledGrid
 from organome.phantoms.rendering.stations import stitched_grid
 
 LABELMAPS: Final = Path("truth", "labelmaps")
@@ -53,7 +53,7 @@ def _make_visit(visit: Visit, *, plan: CohortPlan, output: Path) -> VisitRecord:
     body = _draw(visit, plan)
     scans: list[DeliveredScan] = []
     if visit.with_ct:
-        protocols: dict[str, Grid] = {"ct": ct_grid(reduce=plan.reduce)}
+        protocols: dict[str, SampledGrid] = {"ct": ct_grid(reduce=plan.reduce)}
     else:
         protocols = {"dixon": stitched_grid(reduce=plan.reduce)}
         if Format.UKB in plan.formats:
@@ -84,7 +84,7 @@ def _deliver_images(
     visit: Visit,
     *,
     protocol: str,
-    grid: Grid,
+    grid: SampledGrid,
     labelmap: sitk.Image,
     plan: CohortPlan,
     output: Path,
@@ -114,7 +114,9 @@ def _deliver_images(
     return scans
 
 
-def _render(body: Body, visit: Visit, *, protocol: str, grid: Grid) -> tuple[PhantomSeries, ...]:
+def _render(
+    body: Body, visit: Visit, *, protocol: str, grid: SampledGrid
+) -> tuple[PhantomSeries, ...]:
     rng = visit_rng(visit, STREAMS[protocol])
     if protocol == "dixon":
         images = rendering.render_dixon(body, grid, rng)

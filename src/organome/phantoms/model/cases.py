@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.phantoms.bodies.anatomy import Body, draw_body
 from organome.phantoms.bodies.canvas import Point
-from organome.phantoms.rendering.render import Grid, render_dixon, render_image, truth_labelmap
+from organome.phantoms.rendering.render import (
+    SampledGrid,
+    render_dixon,
+    render_image,
+    truth_labelmap,
+)
 
 CONTRAST_SHARES: Final[dict[Contrast, float]] = {
     Contrast.WATER: 0.26,
@@ -71,7 +76,7 @@ def draw_case(seed: int, spacing_xyz_mm: Point, contrast: Contrast | None = None
 
 def draw_field_of_view(
     body: Body, contrast: Contrast, spacing_xyz_mm: Point, rng: np.random.Generator
-) -> Grid:
+) -> SampledGrid:
     """Draw what part of a body is imaged: a whole neck-to-knee scan, or a part of a trunk."""
     jitter = rng.uniform(-12, 12, 3)
     if contrast is not Contrast.CT and rng.random() < WHOLE_SCAN_SHARE:
@@ -89,7 +94,7 @@ def draw_field_of_view(
     size = np.rint(extent / spacing).astype(int)
     origin = middle - spacing * (size - 1) / 2
     in_plane = rng.uniform(0.8, 2.4)
-    return Grid(
+    return SampledGrid(
         (int(size[0]), int(size[1]), int(size[2])),
         spacing_xyz_mm,
         (float(origin[0]), float(origin[1]), float(origin[2])),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from organome.phantoms.rendering.render import Grid
+from organome.phantoms.rendering.render import SampledGrid
 
 # A 500 mm field of view at the 256 matrix and slices of 4 mm, lung apices to ischium: coarser
 # than diagnostic CT, on purpose, for that 512 pixels cost four times the work and show no more.
@@ -25,7 +25,7 @@ def axial_grid(
     slice_mm: float,
     bottom_mm: float,
     reduce: int = 1,
-) -> Grid:
+) -> SampledGrid:
     """Lay an axial grid symmetrically about the body axis (x = y = 0).
 
     Args:
@@ -43,7 +43,7 @@ def axial_grid(
     if not 1 <= reduce <= min(n_columns, n_rows):
         raise ValueError(f"reduce is {reduce}, 1 to {min(n_columns, n_rows)} possible")
     n_columns, n_rows, pixel_mm = n_columns // reduce, n_rows // reduce, pixel_mm * reduce
-    return Grid(
+    return SampledGrid(
         size_xyz=(n_columns, n_rows, n_slices),
         spacing_xyz_mm=(pixel_mm, pixel_mm, slice_mm),
         origin_xyz_mm=(
@@ -54,7 +54,7 @@ def axial_grid(
     )
 
 
-def ct_grid(*, reduce: int = 1) -> Grid:
+def ct_grid(*, reduce: int = 1) -> SampledGrid:
     """Grid of a CT of chest, abdomen and pelvis."""
     return axial_grid(
         size_xyz=CT_SIZE_XYZ,
@@ -65,7 +65,7 @@ def ct_grid(*, reduce: int = 1) -> Grid:
     )
 
 
-def abdomen_grid(*, reduce: int = 1) -> Grid:
+def abdomen_grid(*, reduce: int = 1) -> SampledGrid:
     """Grid of an axial T1 or T2 of the abdomen."""
     return axial_grid(
         size_xyz=ABDOMEN_SIZE_XYZ,

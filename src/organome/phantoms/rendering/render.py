@@ -11,12 +11,11 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Singles
 from organome.domain.organs import N_ORGANS
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.bodies.tissues import N_TISSUES, Filler, look_table
-
-Floats = NDArray[np.float32]
 
 SIGNAL_COUNTS = 600.0  # stored counts of a relative signal of 1
 NOISE_SHARE = 0.015  # standard deviation of the noise, relative signal
@@ -28,7 +27,7 @@ TISSUE_SPREAD_HU = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class SampledGrid:
     """An image grid along the axes of the body (left, back, head).
 
     Attributes:
@@ -52,7 +51,7 @@ class Grid:
         return image
 
 
-def truth_labelmap(body: Body, grid: Grid) -> sitk.Image:
+def truth_labelmap(body: Body, grid: SampledGrid) -> sitk.Image:
     """Label each voxel by the tissue at its centre; uint8, the 40 organ labels, 0 elsewhere."""
     tissue = body.tissue_zyx
     for axis in range(3):
@@ -65,7 +64,9 @@ def truth_labelmap(body: Body, grid: Grid) -> sitk.Image:
     return grid.onto(np.where(inside & (tissue <= N_ORGANS), tissue, 0).astype(np.uint8))
 
 
-def render_dixon(body: Body, grid: Grid, rng: np.random.Generator) -> dict[Contrast, sitk.Image]:
+def render_dixon(
+    body: Body, grid: SampledGrid, rng: np.random.Generator
+) -> dict[Contrast, sitk.Image]:
     """Render the four contrasts of a two-point Dixon acquisition; int16 counts, never negative.
 
     They share the bias field; noise is that of the two echoes, so fat and water carry it too.
@@ -86,7 +87,7 @@ def render_dixon(body: Body, grid: Grid, rng: np.random.Generator) -> dict[Contr
 
 
 def render_image(
-    body: Body, contrast: Contrast, grid: Grid, rng: np.random.Generator
+    body: Body, contrast: Contrast, grid: SampledGrid, rng: np.random.Generator
 ) -> sitk.Image:
     """Render T1, T2 or fat-saturated T1 (int16 counts), or CT (int16 Hounsfield units)."""
     if contrast is Contrast.CT:
@@ -98,7 +99,7 @@ def render_image(
     return grid.onto(_counts(np.hypot(voxels + noise[0], noise[1])))
 
 
-def _render_hu(body: Body, grid: Grid, rng: np.random.Generator) -> NDArray[np.int16]:
+def _render_hu(body: Body, grid: SampledGrid, rng: np.random.Generator) -> NDArray[np.int16]:
     table = look_table("hu")
     moved = table + rng.normal(0, TISSUE_SPREAD_HU, N_TISSUES).astype(np.float32)
     moved[[Filler.AIR, Filler.AIRWAY]] = table[Filler.AIR]
@@ -107,7 +108,7 @@ def _render_hu(body: Body, grid: Grid, rng: np.random.Generator) -> NDArray[np.i
     return np.clip(np.rint(voxels), -1024, 3071).astype(np.int16)
 
 
-def _mean_over_voxels(body: Body, grid: Grid, table: Floats) -> Floats:
+def _mean_over_voxels(body: Body, grid: SampledGrid, table: Singles) -> Singles:
     """Mean of a tissue property over the box of every image voxel; shape (z, y, x)."""
     weights = [_overlaps(body, grid, axis) for axis in (2, 1, 0)]
     used = [np.flatnonzero(w.any(axis=0)) for w in weights]
@@ -119,11 +120,11 @@ def _mean_over_voxels(body: Body, grid: Grid, table: Floats) -> Floats:
     # what lies beyond the canvas is air
     seen = [w.sum(axis=1) for w in weights]
     share = seen[0][:, None, None] * seen[1][None, :, None] * seen[2][None, None, :]
-    filled: Floats = voxels + (1.0 - share).astype(np.float32) * table[Filler.AIR]
+    filled: Singles = voxels + (1.0 - share).astype(np.float32) * table[Filler.AIR]
     return np.ascontiguousarray(filled)
 
 
-def _overlaps(body: Body, grid: Grid, axis: int) -> Floats:
+def _overlaps(body: Body, grid: SampledGrid, axis: int) -> Singles:
     """Share of each image voxel (row) that lies in each body voxel (column), along one axis."""
     step, width = body.spacing_xyz_mm[axis], (grid.voxel_xyz_mm or grid.spacing_xyz_mm)[axis]
     centres = grid.spacing_xyz_mm[axis] * np.arange(grid.size_xyz[axis])
@@ -133,43 +134,43 @@ def _overlaps(body: Body, grid: Grid, axis: int) -> Floats:
     overlap = np.minimum((low + width)[:, None], (edges + step)[None]) - np.maximum(
         low[:, None], edges[None]
     )
-    share: Floats = (np.clip(overlap, 0.0, None) / width).astype(np.float32)
+    share: Singles = (np.clip(overlap, 0.0, None) / width).astype(np.float32)
     return share
 
 
-def _positions(body: Body, grid: Grid, axis: int) -> NDArray[np.int64]:
+def _positions(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.int64]:
     centres = grid.origin_xyz_mm[axis] + grid.spacing_xyz_mm[axis] * np.arange(grid.size_xyz[axis])
     steps = (centres - body.origin_xyz_mm[axis]) / body.spacing_xyz_mm[axis]
     nearest: NDArray[np.int64] = np.floor(steps + 0.5).astype(np.int64)
     return nearest
 
 
-def _nearest(body: Body, grid: Grid, axis: int) -> NDArray[np.int64]:
+def _nearest(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.int64]:
     return np.clip(_positions(body, grid, axis), 0, body.tissue_zyx.shape[2 - axis] - 1)
 
 
-def _covered(body: Body, grid: Grid, axis: int) -> NDArray[np.bool_]:
+def _covered(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.bool_]:
     where = _positions(body, grid, axis)
     covered: NDArray[np.bool_] = (where >= 0) & (where < body.tissue_zyx.shape[2 - axis])
     return covered
 
 
-def _spread(rng: np.random.Generator, table: Floats) -> Floats:
+def _spread(rng: np.random.Generator, table: Singles) -> Singles:
     return table * np.exp(rng.normal(0, TISSUE_SPREAD, table.size)).astype(np.float32)
 
 
-def _bias_field(grid: Grid, rng: np.random.Generator) -> Floats:
+def _bias_field(grid: SampledGrid, rng: np.random.Generator) -> Singles:
     """Smooth multiplicative field: a random polynomial of second order of the place."""
     axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in grid.size_xyz[::-1]]
     terms = rng.normal(0, BIAS_SHARE, (3, 2)).astype(np.float32)
     parts = [t[0] * a + t[1] * (a**2 - 0.5) for t, a in zip(terms, axes, strict=True)]
-    field: Floats = np.exp(
+    field: Singles = np.exp(
         parts[0][:, None, None] + parts[1][None, :, None] + parts[2][None, None, :]
     )
     return field
 
 
-def _texture(grid: Grid, rng: np.random.Generator) -> Floats:
+def _texture(grid: SampledGrid, rng: np.random.Generator) -> Singles:
     """Variation with a length of about four voxels, mean 1."""
     coarse = tuple(n // 4 + 2 for n in grid.size_xyz[::-1])
     voxels = rng.normal(0, 1.6 * TEXTURE_SHARE, coarse).astype(np.float32)
@@ -184,11 +185,11 @@ def _texture(grid: Grid, rng: np.random.Generator) -> Floats:
     return 1.0 + voxels
 
 
-def _noise(grid: Grid, rng: np.random.Generator) -> Floats:
+def _noise(grid: SampledGrid, rng: np.random.Generator) -> Singles:
     noise = rng.standard_normal(grid.size_xyz[::-1], dtype=np.float32)
     return noise * np.float32(NOISE_SHARE)
 
 
-def _counts(voxels: Floats) -> NDArray[np.int16]:
+def _counts(voxels: Singles) -> NDArray[np.int16]:
     counts: NDArray[np.int16] = np.clip(np.rint(voxels * SIGNAL_COUNTS), 0, 32767).astype(np.int16)
     return counts

@@ -6,14 +6,14 @@ from typing import Final
 from organome.domain import ukb_protocol
 from organome.domain.ukb_protocol import OVERLAP_MM, PIXEL_MM, STATIONS, Station
 from organome.phantoms.rendering.fields_of_view import axial_grid
-from organome.phantoms.rendering.render import Grid
+from organome.phantoms.rendering.render import SampledGrid
 
 # Upper face of the first station above the femoral heads; the last one then ends at -450 mm. The
 # table moves by fixed steps from the landmark, so the coverage does not scale with height.
 TOP_MM: Final = 660.0
 
 
-def station_grids(*, reduce: int = 1) -> tuple[Grid, ...]:
+def station_grids(*, reduce: int = 1) -> tuple[SampledGrid, ...]:
     """Lay the stations from the neck to the knees, each overlapping the one before.
 
     Args:
@@ -31,7 +31,7 @@ def station_grids(*, reduce: int = 1) -> tuple[Grid, ...]:
     )
 
 
-def stitched_grid(*, reduce: int = 1) -> Grid:
+def stitched_grid(*, reduce: int = 1) -> SampledGrid:
     """Grid that covers all stations: the largest matrix, the finest slices; 224 x 174 x 370."""
     return axial_grid(
         size_xyz=ukb_protocol.STITCHED_SIZE_XYZ,
@@ -42,7 +42,7 @@ def stitched_grid(*, reduce: int = 1) -> Grid:
     )
 
 
-def _station_grid(station: Station, *, top_mm: float, reduce: int) -> Grid:
+def _station_grid(station: Station, *, top_mm: float, reduce: int) -> SampledGrid:
     return axial_grid(
         size_xyz=(station.n_columns, station.n_rows, station.n_slices),
         pixel_mm=PIXEL_MM,

@@ -2,19 +2,17 @@ from itertools import permutations, product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from organome.compute.geometry.arrays import Voxels
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.errors import ScanError
 from organome.domain.faces import Face
 from organome.domain.outcomes import Reason
-
-Voxels = npt.NDArray[Any]
 
 ORIENTATIONS = [
     "".join(letters) for axes in permutations(("LR", "PA", "SI")) for letters in product(*axes)

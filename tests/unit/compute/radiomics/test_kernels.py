@@ -4,10 +4,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
+from organome.compute.geometry.arrays import Levels
 from organome.compute.radiomics import (
     eigenvalue_kernels,
     first_order_kernels,
@@ -41,7 +41,6 @@ KERNELS = [
     for kernel in vars(module).values()
     if hasattr(kernel, "py_func")
 ]
-Levels = npt.NDArray[np.uint16]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)

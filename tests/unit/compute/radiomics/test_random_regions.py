@@ -1,7 +1,6 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
@@ -9,11 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from doubles.pyradiomics import differences, reference_features
+from organome.compute.geometry.arrays import Voxels
 from organome.compute.radiomics.extraction import measure_features
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import TextureSettings
-
-Voxels = npt.NDArray[Any]
 
 BINNINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"bin_width": 25}, {"binWidth": 25}),

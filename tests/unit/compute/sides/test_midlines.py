@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from organome.compute.geometry.grids import Grid
 from organome.compute.sides.midlines import (
     MAX_SLOPE,
-    Grid,
     Leftness,
     Midline,
     fit_midline,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.geometry.grids import orientation_code
 from organome.compute.stitching.seams import MAX_GAIN
 from organome.compute.stitching.stitch import stitch
@@ -16,8 +17,7 @@ from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast
 
 IN_PHASE, FAT, WATER = Contrast.IN_PHASE, Contrast.FAT, Contrast.WATER
-Places = npt.NDArray[np.float64]
-Signal = Callable[[Places, Places, Places], Places]
+Signal = Callable[[Floats, Floats, Floats], Floats]
 Station = dict[Contrast, sitk.Image]
 
 # size and slice spacing of three stations, and the height of their lowest faces: 36 mm shared
@@ -51,7 +51,7 @@ def _stations(gains: tuple[float, ...] = (1, 1, 1), **signals: Signal) -> list[S
     ]
 
 
-def _ramp(x: Places, y: Places, z: Places) -> Places:
+def _ramp(x: Floats, y: Floats, z: Floats) -> Floats:
     return 500 + 2 * x + 3 * y + 1.5 * z
 
 
@@ -179,7 +179,7 @@ def test_gain_beyond_reason_is_limited_and_told() -> None:
 
 
 def test_gain_of_a_seam_in_air_is_unknown() -> None:
-    def few_voxels(x: Places, y: Places, z: Places) -> Places:
+    def few_voxels(x: Floats, y: Floats, z: Floats) -> Floats:
         return np.where(abs(x + y) < 1, 100.0, 0.0) + 0 * z
 
     seams = stitch(_stations(in_phase=few_voxels)).seams

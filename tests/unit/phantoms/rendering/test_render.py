@@ -9,7 +9,7 @@ from organome.phantoms.bodies.people import Covariates
 from organome.phantoms.bodies.tissues import LOOKS, Filler
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.render import (
-    Grid,
+    SampledGrid,
     render_dixon,
     render_image,
     truth_labelmap,
@@ -36,7 +36,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quiet")
 def test_a_voxel_is_the_mean_over_its_box() -> None:
     # voxel centred on the boundary, three quarters in the liver by an offset of a quarter voxel
-    grid = Grid((1, 1, 1), (4.0, 4.0, 4.0), (-1.0, 0.0, 0.0))
+    grid = SampledGrid((1, 1, 1), (4.0, 4.0, 4.0), (-1.0, 0.0, 0.0))
     images = render_dixon(block_body(), grid, np.random.default_rng(0))
     water = 0.75 * LOOKS[LIVER].water + 0.25 * LOOKS[Filler.VISCERAL_FAT].water
     fat = 0.75 * LOOKS[LIVER].fat + 0.25 * LOOKS[Filler.VISCERAL_FAT].fat
@@ -49,7 +49,7 @@ def test_a_voxel_is_the_mean_over_its_box() -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_opposed_phase_is_dark_at_edges_of_water_and_fat() -> None:
-    grid = Grid((9, 1, 1), (4.0, 4.0, 4.0), (-16.0, 0.0, 0.0))
+    grid = SampledGrid((9, 1, 1), (4.0, 4.0, 4.0), (-16.0, 0.0, 0.0))
     images = render_dixon(block_body(), grid, np.random.default_rng(0))
     opposed = sitk.GetArrayFromImage(images[Contrast.OPPOSED_PHASE]).ravel()
     assert opposed.argmin() == 4
@@ -57,7 +57,7 @@ def test_opposed_phase_is_dark_at_edges_of_water_and_fat() -> None:
 
 
 def test_dixon_contrasts_are_counts_that_fit_together() -> None:
-    grid = Grid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
+    grid = SampledGrid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
     images = render_dixon(block_body(), grid, np.random.default_rng(1))
     arrays = {c: sitk.GetArrayFromImage(image).astype(int) for c, image in images.items()}
     assert set(images) == set(DIXON_CONTRASTS)
@@ -68,7 +68,7 @@ def test_dixon_contrasts_are_counts_that_fit_together() -> None:
 
 
 def test_ct_is_in_hounsfield_units() -> None:
-    grid = Grid((40, 20, 20), (2.0, 2.0, 2.0), (-39.0, -19.0, -19.0))  # half of it beyond the body
+    grid = SampledGrid((40, 20, 20), (2.0, 2.0, 2.0), (-39.0, -19.0, -19.0))
     image = render_image(block_body(), Contrast.CT, grid, np.random.default_rng(0))
     hu = sitk.GetArrayFromImage(image)
     assert hu[:, :, :9].mean() == pytest.approx(-1000, abs=15)
@@ -78,7 +78,7 @@ def test_ct_is_in_hounsfield_units() -> None:
 
 @pytest.mark.parametrize("contrast", [Contrast.T1, Contrast.T2, Contrast.T1FS])
 def test_other_contrasts_have_their_own_looks(contrast: Contrast) -> None:
-    grid = Grid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
+    grid = SampledGrid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
     image = render_image(block_body(), contrast, grid, np.random.default_rng(0))
     voxels = sitk.GetArrayFromImage(image) / rendering.SIGNAL_COUNTS
     liver, fat = voxels[:, :, 2:8].mean(), voxels[:, :, 12:18].mean()
@@ -89,7 +89,7 @@ def test_other_contrasts_have_their_own_looks(contrast: Contrast) -> None:
 def test_truth_is_the_tissue_at_the_voxel_centre() -> None:
     body = draw_body(2, spacing_xyz_mm=(4.0, 4.0, 5.0))
     nz, ny, nx = body.tissue_zyx.shape
-    same = Grid((nx, ny, nz), body.spacing_xyz_mm, body.origin_xyz_mm)
+    same = SampledGrid((nx, ny, nz), body.spacing_xyz_mm, body.origin_xyz_mm)
     truth = truth_labelmap(body, same)
     expected = np.where(body.tissue_zyx <= 40, body.tissue_zyx, 0)
     assert truth.GetPixelID() == sitk.sitkUInt8
@@ -97,7 +97,7 @@ def test_truth_is_the_tissue_at_the_voxel_centre() -> None:
 
 
 def test_nothing_is_labelled_beyond_the_body() -> None:
-    grid = Grid((30, 10, 10), (4.0, 4.0, 4.0), (-100.0, -18.0, -18.0))
+    grid = SampledGrid((30, 10, 10), (4.0, 4.0, 4.0), (-100.0, -18.0, -18.0))
     labels = sitk.GetArrayFromImage(truth_labelmap(block_body(), grid))
     x_mm = -100.0 + 4.0 * np.arange(30)
     assert not labels[:, :, x_mm < -20].any()
@@ -105,6 +105,6 @@ def test_nothing_is_labelled_beyond_the_body() -> None:
 
 
 def test_the_same_generator_state_gives_the_same_image() -> None:
-    grid = Grid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
+    grid = SampledGrid((20, 20, 20), (2.0, 2.0, 2.0), (-19.0, -19.0, -19.0))
     twice = [render_image(block_body(), Contrast.T1, grid, np.random.default_rng(5)) for _ in "ab"]
     assert sitk.Hash(twice[0]) == sitk.Hash(twice[1])

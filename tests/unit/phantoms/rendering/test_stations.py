@@ -3,11 +3,11 @@ from itertools import pairwise
 import pytest
 
 from organome.domain.ukb_protocol import OVERLAP_MM, STATIONS
-from organome.phantoms.rendering.render import Grid
+from organome.phantoms.rendering.render import SampledGrid
 from organome.phantoms.rendering.stations import station_grids, stitched_grid
 
 
-def faces_z_mm(grid: Grid) -> tuple[float, float]:
+def faces_z_mm(grid: SampledGrid) -> tuple[float, float]:
     bottom = grid.origin_xyz_mm[2] - 0.5 * grid.spacing_xyz_mm[2]
     return bottom, bottom + grid.size_xyz[2] * grid.spacing_xyz_mm[2]
 

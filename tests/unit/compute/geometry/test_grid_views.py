@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.inference.orientation import ImageGrid
+from organome.compute.geometry.grids import Grid
 
 ORIENTATIONS = [
     "".join(letters)
@@ -32,17 +32,17 @@ def tilted(image: sitk.Image) -> sitk.Image:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("is_tilted", [False, True])
-def test_the_model_sees_lps_and_labels_come_back_in_place(
+def test_voxels_are_seen_in_lps_and_labels_come_back_in_place(
     orientation: str, is_tilted: bool
 ) -> None:
     image = image_in(orientation)
     if is_tilted:
         image = tilted(image)
-    grid = ImageGrid.of(image)
-    view_zyx = grid.to_model_axes(sitk.GetArrayViewFromImage(image))
+    grid = Grid.of(image)
+    view_zyx = grid.to_lps(sitk.GetArrayViewFromImage(image))
     oriented = sitk.DICOMOrient(image, "LPS")
     assert np.array_equal(view_zyx, sitk.GetArrayFromImage(oriented))
-    assert grid.model_spacing_zyx_mm == pytest.approx(oriented.GetSpacing()[::-1], abs=1e-12)
+    assert grid.lps_spacing_zyx_mm == pytest.approx(oriented.GetSpacing()[::-1], abs=1e-12)
     labelmap = grid.labelmap(view_zyx)
     assert labelmap.GetPixelID() == sitk.sitkUInt8
     assert labelmap.GetSize() == image.GetSize()
