@@ -1,7 +1,6 @@
 """Tiny DICOM series and archives, made with pydicom alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -9,37 +8,11 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import ExplicitVRLittleEndian
+
+from doubles.dicom_files import encode_slice
 
 Files = dict[str, bytes]
-
-
-def encode_slice(voxels_yx: npt.NDArray[Any], *, syntax: str, **elements: Any) -> bytes:
-    """Encode one slice; ``elements`` are DICOM keywords, None leaves one out."""
-    dataset = Dataset()
-    dataset.SOPClassUID = MRImageStorage
-    dataset.Modality = "MR"
-    dataset.Rows, dataset.Columns = voxels_yx.shape
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = 8 * voxels_yx.itemsize
-    dataset.HighBit = dataset.BitsStored - 1
-    dataset.PixelRepresentation = int(voxels_yx.dtype.kind == "i")
-    dataset.add_new("PixelData", "OW", voxels_yx.tobytes())
-    for keyword, value in elements.items():
-        if value is None:
-            if keyword in dataset:
-                delattr(dataset, keyword)
-        else:
-            setattr(dataset, keyword, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(syntax)
-    dataset.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    content = BytesIO()
-    dataset.save_as(content, enforce_file_format=True)
-    return content.getvalue()
 
 
 @pytest.fixture

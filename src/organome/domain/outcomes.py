@@ -22,6 +22,7 @@ class Reason(StrEnum):
 
     # the file as delivered
     FILE_MISSING = "file_missing"
+    CONTENT_NOT_FETCHED = "content_not_fetched"
     ARCHIVE_BROKEN = "archive_broken"
     ARCHIVE_EMPTY = "archive_empty"
     FILE_BROKEN = "file_broken"

@@ -7,7 +7,13 @@ from organome.domain.outcomes import FeatureReason, OrganReason, Reason
 
 REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.FILE_MISSING: "The file or folder is not where the list says.",
-    Reason.ARCHIVE_BROKEN: "The archive is cut short or damaged (its own checksums do not hold).",
+    Reason.CONTENT_NOT_FETCHED: (
+        "git-annex or Git LFS left a link or a pointer; fetch the content (`git annex get`)."
+    ),
+    Reason.ARCHIVE_BROKEN: (
+        "The archive is cut short or damaged (its own checksums do not hold), cannot be opened, or "
+        "holds far more than images would."
+    ),
     Reason.ARCHIVE_EMPTY: "The archive holds no image.",
     Reason.FILE_BROKEN: "The image file is cut short, damaged, or cannot be read.",
     Reason.FORMAT_UNKNOWN: "The file is of a kind that is not read.",

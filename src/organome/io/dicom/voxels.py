@@ -6,7 +6,7 @@ Source: DICOM PS3.3 C.7.6.3 (pixel data), C.11.1 (rescale slope and intercept).
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,11 @@ import SimpleITK as sitk
 from organome.domain.errors import ScanError
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.io.dicom.slices import PIXELS, DicomSlice
+from organome.io.dicom.slices import DicomSlice
+from organome.io.files.delivered import refusing
+from organome.io.files.itk import quiet_itk
 
-Voxels = npt.NDArray[Any]
+Voxels: TypeAlias = npt.NDArray[Any]
 
 
 def stack_slices(slices: Sequence[DicomSlice]) -> sitk.Image:
@@ -33,7 +35,7 @@ def stack_slices(slices: Sequence[DicomSlice]) -> sitk.Image:
         The image, z along the normal, LPS.
 
     Raises:
-        ScanError: FILE_BROKEN or FORMAT_UNKNOWN, naming the file.
+        ScanError: FILE_BROKEN or FORMAT_UNKNOWN, with the place of the file.
     """
     voxels_zyx = _rescaled([_stored_voxels(one) for one in slices], slices)
     image = sitk.GetImageFromArray(voxels_zyx)
@@ -61,17 +63,17 @@ def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
 
 def _stored_voxels(one: DicomSlice) -> Voxels:
     """Decode the voxels of a slice, not rescaled."""
-    if one.dataset.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2":
-        raise ScanError(Reason.FORMAT_UNKNOWN, f"{one.header.file} is not MONOCHROME2")
-    if one.content:
-        return _decompressed(one)
+    if one.photometric != "MONOCHROME2":
+        raise ScanError(Reason.FORMAT_UNKNOWN, f"{one.which} is not MONOCHROME2")
     columns, rows = one.header.size_xy
-    kind = "i" if one.dataset.get("PixelRepresentation", 0) else "u"
-    n_bytes = int(one.dataset.get("BitsAllocated", 16)) // 8
-    encoded = one.dataset.get_item(PIXELS).value
-    if n_bytes not in (1, 2, 4) or len(encoded) < rows * columns * n_bytes:
-        raise ScanError(Reason.FILE_BROKEN, f"{one.header.file} has too few voxels")
-    voxels = np.frombuffer(encoded, dtype=f"<{kind}{n_bytes}", count=rows * columns)
+    if one.stored_type is None:
+        voxels_yx = _decompressed(one)
+        if voxels_yx.shape != (rows, columns):
+            raise ScanError(Reason.FILE_BROKEN, f"{one.which} decompresses to another size")
+        return voxels_yx
+    if len(one.encoded) < rows * columns * one.stored_type.itemsize:
+        raise ScanError(Reason.FILE_BROKEN, f"{one.which} has too few voxels")
+    voxels = np.frombuffer(one.encoded, dtype=one.stored_type, count=rows * columns)
     return voxels.reshape(rows, columns)
 
 
@@ -79,24 +81,26 @@ def _decompressed(one: DicomSlice) -> Voxels:
     """Decode compressed voxels by ITK's GDCM, which brings the decoders and rescales itself."""
     with TemporaryDirectory(prefix="organome-") as folder:
         path = Path(folder, "slice.dcm")
-        path.write_bytes(one.content)
-        try:
+        path.write_bytes(one.encoded)
+        with refusing(Reason.FILE_BROKEN, f"{one.which} cannot be decompressed"), quiet_itk():
             image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
-        except RuntimeError as error:
-            fact = f"{one.header.file} cannot be decompressed"
-            raise ScanError(Reason.FILE_BROKEN, fact) from error
-    rescaled: Voxels = sitk.GetArrayFromImage(image)[0]
+            rescaled: Voxels = sitk.GetArrayFromImage(image)[0]
     return rescaled
 
 
 def _rescaled(stored: Sequence[Voxels], slices: Sequence[DicomSlice]) -> Voxels:
     """Apply slope and intercept of each slice; decompressed slices have theirs applied."""
-    factors = [(1.0, 0.0) if one.content else (one.slope, one.intercept) for one in slices]
+    factors = [
+        (1.0, 0.0) if one.stored_type is None else (one.slope, one.intercept) for one in slices
+    ]
     voxels_zyx = np.stack(stored)
     if set(factors) == {(1.0, 0.0)}:
         return voxels_zyx
     slopes, intercepts = np.array(factors).T[:, :, None, None]
-    if not all(value.is_integer() for pair in factors for value in pair):
+    if not (
+        all(value.is_integer() for pair in factors for value in pair)
+        and _fit_into_int32(voxels_zyx, slopes, intercepts)
+    ):
         rescaled: Voxels = (voxels_zyx * slopes + intercepts).astype(np.float32)
         return rescaled
     integers = voxels_zyx.astype(np.int32) * slopes.astype(np.int32) + intercepts.astype(np.int32)
@@ -104,3 +108,9 @@ def _rescaled(stored: Sequence[Voxels], slices: Sequence[DicomSlice]) -> Voxels:
     fits = limits.min <= integers.min() and integers.max() <= limits.max
     narrowed: Voxels = integers.astype(np.int16) if fits else integers
     return narrowed
+
+
+def _fit_into_int32(voxels_zyx: Voxels, slopes: Voxels, intercepts: Voxels) -> bool:
+    largest = max(abs(int(voxels_zyx.min())), abs(int(voxels_zyx.max())))
+    reach = largest * float(np.abs(slopes).max()) + float(np.abs(intercepts).max())
+    return reach <= np.iinfo(np.int32).max

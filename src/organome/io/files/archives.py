@@ -1,19 +1,35 @@
 """Zip archives as biobanks deliver them, read in memory and checked member by member."""
 
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from struct import Struct
+from typing import Final, cast
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipExtFile, ZipFile, ZipInfo
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
+from organome.io.files.delivered import check_file, refusing
 
 ARCHIVE_SUFFIX: Final = ".zip"
+MAX_MEMBERS: Final = 200_000
+MAX_UNPACKED_BYTES: Final = 16 << 30
+# Images shrink to a half or a tenth, zeros to a thousandth. Small archives may be anything.
+MAX_GROWTH: Final = 50
+FREE_GROWTH_BYTES: Final = 256 << 20
+# zipfile inflates all that it has read of a bzip2 or LZMA stream at once, a byte of which may
+# stand for a megabyte.
+_SMALL_READ_BYTES: Final = 64
+_BLOCK_BYTES: Final = 1 << 20
+# Source: PKWARE APPNOTE 6.3.10, 4.3.16: end of central directory record.
+_END_RECORD: Final = Struct("<4s4H2LH")
+_IN_ZIP64: Final = 0xFFFF
 
 
 def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Read all members of a zip archive; the CRC of each is checked.
+
+    What would come out of it is judged by its directory, before anything is unpacked, and no
+    member yields more than its directory says.
 
     Args:
         path: The archive.
@@ -22,29 +38,60 @@ def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
         Name and content of each member, in the order of the archive.
 
     Raises:
-        ScanError: FILE_MISSING; ARCHIVE_BROKEN if the archive is truncated or a member damaged;
-            ARCHIVE_EMPTY if there is no member.
+        ScanError: FILE_MISSING, CONTENT_NOT_FETCHED or FORMAT_UNKNOWN if there is no such file;
+            ARCHIVE_BROKEN if the archive is truncated, a member damaged, or far more would come out
+            of it than of images; ARCHIVE_EMPTY if there is no member.
     """
-    if not path.is_file():
-        raise ScanError(Reason.FILE_MISSING, "no archive where the list says")
-    try:
-        with ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if not members:
-                raise ScanError(Reason.ARCHIVE_EMPTY, "the archive has no member")
-            for member in members:
-                yield member.filename, _read_member(archive, member)
-    except BadZipFile as error:
-        raise ScanError(Reason.ARCHIVE_BROKEN, "no whole zip archive") from error
+    size = check_file(path, unreadable=Reason.ARCHIVE_BROKEN)
+    with refusing(Reason.ARCHIVE_BROKEN, "not a whole zip archive"):
+        archive = ZipFile(path)
+    with archive:
+        with refusing(Reason.ARCHIVE_BROKEN, "the end of the archive is damaged"):
+            _check_count(archive, path, archive_bytes=size)
+        members = [one for one in archive.infolist() if one.file_size or not one.is_dir()]
+        _check_sizes(members, archive_bytes=size)
+        for place, member in enumerate(members, start=1):
+            which = f"member {place} of {len(members)}"
+            with refusing(Reason.ARCHIVE_BROKEN, f"{which} is damaged"):
+                content = _read_member(archive, member)
+            yield member.filename, content
+
+
+def _check_count(archive: ZipFile, path: Path, *, archive_bytes: int) -> None:
+    """Compare the directory with the number of members at its end, which zipfile does not.
+
+    Raises:
+        ScanError: If members have been swallowed by a damaged entry.
+    """
+    with path.open("rb") as file:
+        file.seek(archive_bytes - _END_RECORD.size - len(archive.comment))
+        n_members = _END_RECORD.unpack(file.read(_END_RECORD.size))[4]
+    if n_members not in (_IN_ZIP64, len(archive.infolist()) & 0xFFFF):
+        fact = f"{len(archive.infolist())} members can be read of {n_members}"
+        raise ScanError(Reason.ARCHIVE_BROKEN, fact)
+
+
+def _check_sizes(members: Sequence[ZipInfo], *, archive_bytes: int) -> None:
+    if not members:
+        raise ScanError(Reason.ARCHIVE_EMPTY, "the archive has no member")
+    if len(members) > MAX_MEMBERS:
+        fact = f"{len(members)} members, {MAX_MEMBERS} at most"
+        raise ScanError(Reason.ARCHIVE_BROKEN, fact)
+    unpacked = sum(member.file_size for member in members)
+    grown = unpacked > FREE_GROWTH_BYTES and unpacked > MAX_GROWTH * archive_bytes
+    if grown or unpacked > MAX_UNPACKED_BYTES:
+        fact = f"{unpacked} bytes would come out of {archive_bytes}, no images do"
+        raise ScanError(Reason.ARCHIVE_BROKEN, fact)
 
 
 def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
-    try:
-        return archive.read(member)
-    except (BadZipFile, zlib.error, EOFError) as error:
-        fact = f"member {member.filename} is damaged"
-        raise ScanError(Reason.ARCHIVE_BROKEN, fact) from error
-    except (NotImplementedError, RuntimeError) as error:
-        # Encrypted, or a method that Python does not know.
-        fact = f"member {member.filename} cannot be unpacked"
-        raise ScanError(Reason.ARCHIVE_BROKEN, fact) from error
+    inflates_bounded = member.compress_type in (ZIP_STORED, ZIP_DEFLATED)
+    block_bytes = _BLOCK_BYTES if inflates_bounded else _SMALL_READ_BYTES
+    content = bytearray()
+    with cast(ZipExtFile, archive.open(member)) as file:
+        file.MIN_READ_SIZE = min(file.MIN_READ_SIZE, block_bytes)
+        while block := file.read(block_bytes):
+            content += block
+    if len(content) != member.file_size:
+        raise EOFError
+    return bytes(content)

@@ -1,59 +1,104 @@
-"""Identity of an input: cheap to tell, and another as soon as the bytes are others."""
+"""Identity of an input: cheap to find, and another as soon as the bytes are others."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from organome.domain.outcomes import JsonValue
+from organome.io.files.delivered import file_kind
 
 END_BYTES: Final = 65536
 MISSING: Final[JsonValue] = ["missing"]  # identity of what is not there
+_UNREADABLE: Final = "unreadable"
+# What a single file can have, on a machine in good order. Any other OSError is the machine's.
+_OF_THE_FILE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR}
+    | {errno.EOVERFLOW, errno.EFBIG, errno.EILSEQ, errno.EBADMSG}
+)
 
 
 def input_identity(path: Path) -> JsonValue:
-    """Tell the identity of a file or folder without reading it whole.
+    """Return the identity of a file or folder without reading it whole.
 
     An archive is known by names, sizes and CRCs of its members; a gzip file by its end, where its
     CRC stands; both wherever they are copied to. Other files carry no checksum: size, both ends and
-    the time of change stand for them; a folder is known by those times and sizes of its files.
+    the time of change stand for them; a folder is known by those times and sizes of its files. A
+    FIFO, a socket or a device is never opened. Whatever the content, there is an identity.
 
     Args:
         path: A file or folder; it may be missing.
+
+    Raises:
+        OSError: If the machine is at fault: a lost mount, a failing disk.
     """
     try:
-        if path.is_dir():
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             return ["folder", _folder_digest(path)]
-        size = path.stat().st_size
+        if not stat.S_ISREG(found.st_mode):
+            return [file_kind(found.st_mode)]
+        size = found.st_size
         if path.suffix == ".zip":
-            return ["zip", size, _archive_digest(path)]
+            return ["zip", size, _archive_digest(path, size)]
         if path.suffix == ".gz":
             return ["gz", size, _digest(_end(path, size))]
-        return ["file", size, path.stat().st_mtime_ns, _digest(_start(path) + _end(path, size))]
+        return ["file", size, found.st_mtime_ns, _digest(_start(path) + _end(path, size))]
     except (FileNotFoundError, NotADirectoryError):
         return MISSING
+    except ValueError:  # a name that no file can have
+        return MISSING
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
+        return [_UNREADABLE, errno.errorcode[error.errno]]
+
+
+def is_out_of_reach(identity: JsonValue) -> bool:
+    """Return whether an identity is that of something missing, or that cannot be opened."""
+    return identity == MISSING or (isinstance(identity, list) and identity[:1] == [_UNREADABLE])
 
 
 def gzip_identity(content: bytes) -> JsonValue:
-    """Tell the identity that a gzip file of this content has."""
+    """Return the identity that a gzip file of this content has."""
     return ["gz", len(content), _digest(content[-END_BYTES:])]
 
 
-def _archive_digest(path: Path) -> str:
+def _archive_digest(path: Path, size: int) -> str:
     try:
         with ZipFile(path) as archive:
             members = [[one.filename, one.file_size, one.CRC] for one in archive.infolist()]
-    except BadZipFile:
-        return _digest(_start(path) + _end(path, path.stat().st_size))
-    return _digest_of(members)
+        return _digest_of(members)
+    except OSError as error:
+        if error.errno is not None and error.errno != errno.EINVAL:  # of a seek to nowhere
+            raise
+    except Exception:
+        pass
+    return _digest(_start(path) + _end(path, size))
 
 
 def _folder_digest(path: Path) -> str:
     with os.scandir(path) as entries:
-        files = [(one.name, one.stat()) for one in entries if one.is_file()]
-    return _digest_of(sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files))
+        return _digest_of(sorted(filter(None, map(_entry_identity, entries))))
+
+
+def _entry_identity(entry: "os.DirEntry[str]") -> list[Any] | None:
+    """Return name, size and time of a file, None for a folder."""
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if error.errno not in {*_OF_THE_FILE, errno.ENOENT}:
+            raise
+        return [entry.name, -1, errno.errorcode[error.errno]]
+    if stat.S_ISDIR(found.st_mode):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return [entry.name, -1, file_kind(found.st_mode)]
+    return [entry.name, found.st_size, found.st_mtime_ns]
 
 
 def _start(path: Path) -> bytes:
@@ -64,7 +109,7 @@ def _start(path: Path) -> bytes:
 def _end(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, size - END_BYTES))
-        return file.read()
+        return file.read(END_BYTES)
 
 
 def _digest_of(value: Any) -> str:

@@ -1,9 +1,10 @@
 """Images in files: NIfTI, NRRD, MetaImage. Read only when whole, written whole or not at all."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,12 +17,18 @@ from organome.domain.errors import ScanError, SetupError
 from organome.domain.geometry import geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
-from organome.io.images.integrity import GZIP_STREAM, check_integrity
+from organome.io.files.delivered import check_file, refusing
+from organome.io.files.itk import quiet_itk
+from organome.io.images.integrity import GZIP_STREAM, check_header, check_integrity
 
 # Level 1 takes 0.7 s for a stitched contrast; ITK's writer, at level 6 whatever level it is told,
 # takes 1.4 s for a file that is 15 % smaller.
 DEFLATE_LEVEL: Final = 1
 CHUNK_BYTES: Final = 1 << 24
+# Images shrink to a half or a tenth, zeros to a thousandth. Labelmaps may be nothing but zeros.
+MAX_GROWTH: Final = 200
+FREE_GROWTH_BYTES: Final = 512 << 20
+FREE_LABEL_BYTES: Final = 2 << 30
 NIFTI_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 SCANNER_SPACE: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
 
@@ -37,12 +44,19 @@ def read_image(path: Path, *, constant: bool = False) -> sitk.Image:
         A 3D image of scalars. A 4D file of one volume is one.
 
     Raises:
-        ScanError: FILE_MISSING, FORMAT_UNKNOWN, FILE_BROKEN, NOT_3D, or what ``check_image`` finds.
+        ScanError: FILE_MISSING, CONTENT_NOT_FETCHED, FORMAT_UNKNOWN, FILE_BROKEN, NOT_3D, or what
+            ``check_image`` finds. What the header declares is judged before a voxel is read.
     """
-    if not path.is_file():
-        raise ScanError(Reason.FILE_MISSING, "no file where the list says")
-    check_integrity(path)
-    image = _as_3d(_read(path))
+    size = check_file(path)
+    check_header(path)
+    with _unshadowed(path) as readable:
+        voxel_bytes = _declared_voxel_bytes(readable)
+        free_bytes = FREE_LABEL_BYTES if constant else FREE_GROWTH_BYTES
+        if voxel_bytes > max(free_bytes, MAX_GROWTH * size):
+            fact = f"{voxel_bytes} bytes of voxels in a file of {size} bytes, no image is like that"
+            raise ScanError(Reason.FILE_BROKEN, fact)
+        check_integrity(path, voxel_bytes=voxel_bytes)
+        image = _as_3d(_read(readable))
     check_image(image, constant=constant)
     return image
 
@@ -83,33 +97,71 @@ def write_image(path: Path, image: sitk.Image) -> None:
             sitk.WriteImage(image, str(temporary), useCompression=True)
 
 
+def _declared_voxel_bytes(path: Path) -> int:
+    """Judge what ITK makes of the header, and return what the voxels will take.
+
+    Raises:
+        ScanError: NOT_3D, GEOMETRY_IMPLAUSIBLE or FILE_BROKEN.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with _itk_reading():
+        reader.ReadImageInformation()
+    size, n_components = reader.GetSize(), reader.GetNumberOfComponents()
+    _check_3d(size, n_components)
+    fault = geometry_fault(size[:3], reader.GetSpacing()[:3])
+    if fault is not None:
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
+    bytes_per_voxel: int = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+    n_voxels: int = prod(size)
+    return n_voxels * bytes_per_voxel
+
+
 def _read(path: Path) -> sitk.Image:
-    with _unshadowed(path) as readable, _quiet():
+    with _itk_reading():
+        image = sitk.ReadImage(str(path))
+    try:
+        for key in image.GetMetaDataKeys():
+            image.EraseMetaData(key)
+    except (
+        TypeError,
+        UnicodeDecodeError,
+    ):  # a comment in another alphabet is no fault of the image
+        copy = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image))
+        copy.CopyInformation(image)
+        return copy
+    return image
+
+
+@contextmanager
+def _itk_reading() -> Iterator[None]:
+    """Turn what ITK raises into a ScanError; its message names the path, and so the participant.
+
+    Raises:
+        ScanError: GEOMETRY_IMPLAUSIBLE or FILE_BROKEN.
+    """
+    with refusing(Reason.FILE_BROKEN, "SimpleITK cannot read it"), quiet_itk():
         try:
-            image = sitk.ReadImage(str(readable))
+            yield
         except RuntimeError as error:
-            # The library's message names the path, and so the participant.
             if "orthonormal" in str(error):
                 fact = "axes of the grid are not at right angles"
                 raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact) from error
-            raise ScanError(Reason.FILE_BROKEN, "SimpleITK cannot read it") from error
-    for key in image.GetMetaDataKeys():
-        image.EraseMetaData(key)
-    return image
+            raise
+
+
+def _check_3d(size: Sequence[int], n_components: int) -> None:
+    if n_components > 1:
+        raise ScanError(Reason.NOT_3D, f"{n_components} values per voxel")
+    is_3d = len(size) == 3 or (len(size) == 4 and size[3] == 1)
+    if not is_3d or min(size[:3]) < 2:
+        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, size))}")
 
 
 def _as_3d(image: sitk.Image) -> sitk.Image:
     size = image.GetSize()
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        n_values = image.GetNumberOfComponentsPerPixel()
-        raise ScanError(Reason.NOT_3D, f"{n_values} values per voxel")
-    if len(size) == 4 and size[3] == 1:
-        image = sitk.Extract(image, (*size[:3], 0))
-    elif len(size) != 3:
-        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, size))}")
-    if min(image.GetSize()) < 2:
-        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, image.GetSize()))}")
-    return image
+    _check_3d(size, image.GetNumberOfComponentsPerPixel())
+    return sitk.Extract(image, (*size[:3], 0)) if len(size) == 4 else image
 
 
 @contextmanager
@@ -125,17 +177,6 @@ def _unshadowed(path: Path) -> Iterator[Path]:
         link = Path(folder, "image.nii.gz")
         link.symlink_to(path.absolute())
         yield link
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence ITK, whose warnings name the path, and so the participant."""
-    loud = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(loud)
 
 
 def nifti_header(image: sitk.Image) -> nib.Nifti1Header:

@@ -19,7 +19,7 @@ from organome.domain.rows import header_values
 from organome.domain.scans import CohortKind, Contrast, Scan, Stations
 from organome.domain.tables import HEADERS
 from organome.io.files.cohort_roots import ANYWHERE, CohortRoot
-from organome.io.files.identity import MISSING, input_identity
+from organome.io.files.identity import input_identity, is_out_of_reach
 from organome.io.images.image_files import write_image
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import read_shard
@@ -124,7 +124,7 @@ class PrepareImages:
             MachineFault: Files are missing because the whole cohort is: not a change of the input.
         """
         identities = [input_identity(Path(one.path)) for one in scan.sources]
-        if MISSING in identities:
+        if any(map(is_out_of_reach, identities)):
             self._root.check()
         named = zip(scan.sources, identities, strict=True)
         return [scan.station, [[one.contrast, one.station, identity] for one, identity in named]]

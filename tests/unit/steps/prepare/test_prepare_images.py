@@ -153,7 +153,7 @@ def test_missing_and_broken_archives(tmp_path: Path) -> None:
         Reason.ARCHIVE_BROKEN
     )
     gone = _failure(tmp_path, Source(str(tmp_path / "1000004.zip")), kind="ukb")
-    assert gone == (Reason.FILE_MISSING, "no archive where the list says")
+    assert gone == (Reason.FILE_MISSING, "no file where the list says")
 
 
 def test_constant_series_is_named_by_its_contrast(
