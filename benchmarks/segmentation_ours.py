@@ -24,8 +24,8 @@ import torch
 from benchmarks.segmentation_peers import LOGITS, STAGES, SUFFIX, note, note_done, time_calls
 
 from organome.compute.inference import labelling, segmenter
-from organome.compute.inference.host_sums import HostSums
 from organome.compute.inference.loading import load_segmenter
+from organome.compute.inference.sums import HostSums
 from organome.domain.inference import InferenceSettings
 from organome.domain.scans import scan_key
 from organome.io.images.image_files import read_image, write_image

@@ -8,19 +8,19 @@ exist. Sums are the same, in the same order, as if they did.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from organome.compute.geometry.arrays import Labels
-from organome.compute.inference.air import AirMask
-from organome.compute.inference.fold_networks import FoldNetworks
-from organome.compute.inference.host_sums import make_sums
 from organome.compute.inference.logits_interpolation import LogitsInterpolation
-from organome.compute.inference.preparation import PreparedImage
-from organome.compute.inference.sums import TileSums
-from organome.compute.inference.tiling import Corner, Tiling, tile_weights
+from organome.compute.inference.network import FoldNetworks
+from organome.compute.inference.preparation import Preparation, PreparedImage
+from organome.compute.inference.sums import DeviceSums, TileSums, make_sums
+from organome.compute.inference.tiling import AirMask, Corner, Tiling, tile_weights
 from organome.domain.inference import InferenceSettings
 
 
@@ -172,3 +172,63 @@ def _within_padding(interpolation: LogitsInterpolation, tiling: Tiling) -> Logit
         axis.moved(before) for axis, before in zip(interpolation.axes, tiling.before, strict=True)
     )
     return LogitsInterpolation((z, y, x), interpolation.rounds_to_half)
+
+
+def label_by_stock(
+    prepared: PreparedImage,
+    tiling: Tiling,
+    networks: FoldNetworks,
+    preparation: Preparation,
+    *,
+    dataset: dict[str, Any],
+    settings: InferenceSettings,
+) -> list[npt.NDArray[np.uint8]]:
+    """Label a prepared image with all its logits in memory at once.
+
+    Args:
+        prepared: The image.
+        tiling: Where its tiles lie.
+        networks: All folds.
+        preparation: nnU-Net's plans and configuration.
+        dataset: Content of the model's ``dataset.json``.
+        settings: How it is done.
+
+    Returns:
+        As ``label_image``.
+
+    Raises:
+        NotFiniteError: Logits are NaN or infinite.
+    """
+    labels = preparation.plans.get_label_manager(dataset)
+    n_sums = 1 + (len(networks.networks) if settings.fold_labels else 0)
+    where = networks.device if settings.sums_on_device else torch.device("cpu")
+    sums = [
+        DeviceSums(
+            tiling,
+            labels.num_segmentation_heads,
+            tile_weights(tiling.patch),
+            where,
+            n_rows_held=tiling.shape[0],
+        )
+        for _ in range(n_sums)
+    ]
+    for _ in visit_tiles(prepared, tiling, networks, sums, settings):
+        pass
+    return [
+        _export(one.logits(prepared.voxels_zyx.shape), prepared, preparation, labels)
+        for one in sums
+    ]
+
+
+def _export(
+    logits_czyx: torch.Tensor, prepared: PreparedImage, preparation: Preparation, labels: Any
+) -> npt.NDArray[np.uint8]:
+    resampled = preparation.configuration.resampling_fn_probabilities(
+        logits_czyx,
+        prepared.cropped_shape_zyx,
+        prepared.model_spacing_zyx_mm,
+        prepared.spacing_zyx_mm,
+    )
+    whole_zyx = np.zeros(prepared.shape_zyx, dtype=np.uint8)
+    whole_zyx[prepared.box] = np.asarray(labels.convert_logits_to_segmentation(resampled))
+    return whole_zyx

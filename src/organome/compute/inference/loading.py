@@ -11,10 +11,9 @@ from typing import Any, Final
 import SimpleITK as sitk
 import torch
 
-from organome.compute.inference.fold_networks import FoldNetworks
 from organome.compute.inference.gpu_faults import check_device
 from organome.compute.inference.memory import ModelSize, measure_model
-from organome.compute.inference.network import build_network
+from organome.compute.inference.network import FoldNetworks, build_network
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
 from organome.domain.errors import MachineFault, SetupError

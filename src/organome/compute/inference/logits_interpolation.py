@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from organome.compute.inference.resampling_rules import SKIMAGE, known_rule
-from organome.compute.inference.resize_matrices import (
+from organome.compute.inference.resampling import (
+    SKIMAGE,
     centres,
+    known_rule,
     nearest_of_scipy,
     nearest_of_torch,
 )

@@ -98,7 +98,7 @@ def predict_memory(
 
 def _largest_between(present: Sequence[int], wanted: Sequence[int]) -> int:
     """Count the voxels of the larger of the two images between three products of matrices."""
-    from organome.compute.inference.resizing import cheapest_order
+    from organome.compute.inference.resampling import cheapest_order
 
     shape, sizes = list(present), [0]
     for axis in cheapest_order(tuple(present), tuple(wanted)):

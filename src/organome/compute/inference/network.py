@@ -1,11 +1,18 @@
-"""The network of an nnU-Net plan."""
+"""The network of an nnU-Net plan, and those of all folds, asked tile by tile."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import combinations
 from typing import Any
 
+import torch
 from torch import nn
+from torch.func import functional_call
 
+from organome.domain.inference import InferenceSettings, Precision
 from organome.domain.plans import check_plans
+
+_SPATIAL: int = 2  # axes of tiles in front of the spatial ones: tile, channel
 
 
 def build_network(
@@ -39,4 +46,86 @@ def build_network(
         n_outputs,
         deep_supervision=deep_supervision,
     )
+    return network
+
+
+class FoldNetworks:
+    """The networks of all folds, on one device.
+
+    Attributes:
+        networks: One module a fold, from tiles (n, 1, z, y, x) to logits (n, label, z, y, x). Any
+            module will do: one that gives logits made beforehand shows what all else costs.
+        device: Where they run.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        device: torch.device,
+        mirroring_axes: Sequence[int],
+        settings: InferenceSettings,
+    ) -> None:
+        """Bring networks to a device.
+
+        Args:
+            networks: One a fold.
+            device: Where to run.
+            mirroring_axes: Spatial axes that tiles are mirrored along, () for none.
+            settings: How to run.
+        """
+        self.device = device
+        self._settings = settings
+        self._resident = settings.folds_resident or device.type == "cpu"
+        where = device if self._resident else torch.device("cpu")
+        self.networks = [one.eval().to(where) for one in networks]
+        if self._resident:  # weights that come and go cannot be compiled in
+            self.networks = [_made_ready(one, settings, device) for one in self.networks]
+        axes = [axis + _SPATIAL for axis in mirroring_axes]
+        self._turns = [turn for n in range(len(axes)) for turn in combinations(axes, n + 1)]
+
+    def logits_by_fold(self, tiles: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Give the logits of some tiles, fold by fold.
+
+        Args:
+            tiles: n, 1, z, y, x.
+
+        Yields:
+            n, label, z, y, x; not to be changed.
+        """
+        tiles = tiles.to(self.device)
+        for network in self.networks:
+            with self._autocast():
+                logits = self._ask(network, tiles)
+                for turn in self._turns:
+                    logits = logits + self._ask(network, tiles.flip(turn)).flip(turn)
+            yield logits / (len(self._turns) + 1) if self._turns else logits
+
+    def _ask(self, network: nn.Module, tiles: torch.Tensor) -> torch.Tensor:
+        if self._resident:
+            found: torch.Tensor = network(tiles)
+        else:
+            state = {name: value.to(self.device) for name, value in network.state_dict().items()}
+            found = functional_call(network, state, (tiles,))
+        # Graphs of CUDA write every answer to the same place.
+        return found.clone() if self._settings.cuda_graphs else found
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        match self._settings.precision:
+            case Precision.STOCK if self.device.type == "cuda":
+                return torch.autocast("cuda")
+            case Precision.BFLOAT16:
+                return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+
+def _made_ready(network: nn.Module, settings: InferenceSettings, device: torch.device) -> nn.Module:
+    if settings.channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    has_graphs = settings.cuda_graphs and device.type == "cuda"
+    if settings.compile:
+        mode = "reduce-overhead" if has_graphs else "default"
+        return torch.compile(network, mode=mode)  # type: ignore[return-value]
+    if has_graphs:
+        return torch.compile(network, backend="cudagraphs")  # type: ignore[return-value]
     return network

@@ -1,18 +1,100 @@
-"""Preparation of an image for a network, equal to nnU-Net's own."""
+"""Preparation of an image for a network: cropped, normalised and resampled as nnU-Net does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from organome.compute.geometry.arrays import Voxels
 from organome.compute.geometry.grids import Grid
-from organome.compute.inference.cropping import Box, nonzero_box
-from organome.compute.inference.normalisation import normalise
-from organome.compute.inference.resampling_rules import resample_image
+from organome.compute.inference.resampling import resample_image
 from organome.domain.inference import InputResampling
+
+Box = tuple[slice, ...]
+
+
+_SMALLEST_DEVIATION: Final = 1e-8
+_OUTSIDE: Final = -1  # nnU-Net's label of what lies outside of the mask
+_ROWS_AT_A_TIME: Final = 16
+
+
+def nonzero_box(voxels_zyx: Voxels) -> Box:
+    """Find the smallest box that holds all voxels that are not 0, looking from the faces inwards.
+
+    Returns:
+        The whole image where all voxels are 0.
+
+    Source: nnU-Net's ``crop_to_nonzero``. It fills holes first, which never moves the box.
+    """
+    box = [slice(0, n) for n in voxels_zyx.shape]
+    for axis in range(voxels_zyx.ndim):
+        layers = np.moveaxis(voxels_zyx[tuple(box)], axis, 0)
+        first = next((i for i in range(len(layers)) if layers[i].any()), None)
+        if first is None:
+            return tuple(slice(0, n) for n in voxels_zyx.shape)
+        last = next(i for i in reversed(range(len(layers))) if layers[i].any())
+        box[axis] = slice(first, last + 1)
+    return tuple(box)
+
+
+def filled_mask(voxels_zyx: Voxels) -> npt.NDArray[np.bool_]:
+    """Mark all voxels that are not 0, and the holes between them."""
+    from scipy.ndimage import binary_fill_holes
+
+    filled: npt.NDArray[np.bool_] = binary_fill_holes(voxels_zyx != 0)
+    return filled
+
+
+def normalise(
+    voxels_zyx: npt.NDArray[np.float32], configuration: Any, intensities: Mapping[str, Any]
+) -> npt.NDArray[np.float32]:
+    """Normalise an image in place, as the plan says.
+
+    Args:
+        voxels_zyx: The cropped image, contiguous; overwritten.
+        configuration: nnU-Net's manager of the model's configuration.
+        intensities: What the plan says of the intensities of the training images, by channel.
+
+    Source: nnU-Net's ``DefaultPreprocessor``.
+    """
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    name, masked = configuration.normalization_schemes[0], configuration.use_mask_for_norm[0]
+    if name == "ZScoreNormalization" and not masked:
+        return _standardise(voxels_zyx)
+    folder = Path(nnunetv2.__path__[0], "preprocessing", "normalization")
+    scheme = recursive_find_python_class(str(folder), name, "nnunetv2.preprocessing.normalization")
+    if scheme is None:
+        raise RuntimeError(f"nnU-Net has no normalisation {name}")
+    seg_zyx = None
+    if masked:
+        seg_zyx = np.where(filled_mask(voxels_zyx), np.int8(0), np.int8(_OUTSIDE))
+    normalised: npt.NDArray[np.float32] = scheme(
+        use_mask_for_norm=masked, intensityproperties=intensities["0"]
+    ).run(voxels_zyx, seg_zyx)
+    return normalised
+
+
+def _standardise(voxels_zyx: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Subtract the mean and divide by the standard deviation.
+
+    As nnU-Net does, but for numpy's way to the deviation, which takes a copy of the image.
+    """
+    mean = voxels_zyx.mean()
+    squares = 0.0
+    for first in range(0, len(voxels_zyx), _ROWS_AT_A_TIME):
+        rows = voxels_zyx[first : first + _ROWS_AT_A_TIME]
+        rows -= mean
+        flat = rows.reshape(-1)
+        squares += float(np.square(flat).sum(dtype=np.float64))
+    deviation = np.float32(np.sqrt(squares / voxels_zyx.size))
+    voxels_zyx /= max(deviation, np.float32(_SMALLEST_DEVIATION))
+    return voxels_zyx
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from torch import nn
 
 from organome.compute.geometry.arrays import Labels
 from organome.compute.geometry.grids import Grid
-from organome.compute.inference.fold_networks import FoldNetworks
 from organome.compute.inference.gpu_faults import (
     NotFiniteError,
     check_device,
@@ -18,11 +17,11 @@ from organome.compute.inference.gpu_faults import (
     lacks_memory,
     out_of_memory_fails_the_scan,
 )
-from organome.compute.inference.labelling import label_image
+from organome.compute.inference.labelling import label_by_stock, label_image
 from organome.compute.inference.logits_interpolation import interpolate_logits
 from organome.compute.inference.memory import ModelSize, predict_memory
+from organome.compute.inference.network import FoldNetworks
 from organome.compute.inference.preparation import Preparation, PreparedImage
-from organome.compute.inference.stock_export import label_by_stock
 from organome.compute.inference.tiling import place_tiles
 from organome.domain.errors import MachineFault, ScanError
 from organome.domain.inference import InferenceSettings, MemoryNeed

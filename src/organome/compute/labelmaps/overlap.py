@@ -1,4 +1,4 @@
-"""How well a labelmap agrees with a true one."""
+"""How well two labelmaps of one image agree, organ by organ."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from organome.compute.geometry.grids import voxel_ml
+from organome.domain.canaries import OrganDifference
 from organome.domain.organs import N_ORGANS, ORGANS, PAIRS, Organ
 
 
@@ -65,3 +67,46 @@ def swapped_share_by_pair(confusion: NDArray[np.int64]) -> dict[str, float]:
         if within.sum():
             shares[left.name] = float((within[0, 1] + within[1, 0]) / within.sum())
     return shares
+
+
+def organ_volumes_ml(
+    labelmap: sitk.Image, structures: Sequence[Organ] = ORGANS
+) -> dict[str, float]:
+    """Volume in view of every organ that a labelmap has, by name, in mL."""
+    labels = sitk.GetArrayViewFromImage(labelmap).ravel()
+    n_voxels = np.bincount(labels, minlength=len(structures) + 1)
+    one_ml = voxel_ml(labelmap)
+    return {
+        organ.name: float(n_voxels[organ.label] * one_ml)
+        for organ in structures
+        if n_voxels[organ.label]
+    }
+
+
+def organ_differences(
+    reference: sitk.Image, labelmap: sitk.Image, structures: Sequence[Organ] = ORGANS
+) -> tuple[OrganDifference, ...]:
+    """Compare every organ that either of two labelmaps has.
+
+    Args:
+        reference: uint8 labels of the organs.
+        labelmap: The same on the same grid.
+        structures: What the labels mean.
+
+    Returns:
+        One difference an organ, in order of labels.
+    """
+    confusion = count_confusion(reference, labelmap, n_labels=len(structures))
+    dice = dice_by_organ(confusion, structures)
+    one_ml = voxel_ml(reference)
+    n_reference, n_given = confusion.sum(axis=1), confusion.sum(axis=0)
+    return tuple(
+        OrganDifference(
+            organ=organ.name,
+            dice=dice.get(organ.name, 0.0),
+            reference_ml=float(n_reference[organ.label] * one_ml),
+            volume_ml=float(n_given[organ.label] * one_ml),
+        )
+        for organ in structures
+        if n_reference[organ.label] or n_given[organ.label]
+    )

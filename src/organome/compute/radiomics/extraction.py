@@ -8,8 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organome.compute.radiomics.filters import filtered_images
-from organome.compute.radiomics.labelled_shapes import LabelledShapes
-from organome.compute.radiomics.preparation import prepare
+from organome.compute.radiomics.preparation import prepare, within_range
 from organome.compute.radiomics.regions import (
     LabelledBox,
     Region,
@@ -19,7 +18,7 @@ from organome.compute.radiomics.regions import (
     only,
     part_of,
 )
-from organome.compute.radiomics.resegmentation import within_range
+from organome.compute.radiomics.shape import LabelledShapes
 from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
 from organome.domain.feature_names import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.outcomes import FeatureReason

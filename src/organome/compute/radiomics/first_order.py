@@ -4,15 +4,51 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from organome.compute.geometry.arrays import Floats
-from organome.compute.radiomics.first_order_kernels import deviations, sums_about
+from organome.compute.geometry.arrays import Counts, Floats
 from organome.compute.radiomics.formula_kernels import EPS
-from organome.compute.radiomics.level_kernels import count_intensities
+from organome.compute.radiomics.grey_levels import count_intensities
 from organome.domain.radiomics_settings import TextureSettings
 
 MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
+
+
+@njit(cache=True, nogil=True)
+def sums_about(
+    values: Floats, counts: Counts, mean: float, shift: float
+) -> tuple[float, float, float, float, float]:
+    """Sum powers 2, 3, 4 and the absolute value of deviations, and squares of shifted values."""
+    second, third, fourth, absolute, energy = 0.0, 0.0, 0.0, 0.0, 0.0
+    for place in range(values.size):
+        n = counts[place]
+        away = values[place] - mean
+        squared = away * away
+        second += n * squared
+        third += n * squared * away
+        fourth += n * squared * squared
+        absolute += n * abs(away)
+        shifted = values[place] + shift
+        energy += n * shifted * shifted
+    return second, third, fourth, absolute, energy
+
+
+@njit(cache=True, nogil=True)
+def deviations(values: Floats, counts: Counts, low: float, high: float) -> float:
+    """Mean absolute deviation of the values from low to high, from their own mean."""
+    n, total = 0, 0.0
+    for place in range(values.size):
+        if low <= values[place] <= high:
+            n += counts[place]
+            total += counts[place] * values[place]
+    if n == 0:
+        return np.nan
+    mean, absolute = total / n, 0.0
+    for place in range(values.size):
+        if low <= values[place] <= high:
+            absolute += counts[place] * abs(values[place] - mean)
+    return absolute / n
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,21 @@
-"""Features of the grey level co-occurrence matrix."""
+"""Features of the grey level co-occurrence matrix.
 
+They need eigenvalues of small symmetric matrices. LAPACK has them too, but starts threads for
+matrices of twenty rows: on a machine where every core has its own scan, these wait for each other,
+and take a hundred times as long as the work itself.
+
+Source: Golub and Van Loan, Matrix Computations: Householder's reduction to a tridiagonal matrix,
+then the implicit QL method.
+"""
+
+import math
 from typing import Any, Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
-from organome.compute.radiomics.eigenvalue_kernels import second_eigenvalues
 from organome.compute.radiomics.formula_kernels import (
     EPS,
     cooccurrence_features,
@@ -17,11 +26,131 @@ from organome.compute.radiomics.formula_kernels import (
 )
 from organome.domain.feature_names import GLCM
 
+_MAX_SWEEPS = 60
+_ROUNDING = float(np.finfo(np.float64).eps)
+
+
 _OTHER_NAMES: Final = ("Imc1", "Imc2", "JointEntropy", "MCC")
 _MOMENT_NAMES: Final = tuple(name for name in GLCM if name not in _OTHER_NAMES)
 # Below it the square of MCC is so near the rounding of its matrix that the solver decides on the
 # value, even on whether there is one.
 _MCC_SQUARED_NOISE: Final = 1e-7
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def second_eigenvalues(p_aij: Floats, px_ai: Floats, eps: float, squares: Floats) -> None:
+    """Find the second greatest eigenvalue, by magnitude, of scaled matrices.
+
+    With D the diagonal of the marginal probabilities, the matrix of which pyradiomics takes
+    eigenvalues is similar to the square of the symmetric D^-1/2 P D^-1/2, but for an epsilon in its
+    divisors. Half of that is put into the matrix here: its square then is right to second order.
+
+    Args:
+        p_aij: Symmetric probabilities by angle.
+        px_ai: Their sums over rows, above 0.
+        eps: The epsilon.
+        squares: Filled: square of that eigenvalue by angle.
+    """
+    n_angles, n, _ = p_aij.shape
+    matrix, diagonal, beside = np.empty((n, n)), np.empty(n), np.empty(n)
+    for angle in range(n_angles):
+        px = px_ai[angle]
+        for i in range(n):
+            for j in range(n):
+                matrix[i, j] = p_aij[angle, i, j] / math.sqrt(px[i] * px[j] + eps)
+        _to_tridiagonal(matrix, diagonal, beside)
+        _solve_tridiagonal(diagonal, beside)
+        diagonal.sort()
+        second = max(abs(diagonal[0]), abs(diagonal[n - 2]))
+        squares[angle] = second * second
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _to_tridiagonal(matrix: Floats, diagonal: Floats, beside: Floats) -> None:
+    """Reduce a symmetric matrix, which is consumed; ``beside`` has one entry to spare."""
+    n = np.uint64(matrix.shape[0])  # unsigned, so that loops become vector instructions
+    mirror, moved = np.empty(n), np.empty(n)
+    one = np.uint64(1)
+    for k in range(matrix.shape[0] - 2):
+        this, begin = np.uint64(k), np.uint64(k + 1)
+        diagonal[this], first = matrix[this, this], matrix[this, begin]
+        below = 0.0
+        for i in range(begin + one, n):
+            below += matrix[this, i] * matrix[this, i]
+        if below == 0.0:
+            beside[this] = first
+            continue
+        beside[this] = -math.copysign(math.sqrt(first * first + below), first)
+        for i in range(begin, n):
+            mirror[i] = matrix[this, i]
+            moved[i] = 0.0
+        mirror[begin] -= beside[this]
+        inverse = 2.0 / (mirror[begin] * mirror[begin] + below)
+        for i in range(begin, n):
+            weight = mirror[i] * inverse
+            for j in range(begin, n):
+                moved[j] += weight * matrix[i, j]
+        overlap = 0.0
+        for i in range(begin, n):
+            overlap += moved[i] * mirror[i]
+        overlap *= 0.5 * inverse
+        for i in range(begin, n):
+            moved[i] -= overlap * mirror[i]
+        for i in range(begin, n):
+            of_mirror, of_moved = mirror[i], moved[i]
+            for j in range(begin, n):
+                matrix[i, j] -= of_mirror * moved[j] + of_moved * mirror[j]
+    if matrix.shape[0] > 1:
+        diagonal[n - one - one] = matrix[n - one - one, n - one - one]
+        beside[n - one - one] = matrix[n - one - one, n - one]
+    diagonal[n - one] = matrix[n - one, n - one]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solve_tridiagonal(diagonal: Floats, beside: Floats) -> None:
+    """Turn the diagonal into the eigenvalues, in no order."""
+    n = diagonal.size
+    beside[n - 1] = 0.0
+    scale = 0.0
+    for i in range(n):
+        scale = max(scale, abs(diagonal[i]) + abs(beside[i]))
+    for low in range(n):
+        for _ in range(_MAX_SWEEPS):
+            high = low
+            while high < n - 1 and abs(beside[high]) > _ROUNDING * min(
+                scale, abs(diagonal[high]) + abs(diagonal[high + 1])
+            ):
+                high += 1
+            if high == low:
+                break
+            _sweep(diagonal, beside, low, high)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sweep(diagonal: Floats, beside: Floats, low: int, high: int) -> None:
+    """Rotate the block from low to high once, shifted to where an eigenvalue is expected."""
+    ratio = (diagonal[low + 1] - diagonal[low]) / (2.0 * beside[low])
+    root = math.sqrt(ratio * ratio + 1.0)
+    bulge = diagonal[high] - diagonal[low] + beside[low] / (ratio + math.copysign(root, ratio))
+    sine, cosine, shift = 1.0, 1.0, 0.0
+    for i in range(high - 1, low - 1, -1):
+        across, along = sine * beside[i], cosine * beside[i]
+        length = math.sqrt(across * across + bulge * bulge)
+        beside[i + 1] = length
+        if length == 0.0:
+            diagonal[i + 1] -= shift
+            beside[high] = 0.0
+            return
+        inverse = 1.0 / length
+        sine, cosine = across * inverse, bulge * inverse
+        rest = diagonal[i + 1] - shift
+        turned = (diagonal[i] - rest) * sine + 2.0 * cosine * along
+        shift = sine * turned
+        diagonal[i + 1] = rest + shift
+        bulge = cosine * turned - along
+    diagonal[low] -= shift
+    beside[low] = bulge
+    beside[high] = 0.0
 
 
 def glcm_features(

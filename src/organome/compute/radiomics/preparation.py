@@ -1,10 +1,11 @@
 """What is done to an image and its labelmap before features: once, for all labels.
 
-Source: pyradiomics 3.0.1, ``imageoperations``. It resamples the image onto a piece of the grid for
-every label; we do it once, on the whole grid.
+Source: pyradiomics 3.0.1, ``imageoperations`` (``resegmentMask`` for voxels that are left out for
+their intensity). It resamples the image onto a piece of the grid for every label; we do it once, on
+the whole grid.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,9 +15,29 @@ from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION
 from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.first_order import MAX_RANGE, percentiles, sample_of_integers
 from organome.domain.errors import SetupError
-from organome.domain.radiomics_settings import NormalizeOver, Preparation
+from organome.domain.radiomics_settings import NormalizeOver, Preparation, ResegmentMode
 
 PAD_VOXELS: Final = 5  # pyradiomics' default margin around a label, of which rounding depends
+
+
+def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray[np.bool_]:
+    """Tell which voxels of a region stay in it.
+
+    Args:
+        intensities: Of the region.
+        preparation: One limit is a lower one, two are a range; both ends belong to it.
+    """
+    assert preparation.resegment_range is not None
+    limits: list[Any] = sorted(preparation.resegment_range)
+    if preparation.resegment_mode is ResegmentMode.RELATIVE:
+        limits = [intensities.max() * limit for limit in limits]
+    elif preparation.resegment_mode is ResegmentMode.SIGMA:
+        mean, sd = intensities.mean(), intensities.std()
+        limits = [mean + sd * limit for limit in limits]
+    kept: NDArray[np.bool_] = intensities >= limits[0]
+    if len(limits) == 2:
+        kept &= intensities <= limits[1]
+    return kept
 
 
 def prepare(

@@ -5,18 +5,185 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from organome.compute.geometry.arrays import Places
-from organome.compute.radiomics.region_kernels import (
-    N_LABELS,
-    N_MOMENTS,
-    bound_voxels,
-    gather,
-    list_voxels,
-    scan_rows,
-    to_box,
-)
+from organome.compute.geometry.arrays import Counts, Labels, Places
+
+N_LABELS = 256
+N_MOMENTS = 9
+
+
+@njit(cache=True, nogil=True)
+def scan_rows(labels_zyx: Labels, counts: Counts, extents: Counts) -> None:
+    """Count voxels by label, and note the box of everything that is labelled.
+
+    Args:
+        labels_zyx: Labels, 0 is background.
+        counts: Voxels by label, 256 zeros to add to.
+        extents: First and last index along z, y, x; set only where there is a label.
+    """
+    n_z, n_y, n_x = labels_zyx.shape
+    extents[:] = np.array([n_z, -1, n_y, -1, n_x, -1])
+    for z in range(n_z):
+        for y in range(n_y):
+            row = labels_zyx[z, y]
+            seen = np.uint8(0)
+            for x in range(n_x):  # all of it, for this loop becomes vector instructions
+                seen |= row[x]
+            if seen == 0:
+                continue
+            first: Any = np.int64(0)
+            last: Any = np.int64(n_x - 1)
+            while row[first] == 0:
+                first += 1
+            while row[last] == 0:
+                last -= 1
+            begin = first
+            for x in range(first, last + 1):
+                if row[x] != row[begin]:
+                    counts[row[begin]] += x - begin
+                    begin = x
+            counts[row[begin]] += last + 1 - begin
+            extents[0] = min(extents[0], z)
+            extents[1] = max(extents[1], z)
+            extents[2] = min(extents[2], y)
+            extents[3] = max(extents[3], y)
+            extents[4] = min(extents[4], first)
+            extents[5] = max(extents[5], last)
+
+
+@njit(cache=True, nogil=True)
+def list_voxels(padded: Labels, starts: Counts, voxels: NDArray[np.int32]) -> None:
+    """List the voxels of every label, one label after the other, each in raster order.
+
+    Args:
+        padded: Labels, flat.
+        starts: Where the list of each label begins; moved to where it ends.
+        voxels: Flat indices into ``padded``.
+    """
+    place, n = np.uint64(0), np.uint64(padded.size)
+    while place < n:
+        label = padded[place]
+        if label == 0:
+            place += np.uint64(1)
+            continue
+        to = np.uint64(starts[label])
+        while padded[place] == label:  # the last layer is background
+            voxels[to] = place
+            to += np.uint64(1)
+            place += np.uint64(1)
+        starts[label] = to
+
+
+@njit(cache=True, nogil=True)
+def bound_voxels(
+    voxels: NDArray[np.int32], n_y: int, n_x: int, extents: Counts, moments: Counts
+) -> None:
+    """Find the box of a region and the sums of its coordinates and of their products.
+
+    Args:
+        voxels: Flat indices in raster order.
+        n_y: Rows of the array that they point into.
+        n_x: Columns of it.
+        extents: First and last index along z, y, x.
+        moments: Sums of z, y, x, zz, yy, xx, zy, zx, yx, from the array's first voxel.
+    """
+    low_y: Any = n_y
+    low_x: Any = n_x
+    high_y: Any = -1
+    high_x: Any = -1
+    place = 0
+    n = voxels.size
+    moments[:] = 0
+    while place < n:
+        row = np.int64(voxels[place] // np.int32(n_x))
+        start = row * n_x
+        end = start + n_x
+        z, y = row // n_y, row % n_y
+        low_y, high_y = min(low_y, y), max(high_y, y)
+        low_x = min(low_x, voxels[place] - start)
+        in_row, sum_x, sum_xx = 0, 0, 0
+        while place < n and voxels[place] < end:
+            x = voxels[place] - start
+            sum_x += x
+            sum_xx += x * x
+            in_row += 1
+            place += 1
+        high_x = max(high_x, voxels[place - 1] - start)
+        moments[0] += in_row * z
+        moments[1] += in_row * y
+        moments[2] += sum_x
+        moments[3] += in_row * z * z
+        moments[4] += in_row * y * y
+        moments[5] += sum_xx
+        moments[6] += in_row * z * y
+        moments[7] += z * sum_x
+        moments[8] += y * sum_x
+    extents[0], extents[1] = voxels[0] // (n_y * n_x), voxels[n - 1] // (n_y * n_x)
+    extents[2], extents[3], extents[4], extents[5] = low_y, high_y, low_x, high_x
+
+
+@njit(cache=True, nogil=True)
+def gather(
+    image: NDArray[Any],
+    image_yx: tuple[int, int],
+    voxels: NDArray[np.int32],
+    shape_yx: tuple[int, int],
+    shift_zyx: tuple[int, int, int],
+    values: NDArray[Any],
+) -> None:
+    """Read the intensities of a region.
+
+    Args:
+        image: Intensities, flat.
+        image_yx: Rows and columns of the image.
+        voxels: Flat indices in raster order into an array of ``shape_yx`` rows and columns.
+        shape_yx: Rows and columns of that array.
+        shift_zyx: What is added to coordinates there to get those of the image.
+        values: Filled.
+    """
+    end: Any = np.int64(-1)
+    shift: Any = np.int64(0)
+    for place in range(np.uint64(voxels.size)):
+        voxel: Any = np.int64(voxels[place])
+        if voxel >= end:
+            shift, end = _row_shift(voxel, shape_yx, image_yx, shift_zyx)
+        values[place] = image[np.uint64(voxel + shift)]
+
+
+@njit(cache=True, nogil=True)
+def to_box(
+    voxels: NDArray[np.int32],
+    shape_yx: tuple[int, int],
+    start_zyx: tuple[int, int, int],
+    box_yx: tuple[int, int],
+    places: NDArray[np.int32],
+) -> None:
+    """Turn flat indices of a large array into those of a box in it that is padded by one voxel."""
+    shift_zyx = (1 - start_zyx[0], 1 - start_zyx[1], 1 - start_zyx[2])
+    end: Any = np.int64(-1)
+    shift: Any = np.int64(0)
+    for place in range(np.uint64(voxels.size)):
+        voxel: Any = np.int64(voxels[place])
+        if voxel >= end:
+            shift, end = _row_shift(voxel, shape_yx, box_yx, shift_zyx)
+        places[place] = voxel + shift
+
+
+@njit(cache=True, nogil=True)
+def _row_shift(
+    voxel: int,
+    from_yx: tuple[int, int],
+    to_yx: tuple[int, int],
+    shift_zyx: tuple[int, int, int],
+) -> tuple[int, int]:
+    """Tell what turns indices of this row into those of another array, and where the row ends."""
+    row = voxel // from_yx[1]
+    z = row // from_yx[0]
+    y = row - z * from_yx[0]
+    begin = ((z + shift_zyx[0]) * to_yx[0] + y + shift_zyx[1]) * to_yx[1] + shift_zyx[2]
+    return begin - row * from_yx[1], (row + 1) * from_yx[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Shape of a region: surface, volume, axes, diameters. Intensities have no part in it."""
+"""Shape of regions: surface, volume, axes, diameters. Intensities have no part in it.
+
+The surfaces of all labels are found together, in one pass.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
-from organome.compute.radiomics.mesh_table import CONFIGURATIONS, N_CONFIGURATIONS, TRIANGLES_ZYX
-from organome.compute.radiomics.shape_kernels import point_diameter, region_diameters, row_extremes
+from organome.compute.radiomics.regions import N_LABELS, LabelledBox, Region
+from organome.compute.radiomics.shape_kernels import (
+    CONFIGURATIONS,
+    N_CONFIGURATIONS,
+    TRIANGLES_ZYX,
+    count_cubes,
+    point_diameter,
+    region_diameters,
+    row_extremes,
+)
 
 Spacing = tuple[float, float, float]
 
 _AXIS_FACTOR: Final = 4.0  # the axis of an ellipsoid is four standard deviations along it
+
+
+_N_SUMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +157,31 @@ def _eigenvalues(
         covariance[i, j] = covariance[j, i] = exact * spacing_zyx_mm[i] * spacing_zyx_mm[j]
     least, minor, major = np.maximum(np.linalg.eigvalsh(covariance), 0.0).tolist()
     return least, minor, major
+
+
+class LabelledShapes:
+    """The surfaces of all labels of a box."""
+
+    def __init__(self, box: LabelledBox, spacing_zyx_mm: Spacing) -> None:
+        self._box = box
+        self._spacing_zyx_mm = spacing_zyx_mm
+        self._table = surface_table(spacing_zyx_mm)
+        self._cubes = np.zeros((N_LABELS, N_CONFIGURATIONS, _N_SUMS), np.int64)
+        count_cubes(box.padded_zyx, np.arange(N_LABELS), self._cubes)
+
+    def measure(self, region: Region) -> dict[str, float]:
+        """Compute the shape features of one of the box's regions."""
+        places, box_zyx = self._box.places(region)
+        inside = np.zeros(box_zyx[0] * box_zyx[1] * box_zyx[2], np.uint8)
+        inside[places] = 1
+        cubes = self._cubes[region.label].copy()
+        # From the padded labelmap to the region's own padded box, where pyradiomics has its origin.
+        cubes[:, 1:] -= cubes[:, :1] * (np.array(region.first_zyx) - 1)
+        return shape_features(
+            cubes,
+            self._table,
+            n_voxels=region.n_voxels,
+            moments=region.moments,
+            diameters_mm=diameters(inside, places, box_zyx, self._spacing_zyx_mm),
+            spacing_zyx_mm=self._spacing_zyx_mm,
+        )

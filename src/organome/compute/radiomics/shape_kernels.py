@@ -1,12 +1,93 @@
-"""Loops over labelled voxels for surfaces and diameters."""
+"""Loops over labelled voxels for surfaces and diameters.
 
-from typing import Any
+Source: pyradiomics 3.0.1 (BSD-3-Clause), ``cshape.c``, whose numbers have to be met, for the
+triangles of each configuration of a cube of eight voxels: its table leaves holes at ambiguous
+configurations, so that another table of the marching cubes gives another area and volume.
+"""
+
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Floats, Labels
+
+# Corners of a cube in (z, y, x); bit k of a configuration is set where corner k is in the region.
+CORNERS_ZYX: Final = (
+    (0, 0, 0),
+    (0, 0, 1),
+    (0, 1, 1),
+    (0, 1, 0),
+    (1, 0, 0),
+    (1, 0, 1),
+    (1, 1, 1),
+    (1, 1, 0),
+)
+# Middles of its twelve edges in (z, y, x).
+EDGES_ZYX: Final = (
+    (0, 0, 0.5),
+    (0, 0.5, 1),
+    (0, 1, 0.5),
+    (0, 0.5, 0),
+    (1, 0, 0.5),
+    (1, 0.5, 1),
+    (1, 1, 0.5),
+    (1, 0.5, 0),
+    (0.5, 0, 0),
+    (0.5, 0, 1),
+    (0.5, 1, 1),
+    (0.5, 1, 0),
+)
+N_CONFIGURATIONS: Final = 256
+# Configurations 0 to 127, each triangle by its three edges in base 16; 128 to 255 are their
+# complements, with the same triangles turned inside out.
+_TRIANGLES: Final = """
+    - | 083 | 190 | 183 198 |
+    12a | 083 12a | 92a 029 | 283 2a8 a98 |
+    b23 | b20 08b | 190 b23 | b21 19b 98b |
+    3a1 ba3 | a10 08a 8ba | 903 3b9 ba9 | 98a ba8 |
+    478 | 043 473 | 190 478 | 194 147 173 |
+    12a 478 | 347 304 12a | 92a 902 478 | 2a9 297 273 479 |
+    478 b23 | b47 b24 204 | 190 478 b23 | 47b 94b b29 192 |
+    3a1 ba3 478 | ba1 14b 104 47b | 478 903 3b9 ba9 | 47b 4b9 9ba |
+    954 | 954 083 | 054 015 | 854 835 315 |
+    12a 954 | 083 12a 954 | 2a5 542 240 | 2a5 325 354 834 |
+    954 b23 | b20 08b 954 | 054 015 b23 | 215 258 b28 548 |
+    3a1 ba3 954 | 549 a10 08a 8ba | 540 50b a5b b03 | 548 a58 ba8 |
+    789 579 | 309 539 357 | 780 017 715 | 157 173 |
+    789 579 12a | 12a 309 395 357 | 028 825 857 2a5 | 2a5 253 357 |
+    579 789 b23 | 579 972 209 b27 | b23 018 178 157 | 21b 17b 157 |
+    789 579 3a1 ba3 | 570 509 7b0 a10 ba0 | ba0 03b a50 078 570 | ba5 57b |
+    65a | 083 65a | 190 65a | 183 198 65a |
+    165 126 | 165 126 083 | 965 906 026 | 598 582 526 832 |
+    b23 65a | b20 08b 65a | 190 b23 65a | b21 19b 98b 65a |
+    63b 653 513 | 08b 0b5 051 5b6 | 63b 036 065 059 | 659 69b b98 |
+    478 65a | 043 473 65a | 190 478 65a | 194 147 173 65a |
+    478 165 126 | 043 473 165 126 | 478 965 906 026 | 739 479 329 596 269 |
+    b23 478 65a | b47 b24 204 65a | 190 b23 478 65a | 47b 94b b29 192 65a |
+    478 63b 653 513 | 51b 5b6 10b 47b 04b | 478 63b 036 065 059 | 659 69b 479 7b9 |
+    a49 64a | a49 64a 083 | 01a a60 640 | 183 168 864 61a |
+    149 124 264 | 149 124 264 083 | 024 426 | 832 824 426 |
+    b23 a49 64a | b20 08b a49 64a | b23 01a a60 640 | 641 61a 148 b21 18b |
+    964 369 139 b63 | 18b 081 b61 149 641 | 63b 036 640 | 864 68b |
+    67a 78a 89a | 67a 0a7 09a 073 | 67a 1a7 178 018 | 67a 1a7 173 |
+    126 168 189 678 | 269 129 679 309 739 | 078 706 602 | 273 267 |
+    b23 67a 78a 89a | 207 b27 097 67a 9a7 | 67a 1a7 178 018 b23 | b21 17b a61 167 |
+    896 678 169 b63 136 | 091 67b | 078 706 03b b60 | 67b
+"""
+
+
+def _triangles() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    edges = np.array(EDGES_ZYX, dtype=np.float64)
+    words = [entry.replace("-", "").split() for entry in _TRIANGLES.split("|")]
+    corners = [[int(edge, 16) for edge in word] for of_one in words for word in of_one]
+    configurations = [place for place, of_one in enumerate(words) for _ in of_one]
+    return edges[corners], np.array(configurations)
+
+
+# Corners of all triangles of configurations 0 to 127, (triangle, corner, zyx), and whose they are.
+TRIANGLES_ZYX, CONFIGURATIONS = _triangles()
 
 
 @njit(cache=True, nogil=True)

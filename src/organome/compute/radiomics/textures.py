@@ -16,15 +16,20 @@ from organome.compute.radiomics.first_order import (
 )
 from organome.compute.radiomics.formula_kernels import neighbour_features
 from organome.compute.radiomics.glcm import glcm_features
-from organome.compute.radiomics.grey_levels import bin_edges, levels_of
-from organome.compute.radiomics.level_kernels import (
+from organome.compute.radiomics.grey_levels import (
+    bin_edges,
     count_intensities,
+    levels_of,
     place_by_edges,
     place_by_table,
 )
 from organome.compute.radiomics.size_matrices import gldm_features, glrlm_features, glszm_features
-from organome.compute.radiomics.texture_kernels import tally_textures
-from organome.compute.radiomics.zone_kernels import Steps, find_zones, linked_neighbours
+from organome.compute.radiomics.texture_kernels import (
+    Steps,
+    find_zones,
+    linked_neighbours,
+    tally_textures,
+)
 from organome.domain.feature_names import NGTDM, FeatureClass
 from organome.domain.radiomics_settings import TextureSettings
 

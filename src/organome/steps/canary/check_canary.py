@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.labelmaps.differences import organ_differences
+from organome.compute.labelmaps.overlap import organ_differences
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.domain.canaries import (
     Canary,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from organome.compute.geometry.grids import share_grid
-from organome.compute.labelmaps.differences import organ_volumes_ml
+from organome.compute.labelmaps.overlap import organ_volumes_ml
 from organome.domain.canaries import Canary, ReferenceScan
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.organs import Organ

@@ -14,8 +14,7 @@ import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Labels
 from organome.compute.geometry.grids import share_grid, voxel_ml
-from organome.compute.labelmaps.agreement import Agreement, measure_agreement
-from organome.compute.labelmaps.consensus import count_votes, majority
+from organome.compute.labelmaps.consensus import Agreement, count_votes, majority, measure_agreement
 from organome.domain.contrasts import Combine, LeftOut
 from organome.domain.inference import MemoryNeed
 from organome.domain.organs import Organ

@@ -4,9 +4,8 @@ import SimpleITK as sitk
 import torch
 
 from doubles.inference import N_LABELS, tiny_model
-from organome.compute.inference.air import AirMask, air_limit
 from organome.compute.inference.loading import load_segmenter, segment
-from organome.compute.inference.tiling import place_tiles
+from organome.compute.inference.tiling import AirMask, air_limit, place_tiles
 from organome.domain.inference import InferenceSettings
 
 PATCH = (16, 32, 32)

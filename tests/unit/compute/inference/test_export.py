@@ -10,14 +10,12 @@ from scipy.ndimage import gaussian_filter
 
 from doubles.inference import SKIMAGE
 from doubles.models import tiny_plans
-from organome.compute.inference.device_sums import DeviceSums
-from organome.compute.inference.host_sums import HostSums
 from organome.compute.inference.logits_interpolation import (
     LogitsInterpolation,
     interpolate_logits,
     linear,
 )
-from organome.compute.inference.sums import TileSums
+from organome.compute.inference.sums import DeviceSums, HostSums, TileSums
 from organome.compute.inference.tiling import Tiling, place_tiles
 from organome.phantoms.model.plans import CONFIGURATION
 

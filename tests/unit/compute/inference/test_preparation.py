@@ -11,8 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from doubles.inference import SKIMAGE, soft_image
 from doubles.models import tiny_plans
-from organome.compute.inference.cropping import nonzero_box
-from organome.compute.inference.preparation import Preparation
+from organome.compute.inference.preparation import Preparation, nonzero_box
 from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset
 
 TORCH = {

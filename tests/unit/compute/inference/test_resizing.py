@@ -4,8 +4,12 @@ import torch
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg
 from skimage.transform import resize as resize_of_skimage
 
-from organome.compute.inference.resize_matrices import coordinate_matrix
-from organome.compute.inference.resizing import cheapest_order, resize, resize_slices
+from organome.compute.inference.resampling import (
+    cheapest_order,
+    coordinate_matrix,
+    resize,
+    resize_slices,
+)
 
 SHAPES = [
     ((13, 20, 31), (22, 17, 40)),

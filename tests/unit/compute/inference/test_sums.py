@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from organome.compute.inference.device_sums import DeviceSums
 from organome.compute.inference.gpu_faults import NotFiniteError
-from organome.compute.inference.host_sums import HostSums, make_sums
 from organome.compute.inference.logits_interpolation import LogitsInterpolation, linear
-from organome.compute.inference.sums import TileSums
+from organome.compute.inference.sums import DeviceSums, HostSums, TileSums, make_sums
 from organome.compute.inference.tiling import Tiling, place_tiles, tile_weights
 
 N_LABELS = 7

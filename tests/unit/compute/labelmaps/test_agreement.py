@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from organome.compute.labelmaps.agreement import measure_agreement
-from organome.compute.labelmaps.consensus import count_votes
+from organome.compute.labelmaps.consensus import count_votes, measure_agreement
 
 
 def of(*rows: list[int]) -> list[np.ndarray]:

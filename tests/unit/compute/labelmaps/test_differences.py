@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.labelmaps.differences import organ_differences, organ_volumes_ml
+from organome.compute.labelmaps.overlap import organ_differences, organ_volumes_ml
 from organome.domain.canaries import OrganDifference
 
 

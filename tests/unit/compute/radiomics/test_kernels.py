@@ -18,12 +18,10 @@ from organome.compute.radiomics import (
     texture_kernels,
     zone_kernels,
 )
-from organome.compute.radiomics.eigenvalue_kernels import second_eigenvalues
 from organome.compute.radiomics.formula_kernels import list_runs, read_pairs
-from organome.compute.radiomics.grey_levels import levels_of
-from organome.compute.radiomics.level_kernels import place_by_edges
-from organome.compute.radiomics.texture_kernels import tally_textures
-from organome.compute.radiomics.zone_kernels import find_zones, linked_neighbours
+from organome.compute.radiomics.glcm import second_eigenvalues
+from organome.compute.radiomics.grey_levels import levels_of, place_by_edges
+from organome.compute.radiomics.texture_kernels import find_zones, linked_neighbours, tally_textures
 
 HALF_SPACE = tuple((z, y, x) for z, y, x in product((1, 0, -1), repeat=3) if (z, y, x) > (0, 0, 0))
 KERNELS = [
