@@ -11,9 +11,8 @@ import SimpleITK as sitk
 from organome.domain.scans import Contrast
 from organome.io.images.image_files import write_image
 from organome.phantoms.bodies.anatomy import Body, draw_body
-from organome.phantoms.rendering.fields_of_view import axial_grid
+from organome.phantoms.rendering.fields_of_view import axial_grid, station_grids, stitched_grid
 from organome.phantoms.rendering.render import render_dixon, render_image, truth_labelmap
-from organome.phantoms.rendering.stations import station_grids, stitched_grid
 
 SIZES: Final = ("station", "stitched", "ct")
 SEED: Final = 7

@@ -16,14 +16,13 @@ from organome.domain.scans import Contrast, Scan, Source, scan_key
 from organome.io.images.image_files import write_image
 from organome.io.tables.scan_lists import write_shard
 from organome.phantoms.bodies.anatomy import draw_body
-from organome.phantoms.rendering.fields_of_view import axial_grid
+from organome.phantoms.rendering.fields_of_view import axial_grid, station_grids, stitched_grid
 from organome.phantoms.rendering.render import (
     SampledGrid,
     render_dixon,
     render_image,
     truth_labelmap,
 )
-from organome.phantoms.rendering.stations import station_grids, stitched_grid
 from organome.steps.prepare import prepare_images
 
 REPOSITORY: Final = Path(__file__).parents[1]

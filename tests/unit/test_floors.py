@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,14 @@ def test_the_package_reads_no_environment_variable() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("environ", "getenv"), f"{path}:{node.lineno}"
+
+
+def test_no_benchmark_imports_itself_by_a_detour() -> None:
+    imports = {}
+    for path in (REPOSITORY / "benchmarks").glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        modules = (node.module or "" for node in nodes if isinstance(node, ast.ImportFrom))
+        imports[path.stem] = {
+            name.removeprefix("benchmarks.") for name in modules if name.startswith("benchmarks.")
+        }
+    TopologicalSorter(imports).prepare()  # raises CycleError

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.cohorts import Run
 from doubles.labelled_shard import write_tiny_model
-from organome.domain.sides import USUAL_SIDES
+from organome.domain.organs import USUAL_SIDES
 from organome.phantoms import make_phantoms
 from organome.phantoms.delivery.defects import Defect
 from organome.phantoms.delivery.formats import Format

@@ -1,6 +1,7 @@
-"""Bounds that a grid of a body scan keeps; outside of them a header is wrong."""
+"""Grids of body scans: the names of their faces, and bounds outside of which a header is wrong."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from math import isfinite, prod
 from typing import Final
 
@@ -9,6 +10,17 @@ MAX_SPACING_MM: Final = 25.0
 MIN_EXTENT_MM: Final = 10.0
 MAX_EXTENT_MM: Final = 3000.0
 MAX_VOXELS: Final = 2**31  # 8 GiB of float32
+
+
+class Face(StrEnum):
+    """Face of the image grid, by the side of the body towards which it looks."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    ANTERIOR = "anterior"
+    POSTERIOR = "posterior"
+    SUPERIOR = "superior"
+    INFERIOR = "inferior"
 
 
 def geometry_fault(size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> str | None:

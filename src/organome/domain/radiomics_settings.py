@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
-from organome.domain.feature_names import ORIGINAL, FeatureClass, feature_names
+from organome.domain.features import ORIGINAL, FeatureClass, feature_names
 
 
 class Engine(StrEnum):

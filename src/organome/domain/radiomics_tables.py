@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
-from organome.domain.feature_codes import feature_meaning, feature_unit
-from organome.domain.feature_names import FeatureClass
+from organome.domain.features import FeatureClass, feature_meaning, feature_unit
 from organome.domain.outcomes import FeatureReason, OrganReason, Reason, Status
 from organome.domain.tables import SCAN_KEY
 

@@ -11,11 +11,10 @@ from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.contrasts import ChoiceReason, FatWater
-from organome.domain.faces import Face
-from organome.domain.organs import ORGANS, Organ, Region, Side
+from organome.domain.geometry import Face
+from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
 from organome.domain.outcomes import OrganReason, Reason, Status
 from organome.domain.scans import Contrast
-from organome.domain.sides import SideFinding
 
 SCHEMA_VERSION: Final = 1  # raised when a column is renamed, dropped or changes its meaning
 

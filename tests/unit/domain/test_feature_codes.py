@@ -1,8 +1,14 @@
 import pytest
 
-from organome.domain.feature_codes import IBSI_CODES, feature_meaning, feature_unit
-from organome.domain.feature_meanings import FEATURE_MEANINGS
-from organome.domain.feature_names import FEATURES, FeatureClass, feature_names
+from organome.domain.features import (
+    FEATURE_MEANINGS,
+    FEATURES,
+    IBSI_CODES,
+    FeatureClass,
+    feature_meaning,
+    feature_names,
+    feature_unit,
+)
 from organome.domain.radiomics_settings import log_image_type, wavelet_image_type
 
 

@@ -5,7 +5,7 @@ import yaml
 
 from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
-from organome.domain.feature_names import FeatureClass
+from organome.domain.features import FeatureClass
 from organome.domain.radiomics_settings import (
     NormalizeOver,
     RadiomicsSettings,

@@ -1,4 +1,5 @@
 from organome.domain.flags import Flag
+from organome.domain.organs import SIDE_FINDING_MEANINGS, SideFinding
 from organome.domain.outcomes import FeatureReason, OrganReason, Reason
 from organome.domain.reasons import (
     FEATURE_REASON_MEANINGS,
@@ -6,7 +7,6 @@ from organome.domain.reasons import (
     ORGAN_REASON_MEANINGS,
     REASON_MEANINGS,
 )
-from organome.domain.sides import SIDE_FINDING_MEANINGS, SideFinding
 
 
 def test_every_reason_is_explained() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Floats, Labels, Voxels
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 
 MM3_PER_ML: Final = 1000.0
 # Far below half a voxel, where voxels would pair with their neighbours; far above what float32

@@ -12,7 +12,7 @@ from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.geometry.arrays import Mask
 from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
 from organome.domain.errors import ScanError
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
 

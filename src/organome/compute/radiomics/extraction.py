@@ -20,7 +20,7 @@ from organome.compute.radiomics.regions import (
 )
 from organome.compute.radiomics.shape import LabelledShapes
 from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
-from organome.domain.feature_names import FEATURES, ORIGINAL, FeatureClass
+from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import RadiomicsSettings, TextureSettings
 

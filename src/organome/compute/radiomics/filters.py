@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from organome.compute.geometry.arrays import Floats
-from organome.domain.feature_names import ORIGINAL
+from organome.domain.features import ORIGINAL
 from organome.domain.radiomics_settings import Filters, log_image_type, wavelet_image_type
 
 _MIN_LOG_SIZE: Final = 4  # voxels per axis that the recursive filter of ITK needs

@@ -24,7 +24,7 @@ from organome.compute.radiomics.formula_kernels import (
     read_pairs,
     sum_entropies,
 )
-from organome.domain.feature_names import GLCM
+from organome.domain.features import GLCM
 
 _MAX_SWEEPS = 60
 _ROUNDING = float(np.finfo(np.float64).eps)

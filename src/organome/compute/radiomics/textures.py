@@ -30,7 +30,7 @@ from organome.compute.radiomics.texture_kernels import (
     linked_neighbours,
     tally_textures,
 )
-from organome.domain.feature_names import NGTDM, FeatureClass
+from organome.domain.features import NGTDM, FeatureClass
 from organome.domain.radiomics_settings import TextureSettings
 
 Features = dict[FeatureClass, dict[str, float]]

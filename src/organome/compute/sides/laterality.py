@@ -20,8 +20,7 @@ from organome.compute.sides.pieces import (
     SidePieces,
     find_side_pieces,
 )
-from organome.domain.organs import Organ, Side, pairs_of
-from organome.domain.sides import USUAL_SIDES, SideFinding
+from organome.domain.organs import USUAL_SIDES, Organ, Side, SideFinding, pairs_of
 
 CLEAR_SHARE: Final = 0.5  # of the way from the midline to where such an organ lies
 MIN_ACROSS_ML: Final = 0.1  # pieces that are smaller altogether are specks,

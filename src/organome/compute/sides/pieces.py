@@ -19,8 +19,7 @@ from organome.compute.sides.midlines import (
     midline_between,
     places_of_labels_xyz_mm,
 )
-from organome.domain.organs import Organ, Side, pairs_of
-from organome.domain.sides import MIDLINE_ORGANS, USUAL_SIDES
+from organome.domain.organs import MIDLINE_ORGANS, USUAL_SIDES, Organ, Side, pairs_of
 
 NEAR_MM: Final = 10.0  # closer to the midline, a place says nothing about the side
 CONNECTIVITY: Final = 26

@@ -11,9 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from organome.domain.organs import ORGAN_BY_NAME
-from organome.phantoms.bodies.canvas import Canvas, Level, Point, Shape
+from organome.phantoms.bodies.canvas import (
+    Canvas,
+    Level,
+    Point,
+    Shape,
+    column,
+    ellipsoid,
+    smooth_path,
+    tube,
+)
 from organome.phantoms.bodies.people import Covariates
-from organome.phantoms.bodies.shapes import column, ellipsoid, smooth_path, tube
 from organome.phantoms.bodies.tissues import Filler
 
 STANDARD_HEIGHT_M = 1.75

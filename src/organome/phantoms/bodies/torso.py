@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from organome.phantoms.bodies.canvas import Shape
-from organome.phantoms.bodies.shapes import tube
+from organome.phantoms.bodies.canvas import Shape, tube
 from organome.phantoms.bodies.sketch import Sketch
 from organome.phantoms.bodies.tissues import Filler
 

@@ -3,8 +3,7 @@
 import numpy as np
 
 from organome.compute.geometry.arrays import Singles
-from organome.phantoms.bodies.canvas import Shape
-from organome.phantoms.bodies.shapes import tube
+from organome.phantoms.bodies.canvas import Shape, tube
 from organome.phantoms.bodies.sketch import Sketch
 from organome.phantoms.bodies.tissues import Filler
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast
-from organome.phantoms.delivery.formats import Format
-from organome.phantoms.delivery.series import PhantomSeries
+from organome.phantoms.delivery.formats import Format, PhantomSeries
 
 SPOILT_STATION: Final = 3  # in breath-hold, in the middle of the body: nothing hides it
 REPEAT_SHIFT_PIXELS: Final = 3  # breathing during a station that is therefore acquired again

@@ -1,6 +1,11 @@
-"""Formats in which a phantom cohort is delivered."""
+"""Formats in which a phantom cohort is delivered, and its images on their way there."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+import SimpleITK as sitk
+
+from organome.domain.scans import Contrast
 
 
 class Format(StrEnum):
@@ -20,3 +25,23 @@ class Format(StrEnum):
     def array(self) -> str:
         """Repeat within the visit of all its scans: UK Biobank counts from 0, others from 1."""
         return "0" if self is Format.UKB else "1"
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomSeries:
+    """One image of one contrast.
+
+    Attributes:
+        contrast: What it shows.
+        image: Voxels and grid.
+        station: Table position counted from the head; None for an image that is not part of one.
+        take: 1, or 2 for a station that was acquired again.
+        slice_order: Slice indices in the order in which they are numbered; all, upwards, if None.
+            Slices left out get lost.
+    """
+
+    contrast: Contrast
+    image: sitk.Image
+    station: int | None = None
+    take: int = 1
+    slice_order: tuple[int, ...] | None = None

@@ -9,13 +9,12 @@ from organome.domain.scans import Contrast
 from organome.io.images.image_files import write_image
 from organome.phantoms.delivery.cohort import Visit
 from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.formats import Format, PhantomSeries
 from organome.phantoms.delivery.records import (
     DeliveredImage,
     DeliveredScan,
     labelmap_name,
 )
-from organome.phantoms.delivery.series import PhantomSeries
 
 # BIDS has no entity for Dixon contrasts; ``part-`` with the suffix of the German National
 # Cohort's converter (TPTBox).

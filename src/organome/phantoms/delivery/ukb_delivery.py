@@ -1,6 +1,19 @@
-"""Deliver the Dixon stations of a phantom as a UK Biobank archive."""
+"""Deliver the Dixon stations of a phantom as a UK Biobank archive: a flat zip of DICOM files.
 
+The manifest is as odd as the real one: named ``manifest.cvs``, a heading spelt ``series
+discription``, and dates with a comma that nothing quotes, so that rows are longer than the heading.
+
+Source: archives as described in the public code that reads them (Bai's ``ukbb_cardiac``, fuse-med-
+ml, Langner's ``ukb_mimir``).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
 from pathlib import Path
+from typing import Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from organome.domain.scans import DIXON_CONTRASTS
 from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
@@ -10,24 +23,71 @@ from organome.phantoms.delivery.cohort import Visit
 from organome.phantoms.delivery.defects import spoil_archive, spoil_files, spoil_series
 from organome.phantoms.delivery.dicom_headers import dixon_header, mri_examination
 from organome.phantoms.delivery.dicom_writing import encode_series
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.formats import Format, PhantomSeries
 from organome.phantoms.delivery.records import (
     DeliveredImage,
     DeliveredScan,
     planted,
     visit_rng,
 )
-from organome.phantoms.delivery.series import PhantomSeries
-from organome.phantoms.delivery.ukb_archives import (
-    MANIFEST,
-    ManifestRow,
-    encode_archive,
-    encode_manifest,
-)
 from organome.phantoms.rendering import render as rendering
-from organome.phantoms.rendering.stations import station_grids
+from organome.phantoms.rendering.fields_of_view import station_grids
+
+MANIFEST: Final = "manifest.cvs"
+MANIFEST_HEADING: Final = "filename,patientid,seriesid,date,series discription"
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# The earliest time that zip knows: archives with the same members are the same bytes.
+MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
+# Noise hardly compresses: higher levels cost three times the time for a few per cent.
+DEFLATE_LEVEL: Final = 1
+
 
 DEFECT_STREAM = 0  # stations use theirs, 1 to 6
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One DICOM file in the manifest.
+
+    Attributes:
+        filename: Name of the member.
+        participant: Pseudonym, under the heading ``patientid``.
+        series_uid: SeriesInstanceUID.
+        date: Day of the examination.
+        series_description: SeriesDescription.
+    """
+
+    filename: str
+    participant: str
+    series_uid: str
+    date: datetime
+    series_description: str
+
+
+def encode_manifest(rows: Iterable[ManifestRow]) -> bytes:
+    """Encode the manifest, rows in the order of their file names."""
+    lines = [
+        f"{row.filename},{row.participant},{row.series_uid},"
+        f"{MONTHS[row.date.month - 1]} {row.date.day:02d}, {row.date.year},{row.series_description}"
+        for row in sorted(rows, key=lambda row: row.filename)
+    ]
+    return "\n".join((MANIFEST_HEADING, *lines, "")).encode()
+
+
+def encode_archive(members: Mapping[str, bytes]) -> bytes:
+    """Encode a zip archive, members in the order of their names, without any real date.
+
+    Args:
+        members: Content by name; no member gives the 22 bytes of an empty archive.
+    """
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name in sorted(members):
+            entry = ZipInfo(name, date_time=MEMBER_TIME)
+            entry.create_system = 3  # unix, whatever machine writes it
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, members[name], ZIP_DEFLATED, DEFLATE_LEVEL)
+    return buffer.getvalue()
 
 
 def deliver_archive(body: Body, visit: Visit, *, output: Path, reduce: int) -> DeliveredScan:

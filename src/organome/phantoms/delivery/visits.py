@@ -13,7 +13,7 @@ from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.delivery.cohort import CohortPlan, Visit
 from organome.phantoms.delivery.ct_delivery import deliver_ct_series
 from organome.phantoms.delivery.defects import spoil_series
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.formats import Format, PhantomSeries
 from organome.phantoms.delivery.image_delivery import deliver_bids, deliver_files
 from organome.phantoms.delivery.records import (
     DeliveredScan,
@@ -22,12 +22,10 @@ from organome.phantoms.delivery.records import (
     planted,
     visit_rng,
 )
-from organome.phantoms.delivery.series import PhantomSeries
 from organome.phantoms.delivery.ukb_delivery import deliver_archive
 from organome.phantoms.rendering import render as rendering
-from organome.phantoms.rendering.fields_of_view import abdomen_grid, ct_grid
+from organome.phantoms.rendering.fields_of_view import abdomen_grid, ct_grid, stitched_grid
 from organome.phantoms.rendering.render import SampledGrid
-from organome.phantoms.rendering.stations import stitched_grid
 
 LABELMAPS: Final = Path("truth", "labelmaps")
 COARSE_BODY_MM: Final = (4.0, 4.0, 5.0)  # finer bodies are lost on a reduced matrix

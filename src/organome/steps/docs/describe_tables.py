@@ -5,8 +5,8 @@ from html import escape
 from pathlib import Path
 
 from organome.domain.columns import Column, Table
-from organome.domain.feature_names import feature_names
-from organome.domain.organs import ORGANS
+from organome.domain.features import feature_names
+from organome.domain.organs import ORGANS, SIDE_FINDING_MEANINGS
 from organome.domain.radiomics_tables import radiomics_table
 from organome.domain.reasons import (
     FEATURE_REASON_MEANINGS,
@@ -15,7 +15,6 @@ from organome.domain.reasons import (
     REASON_MEANINGS,
 )
 from organome.domain.schemes import SCHEMES, LabelScheme
-from organome.domain.sides import SIDE_FINDING_MEANINGS
 from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
 from organome.io.files.atomic import write_text_atomic
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from organome import __version__
 from organome.compute.labelmaps.volumes import OrganMeasure
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Status
 from organome.domain.rows import Row, header_values, joined, scan_key_values

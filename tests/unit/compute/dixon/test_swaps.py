@@ -10,8 +10,8 @@ from organome.domain.contrasts import FatWater
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import draw_body
 from organome.phantoms.bodies.people import Sex
+from organome.phantoms.rendering.fields_of_view import station_grids, stitched_grid
 from organome.phantoms.rendering.render import render_dixon
-from organome.phantoms.rendering.stations import station_grids, stitched_grid
 
 Dixon = dict[Contrast, sitk.Image]
 COARSE_BODY_MM = (3.0, 3.0, 4.0)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from organome.compute.geometry.grids import array_faces_xyz, orientation_code, share_grid, voxel_ml
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 
 NAMED = {
     "L": (Face.RIGHT, Face.LEFT),

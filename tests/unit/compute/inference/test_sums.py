@@ -145,6 +145,6 @@ def test_without_a_processor_for_halves_torch_does_it(monkeypatch: pytest.Monkey
     tiling = place_tiles(SHAPE, PATCH, 0.5)
     assert isinstance(make_sums(tiling, N_LABELS, tile_weights(PATCH), CPU), HostSums)
     monkeypatch.setattr(
-        "organome.compute.inference.half_floats.processor_converts_halves", lambda: False
+        "organome.compute.inference.sum_kernels.processor_converts_halves", lambda: False
     )
     assert isinstance(make_sums(tiling, N_LABELS, tile_weights(PATCH), CPU), DeviceSums)

@@ -18,7 +18,7 @@ from doubles.places import SHARED_DATA
 from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS
 from organome.domain.schemes import TOTALSEGMENTATOR_CT, TOTALSEGMENTATOR_MR, LabelScheme
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.errors import ScanError
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 from organome.domain.outcomes import Reason
 
 ORIENTATIONS = [

@@ -6,13 +6,13 @@ import SimpleITK as sitk
 
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import measure_features
-from organome.domain.feature_names import feature_names
+from organome.domain.features import feature_names
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import TextureSettings
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.fields_of_view import station_grids
 from organome.phantoms.rendering.render import render_dixon, truth_labelmap
-from organome.phantoms.rendering.stations import station_grids
 
 SPACING_XYZ_MM = (1.5, 2.25, 4.0)
 

@@ -9,14 +9,13 @@ from scipy import ndimage
 
 from organome.compute.geometry.arrays import Levels
 from organome.compute.radiomics import (
-    eigenvalue_kernels,
-    first_order_kernels,
+    first_order,
     formula_kernels,
-    level_kernels,
-    region_kernels,
+    glcm,
+    grey_levels,
+    regions,
     shape_kernels,
     texture_kernels,
-    zone_kernels,
 )
 from organome.compute.radiomics.formula_kernels import list_runs, read_pairs
 from organome.compute.radiomics.glcm import second_eigenvalues
@@ -27,17 +26,16 @@ HALF_SPACE = tuple((z, y, x) for z, y, x in product((1, 0, -1), repeat=3) if (z,
 KERNELS = [
     kernel
     for module in (
-        eigenvalue_kernels,
-        first_order_kernels,
+        glcm,
+        first_order,
         formula_kernels,
-        level_kernels,
-        region_kernels,
+        grey_levels,
+        regions,
         shape_kernels,
         texture_kernels,
-        zone_kernels,
     )
     for kernel in vars(module).values()
-    if hasattr(kernel, "py_func")
+    if getattr(kernel, "__module__", "") == module.__name__ and hasattr(kernel, "py_func")
 ]
 
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from doubles.places import SHARED_DATA
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import measure_features
-from organome.domain.feature_names import FEATURES
+from organome.domain.features import FEATURES
 from organome.domain.radiomics_settings import TextureSettings
 
 DATA = SHARED_DATA / "pyradiomics"

@@ -10,9 +10,15 @@ from doubles.places import SHARED_DATA
 from organome.compute.labelmaps.consensus import count_votes, majority
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.sides.laterality import check_sides, repair_sides
-from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, PAIRS, Organ
+from organome.domain.organs import (
+    BODY_COMPOSITION,
+    ORGAN_BY_NAME,
+    ORGANS,
+    PAIRS,
+    Organ,
+    SideFinding,
+)
 from organome.domain.schemes import scheme_by_name
-from organome.domain.sides import SideFinding
 
 REAL = SHARED_DATA / "real"
 SIZE_ZYX = (30, 20, 60)

@@ -13,7 +13,7 @@ from organome.phantoms.delivery.defects import (
     spoil_files,
     spoil_series,
 )
-from organome.phantoms.delivery.series import PhantomSeries
+from organome.phantoms.delivery.formats import PhantomSeries
 
 POINT_XYZ_MM = (-3.0, 25.0, 307.5)
 

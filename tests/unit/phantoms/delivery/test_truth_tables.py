@@ -1,7 +1,7 @@
 import pytest
 
 from organome.domain.columns import Table
-from organome.phantoms.delivery.truth_tables import (
+from organome.phantoms.delivery.listings import (
     TRUE_COVARIATES,
     TRUE_DEFECTS,
     TRUE_SCANS,

@@ -2,7 +2,7 @@ import zipfile
 from datetime import datetime
 from io import BytesIO
 
-from organome.phantoms.delivery.ukb_archives import ManifestRow, encode_archive, encode_manifest
+from organome.phantoms.delivery.ukb_delivery import ManifestRow, encode_archive, encode_manifest
 
 
 def row(filename: str) -> ManifestRow:

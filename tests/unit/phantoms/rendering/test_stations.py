@@ -3,8 +3,8 @@ from itertools import pairwise
 import pytest
 
 from organome.domain.ukb_protocol import OVERLAP_MM, STATIONS
+from organome.phantoms.rendering.fields_of_view import station_grids, stitched_grid
 from organome.phantoms.rendering.render import SampledGrid
-from organome.phantoms.rendering.stations import station_grids, stitched_grid
 
 
 def faces_z_mm(grid: SampledGrid) -> tuple[float, float]:

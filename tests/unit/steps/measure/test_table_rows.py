@@ -5,7 +5,7 @@ import pytest
 
 from organome.compute.labelmaps.volumes import Intensities, OrganMeasure
 from organome.domain.columns import Table
-from organome.domain.faces import Face
+from organome.domain.geometry import Face
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Scan

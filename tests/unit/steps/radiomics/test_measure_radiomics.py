@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from doubles import radiomics_peak
 from organome.compute.radiomics.extraction import RegionFeatures, measure_features
 from organome.domain.errors import SetupError
-from organome.domain.feature_names import feature_names
+from organome.domain.features import feature_names
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine, TextureSettings
 from organome.domain.scans import Scan
