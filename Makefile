@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml envs/constraints.txt envs/install_pyradiomics.sh
 	@# One resolver run for everything: a second one would replace torch by another build.
 	@.venv/bin/python -m pip install --disable-pip-version-check --quiet \
 	  --constraint envs/constraints.txt --editable '.[dev]'
-	@# Exit code 3: it says what is missing, and everything else works without.
+	@# Exit code 3: the script names what is missing, and everything else works without.
 	@envs/install_pyradiomics.sh .venv/bin/python || [ $$? -eq 3 ]
 	@touch $@
 

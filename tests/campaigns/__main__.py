@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from campaigns.cohorts import KINDS, ListedCohort, make_listed
+from campaigns.cohorts import ListedCohort, make_listed
 from campaigns.damage import DAMAGES, damage_one
 from campaigns.kills import Killer
 from campaigns.promises import broken_promises, come_to_an_end
@@ -134,13 +134,9 @@ class Campaign:
         self._until_s = until_s
         self._keep = keep
         self._listed: dict[str, ListedCohort] = {}
+        self._making = threading.Lock()
         self._n_started: Counter[str] = Counter()
         self._lock = threading.Lock()
-
-    def make_cohorts(self) -> None:
-        """Make every kind of cohort once, and run it undisturbed."""
-        for kind in KINDS:
-            self._listed[kind] = make_listed(kind, self._folder / kind)
 
     def work(self, wanted: Mapping[str, int]) -> None:
         """Do cohorts as long as there is something to do; several threads may do so.
@@ -171,9 +167,16 @@ class Campaign:
             self._n_started[what] += 1
             return Result(what, "phantom" if seed % _ONE_IN == 0 else "tiny", seed)
 
+    def _cohort(self, kind: str) -> ListedCohort:
+        """Make a kind of cohort, and run it undisturbed, when it is first needed."""
+        with self._making:
+            if kind not in self._listed:
+                self._listed[kind] = make_listed(kind, self._folder / kind)
+            return self._listed[kind]
+
     def _do(self, result: Result) -> None:
+        cohort = self._cohort(result.kind)
         began_s = time.monotonic()
-        cohort = self._listed[result.kind]
         place = self._folder / f"{result.what}_{result.seed}"
         run = cohort.copy(place)
         try:
@@ -225,7 +228,6 @@ def main() -> None:
             until_s=began_s + 60 * given.minutes,
             keep=given.keep is not None,
         )
-        campaign.make_cohorts()
         wanted = {"kills": given.kills, "damages": len(DAMAGES) * given.damages}
         with ThreadPoolExecutor(given.side_by_side) as threads:
             working = [threads.submit(campaign.work, wanted) for _ in range(given.side_by_side)]

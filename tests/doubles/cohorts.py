@@ -64,7 +64,7 @@ class TinyCohort:
 
 @dataclass(frozen=True)
 class Result:
-    """What Snakemake said, and the jobs it ran as (rule, shard)."""
+    """Snakemake's exit code and output, and the jobs it ran as (rule, shard)."""
 
     returncode: int
     output: str

@@ -41,13 +41,13 @@ COMMANDS: Final = (
     *("sbatch", "srun", "salloc", "squeue", "scancel", "sinfo", "scontrol", "sacct", "sacctmgr"),
     *("sstat", "sprio", "sdiag", "sshare", "sreport"),
 )
-NODE_VARIABLE: Final = "LOOPBACK_NODE"  # tells whose slurmstepd a process is
+NODE_VARIABLE: Final = "LOOPBACK_NODE"  # names the node of a slurmstepd
 FOLDERS: Final = ("bin", "etc", "run", "log", "state", "spool", "tmp", "database", "dev")
 SYSTEM_PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
 def why_not() -> str | None:
-    """Say why no cluster can be started here, None if one can."""
+    """Return why no cluster can be started here, None if one can."""
     if os.geteuid() != 0:
         return "not root: slurmd could not start jobs"
     absent = [program for program in PROGRAMS if not shutil.which(program, path=SYSTEM_PATH)]
@@ -139,7 +139,7 @@ class Cluster:
         """Run a SLURM command.
 
         Raises:
-            SlurmError: If it fails; with what it said.
+            SlurmError: If it fails; with its message.
         """
         done = subprocess.run(
             [str(self.bin / name), *arguments],
@@ -163,10 +163,10 @@ class Cluster:
             "squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%k"
         ).splitlines()
         jobs = (line.split("|") for line in listed)
-        return {job: node for job, node, said in jobs if comment in said}
+        return {job: node for job, node, noted in jobs if comment in noted}
 
     def accounting(self, *fields: str, jobs: Sequence[str] = ()) -> list[dict[str, str]]:
-        """Read what the database says of allocations, requeued ones included."""
+        """Read the database's rows of allocations, requeued ones included."""
         which = [f"--jobs={','.join(jobs)}"] if jobs else ["--starttime=now-1day"]
         options = ["--allocations", "--duplicates", "--parsable2", "--noheader"]
         text = self.command("sacct", *options, *which, f"--format={','.join(fields)}")
@@ -365,7 +365,7 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
-        process.returncode = 0  # it may outlive us: its pid file tells of it, not this object
+        process.returncode = 0  # it may outlive us: its pid file knows it, not this object
         self._pid_file(name).write_text(json.dumps([process.pid, started(process.pid)]))
 
     def _pid_file(self, name: str) -> Path:

@@ -12,18 +12,17 @@ from doubles.shared import made_once
 from slurm.cluster import Cluster, SlurmError, why_not
 from slurm.processes import wait_until
 from slurm.runs import SlurmRun, copy_run, tables_of, write_profile
-from slurm.settings import NODES
+from slurm.settings import N_SHARDS, NODES, SHARD_SIZE
 
 CONFIG = """\
 cohort: {{name: small, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
-shard_size: 4
+shard_size: {shard_size}
 segment: {{model: ../model, contrasts: [ct], device: auto}}
 resources:
   prepare_images: {{mem_gb: 1}}
   segment_organs: {{mem_gb: {mem_gb}}}
   measure_volumes: {{mem_gb: 1}}
 """
-N_SCANS = 12
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +64,14 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(cluster: Cluster, profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cohort of twelve scans in three shards, prepared, with a tiny but real model."""
+    """A cohort of eight scans in two shards, prepared, with a tiny but real model."""
 
     def make(folder: Path) -> None:
-        TinyCohort(folder / "cohort", size_zyx=(72, 96, 96)).add(N_SCANS)
+        TinyCohort(folder / "cohort", size_zyx=(72, 96, 96)).add(N_SHARDS * SHARD_SIZE)
         write_tiny_model(folder / "model")
         run = folder / "run"
         run.mkdir()
-        (run / "config.yaml").write_text(CONFIG.format(mem_gb=2))
+        (run / "config.yaml").write_text(CONFIG.format(mem_gb=2, shard_size=SHARD_SIZE))
         local = SlurmRun(run, cluster, profile=profile)
         local.local("list_scans")
         local.local("--until", "prepare_images", "pin_model")
@@ -101,7 +100,7 @@ def make_run(
 
     def make(*, mem_gb: float = 2, folder: Path = tmp_path / "small") -> SlurmRun:
         run = copy_run(prepared, folder)
-        (run / "config.yaml").write_text(CONFIG.format(mem_gb=mem_gb))
+        (run / "config.yaml").write_text(CONFIG.format(mem_gb=mem_gb, shard_size=SHARD_SIZE))
         made.append(SlurmRun(run, sound_cluster, profile=profile))
         return made[-1]
 

@@ -1,4 +1,4 @@
-"""Processes by what /proc says of them; only those that were started here are ever ended."""
+"""Processes, read from /proc; only those that were started here are ever ended."""
 
 import os
 import signal
@@ -93,7 +93,7 @@ def frozen(pids: Iterable[int]) -> Iterator[None]:
 
 @contextmanager
 def slowed(pid: int, *, share: float = 0.01, every_s: float = 2.5) -> Iterator[None]:
-    """Give a process, and all below it, a small share of the time only.
+    """Slow a process, and all below it, down to a small share of the time.
 
     It never stands still for long.
     """

@@ -191,7 +191,7 @@ class SlurmRun:
         return tables_of(self.folder)
 
     def jobs(self, *fields: str) -> list[dict[str, str]]:
-        """Read what the accounting database says of this run's jobs."""
+        """Read this run's jobs from the accounting database."""
         rows = self.cluster.accounting(*fields, "WorkDir")
         return [row for row in rows if row["WorkDir"] == str(self.folder)]
 

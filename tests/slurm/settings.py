@@ -1,4 +1,4 @@
-"""The configuration files of the cluster, as text."""
+"""The cohort of the faults, and the configuration files of the cluster, as text."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,9 @@ CPU_NODES: Final = ("c1",)
 N_GPUS: Final[Mapping[str, int]] = {"g1": 2, "g2": 2, "g3": 1}
 NODES: Final = (*CPU_NODES, *N_GPUS)
 ACCOUNT: Final = "tests"
+# Two shards: one meets the fault, the other must not notice. Each costs three jobs of their own.
+N_SHARDS: Final = 2
+SHARD_SIZE: Final = 4
 N_PORTS: Final = 3 + len(NODES)  # controller, accounting, database, one a node
 
 # Everything reacts quickly: these are not settings for people's clusters.

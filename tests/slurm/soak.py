@@ -100,7 +100,7 @@ class Soak:
             self._faults[name]()
 
     def come_to_an_end(self) -> None:
-        """Mend everything and bring the run to its end.
+        """Repair everything and bring the run to its end.
 
         Raises:
             RuntimeError: If it does not end well.
@@ -296,7 +296,7 @@ def scratch(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Soak, and say what came of it."""
+    """Soak, and print what came of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))

@@ -25,7 +25,7 @@ from slurm.processes import (
     slowed,
 )
 from slurm.runs import SlurmRun
-from slurm.settings import N_GPUS, NODES
+from slurm.settings import N_GPUS, N_SHARDS, NODES, SHARD_SIZE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def drained(run: SlurmRun) -> Iterator[None]:
 
 def waiting_jobs(run: SlurmRun) -> list[str]:
     """Wait until the jobs of all shards are in the queue."""
-    run.wait_for(lambda: len(run.cluster.queue()) == 3, what="three jobs in the queue")
+    run.wait_for(lambda: len(run.cluster.queue()) == N_SHARDS, what="a job a shard in the queue")
     return list(run.cluster.queue())
 
 
@@ -105,7 +105,7 @@ class TestJobs:
             controller = run.start()
             job = waiting_jobs(run)[0]
             run.cluster.hold(job)
-        run.wait_for_scans(8)
+        run.wait_for_scans(SHARD_SIZE)
         run.cluster.release(job)
         run.finish(controller)
         assert states_of(run.cluster, job) == ["COMPLETED"]
@@ -127,7 +127,7 @@ def test_a_job_gets_more_memory_than_it_was_killed_for(
     jobs = [job for job in run.jobs("State", "ReqMem", "Comment") if "segment" in job["Comment"]]
     ended = {job["State"] for job in jobs if job["ReqMem"] == "450M"}
     assert ended <= {"FAILED", "OUT_OF_MEMORY"}  # which one depends on who kills
-    assert [job["State"] for job in jobs if job["ReqMem"] != "450M"].count("COMPLETED") == 3
+    assert [job["State"] for job in jobs if job["ReqMem"] != "450M"].count("COMPLETED") == N_SHARDS
     look_undisturbed(run, undisturbed)
 
 
@@ -162,7 +162,7 @@ class TestNodes:
         run.wait_for_scans(2)
         for node in NODES:
             run.cluster.drain(node)
-        run.wait_for(lambda: len(run.events("published")) == 3, what="running jobs to go on")
+        run.wait_for(lambda: len(run.events("published")) == N_SHARDS, what="running jobs to go on")
         assert run.events("scan_done", step="measure_volumes") == []
         for node in NODES:
             run.cluster.resume(node)
@@ -188,7 +188,7 @@ class TestSlurm:
         controller = run.start()
         run.wait_for_scans(2)
         run.cluster.kill_database()
-        run.wait_for(lambda: len(run.events("published")) == 3, what="jobs to go on")
+        run.wait_for(lambda: len(run.events("published")) == N_SHARDS, what="jobs to go on")
         time.sleep(5)
         run.cluster.start_database()
         run.finish(controller)
@@ -211,7 +211,7 @@ class TestControllers:
         run.wait_for_scans(2)
         kill_trees([controller.pid])
         controller.wait()
-        assert len(run.cluster.queue()) == 3
+        assert len(run.cluster.queue()) == N_SHARDS
         run.finish(run.start())
 
     def test_killed_and_started_again_with_the_jobs_cancelled(self, run: SlurmRun) -> None:
@@ -333,6 +333,6 @@ def test_events_of_all_attempts_are_seen(run: SlurmRun, undisturbed: Tables) -> 
     """The tests above would pass if the events were not kept."""
     run.finish(run.start())
     labelled = run.events("scan_done")
-    assert len({event.said["scan"] for event in labelled}) == len(labelled) == 12
+    assert len({event.said["scan"] for event in labelled}) == len(labelled) == N_SHARDS * SHARD_SIZE
     assert {event.node for event in labelled} <= set(N_GPUS)
     look_undisturbed(run, undisturbed)
