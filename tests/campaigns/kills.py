@@ -13,7 +13,8 @@ from campaigns.runs import CampaignRun
 # By how often each is meant; a worker and a job are what dies most on a cluster.
 _WEIGHTS: Final = {"job": 6, "worker": 3, "snakemake": 2, "controller": 3, "everything": 3}
 _PAUSE_S: Final = 2.5  # at most, from when there is something to kill
-_PATIENCE_S: Final = 180.0  # there is something to kill, or the run has ended
+_PATIENCE_S: Final = 300.0  # nothing takes so long
+_AFTER_A_SCAN_SHARE: Final = 0.5  # so that a run gets on, however slow the machine is
 _TERM_SHARE: Final = 0.3
 
 
@@ -31,6 +32,7 @@ class Killer:
             "worker": self._workers,
             "snakemake": run.snakemake,
             "controller": run.controller,
+            "everything": run.jobs,  # a power cut before the first job spoils nothing
         }
 
     def kill(self, n_times: int) -> bool:
@@ -45,7 +47,9 @@ class Killer:
         self._run.start()
         while self.kills.total() < n_times:
             kind = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-            if self._await_target(kind):
+            if self._chance.random() < _AFTER_A_SCAN_SHARE:
+                self._await(self._further_scan(), what="a further scan")
+            if self._await(self._targets[kind], what=f"a {kind} to kill"):
                 time.sleep(self._chance.uniform(0, _PAUSE_S))
                 self._strike(kind)
             if (code := self._run.exit_code()) is not None:
@@ -55,19 +59,22 @@ class Killer:
                 self._run.start()
         return True
 
-    def _await_target(self, kind: str) -> bool:
-        # A power cut before the first job spoils nothing.
-        find = self._targets.get(kind, self._run.jobs)
+    def _await(self, holds: Callable[[], object], *, what: str) -> bool:
+        """Wait for something to hold; return False if the run ends before, or cannot have it."""
         end_s = time.monotonic() + _PATIENCE_S
         while self._run.exit_code() is None:
-            if find():
+            if holds():
                 return True
-            if kind == "worker" and self._run.jobs():
+            if holds == self._workers and self._run.jobs():
                 return False  # not every step has workers
             if time.monotonic() > end_s:
-                raise TimeoutError(f"no {kind} to kill for {_PATIENCE_S:.0f} s")
+                raise TimeoutError(f"waited {_PATIENCE_S:.0f} s for {what}")
             time.sleep(0.05)
         return False
+
+    def _further_scan(self) -> Callable[[], bool]:
+        n_before = self._run.n_done()
+        return lambda: self._run.n_done() > n_before
 
     def _strike(self, kind: str) -> None:
         if kind == "everything":

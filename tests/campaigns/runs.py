@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from doubles.cohorts import BIN, REPOSITORY
-from doubles.traces import scans_done_twice, traced_pids
+from doubles.traces import read_events, scans_done_twice, traced_pids
 from slurm.processes import belonging_to, children, descendants, kill_trees, wait_until
 
 _TRACING: Final = REPOSITORY / "tests" / "slurm" / "bin"
@@ -114,6 +114,10 @@ class CampaignRun:
         folder = self.folder / "results" / "tables"
         files = (path for path in sorted(folder.rglob("*")) if path.is_file())
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    def n_done(self) -> int:
+        """Count the scans that were finished in a step, in all attempts."""
+        return sum(event.said["event"] == "scan_done" for event in read_events(self._trace))
 
     def done_twice(self) -> list[str]:
         """Name the scans that were finished in a step more than once."""
