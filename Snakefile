@@ -1,11 +1,13 @@
 # Organome: scans in, tables out. One shard (some hundred scans) is one job of each rule.
 #
-#   snakemake list_scans --configfile config/ukb.yaml    deal the cohort's scans to shards
-#   snakemake --configfile config/ukb.yaml               bring all shards through, collect the tables
+#   snakemake list_scans --configfile config/ukb.yaml      deal the cohort's scans to shards
+#   snakemake --configfile config/ukb.yaml                 bring all shards through, collect the tables
+#   snakemake tables_so_far --configfile config/ukb.yaml   collect what is there, with shards left
 #
 # All paths are relative to the run folder (--directory, else where you stand). A config.yaml that
 # lies in the run folder is read without being named.
 
+import shutil
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -38,7 +40,7 @@ if config["segment"]["source"] == "model":
         raise WorkflowError(str(error)) from None
 
 # Names only: every job parses this file again, so the rows of the sample sheet are never read here.
-SHARDS = sorted(path.stem for path in Path(config["scans"]).glob("[0-9]*.parquet"))
+SHARDS = sorted(path.stem for path in Path("scans").glob("[0-9]*.parquet"))
 
 
 wildcard_constraints:
@@ -55,6 +57,7 @@ include: "workflow/rules/collect.smk"
 
 
 rule all:
+    """Bring all shards through and collect the tables."""
     default_target: True
     input:
         TABLES,
@@ -62,4 +65,13 @@ rule all:
         expand(MEASURED, shard=SHARDS),
         expand(SEGMENTED, shard=SHARDS),
         radiomics_ledgers,
-        expand(PREPARED, shard=SHARDS) if config["keep_images"] else [],
+        expand(DROPPED, shard=SHARDS) if not config["keep_images"] else [],
+
+
+onstart:
+    # What ended the jobs of an earlier run says nothing about the memory that these need.
+    shutil.rmtree("work/failures", ignore_errors=True)
+
+
+onerror:
+    print("Shards are left. Tables of what is there: snakemake tables_so_far")

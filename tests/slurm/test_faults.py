@@ -271,7 +271,7 @@ class TestFiles:
         unmounted = images.rename(images.with_name("cohort_of_another_name"))
         images.mkdir()
         controller = run.start()
-        run.wait_for(lambda: noted_nodes(run), what="a machine to be found at fault")
+        run.wait_for(lambda: machine_faults(run), what="a machine to be found at fault")
         images.rmdir()
         unmounted.rename(images)
         run.finish(controller)
@@ -290,8 +290,9 @@ class TestFiles:
         run.finish(run.start())
 
 
-def noted_nodes(run: SlurmRun) -> list[Path]:
-    return list((run.folder / "work" / "broken_nodes").glob("*"))
+def machine_faults(run: SlurmRun) -> list[Path]:
+    notes = (run.folder / "work" / "failures").glob("*.jsonl")
+    return [note for note in notes if '"code": 69' in note.read_text()]
 
 
 @pytest.fixture
@@ -323,7 +324,7 @@ def test_scratch_is_full_for_a_while(
     with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    run.wait_for(lambda: noted_nodes(run), what="a machine to be found at fault")
+    run.wait_for(lambda: machine_faults(run), what="a machine to be found at fault")
     ballast.unlink()
     run.finish(controller)
     look_undisturbed(run, undisturbed)

@@ -151,8 +151,10 @@ def test_only_steps_and_shards_catch_scan_errors(floor: str) -> None:
                 assert "ScanError" not in ast.unparse(node.type), f"{path}:{node.lineno}"
 
 
-def test_the_package_reads_no_environment_variable() -> None:
+def test_the_package_reads_no_environment_variable_but_the_name_of_the_node() -> None:
     for path, tree in modules("."):
+        if path.match("cli/failures.py"):
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("environ", "getenv"), f"{path}:{node.lineno}"

@@ -1,9 +1,28 @@
-# The folders go through a list file: ten thousand paths do not fit on a command line.
+# Takes results/measure_volumes/*/ and, where it was measured, results/measure_radiomics/*/
+# Makes results/tables/: the tables of the cohort and their dictionary
 
 COLLECTION = config["resources"]["collect_tables"]
 
 
+def where_to_collect(wildcards, resources):
+    """Have jobs of their own do the work, where a cohort outgrows the node of the job itself."""
+    if not COLLECTION["jobs"]:
+        return "--cluster=local"
+    flags = {
+        "cluster": "slurm",
+        "n-jobs": COLLECTION["jobs"],
+        "job-memory-gb": COLLECTION["mem_gb"],
+        "job-runtime-min": COLLECTION["runtime_min"],
+        "job-name-prefix": RUN_NAME,
+        "account": resources.get("slurm_account"),
+        "partition": resources.get("slurm_partition"),
+        "interface": COLLECTION["interface"],
+    }
+    return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)
+
+
 rule collect_tables:
+    """Collect all shards into the tables of the cohort."""
     input:
         measured_ledgers,
         radiomics_ledgers,
@@ -11,23 +30,31 @@ rule collect_tables:
         TABLES,
     log:
         "logs/collect_tables/collect_tables.log",
+    benchmark:
+        "logs/benchmarks/collect_tables/collect_tables.tsv"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: round(COLLECTION["mem_gb"] * 1000) * attempt,
-        # With jobs of its own it may wait an hour for the first of them.
-        runtime=lambda wildcards, attempt: (
-            (COLLECTION["runtime_min"] + 60 * bool(COLLECTION["jobs"])) * attempt
-        ),
+        mem_mb=mem_mb("collect_tables"),
+        runtime=runtime("collect_tables"),
+        slurm_extra=without_broken_nodes,
     params:
-        scans=config["scans"],
-        radiomics=(
-            "--radiomics results/measure_radiomics"
-            if config["radiomics"]["contrasts"]
-            else ""
-        ),
+        radiomics="--radiomics=results/measure_radiomics" if WITH_RADIOMICS else "",
         where=where_to_collect,
     shell:
-        "(organome list-measured --scans {params.scans:q} --results results/measure_volumes"
-        " --output work/collect_tables/measured.txt &&"
-        " organome collect-tables --measured work/collect_tables/measured.txt"
-        " --output results/tables {params.radiomics} {params.where}) > {log:q} 2>&1"
+        "(organome list-measured --scans=scans --results=results/measure_volumes"
+        " --output=work/collect_tables/measured.txt &&"
+        " organome collect-tables --measured=work/collect_tables/measured.txt"
+        " --output=results/tables {params.radiomics} --n-workers={threads} {params.where})"
+        " > {log:q} 2>&1"
+
+
+# The same, asked for by name while shards are left; `organome run` does when nothing else helps.
+use rule collect_tables as tables_so_far with:
+    input:
+        [],
+    output:
+        [],
+    log:
+        "logs/collect_tables/tables_so_far.log",
+    benchmark:
+        "logs/benchmarks/collect_tables/tables_so_far.tsv"

@@ -1,18 +1,26 @@
+# Takes the cohort as delivered
+# Makes scans/NNNN.parquet, the sample sheet, one file a shard
+#
 # Not part of the pipeline: asked for by name, before it. As a step of the pipeline, one new
 # participant would make every shard stale.
 
 
 rule list_scans:
+    """Deal the scans of the cohort to shards."""
     log:
         "logs/list_scans/list_scans.log",
+    benchmark:
+        "logs/benchmarks/list_scans/list_scans.tsv"
     localrule: True
     params:
-        cohort=config["cohort"],
-        scans=config["scans"],
-        shard_size=config["shard_size"],
-        stations=config["stations"],
+        kind=uncompared(config["cohort"]["kind"]),
+        name=uncompared(config["cohort"]["name"]),
+        root=uncompared(config["cohort"]["root"]),
+        protocols=uncompared(config["cohort"]["protocols"]),
+        shard_size=uncompared(config["shard_size"]),
+        stations=uncompared(config["stations"]),
     shell:
-        "organome list-scans --kind {params.cohort[kind]} --cohort {params.cohort[name]:q}"
-        " --root {params.cohort[root]:q} --scans {params.scans:q} --shard-size {params.shard_size}"
-        " --stations {params.stations} --protocols {params.cohort[protocols]:q}"
+        "organome list-scans --kind={params.kind:q} --cohort={params.name:q}"
+        " --root={params.root:q} --scans=scans --shard-size={params.shard_size:q}"
+        " --stations={params.stations:q} --protocols {params.protocols:q}"
         " 2>&1 | tee {log:q}"

@@ -15,6 +15,7 @@ from typing import Final
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from organome import __version__
+from organome.cli.failures import note_failure
 from organome.cli.logs import log_to
 from organome.cli.progress import progress_bars
 from organome.cli.results import OutputClosed, show
@@ -137,19 +138,20 @@ def run(tokens: Sequence[str]) -> int:
         print("organome: interrupted; start it again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Interrupted as error:
+        note_failure(tokens, error, code=EXIT_INTERRUPTED)
         print(f"organome: {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except OutputClosed:
         return EXIT_PIPE
     except Exception as error:
-        return _judge(error)
+        return _judge(error, tokens)
 
 
 def _in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _judge(error: Exception) -> int:
+def _judge(error: Exception, tokens: Sequence[str]) -> int:
     """Report in one line what is wrong with the machine or the set-up; the rest are bugs."""
     from organome.shards.faults import machine_faults_stop_the_job
 
@@ -157,9 +159,11 @@ def _judge(error: Exception) -> int:
         with machine_faults_stop_the_job():
             raise error
     except MachineFault as fault:
+        note_failure(tokens, fault, code=EXIT_MACHINE)
         print(f"organome: {fault}", file=sys.stderr)
         return EXIT_MACHINE
     except SetupError as setup:
+        note_failure(tokens, setup, code=EXIT_SETUP)
         print(f"organome: {setup}", file=sys.stderr)
         return EXIT_SETUP
     except Exception:

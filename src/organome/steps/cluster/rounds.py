@@ -10,7 +10,7 @@ from organome.domain.errors import SetupError
 from organome.shards.stop_requests import StopRequests
 from organome.steps.cluster.controllers import Controller, TakenOver
 from organome.steps.cluster.jobs import RunJobs
-from organome.steps.cluster.run_folders import RunFolder
+from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, RunFolder
 from organome.steps.cluster.snakemake_process import SnakemakeProcess
 from organome.steps.cluster.watchdog import Pace, RoundEnd, end, watch
 
@@ -74,12 +74,12 @@ class Rounds:
         while True:
             # After a disk that was full for all every node is noted, and none is left to ask for.
             self._folder.forget_faults()
-            notes = self._folder.broken_nodes()
             n_rounds += 1
             round_end = self._round()
             n_hangs += round_end.code is None
             n_new = self._folder.count_new_ledgers()
-            at_fault = round_end.machine_at_fault or self._folder.broken_nodes() != notes
+            faults = [one for one in self._folder.failures() if one.code == MACHINE_AT_FAULT]
+            at_fault = round_end.machine_at_fault or bool(faults)
             _logger.info(
                 "event=round_ended round=%d code=%s n_new_ledgers=%d machine_at_fault=%s",
                 *(n_rounds, round_end.code, n_new, at_fault),

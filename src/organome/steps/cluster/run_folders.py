@@ -7,6 +7,8 @@ told by comparing with what was there before.
 import hashlib
 import json
 import shutil
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,18 @@ from organome.io.tables.ledgers import LEDGER
 _SWEPT: Final = (".*.*", "*/.*.*", "tables/**/.*.*")
 LAST_STEP: Final = "measure_volumes"  # with its ledger a shard is through
 
-_Notes = frozenset[tuple[str, int]]
+MACHINE_AT_FAULT: Final = 69  # exit codes of organome
+SET_UP_WRONG: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How one attempt at a shard ended, in its own words."""
+
+    step: str
+    shard: str
+    code: int
+    message: str
 
 
 class RunFolder:
@@ -25,7 +38,8 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self._notes = self.folder / "work" / "broken_nodes"
+        self._nodes = self.folder / "work" / "broken_nodes"
+        self._failures = self.folder / "work" / "failures"
         self._verdicts = self.folder / "work" / "canary"
         self._seen = self._ledgers()
 
@@ -46,13 +60,21 @@ class RunFolder:
 
     def forget_faults(self) -> None:
         """Give noted nodes another chance, and have drifting kinds of machine checked again."""
-        shutil.rmtree(self._notes, ignore_errors=True)
+        shutil.rmtree(self._nodes, ignore_errors=True)
+        shutil.rmtree(self._failures, ignore_errors=True)
         for path in self.drift_verdicts():
             path.unlink(missing_ok=True)
 
-    def broken_nodes(self) -> _Notes:
-        """Name the nodes that jobs noted as broken, each with the time of its note."""
-        return frozenset((note.name, _changed_ns(note)) for note in self._notes.glob("*"))
+    def failures(self) -> list[Failure]:
+        """Read what jobs noted of their own ends since the faults were forgotten."""
+        found = []
+        for path in sorted(self._failures.glob("*.jsonl")):
+            step, _, shard = path.stem.rpartition(".")
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # just being written
+                    note = json.loads(line)
+                    found.append(Failure(step, shard, int(note["code"]), str(note["message"])))
+        return found
 
     def drift_verdicts(self) -> list[Path]:
         """Find the verdicts of the canary that say that a kind of machine drifts."""

@@ -107,9 +107,14 @@ def test_round_without_progress_and_without_a_fault_is_the_last(
     assert len(fakes.calls) == 2
 
 
-def test_noted_nodes_buy_more_rounds_up_to_the_limit(fakes: FakeCommands, run_folder: Path) -> None:
-    note = "mkdir -p work/broken_nodes; touch work/broken_nodes/$n_starts; exit 1"
-    fakes.starts([note] * 9)
+FAILURES = "work/failures/segment_organs.000$n_starts.jsonl"
+AT_FAULT = """echo '{"code": 69, "message": "GPU"}'"""
+
+
+def test_faults_of_machines_buy_more_rounds_up_to_the_limit(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts([f"mkdir -p work/failures; {AT_FAULT} > {FAILURES}; exit 1"] * 9)
     with pytest.raises(SetupError, match="2 of 2 shards"):
         run(run_folder, max_rounds=3, **PACE)
     assert len(fakes.calls) == 3
