@@ -21,17 +21,12 @@ def where_to_collect(wildcards, resources):
     return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)
 
 
-rule collect_tables:
-    """Collect all shards into the tables of the cohort."""
-    input:
-        measured_ledgers,
-        radiomics_ledgers,
-    output:
-        TABLES,
+# Asked for by name while shards are left; `organome run` does when nothing else helps. No benchmark:
+# where one lies, Snakemake takes a rule without output for done.
+rule tables_so_far:
+    """Collect the shards that are through; the scans of the others are rows without numbers."""
     log:
-        "logs/collect_tables/collect_tables.log",
-    benchmark:
-        "logs/benchmarks/collect_tables/collect_tables.tsv"
+        "logs/collect_tables/tables_so_far.log",
     threads: 2
     resources:
         mem_mb=mem_mb("collect_tables"),
@@ -48,13 +43,13 @@ rule collect_tables:
         " > {log:q} 2>&1"
 
 
-# The same, asked for by name while shards are left; `organome run` does when nothing else helps.
-use rule collect_tables as tables_so_far with:
+use rule tables_so_far as collect_tables with:
     input:
-        [],
+        measured_ledgers,
+        radiomics_ledgers,
     output:
-        [],
+        TABLES,
     log:
-        "logs/collect_tables/tables_so_far.log",
+        "logs/collect_tables/collect_tables.log",
     benchmark:
-        "logs/benchmarks/collect_tables/tables_so_far.tsv"
+        "logs/benchmarks/collect_tables/collect_tables.tsv"
