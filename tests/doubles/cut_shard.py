@@ -1,7 +1,7 @@
 """Cuts an attempt off before every single change of a file: cut_shard.py FOLDER BEGINNING.
 
 For each number of changes there is a folder in FOLDER with what a second attempt made of it. An
-attempt is a fork of this program, so that nothing needs to be imported anew.
+attempt is a fork of this program, so that nothing needs to be imported again.
 """
 
 import itertools
@@ -18,10 +18,9 @@ import pandas  # noqa: F401 pyarrow imports it with its first table, and so woul
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.io.tables.ledgers import LEDGER, read_ledger
-from organome.shards.journal import read_journals
 from organome.shards.packing import Packing
-from organome.shards.places import journals
 from organome.shards.run import run_shard
+from organome.shards.work_folder import read_outcomes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from doubles.steps import CopyStep, make_scans
@@ -30,7 +29,7 @@ CHANGES = ("link", "mkdir", "rename", "replace", "rmdir", "unlink", "write")
 BAD = ScanError(Reason.FILE_BROKEN, "broken on purpose")
 
 LOOSE, PACKED = Packing("files.zip", wanted=False), Packing("files.zip", wanted=True)
-ANEW = {"0000-0001": "delivered anew"}
+CHANGED = {"0000-0001": "delivered again"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Beginning:
         published: Whether the shard was published before.
         packing: How the files are wanted.
         packing_before: How they were published.
-        changes: Identities of scans that were delivered anew.
+        changes: Identities of scans that were delivered again.
     """
 
     published: bool
@@ -53,9 +52,9 @@ class Beginning:
 BEGINNINGS = {
     "fresh": Beginning(published=False),
     "published": Beginning(published=True),
-    "changed": Beginning(published=True, changes=ANEW),
+    "changed": Beginning(published=True, changes=CHANGED),
     "fresh_packed": Beginning(published=False, packing=PACKED),
-    "changed_packed": Beginning(True, PACKED, PACKED, ANEW),
+    "changed_packed": Beginning(True, PACKED, PACKED, CHANGED),
     "to_packed": Beginning(published=True, packing=PACKED, packing_before=LOOSE),
     "to_loose": Beginning(published=True, packing=LOOSE, packing_before=PACKED),
 }
@@ -108,26 +107,26 @@ def run_and_exit(work: Callable[[], None]) -> NoReturn:
 
 def cut_once(folder: Path, beginning: str, n_changes: int) -> bool:
     """Cut an attempt off and bring the shard to its end; say whether it was cut at all."""
-    told = BEGINNINGS[beginning]
+    start = BEGINNINGS[beginning]
     work, output = folder / "work", folder / "output"
-    if told.published:
-        assert in_fork(lambda: print(attempt(folder, {}, told.packing_before))) == 0
-    before = read_journals(journals(work, output))
+    if start.published:
+        assert in_fork(lambda: print(attempt(folder, {}, start.packing_before))) == 0
+    before = read_outcomes(work, output)
 
     def first() -> None:
         cut_off_after(n_changes)
-        attempt(folder, told.changes, told.packing)
+        attempt(folder, start.changes, start.packing)
 
     code = in_fork(first)
     assert code in (0, 9)
-    known = [*before.values(), *read_journals(journals(work, output)).values()]
+    known = [*before.values(), *read_outcomes(work, output).values()]
 
     def second() -> None:
-        called = attempt(folder, told.changes, told.packing)
+        called = attempt(folder, start.changes, start.packing)
         at_last = read_ledger(output / LEDGER)
         finished = {one.scan for one, _ in known if one == at_last[one.scan]}
         seen = {"finished": sorted(finished), "called": called}
-        (folder / "told.json").write_text(json.dumps(seen))
+        (folder / "seen.json").write_text(json.dumps(seen))
 
     assert in_fork(second) == 0
     return code == 9

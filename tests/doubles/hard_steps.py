@@ -16,13 +16,6 @@ from organome.domain.scans import Scan
 PATIENCE_S = 300.0
 
 
-class NoTravellerError(Exception):
-    """Cannot be made again from its arguments."""
-
-    def __init__(self, first: str, second: str) -> None:
-        super().__init__(f"{first} {second}")
-
-
 class HardStep(CopyStep):
     """Does to some scans what their mishap says, and notes who did what in a folder of its own."""
 
@@ -93,8 +86,6 @@ class HardStep(CopyStep):
                 raise MemoryError
             case "has a bug":
                 raise ZeroDivisionError("a bug")
-            case "has a strange bug":
-                raise NoTravellerError("a strange", "bug")
             case "finds the set-up wrong":
                 raise SetupError("no such thing")
             case "is on a broken disk":

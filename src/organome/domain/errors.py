@@ -8,7 +8,8 @@ OrganomeError
 └ ScanError       this scan fails, the shard goes on; carries a Reason
 ```
 
-Anything else is a bug and stops the job. Only ``steps`` catches ScanError.
+Anything else that a scan raises is a row, too, with the reason ``unexpected_error``; elsewhere it
+is a bug and stops the job. Only ``shards`` turns errors into rows.
 """
 
 from organome.domain.outcomes import Reason
@@ -26,7 +27,15 @@ class MachineFault(SetupError):
     """The machine is at fault: disk full, mount lost, GPU broken, processes die of no scan.
 
     Elsewhere or later the same job may go well.
+
+    Attributes:
+        is_local: Whether this machine is better avoided: not where the disk of a delivery is at
+            fault, which all machines share.
     """
+
+    def __init__(self, message: str, *, is_local: bool = True) -> None:
+        super().__init__(message)
+        self.is_local = is_local
 
 
 class Interrupted(OrganomeError):
@@ -48,5 +57,5 @@ class ScanError(OrganomeError):
         self.fact = fact
 
     def __str__(self) -> str:
-        """Say both in one line."""
+        """Return both in one line."""
         return f"{self.reason}: {self.fact}"

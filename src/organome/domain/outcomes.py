@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ARCHIVE_BROKEN = "archive_broken"
     ARCHIVE_EMPTY = "archive_empty"
     FILE_BROKEN = "file_broken"
+    FILE_UNREADABLE = "file_unreadable"
     FORMAT_UNKNOWN = "format_unknown"
     # the series within it
     CONTRAST_MISSING = "contrast_missing"
@@ -43,12 +44,14 @@ class Reason(StrEnum):
     LABELMAP_MISSING = "labelmap_missing"
     LABELMAP_OFF_GRID = "labelmap_off_grid"
     LABEL_UNKNOWN = "label_unknown"
+    # the way through the step
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_DIED = "worker_died"
+    UNEXPECTED_ERROR = "unexpected_error"
 
 
-# Reasons that another attempt, with more memory or on another machine, may not meet.
-OF_THE_MACHINE: Final = frozenset({Reason.OUT_OF_MEMORY, Reason.WORKER_DIED})
+# Reasons that an attempt with more memory, another machine or better code may not meet.
+RETRIED: Final = frozenset({Reason.OUT_OF_MEMORY, Reason.WORKER_DIED, Reason.UNEXPECTED_ERROR})
 
 
 class OrganReason(StrEnum):
@@ -99,7 +102,7 @@ class Attempt:
     """How an outcome came about; nothing of it stands in a table but the names of the files.
 
     Attributes:
-        files: Names of the files that the scan left in the step's folder, sorted.
+        files: Sizes in bytes of the files that the scan left in the step's folder, by sorted name.
         attempt: Name of the run of the step that decided the outcome.
         host: Machine on which it ran.
         elapsed_s: Wall time spent on the scan in seconds.
@@ -108,7 +111,7 @@ class Attempt:
             least memory, because memory was short or a process had died.
     """
 
-    files: tuple[str, ...] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
     attempt: str = ""
     host: str = ""
     elapsed_s: float = 0.0

@@ -16,6 +16,7 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     ),
     Reason.ARCHIVE_EMPTY: "The archive holds no image.",
     Reason.FILE_BROKEN: "The image file is cut short, damaged, or cannot be read.",
+    Reason.FILE_UNREADABLE: "The user that ran the job may not read the file.",
     Reason.FORMAT_UNKNOWN: "The file is of a kind that is not read.",
     Reason.CONTRAST_MISSING: "None of the wanted contrasts is there, or one that must be is not.",
     Reason.STATION_MISSING: "Not all stations of the protocol are there.",
@@ -32,6 +33,9 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.LABEL_UNKNOWN: "The labelmap holds a value that its label scheme does not know.",
     Reason.OUT_OF_MEMORY: "The scan does not fit into memory.",
     Reason.WORKER_DIED: "The process that did the scan crashed or hung, with no other beside it.",
+    Reason.UNEXPECTED_ERROR: (
+        "An error that nobody foresaw, usually of an odd file; the log has it under the scan's key."
+    ),
 }
 
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {

@@ -1,8 +1,14 @@
-"""Errors of the machine, which no scan is to blame for: a full disk, a lost mount."""
+"""Errors of the machine, which no scan is to blame for: a full disk, a lost mount.
+
+What is written about an error names the scan by its key: paths below a delivery and the messages of
+exceptions may hold the name of a participant.
+"""
 
 import errno
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from organome.domain.errors import Interrupted, MachineFault
@@ -26,29 +32,29 @@ _NO_MEMORY: Final = ("Failed to allocate memory", "std::bad_alloc", "DefaultCPUA
 _MACHINE_FAULTS: Final = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 
 
+# Only of what is written: reading a scan cannot meet them.
+_OF_WRITING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENFILE})
+
+
 def machine_fault(error: BaseException | None) -> OSError | None:
     """Find the OSError of a faulty machine behind an error, however it was wrapped."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _MACHINE_FAULTS:
-            return error
-        error = error.__cause__ or error.__context__
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno in _MACHINE_FAULTS:
+            return one
     return None
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """Say whether a lack of memory is behind an error, whatever a library or a reader made of it.
+    """Whether a lack of memory is behind an error, whatever a library or a reader made of it.
 
-    Memory that one scan does not find is no fault of the machine.
+    Memory that one scan does not find is not a fault of the machine.
     """
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return True
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return True
-        if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(one, MemoryError)
+        or (isinstance(one, OSError) and one.errno == errno.ENOMEM)
+        or (isinstance(one, RuntimeError) and any(words in str(one) for words in _NO_MEMORY))
+        for one in _chain(error)
+    )
 
 
 @contextmanager
@@ -67,3 +73,38 @@ def machine_faults_stop_the_job() -> Iterator[None]:
         if fault is None:
             raise
         raise MachineFault(f"{fault.filename or 'disk'}: {fault.strerror}") from error
+
+
+def fault_at_scan(scan: str, fault: OSError, *, own: Path) -> MachineFault:
+    """Describe a fault that a scan met, without the path of what was delivered.
+
+    Args:
+        scan: Key of the scan.
+        fault: What was found.
+        own: Folder of the shard; paths below it hold keys of scans only.
+    """
+    name = errno.errorcode.get(fault.errno or 0, "")
+    if fault.filename is not None and Path(str(fault.filename)).is_relative_to(own):
+        return MachineFault(f"{fault.filename}: {fault.strerror}")
+    return MachineFault(
+        f"scan {scan}: {fault.strerror} ({name}) at one of its files; is the disk of the delivery"
+        " well?",
+        is_local=fault.errno in _OF_WRITING,
+    )
+
+
+def scrubbed_traceback(error: BaseException) -> str:
+    """Write where an error came from, first cause first, in types and lines of code alone."""
+    parts = []
+    for one in reversed(list(_chain(error))):
+        parts += [*traceback.format_tb(one.__traceback__), f"{type(one).__qualname__}\n"]
+    return "".join(parts)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was caused by."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,13 +1,14 @@
-"""The journal of a shard: one JSON line per outcome, on disk before the next scan begins.
+"""The journal of a shard: one line per outcome, on disk before the next scan begins.
 
 Every attempt writes a journal of its own, since hosts that append to one file over NFS overwrite
-each other; they are read as one. A line is torn when the machine dies in the middle of it. Torn
-lines are passed over on reading, and a writer that finds one starts on a fresh line, so nothing is
-ever cut off another's line.
+each other; they are read as one. A line is the CRC-32 of a record and the record in JSON. A line
+that was torn when the machine died, damaged, or written by another version of Organome is passed
+over: its scan is done again.
 """
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,18 +20,15 @@ from organome.io.files.atomic import sync_folder, write_bytes_atomic
 
 JOURNAL: Final = "journal.jsonl"
 
+Entries = dict[str, tuple[Outcome, Attempt]]
+
 
 class Journal:
-    """An open journal; appends whole lines and has the disk confirm each."""
+    """A new journal that stays open; appends whole lines and has the disk confirm each."""
 
     def __init__(self, path: Path) -> None:
-        is_new = not path.exists()
-        torn = not is_new and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        if torn:
-            os.write(self._descriptor, b"\n")
-        if is_new:
-            sync_folder(path.parent)
+        self._file = path.open("ab", buffering=0)
+        sync_folder(path.parent)
 
     def __enter__(self) -> Self:
         """Hold the file open for the block."""
@@ -43,7 +41,11 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def append_outcome(self, outcome: Outcome, attempt: Attempt) -> None:
         """Write down what became of a scan; call it when the scan's files are in place."""
@@ -58,8 +60,10 @@ class Journal:
         self._append({"dropped": list(scans)})
 
     def _append(self, record: Mapping[str, JsonValue]) -> None:
-        os.write(self._descriptor, _line(record))
-        os.fsync(self._descriptor)
+        line = _line(record)
+        while line:
+            line = line[self._file.write(line) :]
+        os.fsync(self._file.fileno())
 
 
 def write_journal(path: Path, entries: Iterable[tuple[Outcome, Attempt]]) -> None:
@@ -67,56 +71,57 @@ def write_journal(path: Path, entries: Iterable[tuple[Outcome, Attempt]]) -> Non
     write_bytes_atomic(path, b"".join(_line(_record(*entry)) for entry in entries))
 
 
-def read_journal(path: Path) -> dict[str, tuple[Outcome, Attempt]]:
-    """Read the last outcome of each scan; what was taken back and torn lines are left out.
-
-    Returns:
-        Outcome and attempt by scan key; empty where there is no journal.
-    """
-    return read_journals([path])
-
-
-def read_journals(paths: Iterable[Path]) -> dict[str, tuple[Outcome, Attempt]]:
-    """Read several journals as if they were one.
+def read_journals(paths: Iterable[Path]) -> Entries:
+    """Read the last outcome of each scan from several journals as if they were one.
 
     Args:
         paths: The journals, oldest first; those that do not exist are passed over.
+
+    Returns:
+        Outcome and attempt by scan key; without what was taken back, and without broken lines.
     """
-    entries: dict[str, tuple[Outcome, Attempt]] = {}
-    for record in (record for path in paths for record in _records(path)):
-        if "void" in record:
-            entries = {
-                scan: entry
-                for scan, entry in entries.items()
-                if (entry[0].step, entry[0].reason) != (record["step"], record["void"])
-            }
-        elif "dropped" in record:
-            for scan in record["dropped"]:
-                entries.pop(scan, None)
-        else:
-            outcome, attempt = _entry(record)
-            entries[outcome.scan] = (outcome, attempt)
+    entries: Entries = {}
+    for path in paths:
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            try:
+                entries = _with_record(entries, _parsed(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+    return entries
+
+
+def _with_record(entries: Entries, record: Mapping[str, Any]) -> Entries:
+    if "void" in record:
+        taken_back = (record["step"], record["void"])
+        return {
+            scan: (outcome, attempt)
+            for scan, (outcome, attempt) in entries.items()
+            if (outcome.step, outcome.reason) != taken_back
+        }
+    if "dropped" in record:
+        for scan in record["dropped"]:
+            entries.pop(scan, None)
+    else:
+        outcome, attempt = _entry(record)
+        entries[outcome.scan] = (outcome, attempt)
     return entries
 
 
 def _line(record: Mapping[str, JsonValue]) -> bytes:
-    return (canonical_json(record) + "\n").encode()
+    content = canonical_json(record).encode()
+    return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    records = []
-    for line in content.split(b"\n"):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-    return records
+def _parsed(line: bytes) -> Mapping[str, Any]:
+    checksum, _, content = line.partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(content):
+        raise ValueError("damaged")
+    record: Mapping[str, Any] = json.loads(content)
+    return record
 
 
 def _record(outcome: Outcome, attempt: Attempt) -> dict[str, JsonValue]:
@@ -128,7 +133,7 @@ def _record(outcome: Outcome, attempt: Attempt) -> dict[str, JsonValue]:
         "fact": outcome.fact,
         "fingerprint": outcome.fingerprint,
         "facts": dict(outcome.facts),
-        "files": list(attempt.files),
+        "files": dict(attempt.files),
         "elapsed_s": attempt.elapsed_s,
         "host": attempt.host,
         "attempt": attempt.attempt,
@@ -146,14 +151,14 @@ def _entry(record: Mapping[str, Any]) -> tuple[Outcome, Attempt]:
             fingerprint=record["fingerprint"],
             reason=None if record["reason"] is None else Reason(record["reason"]),
             fact=record["fact"],
-            facts=record["facts"],
+            facts=dict(record["facts"]),
         ),
         Attempt(
-            files=tuple(record["files"]),
+            files=dict(record["files"]),
             attempt=record["attempt"],
             host=record["host"],
             elapsed_s=record["elapsed_s"],
             finished_at=record["finished_at"],
-            lean=record.get("lean", False),  # unknown to journals of older releases
+            lean=record["lean"],
         ),
     )

@@ -2,12 +2,12 @@
 
 Double execution happens: a cut-off node goes on computing, a killed controller submits again. So
 whoever works in a folder holds its lease and shows by a beat that it lives. A newcomer waits while
-the beat moves. It takes over at once when the lease was given back, or when the holder ran on this
+the beat moves. It takes over at once when the lease was returned, or when the holder ran on this
 very machine and is gone; otherwise when the beat stood still for as long as the terms say, by the
 newcomer's own clock. No clock of another machine is ever looked at.
 
 What it promises: of all that come, one gets the next generation, and the highest one holds. A
-holder that could not beat for half of the patience looks anew before it says that it holds on.
+holder that could not beat for half of the patience looks again before it says that it holds on.
 
 What no lease can promise: an attempt that is paused right after it asked goes on when it wakes up,
 whoever holds the lease by then. So what it does next must fail or do no harm: what is written here
@@ -23,34 +23,143 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from organome.domain.errors import Interrupted
+from organome.domain.errors import Interrupted, MachineFault
 from organome.io.files.atomic import ATTEMPT
-from organome.shards.lease_holders import (
-    LEASE,
-    LEASE_TERMS,
-    Holder,
-    LeaseTerms,
-    Watch,
-    find_holder,
-    holder_of,
+from organome.shards.lease_records import (
+    Record,
+    Sight,
+    is_running,
+    look_at,
+    put_record,
+    remove_record,
+    this_process,
+    write_beat,
 )
-from organome.shards.lease_records import Record, look_at, put_record, remove_record, write_beat
-from organome.shards.processes import is_running, this_process
 
-__all__ = ["LEASE", "LEASE_TERMS", "Holder", "Lease", "LeaseTerms", "find_holder"]
-
+LEASE: Final = "lease"
 _LOOKS_PER_BEAT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """How a lease is kept and when it is lost.
+
+    Attributes:
+        beat_s: Time between two beats of the holder in seconds.
+        patience_s: For how long the beat may stand still before another may take over, in seconds;
+            several beats.
+    """
+
+    beat_s: float = 10.0
+    patience_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse terms under which a living holder would lose its lease."""
+        if not 0 < 3 * self.beat_s <= self.patience_s:
+            raise ValueError(f"{self}: the patience must be three beats or more")
+
+
+LEASE_TERMS: Final = LeaseTerms()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease.
+
+    Attributes:
+        generation: One more than that of the holder before.
+        attempt: Name of the run of the program.
+        host: Its machine.
+        pid: Number of its process there.
+        alive: None where that is not known from here without waiting.
+    """
+
+    generation: int
+    attempt: str
+    host: str
+    pid: int
+    alive: bool | None
+
+
+def find_holder(folder: Path, *, watch_s: float = 0.0) -> Holder | None:
+    """Find out who holds the lease of a folder, None where nobody does.
+
+    Args:
+        folder: The folder.
+        watch_s: For how long to watch the beat of a holder on another machine at most; it is
+            watched no longer than until it moves, or was still for as long as its terms say.
+
+    Returns:
+        The holder; ``alive`` is None where ``watch_s`` was too short to know.
+    """
+    watch = Watch(folder / LEASE)
+    while (sight := watch.look()) is not None:
+        alive = is_running(sight.record.process)
+        if alive is None and watch.has_moved:
+            alive = True
+        if alive is None and 0 < sight.record.patience_s <= watch.still_s:
+            alive = False
+        if alive is not None or watch.still_s >= watch_s:
+            return holder_of(sight.record, alive=alive)
+        time.sleep(min(1.0, watch_s / 10))
+    return None
+
+
+class Watch:
+    """Looks at a lease again and again, and knows for how long nothing has moved."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._sight: Sight | None = None
+        self._since_s = time.monotonic()
+        self.still_s = 0.0  # between the first look that showed what the last one did, and that
+        self.has_moved = False
+        self.generation = 0
+
+    def look(self) -> Sight | None:
+        """Look at the lease."""
+        # Read before the look: a watcher that is paused after it has not seen anything stand still.
+        now_s = time.monotonic()
+        sight = look_at(self._place)
+        if sight != self._sight:
+            self.has_moved = self._sight is not None
+            self._sight = sight
+            self._since_s = time.monotonic()
+        self.still_s = max(0.0, now_s - self._since_s)
+        self.generation = 0 if sight is None else sight.record.generation
+        return sight
+
+    def is_over(self, terms: LeaseTerms) -> bool:
+        """Whether the holder of the last look is gone, or was still for too long."""
+        if self._sight is None:
+            return True
+        record = self._sight.record
+        if is_running(record.process) is False:
+            return True
+        return self.still_s >= max(terms.patience_s, record.patience_s)
+
+
+def holder_of(record: Record, *, alive: bool | None) -> Holder:
+    """Return what others may want to know of a holder."""
+    return Holder(
+        generation=record.generation,
+        attempt=record.attempt,
+        host=record.process.host,
+        pid=record.process.pid,
+        alive=alive,
+    )
 
 
 class Lease:
     """A lease that this process holds, until it is released, lost, or the process ends.
 
     Attributes:
-        generation: Rises with every holder as long as the folder's lease was not given back.
+        generation: Rises with every holder as long as the folder's lease was not returned.
         taken_from: The holder that was gone or stood still; None where the lease was free.
     """
 
@@ -69,7 +178,10 @@ class Lease:
         self._beating = threading.Lock()
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
-        self._heart.start()
+        try:
+            self._heart.start()
+        except RuntimeError as error:
+            raise MachineFault("no thread can be started (see ulimit -u)") from error
 
     @classmethod
     def take(
@@ -139,11 +251,11 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give it back."""
+        """Return it."""
         self.release()
 
     def is_held(self) -> bool:
-        """Say whether this process is still the holder."""
+        """Whether this process is still the holder."""
         if self._ended.is_set() or self._is_lost:
             return False
         # Perhaps the whole process was paused, and nobody has taken over: then beating helps.
@@ -166,7 +278,7 @@ class Lease:
             raise Interrupted(f"{self._place.parent}: lease lost, {why}") from self._fault
 
     def release(self) -> None:
-        """Give the lease back, so that nobody needs to wait; do nothing if it is lost."""
+        """Return the lease, so that nobody needs to wait; do nothing if it is lost."""
         self._ended.set()
         self._heart.join(timeout=self._terms.patience_s)
         # A file system that does not answer, or not well: whoever waits will find out by itself.

@@ -8,22 +8,52 @@
 A record appears by a hard link, which no two attempts can make under the same name, on NFS and
 Lustre neither. Where a file system knows no hard links, it is created exclusively and then written,
 so a record may be half-written for a moment.
+
+A process is named so that the name holds across hosts, containers and reboots: containers count
+their own processes, and the kernel uses numbers again, so boot, namespace and start time stand
+beside the number.
+
+Source: proc(5), pid_namespaces(7).
 """
 
 import errno
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from organome.io.files.atomic import sync_folder
-from organome.shards.processes import ProcessName
 
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _RECORD: Final = re.compile(r"(\d{6,})\.json")
+_PROC: Final = Path("/proc")
+_STATE, _STARTED = 0, 19  # places in /proc/<pid>/stat after the name of the program
+_ENDED: Final = frozenset("ZX")  # a zombie runs nothing, it waits for its parent to ask
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessName:
+    """The name of a process.
+
+    Attributes:
+        host: Name of its machine.
+        boot: Identity of the boot of that machine, empty where it is not known.
+        namespace: Where its number counts, empty where it is not known.
+        pid: Its number.
+        started: When it started, in clock ticks since the boot, empty where it is not known.
+    """
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: str
+
+
 _NOBODY: Final = ProcessName(host="", boot="", namespace="", pid=0, started="")
 
 
@@ -52,24 +82,24 @@ class Record:
 
     @classmethod
     def from_json(cls, generation: int, text: bytes) -> Self:
-        """Read a record; one that is half-written tells nothing but its generation."""
+        """Read a record; one that is half-written gives nothing but its generation."""
         try:
-            told: Mapping[str, Any] = json.loads(text)
+            content: Mapping[str, Any] = json.loads(text)
             return cls(
                 generation=generation,
-                key=str(told["key"]),
-                attempt=str(told["attempt"]),
-                process=ProcessName(**told["process"]),
-                patience_s=float(told["patience_s"]),
+                key=str(content["key"]),
+                attempt=str(content["attempt"]),
+                process=ProcessName(**content["process"]),
+                patience_s=float(content["patience_s"]),
             )
         except (ValueError, KeyError, TypeError):
             return cls(generation, key="", attempt="", process=_NOBODY, patience_s=0.0)
 
     def to_json(self) -> bytes:
         """Write a record."""
-        told = asdict(self)
-        del told["generation"]  # the name of the file says it
-        return json.dumps(told, sort_keys=True).encode()
+        content = asdict(self)
+        del content["generation"]  # it stands in the name of the file
+        return json.dumps(content, sort_keys=True).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +135,7 @@ def put_record(place: Path, record: Record) -> bool:
     temporary = place / f".{record.key}.tmp"
     target = place / f"{record.stem}.json"
     try:
-        _make_place(place)
+        place.mkdir(parents=True, exist_ok=True)
         _write_through(temporary, record.to_json())
         try:
             os.link(temporary, target)
@@ -133,7 +163,7 @@ def write_beat(place: Path, record: Record, n_beats: int) -> None:
 
 
 def remove_record(place: Path, record: Record) -> None:
-    """Give a lease back: remove it with all that earlier holders left, its own record last."""
+    """Return a lease: remove it with all that earlier holders left, its own record last."""
     sight = look_at(place)
     if sight is None or sight.record != record:
         return
@@ -166,13 +196,6 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _make_place(place: Path) -> None:
-    # Release 0.1 kept the name of the last attempt in a file of this name.
-    if place.is_file():
-        place.unlink(missing_ok=True)
-    place.mkdir(parents=True, exist_ok=True)
-
-
 def _put_exclusively(target: Path, record: Record) -> bool:
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -191,3 +214,62 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def this_process() -> ProcessName:
+    """Name the process that asks."""
+    stat = _stat("self")
+    return ProcessName(
+        host=socket.gethostname(),
+        boot=_boot(),
+        namespace=_namespace(),
+        pid=os.getpid(),
+        started=stat[_STARTED] if stat else "",
+    )
+
+
+def is_running(process: ProcessName) -> bool | None:
+    """Whether a process is there.
+
+    Returns:
+        None where that is not known: it is of another machine, another container or another
+        boot, or the system does not say.
+    """
+    here = this_process()
+    if not (here.boot and here.namespace and process.started and process.pid > 0):
+        return None
+    if (process.host, process.boot, process.namespace) != (here.host, here.boot, here.namespace):
+        return None
+    try:
+        os.kill(process.pid, 0)  # sends nothing; /proc can be mounted so that it hides processes
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return None
+    stat = _stat(str(process.pid))
+    if not stat:
+        return None
+    return stat[_STARTED] == process.started and stat[_STATE] not in _ENDED
+
+
+def _stat(process: str) -> list[str]:
+    try:
+        text = (_PROC / process / "stat").read_text(errors="replace")
+    except OSError:
+        return []
+    # The name of the program stands in brackets, and may have blanks and brackets in it.
+    return text.rpartition(")")[2].split()
+
+
+def _boot() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return ""

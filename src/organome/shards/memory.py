@@ -1,4 +1,4 @@
-"""Room for scans: what a worker process may take, and which scans are let in beside others."""
+"""Memory for scans: what a worker process may take, and which scans are let in beside others."""
 
 import threading
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from organome.domain.outcomes import Reason
 GB: Final = 1e9
 
 
-class NoRoomError(ScanError):
-    """A scan needs more memory than there is, as far as can be told before it is begun."""
+class TooLargeError(ScanError):
+    """A scan needs more memory than there is, as far as can be known before it is begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryBudget:
     """Memory that one process may take for scans.
 
     Attributes:
@@ -29,57 +29,46 @@ class Room:
 
 
 class MemoryGate:
-    """Lets scans in as long as there is room, and any scan where there is no other.
+    """Lets scans in as long as they fit the budget together, and any scan on its own.
 
-    They come in in the order in which they ask, so that a large one is not kept waiting by small
-    ones for ever.
+    They come in in the order in which they ask, so that small ones never overtake a large one.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._inside: dict[str, int] = {}
 
     def enter(self, scan: str, need: MemoryNeed | None) -> None:
-        """Wait until there is room for a scan.
+        """Wait until a scan fits.
 
         Args:
             scan: Its key.
             need: What it takes, None where that is not known: it goes in at once.
 
         Raises:
-            NoRoomError: There is too little, with no other scan inside as well.
+            TooLargeError: It does not fit with no other scan inside.
         """
         if need is None:
             return
-        check_room(need, self._room)
+        for kind, needed, there in (
+            ("memory", need.host_bytes, self._budget.host_bytes),
+            ("memory of the GPU", need.device_bytes, self._budget.device_bytes),
+        ):
+            if there is not None and needed > there:
+                fact = f"needs about {needed / GB:.1f} GB of {kind}, {there / GB:.1f} GB are there"
+                raise TooLargeError(Reason.OUT_OF_MEMORY, fact)
         with self._turn, self._changed:
-            self._changed.wait_for(lambda: self._has_room(need.host_bytes))
+            self._changed.wait_for(lambda: self._fits(need.host_bytes))
             self._inside[scan] = need.host_bytes
 
     def leave(self, scan: str) -> None:
-        """Give back what a scan took, if it was inside."""
+        """Return what a scan took, if it was inside."""
         with self._changed:
             self._inside.pop(scan, None)
             self._changed.notify_all()
 
-    def _has_room(self, wanted_bytes: int) -> bool:
-        return not self._inside or (
-            sum(self._inside.values()) + wanted_bytes <= self._room.host_bytes
-        )
-
-
-def check_room(need: MemoryNeed, room: Room) -> None:
-    """Refuse a scan that does not fit with nothing beside it.
-
-    Raises:
-        NoRoomError: It does not.
-    """
-    for kind, needed, there in (
-        ("memory", need.host_bytes, room.host_bytes),
-        ("memory of the GPU", need.device_bytes, room.device_bytes),
-    ):
-        if there is not None and needed > there:
-            fact = f"needs about {needed / GB:.1f} GB of {kind}, {there / GB:.1f} GB are there"
-            raise NoRoomError(Reason.OUT_OF_MEMORY, fact)
+    def _fits(self, wanted_bytes: int) -> bool:
+        taken_bytes = sum(self._inside.values())
+        return not self._inside or taken_bytes + wanted_bytes <= self._budget.host_bytes

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from organome.domain.errors import ScanError, SetupError
 from organome.io.files.atomic import sync_file, sync_folder
-from organome.io.files.packs import packed_names, read_packed, write_pack
+from organome.io.files.packs import packed_sizes, read_packed, write_pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Packing:
     wanted: bool
 
 
-def has_form(folder: Path, names: Sequence[str], packing: Packing) -> bool:
-    """Say whether files already lie as they are wanted.
+def is_packed_as_wanted(folder: Path, names: Sequence[str], packing: Packing) -> bool:
+    """Whether files already lie as they are wanted.
 
     Args:
         folder: Where they lie.
@@ -40,30 +40,30 @@ def has_form(folder: Path, names: Sequence[str], packing: Packing) -> bool:
     if not packing.wanted:
         return not (folder / packing.archive).exists()
     loose = any((folder / name).exists() for name in names)
-    return not loose and packed_names(folder / packing.archive) == tuple(names)
+    return not loose and list(packed_sizes(folder / packing.archive)) == list(names)
 
 
-def give_form(folder: Path, names: Sequence[str], packing: Packing, *, bench: Path) -> None:
-    """Bring files into the form that is wanted; what is not needed any more stays beside it.
+def pack_as_wanted(folder: Path, names: Sequence[str], packing: Packing, *, staging: Path) -> None:
+    """Pack files, or unpack them; what is not needed any more stays beside them.
 
     Args:
         folder: Where they lie.
         names: Names of all, in the order of the scans.
         packing: How they are wanted.
-        bench: Folder of this attempt, on the same file system; one that was replaced has none.
+        staging: Folder of this attempt, on the same file system; one that was replaced has none.
 
     Raises:
         SetupError: A file in the archive is broken.
         FileNotFoundError: A file is neither there nor packed.
     """
     if packing.wanted:
-        made = bench / packing.archive
+        made = staging / packing.archive
         write_pack(made, _contents(folder, names, packing))
         made.replace(folder / packing.archive)
     else:
         packed = [name for name in names if not (folder / name).exists()]
         for name, content in _contents(folder, packed, packing):
-            made = bench / name
+            made = staging / name
             made.write_bytes(content)
             sync_file(made)
             made.replace(folder / name)

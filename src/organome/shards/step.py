@@ -2,11 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from organome.domain.inference import MemoryNeed
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Scan
+
+
+class Task(NamedTuple):
+    """A scan, and its outcome in the step before; None for the first step."""
+
+    scan: Scan
+    before: Outcome | None
+
+    @property
+    def key(self) -> str:
+        """Key of the scan."""
+        return self.scan.scan
 
 
 class ScanStep(Protocol):
@@ -34,7 +46,7 @@ class ScanStep(Protocol):
         Args:
             scan: The scan.
             upstream: Its outcome in the step before.
-            place: Says where to write a file; ``place("labels.nii.gz")`` becomes
+            place: Returns where to write a file; ``place("labels.nii.gz")`` becomes
                 ``<scan>_labels.nii.gz`` beside the ledger. What is placed must be written.
 
         Returns:
@@ -67,10 +79,10 @@ class StagedStep(ScanStep, Protocol):
         """Predict what a scan takes before anything of it is read; None where nothing is known."""
 
     def device_room_bytes(self) -> int | None:
-        """Say how much memory of a GPU a scan may take; None where there is none."""
+        """Return how much memory of a GPU a scan may take; None without a GPU."""
 
     def lean(self) -> "StagedStep":
-        """Give the step with the settings that need the least memory; its results are the same."""
+        """Return the step with the settings that need the least memory; its results are equal."""
 
     def read(self, scan: Scan, before: Outcome | None) -> Any:
         """Read a scan and prepare it, on the CPU.
@@ -87,14 +99,46 @@ class StagedStep(ScanStep, Protocol):
         """Do what there is one device for; always in the main thread."""
 
     def write(self, item: Any, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
-        """Finish a scan, write its files, and give its facts."""
+        """Finish a scan, write its files, and return its facts."""
+
+
+class IdentityStep:
+    """A step that looks at the files of its scans and does nothing else.
+
+    So the fingerprints of earlier outcomes are checked where files from outside may do no harm.
+    """
+
+    def __init__(self, step: ScanStep) -> None:
+        self.name = step.name
+        self.version = step.version
+        self._step = step
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings of the step itself."""
+        return self._step.settings()
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
+        """What the step itself looks at."""
+        return self._step.input_identity(scan, upstream)
+
+    def run_scan(
+        self,
+        scan: Scan,  # noqa: ARG002
+        upstream: Outcome | None,  # noqa: ARG002
+        place: Callable[[str], Path],  # noqa: ARG002
+    ) -> Mapping[str, JsonValue]:
+        """Do nothing: the runner has taken the fingerprint."""
+        return {}
+
+    def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
+        """Write nothing."""
 
 
 def has_stages(step: ScanStep) -> TypeGuard[StagedStep]:
-    """Say whether a step declares stages."""
+    """Whether a step declares stages."""
     return hasattr(step, "read")
 
 
 def lean_step(step: ScanStep) -> ScanStep:
-    """Give a step with the settings that need the least memory, itself if it knows none."""
+    """Return a step with the settings that need the least memory, itself if it knows none."""
     return step.lean() if has_stages(step) else step

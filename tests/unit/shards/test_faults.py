@@ -3,9 +3,11 @@
 import errno
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
+from doubles.steps import CopyStep, make_scans
 from organome.domain.errors import Interrupted, MachineFault, ScanError, SetupError
 from organome.domain.outcomes import Reason
 from organome.shards.faults import (
@@ -13,7 +15,9 @@ from organome.shards.faults import (
     machine_fault,
     machine_faults_stop_the_job,
 )
-from organome.shards.scan_attempts import failed_result
+from organome.shards.pipeline import ScanWork
+from organome.shards.step import Task
+from organome.shards.work_folder import Staging
 
 OF_THE_MACHINE = [
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO),
@@ -76,7 +80,9 @@ def test_all_else_stays_what_it_is() -> None:
         RuntimeError("std::bad_alloc"),
     ],
 )
-def test_a_lack_of_memory_is_found_behind_whatever_a_reader_made_of_it(error: Exception) -> None:
+def test_a_lack_of_memory_is_found_behind_whatever_a_reader_made_of_it(
+    tmp_path: Path, error: Exception
+) -> None:
     assert lacks_memory(error)
     with pytest.raises(ScanError) as caught:
         try:
@@ -84,7 +90,10 @@ def test_a_lack_of_memory_is_found_behind_whatever_a_reader_made_of_it(error: Ex
         except Exception as cause:
             raise ScanError(Reason.FILE_BROKEN, "cannot be read") from cause
     assert lacks_memory(caught.value)
-    assert failed_result(caught.value, elapsed_s=1.0).reason is Reason.OUT_OF_MEMORY
+    work = ScanWork(CopyStep(), Staging(tmp_path))
+    (scan,) = make_scans(1)
+    result = work.failed(Task(scan, None), caught.value, "", 1.0)
+    assert result.reason is Reason.OUT_OF_MEMORY
     assert not lacks_memory(ScanError(Reason.FILE_BROKEN, "cannot be read"))
 
 

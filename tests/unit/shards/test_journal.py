@@ -1,20 +1,25 @@
 """The journal of a shard."""
 
+import zlib
 from pathlib import Path
 
 import pytest
 
 from organome.domain.fingerprints import canonical_json
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
-from organome.shards.journal import Journal, read_journal, read_journals, write_journal
+from organome.shards.journal import Entries, Journal, read_journals, write_journal
 
 DONE = Outcome("0000-0000", "prepare_images", Status.DONE, "f0", facts={"spacing": [0.1, 1e-7]})
 FAILED = Outcome(
     "0000-0001", "prepare_images", Status.FAILED, "f1", Reason.ARCHIVE_BROKEN, "member 3: bad CRC"
 )
 ATTEMPT = Attempt(
-    ("0000-0000_water.nii.gz",), "host-1-a", "host", 1.25, "2024-01-01T00:00:00+00:00"
+    {"0000-0000_water.nii.gz": 12345}, "host-1-a", "host", 1.25, "2024-01-01T00:00:00+00:00"
 )
+
+
+def read_journal(path: Path) -> Entries:
+    return read_journals([path])
 
 
 def test_outcomes_read_back_as_written(tmp_path: Path) -> None:
@@ -39,9 +44,54 @@ def test_torn_last_line_is_ignored_and_spoils_nothing_after_it(
         journal.append_outcome(FAILED, Attempt())
     path.write_bytes(path.read_bytes()[: -1 - n_bytes_lost])
     assert set(read_journal(path)) == {"0000-0000"}
-    with Journal(path) as journal:
+    later = tmp_path / "later.jsonl"
+    with Journal(later) as journal:
         journal.append_outcome(FAILED, Attempt())
-    assert set(read_journal(path)) == {"0000-0000", "0000-0001"}
+    assert set(read_journals([path, later])) == {"0000-0000", "0000-0001"}
+
+
+def line_of(content: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}\n",
+        line_of(b"{}"),
+        line_of(b"[]"),
+        line_of(b"7"),
+        line_of(b'{"void":"file_missing"}'),
+        line_of(b'{"dropped":7}'),
+        line_of(b'{"scan":"0000-0001","status":"done"}'),
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_line_that_is_not_ours_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append_outcome(DONE, ATTEMPT)
+    path.write_bytes(line + path.read_bytes() + line)
+    assert read_journal(path) == {"0000-0000": (DONE, ATTEMPT)}
+
+
+def test_a_reason_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, [(DONE, ATTEMPT), (FAILED, Attempt())])
+    _, failed = path.read_bytes().splitlines()
+    path.write_bytes(line_of(failed[9:].replace(b"archive_broken", b"archive_cursed")))
+    assert read_journal(path) == {}
+
+
+def test_no_flipped_bit_alters_an_outcome(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, [(DONE, ATTEMPT), (FAILED, Attempt())])
+    content, entries = path.read_bytes(), read_journal(path)
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert read_journal(path).items() <= entries.items()
 
 
 def test_last_line_of_a_scan_counts(tmp_path: Path) -> None:

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from organome.domain.errors import Interrupted
+from organome.domain.errors import Interrupted, MachineFault
 from organome.shards import lease as lease_module
 from organome.shards.lease import Holder, Lease, LeaseTerms, find_holder
-from organome.shards.lease_records import Record, look_at, put_record, write_beat
-from organome.shards.processes import ProcessName, this_process
+from organome.shards.lease_records import (
+    ProcessName,
+    Record,
+    look_at,
+    put_record,
+    this_process,
+    write_beat,
+)
 
 HASTY = LeaseTerms(beat_s=0.05, patience_s=1.5)
 ELSEWHERE = ProcessName(host="elsewhere", boot="b", namespace="n", pid=7, started="1")
@@ -259,13 +265,6 @@ def test_a_half_written_record_is_waited_for(tmp_path: Path) -> None:
     assert [one.alive for one in seen] == [None]
 
 
-def test_the_lease_of_release_0_1_gives_way(tmp_path: Path) -> None:
-    (tmp_path / "lease").write_text("node7-4711-0a1b2c3d")
-    assert find_holder(tmp_path) is None
-    with Lease.take(tmp_path, terms=HASTY) as lease:
-        assert lease.is_held()
-
-
 def test_whoever_is_told_to_stop_waiting_takes_nothing(tmp_path: Path) -> None:
     def stop() -> None:
         raise Interrupted("SIGTERM")
@@ -326,3 +325,15 @@ class TestFindHolder:
         holder = find_holder(tmp_path, watch_s=5.0)
         assert holder is not None
         assert holder.alive is False
+
+
+def test_a_beat_that_cannot_begin_is_a_fault_of_the_machine_and_nobody_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch, pytest.raises(MachineFault, match="no thread"):
+        patch.setattr(threading.Thread, "start", start)
+        Lease.take(tmp_path, terms=HASTY)
+    assert find_holder(tmp_path) is None

@@ -10,7 +10,7 @@ import pytest
 from doubles.steps import CopyStep, make_scans
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.files.packs import packed_names, read_packed
+from organome.io.files.packs import packed_sizes, read_packed
 from organome.io.tables.ledgers import REPRODUCIBLE_COLUMNS
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
@@ -52,7 +52,7 @@ class Shard:
     def files(self) -> dict[str, bytes]:
         """Content of all files of scans, packed or not."""
         archive = self.output / ARCHIVE
-        packed = {name: read_packed(archive, name) or b"" for name in packed_names(archive)}
+        packed = {name: read_packed(archive, name) or b"" for name in packed_sizes(archive)}
         loose = {one.name: one.read_bytes() for one in self.output.glob("0000-*")}
         assert not set(packed) & set(loose)
         return packed | loose
@@ -77,7 +77,7 @@ def packed(tmp_path: Path) -> Shard:
 
 def test_all_files_of_all_scans_are_one_file(packed: Shard, loose: Shard) -> None:
     assert packed.names() == {ARCHIVE, "ledger.parquet", "journal.jsonl", "summary.txt"}
-    assert list(packed_names(packed.output / ARCHIVE)) == sorted(loose.files())
+    assert list(packed_sizes(packed.output / ARCHIVE)) == sorted(loose.files())
     assert packed.files() == loose.files() != {}
     assert packed.ledger() == loose.ledger()
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from organome.shards.processes import ProcessName, is_running, this_process
+from organome.shards.lease_records import ProcessName, is_running, this_process
 
 
 def name_of(process: subprocess.Popen[bytes]) -> ProcessName:

@@ -95,7 +95,7 @@ def test_scan_that_is_not_listed_any_more_leaves_the_output_as_it_stands(output:
 def test_output_that_holds_in_part_keeps_that_part(output: Path) -> None:
     run(CopyStep(), output)
     kept = state(output)["0000-0000_first.txt"]
-    again = CopyStep(identities={"0000-0002": "delivered anew"})
+    again = CopyStep(identities={"0000-0002": "delivered again"})
     run(again, output)
     assert again.called == ["0000-0002"]
     assert state(output)["0000-0000_first.txt"] == kept
@@ -117,20 +117,3 @@ def test_failures_that_a_stricter_share_forbids_are_done_again(output: Path) -> 
     again = CopyStep()
     run(again, output, n_scans=12, max_same_reason_share=0.4)
     assert again.called == sorted(faults)
-
-
-@pytest.mark.parametrize("published", [False, True])
-def test_run_folder_of_release_0_1_is_gone_on_with(output: Path, *, published: bool) -> None:
-    run(CopyStep(), output, n_scans=3)
-    work = output.parents[1] / "work" / "0000"
-    work.mkdir(parents=True)
-    (work / "lease").write_text("node7-4711-0a1b2c3d")
-    if not published:
-        output.rename(work / "files")
-        (work / "files" / "journal.jsonl").rename(work / "journal.jsonl")
-        (work / ".node7-4711-0a1b2c3d").mkdir()
-    again = CopyStep()
-    run(again, output)
-    assert again.called == ["0000-0003"]
-    assert not work.exists()
-    assert [path.name for path in output.parent.iterdir()] == ["0000"]

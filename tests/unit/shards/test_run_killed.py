@@ -16,7 +16,7 @@ import pytest
 from doubles.cut_shard import BEGINNINGS
 from doubles.places import TESTS
 from organome.io.tables.ledgers import REPRODUCIBLE_COLUMNS
-from organome.shards.journal import read_journal
+from organome.shards.work_folder import read_outcomes
 
 DOUBLES = TESTS / "doubles"
 N_KILLS = 3
@@ -48,10 +48,10 @@ class Shard:
     def journaled(self) -> list[str]:
         """Scans of all whole lines."""
         lines: list[str] = []
-        for path in sorted((self.work / "journals").glob("*.jsonl")):
+        for path in sorted(self.work.glob("files-*/journal*.jsonl")):
             with suppress(FileNotFoundError):  # it is just being published
                 lines += path.read_text().splitlines()
-        return [json.loads(line)["scan"] for line in lines if line.endswith("}")]
+        return [json.loads(line[9:])["scan"] for line in lines if line.endswith("}")]
 
     def wait_until_journaled(self, n_scans: int, process: Attempt) -> None:
         while len(self.journaled()) < n_scans and process.poll() is None:
@@ -87,7 +87,7 @@ def assert_like(shard: Shard, undisturbed: Shard) -> None:
         for one in (shard, undisturbed)
     )
     assert ledger == other
-    assert list(read_journal(shard.output / "journal.jsonl")) == ledger["scan"].to_pylist()
+    assert list(read_outcomes(shard.work, shard.output)) == ledger["scan"].to_pylist()
     for path in sorted(undisturbed.output.iterdir()):
         if path.name not in ("ledger.parquet", "journal.jsonl"):
             assert (shard.output / path.name).read_bytes() == path.read_bytes()
@@ -136,7 +136,7 @@ def test_of_two_at_the_same_time_one_does_the_work(shard: Shard, undisturbed: Sh
     logs = [attempt.communicate()[1] for attempt in attempts]
     assert [attempt.returncode for attempt in attempts] == [0, 0], logs
     done = [scan for log in logs for scan in decided(log)]
-    assert sorted(done) == sorted(read_journal(shard.output / "journal.jsonl"))
+    assert sorted(done) == sorted(read_outcomes(shard.work, shard.output))
     assert_like(shard, undisturbed)
 
 
@@ -203,10 +203,10 @@ def test_cut_off_before_any_change_of_a_file_it_is_brought_to_the_same_end(
     *cut, whole = sorted(tmp_path.iterdir())
     assert len(cut) > 20
     for folder in cut:
-        told = json.loads((folder / "told.json").read_text())
-        assert not set(told["called"]) & set(told["finished"]), folder.name
+        seen = json.loads((folder / "seen.json").read_text())
+        assert not set(seen["called"]) & set(seen["finished"]), folder.name
         assert not (folder / "work").exists(), folder.name
-        assert {path.name for path in folder.iterdir()} == {"output", "told.json"}, folder.name
+        assert {path.name for path in folder.iterdir()} == {"output", "seen.json"}, folder.name
         assert facts_of(folder / "output") == facts_of(whole / "output"), folder.name
 
 
@@ -219,5 +219,5 @@ def facts_of(output: Path) -> dict[str, object]:
     }
     columns = list(REPRODUCIBLE_COLUMNS)
     ledger = pq.read_table(output / "ledger.parquet", columns=columns)
-    facts["journal"] = [outcome for outcome, _ in read_journal(output / "journal.jsonl").values()]
+    facts["journal"] = [outcome for outcome, _ in read_outcomes(output / "none", output).values()]
     return facts | {"ledger": ledger.to_pylist()}

@@ -21,9 +21,8 @@ from organome.domain.scans import Scan
 from organome.io.machine.memory import job_memory_bytes
 from organome.io.tables.ledgers import LEDGER, REPRODUCIBLE_COLUMNS
 from organome.shards import pool as scan_workers
-from organome.shards.journal import read_journals
-from organome.shards.places import journals
 from organome.shards.run import run_shard
+from organome.shards.work_folder import read_outcomes
 
 HANGS_MIN = 0.05
 KEYS = [scan.scan for scan in make_scans(12)]
@@ -40,11 +39,11 @@ class Shard:
     def run(
         self, step: CopyStep, scans: Sequence[Scan], *, n: int = 2, **more: Any
     ) -> tuple[Outcome, ...]:
-        given = {"upstream": None, "output": self.output, "work": self.work, "apart": True, **more}
+        given = {"upstream": None, "output": self.output, "work": self.work, **more}
         return run_shard(step, scans=scans, workers=[step] * n, **given)
 
     def journaled(self) -> set[str]:
-        return set(read_journals(journals(self.work, self.output)))
+        return set(read_outcomes(self.work, self.output))
 
     def column(self, name: str) -> list[Any]:
         return list(pq.read_table(self.output / LEDGER)[name].to_pylist())
@@ -66,7 +65,7 @@ def shard(tmp_path: Path) -> Shard:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     shard = Shard(tmp_path_factory.mktemp("undisturbed"))
-    shard.run(CopyStep(), make_scans(8), n=1, apart=False)
+    shard.run(CopyStep(), make_scans(8), n=1)
     return shard.contents()
 
 

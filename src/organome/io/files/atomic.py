@@ -54,17 +54,22 @@ def write_text_atomic(path: Path, content: str) -> None:
     write_bytes_atomic(path, content.encode())
 
 
-def publish_folder(source: Path, destination: Path) -> None:
+def publish_folder(source: Path, destination: Path, *, is_synced: bool = False) -> None:
     """Put a finished folder in its place by one rename.
 
     An older folder at ``destination`` is renamed aside first and removed after, so that no moment
     shows a mixture of the two.
 
+    Args:
+        source: The folder.
+        destination: Its place, on the same file system.
+        is_synced: Whether the disk has confirmed the files already.
+
     Raises:
         SetupError: If the two lie on different file systems, where a rename cannot be one act.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.rglob("*")):
+    for path in () if is_synced else sorted(source.rglob("*")):
         sync_folder(path) if path.is_dir() else sync_file(path)
     sync_folder(source)
     aside = destination.with_name(f".{destination.name}.{ATTEMPT}.old")

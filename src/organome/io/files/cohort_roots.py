@@ -38,7 +38,9 @@ class CohortRoot:
             found = "empty"
         except OSError as error:
             found = error.strerror or type(error).__name__
-        raise MachineFault(f"{self.path}: {found}; has the cohort been unmounted on this machine?")
+        raise MachineFault(
+            f"{self.path}: {found}; has the cohort been unmounted on this machine?", is_local=False
+        )
 
 
 def _folder_of(root: Path) -> Path:

@@ -4,6 +4,7 @@ The members are compressed already, so they are stored. Equal members give equal
 owner, the order as given. The index stands at the end, so a pack that was cut short has none.
 """
 
+import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,11 @@ from organome.io.files.identity import MISSING, gzip_identity
 # The earliest time that zip knows.
 _MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
-_DAMAGES: Final = (BadZipFile, EOFError, NotImplementedError, zlib.error)
+# What zipfile raises for flipped bits; RuntimeError: "encrypted", ValueError: names, sizes.
+_DAMAGES: Final = (
+    *(BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError),
+    *(struct.error, zlib.error),
+)
 
 
 def write_pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
@@ -36,13 +41,17 @@ def write_pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             pack.writestr(entry, content)
 
 
-def packed_names(path: Path) -> tuple[str, ...]:
-    """Name the members of a pack, in order; none where there is no pack, or a broken one."""
+def packed_sizes(path: Path) -> dict[str, int]:
+    """Return the sizes of the members of a pack in bytes by name, in order.
+
+    Returns:
+        An empty dict where there is no pack, or one whose index is broken.
+    """
     try:
         with ZipFile(path) as pack:
-            return tuple(pack.namelist())
-    except (FileNotFoundError, BadZipFile):
-        return ()
+            return {member.filename: member.file_size for member in pack.infolist()}
+    except (FileNotFoundError, *_DAMAGES):
+        return {}
 
 
 def read_packed(path: Path, name: str) -> bytes | None:

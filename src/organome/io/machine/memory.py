@@ -1,4 +1,4 @@
-"""How much memory there is: of this machine, of the job's control group.
+"""How much memory there is, for this job and in a process.
 
 Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides.
 """
@@ -14,7 +14,7 @@ _LIMIT_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of the second a
 
 
 def job_memory_bytes(*, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
-    """Say how much memory all processes of this job may take together.
+    """Return how much memory all processes of this job may take together.
 
     Args:
         proc: Where the kernel tells of processes.
@@ -29,14 +29,21 @@ def job_memory_bytes(*, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
     return min([machine, *(one for one in limits if one is not None)])
 
 
-def own_memory_bytes() -> int:
-    """Say how much memory this process has taken, without what it shares or read from files."""
-    told = psutil.Process().memory_info()
-    return max(0, int(told.rss) - int(getattr(told, "shared", 0)))
+def process_memory_bytes(pid: int) -> int:
+    """Return how much memory a process has taken, without what it shares or read from files.
+
+    Returns:
+        Bytes; 0 for a process that is gone.
+    """
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return 0
+    return max(0, int(info.rss) - int(getattr(info, "shared", 0)))
 
 
 def _control_groups(proc: Path, cgroups: Path) -> list[Path]:
-    """Name the folders of the groups that limit the memory of this process, and of those above."""
+    """Return the folders of this process's groups that limit memory, and of those above."""
     try:
         lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:

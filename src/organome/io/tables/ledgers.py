@@ -58,19 +58,38 @@ def write_ledger(
     """
     rows = [_row(outcome, (attempts or {}).get(outcome.scan, Attempt())) for outcome in outcomes]
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=SCHEMA),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
+        )
 
 
 def read_ledger(path: Path) -> dict[str, Outcome]:
     """Read the outcomes of a shard by scan key, in the order of the shard's list.
 
+    A ledger that is cut short or damaged is removed, so that the workflow asks for it again; its
+    step then writes it from the journal that lies beside it.
+
     Raises:
-        SetupError: If there is no ledger: the step before has not been through this shard.
+        SetupError: If there is no ledger, or a broken one: the step before is to do this shard.
     """
     if not path.is_file():
         raise SetupError(f"{path}: no ledger, the step before has not been through this shard")
-    table = pq.read_table(path, columns=list(REPRODUCIBLE_COLUMNS[:-1]))
-    return {row["scan"]: _outcome(row) for row in table.to_pylist()}
+    try:
+        table = pq.read_table(
+            path, columns=list(REPRODUCIBLE_COLUMNS[:-1]), page_checksum_verification=True
+        )
+        return {row["scan"]: _outcome(row) for row in table.to_pylist()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        path.unlink(missing_ok=True)
+        raise SetupError(
+            f"{path}: was broken and has been removed; start again, so that the step before writes"
+            " it again from its journal"
+        ) from error
 
 
 def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

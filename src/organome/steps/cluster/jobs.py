@@ -9,7 +9,7 @@ from typing import Final
 
 from organome.io.slurm import queue as slurm
 from organome.io.slurm.queue import Job
-from organome.shards.stop_requests import StopRequests
+from organome.shards.signals import StopRequests
 
 _logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from organome.domain.errors import SetupError
-from organome.shards.stop_requests import StopRequests
+from organome.shards.signals import StopRequests
 from organome.steps.cluster.controllers import Controller, TakenOver
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, RunFolder

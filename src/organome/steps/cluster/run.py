@@ -20,7 +20,7 @@ from organome.io.files.assets import asset
 from organome.io.models.places import locate_model
 from organome.io.runs import Run, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, read_profile
-from organome.shards.stop_requests import noting_stop_requests
+from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.rounds import Rounds

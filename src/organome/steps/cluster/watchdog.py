@@ -13,7 +13,7 @@ from typing import Final
 
 from organome.domain.errors import SetupError
 from organome.io.slurm.queue import Job
-from organome.shards.stop_requests import StopRequests
+from organome.shards.signals import StopRequests
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.run_folders import RunFolder
 from organome.steps.cluster.snakemake_process import Descendants, SnakemakeProcess

@@ -6,7 +6,7 @@ from pathlib import Path
 from organome.domain.outcomes import Status
 from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import read_table
-from organome.shards.journal import JOURNAL, read_journal
+from organome.shards.work_folder import read_outcomes
 from organome.steps.inspect.job_sizes import StepCost, step_cost
 from organome.steps.inspect.status import SCAN_STEPS, side_steps
 
@@ -46,10 +46,7 @@ def _timings(output: Path, work: Path | None) -> Iterator[tuple[str | None, floa
         for row in read_table(output / LEDGER, columns=columns).to_pylist():
             yield row["step"] if row["status"] == Status.DONE else None, row["elapsed_s"]
         return
-    # The journal goes into files/ on the way to being published.
-    for journal in () if work is None else (work / JOURNAL, work / "files" / JOURNAL):
-        if journal.is_file():
-            for outcome, attempt in read_journal(journal).values():
-                done = outcome.status is Status.DONE
-                yield outcome.step if done else None, attempt.elapsed_s
-            return
+    if work is not None:
+        for outcome, attempt in read_outcomes(work, output).values():
+            done = outcome.status is Status.DONE
+            yield outcome.step if done else None, attempt.elapsed_s

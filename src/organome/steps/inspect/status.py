@@ -11,8 +11,7 @@ from organome.domain.tables import SCANS
 from organome.io.runs import open_run
 from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import count_rows, read_table
-from organome.shards.journal import read_journals
-from organome.shards.places import journals
+from organome.shards.work_folder import read_outcomes
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
 # What is done beside the last of them, where it is asked for.
@@ -177,5 +176,5 @@ def _decided(output: Path, work: Path) -> Iterable[_Decided]:
             reason = None if row["reason"] is None else Reason(row["reason"])
             yield row["step"], Status(row["status"]), reason
         return
-    for outcome, _ in read_journals(journals(work, output)).values():
+    for outcome, _ in read_outcomes(work, output).values():
         yield outcome.step, outcome.status, outcome.reason

@@ -24,7 +24,7 @@ from organome.io.models.folders import check_unchanged, model_digest, read_note
 from organome.io.models.layouts import BEST_CHECKPOINT, MODEL_FILES, find_model
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.lease import LEASE, LEASE_TERMS, Lease, LeaseTerms
-from organome.shards.signals import Interrupts, listening
+from organome.shards.signals import StopRequests, listening
 from organome.steps.models.requests import ModelRequest, model_request
 
 _logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def run(
         return _install(wanted, output, interrupts)
 
 
-def _install(wanted: ModelRequest, output: Path, interrupts: Interrupts) -> InstalledModel:
+def _install(wanted: ModelRequest, output: Path, interrupts: StopRequests) -> InstalledModel:
     destination = output / wanted.name
     there = _already(wanted, destination)
     if there is not None:
@@ -197,7 +197,7 @@ def _fetch(wanted: ModelRequest, work: Path) -> tuple[ModelOrigin, Path]:
 
 @contextmanager
 def _holding(
-    folder: Path, interrupts: Interrupts, *, terms: LeaseTerms = LEASE_TERMS
+    folder: Path, interrupts: StopRequests, *, terms: LeaseTerms = LEASE_TERMS
 ) -> Iterator[tuple[Path, Lease]]:
     """Yield a folder to work in while no other process installs the same; leave nothing of it."""
     made_parent = not folder.parent.exists()

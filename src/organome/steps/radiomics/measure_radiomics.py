@@ -27,8 +27,8 @@ from organome.io.tables.parquet import (
 )
 from organome.io.tables.scan_lists import read_shard
 from organome.io.tables.schemes import scheme_of_labelmaps
-from organome.shards.places import collected_file
 from organome.shards.run import run_shard
+from organome.shards.work_folder import collected_file
 from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
 from organome.steps.radiomics.scan_rows import ScanImages, measured_rows, missing_rows
 

@@ -143,7 +143,6 @@ def run(
         output=output,
         work=work,
         workers=steps,
-        apart=source == "model",  # the kernel may kill who runs a network, and not the job
         max_scan_min=max_scan_min,
         packing=Packing(PACK, wanted=pack),
         max_same_reason_share=max_same_reason_share,

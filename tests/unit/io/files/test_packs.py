@@ -6,7 +6,7 @@ from zipfile import ZIP_STORED, ZipFile
 import pytest
 
 from organome.domain.errors import ScanError
-from organome.io.files.packs import packed_names, read_packed, write_pack
+from organome.io.files.packs import packed_sizes, read_packed, write_pack
 
 MEMBERS = [("b.bin", bytes(range(256)) * 9), ("a.bin", b""), ("c.bin", b"third")]
 
@@ -25,8 +25,8 @@ def test_any_zip_program_reads_it(pack: Path) -> None:
 
 
 def test_members_come_back_in_their_order(pack: Path) -> None:
-    assert packed_names(pack) == ("b.bin", "a.bin", "c.bin")
-    assert [(name, read_packed(pack, name)) for name in packed_names(pack)] == MEMBERS
+    assert list(packed_sizes(pack)) == ["b.bin", "a.bin", "c.bin"]
+    assert [(name, read_packed(pack, name)) for name in packed_sizes(pack)] == MEMBERS
     assert read_packed(pack, "d.bin") is None
 
 
@@ -37,7 +37,7 @@ def test_equal_members_are_equal_bytes(pack: Path, tmp_path: Path) -> None:
 
 
 def test_no_pack_has_no_members(tmp_path: Path) -> None:
-    assert packed_names(tmp_path / "none.zip") == ()
+    assert packed_sizes(tmp_path / "none.zip") == {}
     assert read_packed(tmp_path / "none.zip", "a.bin") is None
 
 
@@ -45,7 +45,7 @@ def test_no_pack_has_no_members(tmp_path: Path) -> None:
 def test_cut_short_it_has_no_members(pack: Path, share: float) -> None:
     content = pack.read_bytes()
     pack.write_bytes(content[: int(share * len(content))])
-    assert packed_names(pack) == ()
+    assert packed_sizes(pack) == {}
     with pytest.raises(ScanError):
         read_packed(pack, "c.bin")
 

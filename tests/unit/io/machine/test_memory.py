@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import psutil
 import pytest
 
 from organome.io.machine import memory
-from organome.io.machine.memory import job_memory_bytes, own_memory_bytes
+from organome.io.machine.memory import job_memory_bytes, process_memory_bytes
 
 SMALL = 512 << 20
 UNLIMITED = "9223372036854771712"  # what the first version of control groups says
@@ -66,7 +67,7 @@ def test_a_kernel_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
 
 
 def test_what_this_process_takes_grows_with_what_it_takes() -> None:
-    before = own_memory_bytes()
+    before = process_memory_bytes(os.getpid())
     taken = bytearray(64 << 20)
-    assert own_memory_bytes() >= before + len(taken) // 2
-    assert own_memory_bytes() < memory.job_memory_bytes()
+    assert process_memory_bytes(os.getpid()) >= before + len(taken) // 2
+    assert process_memory_bytes(os.getpid()) < memory.job_memory_bytes()

@@ -8,7 +8,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.scan_lists import write_shard
-from organome.shards.journal import JOURNAL, Journal
+from organome.shards.journal import Journal
 from organome.steps.inspect.estimate import Estimate, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
@@ -36,8 +36,10 @@ class Cohort:
             {one.scan: attempt for one, attempt in zip(outcomes, attempts, strict=True)},
         )
 
-    def begin(self, step: str, shard: int, seconds: list[float], *, below: str = "") -> None:
-        path = self.folder / "work" / step / f"{shard:04d}" / below / JOURNAL
+    def begin(
+        self, step: str, shard: int, seconds: list[float], *, name: str = "journal-000001-a.jsonl"
+    ) -> None:
+        path = self.folder / "work" / step / f"{shard:04d}" / "files-000001-a" / name
         path.parent.mkdir(parents=True)
         with Journal(path) as journal:
             for outcome, attempt in zip(*self._decided(step, shard, seconds, 0), strict=True):
@@ -105,7 +107,7 @@ def test_what_is_printed_last_goes_into_the_configuration(cohort: Cohort) -> Non
 
 def test_shards_under_way_are_timed_by_their_journals(cohort: Cohort) -> None:
     cohort.begin(SEGMENT, 1, [10, 20])
-    cohort.begin(SEGMENT, 2, [30], below="files")
+    cohort.begin(SEGMENT, 2, [30], name="journal.jsonl")
     segment = cohort.estimate(work=cohort.folder / "work").costs[1]
     assert (segment.n_measured, segment.n_left) == (7, 12)
     assert segment.mean_s == pytest.approx((9 * 3 + 12 + 10 + 20 + 30) / 7)

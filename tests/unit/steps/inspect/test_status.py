@@ -11,7 +11,6 @@ from organome.io.tables.ledgers import write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.journal import Journal
-from organome.shards.places import journal_of, token_of
 from organome.steps.inspect.status import CohortStatus, StepStatus, render_status, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
@@ -90,9 +89,10 @@ def test_shard_under_way_is_read_from_its_journals(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 5)
     missing = (PREPARE, Reason.FILE_MISSING)
     work = tmp_path / "work" / PREPARE / "0000"
-    path = journal_of(work, token_of(2, "node1-9-a"))
+    folder = work / "files-000010-node0-7-b"
+    path = folder / "journal-000002-node1-9-a.jsonl"
     journal(path, outcomes(0, missing, missing, missing))
-    journal(journal_of(work, token_of(10, "node0-7-b")), outcomes(0, (PREPARE, None)))
+    journal(folder / "journal-000010-node0-7-b.jsonl", outcomes(0, (PREPARE, None)))
     path.write_bytes(path.read_bytes() + b'{"scan": "0000-0003", "st')  # torn by a kill
     assert status_of(tmp_path).steps[0] == StepStatus(PREPARE, 1, 2, 0, 2, {Reason.FILE_MISSING: 2})
 
@@ -102,8 +102,6 @@ def test_shard_under_way_is_read_from_its_journals(tmp_path: Path) -> None:
     [
         "work/prepare_images/0000/files-000001-node1-9-a",
         "results/prepare_images/0000",
-        "work/prepare_images/0000",  # so release 0.1 left them
-        "work/prepare_images/0000/files",
     ],
 )
 def test_shard_whose_ledger_is_to_be_written_still_counts(tmp_path: Path, where: str) -> None:

@@ -13,7 +13,7 @@ from organome.io.images.image_files import write_image
 from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
-from organome.shards.journal import JOURNAL, read_journal
+from organome.shards.work_folder import read_outcomes
 from organome.steps.measure.measure_volumes import run
 
 DIXON = ("fat", "in_phase", "water")
@@ -218,10 +218,10 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_only_scans_whose_labelmap_changed_are_measured_again(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.measure()
-    before = read_journal(shard.output / JOURNAL)
+    before = read_outcomes(shard.folder / "none", shard.output)
     shard.write_labelmap(shard.scans[1], label=7)
     shard.measure()
-    after = read_journal(shard.output / JOURNAL)
+    after = read_outcomes(shard.folder / "none", shard.output)
     assert after["0000-0000"] == before["0000-0000"]
     assert after["0000-0001"][0].fingerprint != before["0000-0001"][0].fingerprint
     rows = shard.rows("organs")

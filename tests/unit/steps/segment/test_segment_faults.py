@@ -51,13 +51,11 @@ def shard(tmp_path: Path) -> PreparedShard:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> PreparedShard:
     shard = prepare_shard(tmp_path_factory.mktemp("undisturbed"), n_scans=5)
-    run(shard, shard.step(), apart=False)
+    run(shard, shard.step())
     return shard
 
 
-def run(
-    shard: PreparedShard, step: SegmentOrgans, *, apart: bool = True, **more: Any
-) -> tuple[Outcome, ...]:
+def run(shard: PreparedShard, step: SegmentOrgans, **more: Any) -> tuple[Outcome, ...]:
     return run_shard(
         step,
         scans=read_shard(shard.shard),
@@ -65,7 +63,6 @@ def run(
         output=shard.output,
         work=shard.folder / "work",
         workers=[step],
-        apart=apart,
         **more,
     )
 

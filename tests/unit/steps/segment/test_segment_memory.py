@@ -49,7 +49,6 @@ def test_two_hundred_scans_leave_memory_as_it_was_and_load_one_network(tmp_path:
         output=shard.output,
         work=shard.folder / "work",
         workers=[step],
-        apart=True,
         on_outcome=look,
     )
     assert [outcome.status for outcome in outcomes] == [Status.DONE] * N_SCANS
