@@ -107,7 +107,8 @@ class CampaignRun:
     def workers(self, job: int) -> list[int]:
         """Return the processes below a job in which scans are done."""
         lines = dict(belonging_to(self.folder))
-        return [pid for pid in descendants(job) if "spawn_main" in lines.get(pid, "")]
+        servers = [pid for pid in descendants(job) if "forkserver" in lines.get(pid, "")]
+        return [pid for server in servers for pid in children(server)]
 
     def tables(self) -> dict[str, bytes]:
         """Read every file of the tables."""

@@ -15,6 +15,7 @@ from organome.domain.scans import Contrast, Scan, Source
 from organome.io.files.cohort_roots import CohortRoot
 from organome.io.files.identity import input_identity
 from organome.io.tables.scan_lists import write_shard
+from organome.shards.run import run_shard
 from organome.steps.prepare import prepare_images
 from organome.steps.prepare.deliveries import Deliveries, Delivery
 
@@ -144,7 +145,11 @@ def test_a_mount_lost_on_the_way_costs_no_scan(
                 raise FileNotFoundError(errno.ENOENT, "gone between two calls")
         return read(self, scan)
 
+    def run_here(step: Any, *, workers: Any, **more: Any) -> Any:
+        return run_shard(step, **more)  # worker processes would not see the patches
+
     with monkeypatch.context() as patch:
+        patch.setattr("organome.steps.prepare.prepare_images.run_shard", run_here)
         patch.setattr("organome.steps.prepare.prepare_images.input_identity", looking)
         patch.setattr(Deliveries, "read", reading)
         with pytest.raises(MachineFault):

@@ -21,6 +21,7 @@ from organome.io.images.image_files import read_image, write_image
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
+from organome.shards.run import run_shard
 from organome.steps.radiomics import measure_radiomics
 from organome.steps.radiomics.measure_radiomics import peak_bytes, run
 from organome.steps.radiomics.scan_rows import feature_values
@@ -171,7 +172,11 @@ def test_a_scan_is_not_measured_twice(tmp_path: Path, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         return rows_of(scan, *more)
 
+    def run_here(step: Any, *, workers: Any, **more: Any) -> Any:
+        return run_shard(step, **more)  # worker processes would not see the patch
+
     rows_of = measure_radiomics.measured_rows
+    monkeypatch.setattr(measure_radiomics, "run_shard", run_here)
     monkeypatch.setattr(measure_radiomics, "measured_rows", cut_off_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         shard.measure("water")

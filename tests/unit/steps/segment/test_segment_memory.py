@@ -37,7 +37,8 @@ def test_two_hundred_scans_leave_memory_as_it_was_and_load_one_network(tmp_path:
 
     def look(_: Outcome) -> None:
         children = psutil.Process().children()
-        (worker,) = [one for one in children if any("spawn_main" in word for word in one.cmdline())]
+        (server,) = [one for one in children if any("forkserver" in word for word in one.cmdline())]
+        (worker,) = server.children()
         resident_mib.append(worker.memory_info().rss / MIB)
         status = Path(f"/proc/{worker.pid}/status").read_text()
         peak_mib.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
