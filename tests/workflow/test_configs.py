@@ -68,3 +68,19 @@ def test_the_slurm_profile_plans(tmp_path: Path) -> None:
     assert "segment_organs" in plan(
         REPOSITORY / "config" / "ukb.yaml", tmp_path / "a" / "run", "--workflow-profile", profile
     )
+
+
+def test_broken_nodes_are_left_out_besides_the_flags_that_a_profile_asks_for(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "a" / "run"
+    (run / "work" / "broken_nodes").mkdir(parents=True)
+    (run / "work" / "broken_nodes" / "g1").touch()
+    profile = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text())
+    profile["default-resources"]["slurm_extra"] = "--licenses=scratch"
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
+    said = plan(
+        REPOSITORY / "config" / "ukb.yaml", run, "--workflow-profile", str(tmp_path / "profile")
+    )
+    assert "--licenses=scratch --exclude=g1" in said

@@ -104,7 +104,8 @@ def without_broken_nodes(wildcards):
     notes = Path("work/broken_nodes").glob("*")
     nodes = sorted(note.name for note in notes if note.stat().st_mtime > since)
     excluded = ",".join(node for node in nodes if node != "local")
-    wanted = (workflow.resource_settings.default_resources or {}).get("slurm_extra", "")
+    defaults = workflow.resource_settings.default_resources or {}
+    wanted = defaults["slurm_extra"] if "slurm_extra" in defaults else ""
     wanted = str(getattr(wanted, "raw", wanted) or "").strip("'\"")
     return f"{wanted} --exclude={excluded}".strip() if excluded else wanted
 
