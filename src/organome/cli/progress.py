@@ -28,6 +28,9 @@ def progress_bars(
     if not console.is_terminal or not wanted:
         yield console, {}
         return
+    if "on_status" in wanted:
+        yield console, {"on_status": _redraw(console)}
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -38,6 +41,14 @@ def progress_bars(
     )
     with bar:
         yield console, {name: _CALLBACKS.get(name, _count)(bar, arguments) for name in wanted}
+
+
+def _redraw(console: Console) -> Callable[..., None]:
+    def redraw(text: str) -> None:
+        console.clear()
+        console.print(text, markup=False, highlight=False)
+
+    return redraw
 
 
 def _count(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:

@@ -19,3 +19,5 @@ class Flag(StrEnum):
     SEAM_GAIN_LIMITED = "seam_gain_limited"
     # the images
     FAT_WATER_SWAPPED = "fat_water_swapped"
+    # the labels
+    PHANTOM_MODEL = "phantom_model"

@@ -57,6 +57,7 @@ class ModelNote:
         licence: Licence of the weights, as far as known.
         citation: What to cite, as far as known.
         made_with: Releases of Organome and torch: the bytes of a checkpoint depend on the latter.
+        for_phantoms: Whether it was trained on phantoms, so that its labels of people mean nothing.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ModelNote:
     licence: str | None
     citation: str | None
     made_with: Mapping[str, str]
+    for_phantoms: bool = False
 
 
 def model_classes(dataset: Mapping[str, Any], *, model: str) -> dict[int, str]:

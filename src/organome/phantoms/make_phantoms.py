@@ -24,6 +24,7 @@ import SimpleITK as sitk
 
 from organome.domain.errors import SetupError
 from organome.io.files.atomic import write_text_atomic
+from organome.io.models.phantoms import PHANTOM_MARKER as MARKER
 from organome.phantoms.delivery.cohort import PRESETS, CohortPlan, Preset, Visit, plan_visits
 from organome.phantoms.delivery.defects import Defect
 from organome.phantoms.delivery.formats import Format
@@ -32,7 +33,6 @@ from organome.phantoms.delivery.records import VisitRecord
 from organome.phantoms.delivery.visits import make_visit
 
 VERSION: Final = 1  # raised when the same arguments give other files
-MARKER: Final = "phantoms.json"
 TRUTH: Final = "truth"
 
 

@@ -10,10 +10,19 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
+from organome import __version__
 from organome.compute.inference.network import build_network
+from organome.domain.models import ModelNote
 from organome.domain.organs import N_ORGANS
+from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.files.atomic import write_text_atomic
-from organome.io.models.folders import model_digest, read_weights, write_model
+from organome.io.models.folders import (
+    model_digest,
+    read_model,
+    read_weights,
+    write_model,
+    write_note,
+)
 from organome.phantoms.model.cases import Case, draw_case
 from organome.phantoms.model.plans import (
     CONFIGURATION,
@@ -84,7 +93,34 @@ def run(
                 configuration=CONFIGURATION,
                 weights=[progress.weights],
             )
+            _write_note(output)
             _write_record(output, seed, minutes, n_cases, n_threads, init, progress)
+
+
+def _write_note(folder: Path) -> None:
+    """Note what kind of model it is: nobody is to label people with it."""
+    model = read_model(folder)
+    write_note(
+        folder,
+        ModelNote(
+            name=folder.name,
+            digest=model.digest,
+            source="organome dev train-model",
+            archive_sha256=model.digest,
+            verified=True,
+            version=None,
+            configuration=model.configuration,
+            trainer_name="organome",
+            n_folds=len(model.weights),
+            mirroring_axes=model.mirroring_axes,
+            scheme=MRSEGMENTATOR.name,
+            labels_as_delivered=None,
+            licence="Apache-2.0",
+            citation=None,
+            made_with={"organome": __version__, "torch": version("torch")},
+            for_phantoms=True,
+        ),
+    )
 
 
 def _write_record(

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.models import Model, ModelNote
 from organome.domain.plans import current_plans
 from organome.io.files.atomic import write_bytes_atomic, write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT, minimal_checkpoint, read_checkpoint
-
-NOTE: Final = "model.json"  # what was installed, from where; no part of the digest
+from organome.io.models.layouts import NOTE
 
 
 def read_model(

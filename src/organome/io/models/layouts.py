@@ -11,8 +11,9 @@ from organome.io.models.checkpoints import CHECKPOINT
 PLANS: Final = "plans.json"
 DATASET: Final = "dataset.json"
 VERSION: Final = "version.json"
+NOTE: Final = "model.json"  # what was installed, from where; no part of the digest
 BEST_CHECKPOINT: Final = "checkpoint_best.pth"
-MODEL_FILES: Final = frozenset({PLANS, DATASET, VERSION, CHECKPOINT})
+MODEL_FILES: Final = frozenset({PLANS, DATASET, VERSION, NOTE, CHECKPOINT})
 _MAX_DEPTH: Final = 5
 _NAMED: Final = 4  # of several candidates, in the error
 

@@ -9,14 +9,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.dataset as ds
+
 from organome.domain.errors import SetupError
+from organome.domain.outcomes import Status
+from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
+from organome.io.models.phantoms import check_made_for
 from organome.io.models.places import locate_model
 from organome.io.runs import Run, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, read_profile
@@ -38,6 +44,7 @@ class RunSummary:
         n_shards_done: Shards that are through, those of earlier runs included.
         n_shards_left: Listed shards that are not; 0 where targets were named.
         wall_s: Seconds it took.
+        scans: What became of the scans, None where no tables were asked for.
     """
 
     n_rounds: int
@@ -45,13 +52,69 @@ class RunSummary:
     n_shards_done: int
     n_shards_left: int
     wall_s: float
+    scans: "ScanCounts | None" = None
+
+    @property
+    def promises(self) -> tuple["MostScansDone", ...]:
+        """That most scans went through."""
+        return () if self.scans is None else (MostScansDone(self.scans.most_went_through),)
 
     def __str__(self) -> str:
-        """Write it as one line."""
+        """Write it as three lines: done, failed, where the tables are."""
+        if self.scans is not None:
+            return str(self.scans)
         return (
             f"{self.n_shards_done} shards through, {self.n_shards_left} left;"
             f" {self.n_rounds} rounds, {self.n_hangs} of them hung; {self.wall_s / 60:.1f} minutes"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class MostScansDone:
+    """Whether most scans went through; if not, the command ends with exit code 3."""
+
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCounts:
+    """What became of the scans of a cohort, as its tables say.
+
+    Attributes:
+        tables: Folder of the tables.
+        n_done: Scans that went through.
+        n_by_reason: Others by reason, most frequent first.
+    """
+
+    tables: Path
+    n_done: int
+    n_by_reason: Mapping[str, int]
+
+    @property
+    def n_scans(self) -> int:
+        """Scans in the tables."""
+        return self.n_done + sum(self.n_by_reason.values())
+
+    @property
+    def most_went_through(self) -> bool:
+        """Whether more scans went through than did not."""
+        return 2 * self.n_done > self.n_scans or not self.n_scans
+
+    def __str__(self) -> str:
+        """Write it as three lines, and a fourth where most failed."""
+        n_failed = self.n_scans - self.n_done
+        reasons = ", ".join(f"{n} {reason}" for reason, n in self.n_by_reason.items())
+        lines = [
+            f"done: {self.n_done} of {self.n_scans} scans",
+            f"failed: {n_failed}" + (f" ({reasons})" if reasons else ""),
+            f"tables: {self.tables}",
+        ]
+        if not self.most_went_through:
+            lines.append(
+                "MOST SCANS FAILED: find out why before you use the tables (docs/tables.md says"
+                " what each reason means)"
+            )
+        return "\n".join(lines)
 
 
 def run(
@@ -122,7 +185,22 @@ def run(
         )
         n_rounds, n_hangs = rounds.run(max_idle=max_rounds)
         n_done, n_left = folder.count_shards()
-        return RunSummary(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s)
+        return RunSummary(
+            *(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s),
+            scans=None if targets else _count_scans(place.tables),
+        )
+
+
+def _count_scans(tables: Path) -> ScanCounts | None:
+    """Read from the scan table what became of all scans; None if it is not there."""
+    if not any((tables / SCANS.name).glob("*.parquet")):
+        return None
+    rows = ds.dataset(tables / SCANS.name, format="parquet").to_table(["status", "reason"])
+    n_by = Counter(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+    n_done = sum(n for (status, _), n in n_by.items() if status == Status.DONE)
+    others = [(str(reason), n) for (status, reason), n in n_by.items() if status != Status.DONE]
+    by_reason = dict(sorted(others, key=lambda counted: (-counted[1], counted[0])))
+    return ScanCounts(tables, n_done, by_reason)
 
 
 def _check_snakemake() -> None:
@@ -149,7 +227,9 @@ def _check_config(place: Run) -> None:
     if not root.exists():
         raise SetupError(f"{place.own_config}: cohort.root: {root}: no such file or folder")
     if config["segment"]["source"] == "model":
-        locate_model(config["segment"]["model"], relative_to=place.folder)
+        segment = config["segment"]
+        model = locate_model(segment["model"], relative_to=place.folder)
+        check_made_for(model, root, allowed=segment["allow_phantom_model"])
 
 
 def _list_scans(command: Sequence[str], folder: Path) -> None:

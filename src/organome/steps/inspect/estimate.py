@@ -1,13 +1,17 @@
 """estimate: from scans that are through, how to cut the rest into jobs and what it will cost."""
 
+import csv
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from organome.domain.errors import SetupError
-from organome.io.tables.parquet import count_rows
+from organome.domain.outcomes import Status
+from organome.io.runs import Run, open_run
+from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
 from organome.steps.inspect.job_sizes import (
     FIXED_JOB_S,
     SEGMENT,
@@ -17,10 +21,12 @@ from organome.steps.inspect.job_sizes import (
     StepCost,
     hours_left,
     propose_size,
+    step_cost,
 )
-from organome.steps.inspect.scan_times import step_costs
 
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
+BENCHMARKS: Final = "logs/benchmarks"  # as the rules name them, <step>/<shard>.tsv
+_MEMORY_MARGIN: Final = 1.2  # scans differ, and the kernel kills at the limit
 _N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
 
 
@@ -36,6 +42,7 @@ class Estimate:
         size: The proposed size of shards.
         left: What is left to do.
         n_fitting: Processes whose memory fits on one GPU, None where that was not asked.
+        mem_gb: Memory of a process that jobs shall ask for, by step, where it was measured.
     """
 
     n_scans: int
@@ -45,6 +52,7 @@ class Estimate:
     size: ShardSize
     left: Hours
     n_fitting: int | None
+    mem_gb: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n_shards(self) -> int:
@@ -57,10 +65,9 @@ class Estimate:
 
 
 def run(
+    run_folder: Path,
+    /,
     *,
-    results: Path,
-    scans: Path,
-    work: Path | None = None,
     target_min: float = 45,
     max_other_min: float = 120,
     n_processes: int = 1,
@@ -70,15 +77,13 @@ def run(
     gpu_memory_gb: float | None = None,
     memory_per_process_gb: float | None = None,
 ) -> Estimate:
-    """Propose the size of shards and what jobs ask for, and say what is left to do.
+    """Propose the size of shards and what jobs ask for, and estimate what is left to do.
 
     Wall times of single scans are taken as they were: let the first shard run with as many
     processes side by side as the rest shall, because they share the machine.
 
     Args:
-        results: Folder of published results.
-        scans: Folder of shard lists.
-        work: Folder of what is under way; shards that are not published are timed from there.
+        run_folder: Run folder; scans of shards under way are timed, too.
         target_min: Minutes that a job of segment_organs shall take; 30 to 60 waste little, whether
             they start or are preempted.
         max_other_min: Minutes that a job of another step may take at most.
@@ -90,15 +95,16 @@ def run(
         memory_per_process_gb: Memory on the GPU that one process was seen to take, in GB.
 
     Raises:
-        SetupError: No scan has been segmented yet.
+        SetupError: It is not a run folder, or no scan has been segmented yet.
     """
-    n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("[0-9]*.parquet"))}
+    place = open_run(run_folder)
+    n_by_shard = listed_scans(place)
     n_scans = sum(n_by_shard.values()) if n_listed is None else n_listed
-    costs = step_costs(results, work, shards=list(n_by_shard), n_scans=n_scans)
+    costs = _step_costs(place, shards=list(n_by_shard), n_scans=n_scans)
     if not any(cost.n_measured for cost in costs if cost.step == SEGMENT):
         raise SetupError(
-            f"{results}: no scan has been segmented yet; run one shard first (ask Snakemake for"
-            " results/measure_volumes/0000/ledger.parquet)"
+            f"{run_folder}: no scan has been segmented yet; run one shard first: organome run"
+            f" {run_folder} --targets results/measure_volumes/0000/ledger.parquet"
         )
     shapes = {cost.step: JobShape(n_cpu_processes) for cost in costs}
     shapes[SEGMENT] = JobShape(n_processes, n_gpus)
@@ -111,7 +117,48 @@ def run(
         size=size,
         left=hours_left(costs, shapes, shard_size=size.n_scans),
         n_fitting=_n_fitting(gpu_memory_gb, memory_per_process_gb),
+        mem_gb={cost.step: mem_gb for cost in costs if (mem_gb := _mem_gb(place, cost.step))},
     )
+
+
+def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[StepCost, ...]:
+    """Sum up the scan times of all steps, those beside the pipeline where they were begun."""
+    beside = side_steps(place)
+    steps = [*SCAN_STEPS, *beside]
+    elapsed_s: dict[str, list[float]] = {step: [] for step in steps}
+    n_decided = dict.fromkeys(steps, 0)
+    for shard in shards:
+        n_later = 0  # where images are not kept, nor is their ledger: the step after stands for it
+        for step in (*beside, *reversed(SCAN_STEPS)):
+            decided = list(decisions(place, step, shard))
+            elapsed_s[step] += [
+                one.elapsed_s for one in decided if one.status is Status.DONE and one.step == step
+            ]
+            n_known = len(decided) if step in beside else (n_later := max(n_later, len(decided)))
+            n_decided[step] += n_known
+    return tuple(
+        step_cost(step, elapsed_s[step], n_left=max(0, n_scans - n_decided[step])) for step in steps
+    )
+
+
+def _mem_gb(place: Run, step: str) -> float | None:
+    """Read what the jobs of a step took at most, per process; None where that was not measured.
+
+    Source: Snakemake's ``benchmark:``, a TSV for each job whose ``max_rss`` is in MiB.
+    """
+    peaks_mib = []
+    for path in sorted((place.folder / BENCHMARKS / step).glob("*.tsv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                with suppress(KeyError, TypeError, ValueError):  # "NA" of a job that was too short
+                    peaks_mib.append(float(row["max_rss"]))
+    peaks_mib = [peak for peak in peaks_mib if math.isfinite(peak)]
+    if not peaks_mib:
+        return None
+    cost = place.config()["resources"].get(step, {}) if place.own_config else {}
+    n_processes = max(1, cost.get("processes") or 1) * max(1, cost.get("gpus") or 1)
+    of_one_gb = max(peaks_mib) * 2**20 / 1e9 / n_processes
+    return math.ceil(2 * _MEMORY_MARGIN * of_one_gb) / 2
 
 
 def _n_fitting(gpu_memory_gb: float | None, memory_per_process_gb: float | None) -> int | None:
@@ -142,7 +189,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield "resources:"
     for cost in estimate.costs:
         if cost.n_measured:
-            yield f"  {cost.step}: {_resources(cost, shapes[cost.step])}"
+            yield f"  {cost.step}: {_resources(cost, shapes[cost.step], estimate.mem_gb)}"
 
 
 def _jobs_lines(estimate: Estimate) -> Iterator[str]:
@@ -157,8 +204,8 @@ def _jobs_lines(estimate: Estimate) -> Iterator[str]:
     listed = estimate.n_shards_listed
     if listed not in (None, estimate.n_shards):
         yield (
-            f"they are listed in {listed} shards and keep them; to deal them anew, list them into"
-            " an empty folder before the run begins"
+            f"they are listed in {listed} shards and keep them; to deal them again, list them into"
+            " another run folder"
         )
 
 
@@ -170,9 +217,11 @@ def _processes_lines(estimate: Estimate) -> Iterator[str]:
     )
 
 
-def _resources(cost: StepCost, shape: JobShape) -> str:
+def _resources(cost: StepCost, shape: JobShape, mem_gb: Mapping[str, float]) -> str:
     # Rounded up: what is asked for too short is cut off.
     asked = {"seconds_per_scan": f"{max(0.1, math.ceil(10 * cost.mean_s) / 10):.1f}"}
+    if cost.step in mem_gb:
+        asked["mem_gb"] = f"{mem_gb[cost.step]:g}"
     if shape.n_processes > 1:
         asked["processes"] = str(shape.n_processes)
     if shape.n_gpus > 1:

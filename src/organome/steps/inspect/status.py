@@ -1,23 +1,33 @@
 """status: what is listed, done, failed and left, without a name of any participant."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from json import dumps
 from pathlib import Path
 from typing import Final
 
+from organome.domain.errors import OrganomeError, SetupError
 from organome.domain.outcomes import Reason, Status
 from organome.domain.tables import SCANS
-from organome.io.runs import open_run
-from organome.io.tables.ledgers import LEDGER
-from organome.io.tables.parquet import count_rows, read_table
-from organome.shards.work_folder import read_outcomes
+from organome.io.models.phantoms import is_for_phantoms
+from organome.io.models.places import locate_model
+from organome.io.runs import Run, open_run
+from organome.io.tables.parquet import count_rows
+from organome.steps.inspect.decisions import (
+    SCAN_STEPS,
+    SIDE_STEPS,
+    Decision,
+    decisions,
+    listed_scans,
+    side_steps,
+)
 
-SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
-# What is done beside the last of them, where it is asked for.
-SIDE_STEPS: Final = ("measure_radiomics",)
-
-_Decided = tuple[str, Status, Reason | None]  # step that decided, status, reason
+_LATELY: Final = timedelta(hours=1)
+_S_PER_H: Final = 3600
+_H_SHOWN_IN_MIN: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class StepStatus:
         n_failed_before: Scans that a step before had failed.
         n_left: Scans that it has not decided yet.
         n_failed_by_reason: Scans that failed in this step, by reason, most frequent first.
+        per_hour: Scans that it decided in an hour, lately; None if there were none.
     """
 
     step: str
@@ -39,6 +50,12 @@ class StepStatus:
     n_failed_before: int
     n_left: int
     n_failed_by_reason: Mapping[Reason, int]
+    per_hour: float | None = None
+
+    @property
+    def to_go_h(self) -> float | None:
+        """Hours to go at that rate, None where it is not known."""
+        return None if self.per_hour is None else self.n_left / self.per_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,131 +67,192 @@ class CohortStatus:
         n_listed: Scans that are listed.
         steps: One entry per step, in order.
         n_in_tables: Scans in the cohort tables, None where there are no tables yet.
+        warning: What whoever reads the tables has to know of the model, None if nothing.
     """
 
     n_shards: int
     n_listed: int
     steps: tuple[StepStatus, ...]
     n_in_tables: int | None
+    warning: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.n_listed > 0 and all(step.n_left == 0 for step in self.steps)
 
     def __str__(self) -> str:
         """Write it as plain text."""
         return render_status(self)
 
 
-def run(run_folder: Path, /) -> CohortStatus:
-    """Show how far a run is: ledgers of published shards, journals of shards under way.
+def run(
+    run_folder: Path,
+    /,
+    *,
+    watch: bool = False,
+    every_s: float = 10.0,
+    json: bool = False,
+    on_status: Callable[[str], None] | None = None,
+) -> CohortStatus | str:
+    """Show how far a run is: what is published, and what is under way within the shards.
 
     Args:
         run_folder: Run folder.
+        watch: Look again and again until nothing is left.
+        every_s: Seconds between two looks.
+        json: Print it as JSON.
+        on_status: Called with the text of each look but the last.
 
     Raises:
-        SetupError: It is not one.
+        SetupError: It is not a run folder.
     """
+    if every_s <= 0:
+        raise SetupError(f"--every-s {every_s:g}: it must be above 0")
     place = open_run(run_folder)
-    scans, results, work = place.scans, place.results, place.work
-    n_by_shard = {path.stem: count_rows(path) for path in sorted(scans.glob("[0-9]*.parquet"))}
-    by_shard = [_decided_by_step(results, work, shard) for shard in n_by_shard]
-    steps = [*SCAN_STEPS, *side_steps(results, work)]
-    parts = sorted((results / "tables" / SCANS.name).glob("*.parquet"))
+    while True:
+        status = read_status(place, now=datetime.now(UTC))
+        if not watch or status.is_over:
+            return _as_json(status) if json else status
+        if on_status is not None:
+            on_status(str(status))
+        time.sleep(every_s)
+
+
+def read_status(place: Run, *, now: datetime) -> CohortStatus:
+    """Read how far a run is.
+
+    Args:
+        place: The run.
+        now: The present time, for the rate.
+    """
+    n_by_shard = listed_scans(place)
+    by_shard = [_decided_by_step(place, shard) for shard in n_by_shard]
+    parts = sorted((place.tables / SCANS.name).glob("*.parquet"))
     return CohortStatus(
         n_shards=len(n_by_shard),
         n_listed=sum(n_by_shard.values()),
         steps=tuple(
             _step_status(
                 step,
-                [outcome for decided in by_shard for outcome in decided[step]],
+                [decision for decided in by_shard for decision in decided[step]],
                 n_listed=sum(n_by_shard.values()),
+                now=now,
             )
-            for step in steps
+            for step in [*SCAN_STEPS, *side_steps(place)]
         ),
         n_in_tables=sum(map(count_rows, parts)) if parts else None,
+        warning=_warning(place),
     )
 
 
 def render_status(status: CohortStatus) -> str:
     """Write a status as plain text of a few lines."""
+    listed = f"{_counted(status.n_listed, 'scan')} listed in {_counted(status.n_shards, 'shard')}"
     lines = [
-        f"{_counted(status.n_listed, 'scan')} listed in {_counted(status.n_shards, 'shard')}",
+        listed if status.n_listed else f"{listed}; `organome run` lists them",
+        *([status.warning] if status.warning else []),
         "",
-        f"{'step':<16} {'done':>9} {'failed':>9} {'failed before':>14} {'left':>9}",
+        f"{'step':<17} {'done':>9} {'failed':>9} {'failed before':>14} {'left':>9}",
         *(
-            f"{step.step:<16} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14} "
+            f"{step.step:<17} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14} "
             f"{step.n_left:>9}"
             for step in status.steps
         ),
+        *_rate_lines(status.steps),
         "",
         "no scan in the tables"
         if status.n_in_tables is None
         else f"{_counted(status.n_in_tables, 'scan')} in the tables",
     ]
     failed = [
-        f"{step.step:<16} {n_failed:>9} {reason}"
+        f"{step.step:<17} {n_failed:>9} {reason}"
         for step in status.steps
         for reason, n_failed in step.n_failed_by_reason.items()
     ]
     if failed:
-        lines += ["", f"{'failed in':<16} {'scans':>9} reason", *failed]
+        lines += ["", f"{'failed in':<17} {'scans':>9} reason", *failed]
     return "\n".join(lines) + "\n"
+
+
+def _rate_lines(steps: Sequence[StepStatus]) -> Iterator[str]:
+    timed = [step for step in steps if step.n_left and step.to_go_h is not None]
+    if timed:
+        slowest = max(timed, key=lambda step: step.to_go_h or 0.0)
+        hours = slowest.to_go_h or 0.0
+        in_min = hours < _H_SHOWN_IN_MIN
+        to_go = f"{60 * hours:.0f} minutes" if in_min else f"{hours:.0f} hours"
+        yield f"about {to_go} to go: {slowest.step} does {slowest.per_hour:.0f} scans an hour"
+
+
+def _as_json(status: CohortStatus) -> str:
+    content = asdict(status) | {"is_over": status.is_over}
+    for one, step in zip(content["steps"], status.steps, strict=True):
+        one["to_go_h"] = step.to_go_h
+    return dumps(content, indent=2)
+
+
+def _warning(place: Run) -> str | None:
+    """Say of a phantom model what it is; a configuration that is wrong is for others to report."""
+    try:
+        segment = place.config()["segment"]
+        if segment["source"] == "model":
+            model = locate_model(segment["model"], relative_to=place.folder)
+            if is_for_phantoms(model):
+                return f"model {model.name}: trained on phantoms, its labels of people mean nothing"
+    except OrganomeError:
+        pass
+    return None
 
 
 def _counted(n_things: int, thing: str) -> str:
     return f"{n_things} {thing}" if n_things == 1 else f"{n_things} {thing}s"
 
 
-def _step_status(step: str, decided: list[_Decided], *, n_listed: int) -> StepStatus:
+def _step_status(
+    step: str, decided: Sequence[Decision], *, n_listed: int, now: datetime
+) -> StepStatus:
     by_reason = Counter(
-        reason for decider, _, reason in decided if reason is not None and decider == step
+        one.reason for one in decided if one.reason is not None and one.step == step
     )
-    n_done = sum(status is Status.DONE for _, status, _ in decided)
+    n_done = sum(one.status is Status.DONE for one in decided)
     return StepStatus(
         step=step,
         n_done=n_done,
         n_failed=by_reason.total(),
         n_failed_before=len(decided) - n_done - by_reason.total(),
-        n_left=n_listed - len(decided),
+        n_left=max(0, n_listed - len(decided)),
         n_failed_by_reason=dict(
             sorted(by_reason.items(), key=lambda counted: (-counted[1], counted[0]))
         ),
+        per_hour=_per_hour([one.finished_at for one in decided if one.finished_at], now),
     )
 
 
-def side_steps(results: Path, work: Path | None) -> list[str]:
-    """Name the steps beside the pipeline that a run has begun."""
-    folders = [results] if work is None else [results, work]
-    return [step for step in SIDE_STEPS if any((folder / step).exists() for folder in folders)]
+def _per_hour(finished_at: Sequence[str], now: datetime) -> float | None:
+    """Count what was decided in the last hour; in less, where it began later."""
+    times = [time for time in map(datetime.fromisoformat, finished_at) if time > now - _LATELY]
+    if not times:
+        return None
+    since_s = max((now - min(times)).total_seconds(), 1.0)
+    return len(times) / since_s * _S_PER_H
 
 
-def _decided_by_step(results: Path, work: Path, shard: str) -> dict[str, list[_Decided]]:
+def _decided_by_step(place: Run, shard: str) -> dict[str, list[Decision]]:
     """Read what all steps decided in one shard.
 
-    Where the images are not kept, nor is their ledger: then the step after tells of both.
+    Where the images are not kept, nor is their ledger: then the step after stands for both.
     """
-    by_step = {
-        step: list(_decided(results / step / shard, work / step / shard)) for step in SIDE_STEPS
-    }
-    later: list[_Decided] = []
+    by_step = {step: list(decisions(place, step, shard)) for step in SIDE_STEPS}
+    later: list[Decision] = []
     for step in reversed(SCAN_STEPS):
-        decided = list(_decided(results / step / shard, work / step / shard))
+        decided = list(decisions(place, step, shard))
         if len(decided) < len(later):
-            decided = [_as_of(step, outcome) for outcome in later]
+            decided = [_as_of(step, decision) for decision in later]
         by_step[step] = later = decided
     return by_step
 
 
-def _as_of(step: str, outcome: _Decided) -> _Decided:
-    decider, _, _ = outcome
-    before = SCAN_STEPS.index(decider) <= SCAN_STEPS.index(step)
-    return outcome if before else (step, Status.DONE, None)
-
-
-def _decided(output: Path, work: Path) -> Iterable[_Decided]:
-    """Read what a step decided in one shard: the ledger once published, before that journals."""
-    if (output / LEDGER).is_file():
-        rows = read_table(output / LEDGER, columns=["step", "status", "reason"]).to_pylist()
-        for row in rows:
-            reason = None if row["reason"] is None else Reason(row["reason"])
-            yield row["step"], Status(row["status"]), reason
-        return
-    for outcome, _ in read_outcomes(work, output).values():
-        yield outcome.step, outcome.status, outcome.reason
+def _as_of(step: str, decision: Decision) -> Decision:
+    before = SCAN_STEPS.index(decision.step) <= SCAN_STEPS.index(step)
+    return decision if before else Decision(step, Status.DONE, None, 0.0, "")

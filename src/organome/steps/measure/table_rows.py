@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from organome import __version__
 from organome.compute.labelmaps.volumes import OrganMeasure
+from organome.domain.flags import Flag
 from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Status
@@ -34,6 +35,8 @@ def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
         before: Its outcomes in the steps before, for what they found out; failed ones say nothing.
     """
     facts = _joint_facts(before)
+    if facts.get("for_phantoms"):
+        facts["flags"] = [*(facts.get("flags") or ()), Flag.PHANTOM_MODEL]
     return {
         **scan_key_values(scan),
         "status": outcome.status.value,

@@ -18,6 +18,7 @@ from organome.io.files.atomic import write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import read_json, read_model, write_note
 from organome.io.models.layouts import DATASET, PLANS, VERSION
+from organome.io.models.phantoms import is_for_phantoms
 
 
 def convert_model(
@@ -69,6 +70,7 @@ def convert_model(
         licence=None if origin.known is None else origin.known.licence,
         citation=None if origin.known is None else origin.known.citation,
         made_with={"organome": __version__, "torch": str(torch.__version__)},
+        for_phantoms=is_for_phantoms(delivered),
     )
     write_note(made, note)
     return note

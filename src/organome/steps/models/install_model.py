@@ -1,4 +1,4 @@
-"""install_model: a published model, an archive or a folder -> ``models/<name>``, ready to run.
+"""install_model: a published model, an archive or a folder -> a model by name, ready to run.
 
 The only command that uses the network. What is downloaded is digested before it is opened, looked
 through before it is unpickled, converted to plain tensors, tried on its own plans, and put in its
@@ -22,6 +22,7 @@ from organome.io.models.archives import check_sha256, unpack_archive
 from organome.io.models.downloads import download
 from organome.io.models.folders import check_unchanged, model_digest, read_note
 from organome.io.models.layouts import BEST_CHECKPOINT, MODEL_FILES, find_model
+from organome.io.models.places import models_folder
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.lease import LEASE, LEASE_TERMS, Lease, LeaseTerms
 from organome.shards.signals import StopRequests, listening
@@ -68,13 +69,20 @@ class InstalledModel:
             lines.append("its classes now bear the names of the authors' label table")
         if note.citation:
             lines.append(f"cite {note.citation}; licence: {note.licence or 'see its authors'}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"configuration: segment: {{model: {self.called}}}"])
+
+    @property
+    def called(self) -> str:
+        """What ``segment.model`` has to say."""
+        is_own = self.folder.parent.absolute() == models_folder().absolute()
+        return self.folder.name if is_own else str(self.folder.absolute())
 
 
 def run(
-    *,
     source: str,
-    output: Path = Path("models"),
+    /,
+    *,
+    models: Path | None = None,
     name: str | None = None,
     sha256: str | None = None,
     scheme: str | None = None,
@@ -85,7 +93,8 @@ def run(
     Args:
         source: Name of a published model (mrsegmentator-1.2, mrsegmentator-1.1, mrsegmentator-1.0,
             mrsegmentator-body-comp), the URL of a zip archive, or a local .zip or folder.
-        output: Folder that holds models; the model is made in a folder of its name within.
+        models: Folder that holds models, in which it gets a folder of its name. Without it your own
+            models, where ``segment.model`` finds them by name.
         name: Name of the model; where it is that of a published one, a local file is held to its
             digest. Without it: the published name, or that of the file or folder.
         sha256: What the archive must have; of a folder the digest of the model in it.
@@ -103,7 +112,7 @@ def run(
     """
     wanted = model_request(source, name=name, sha256=sha256, scheme=scheme, inside=inside)
     with listening() as interrupts, machine_faults_stop_the_job():
-        return _install(wanted, output, interrupts)
+        return _install(wanted, models or models_folder(), interrupts)
 
 
 def _install(wanted: ModelRequest, output: Path, interrupts: StopRequests) -> InstalledModel:

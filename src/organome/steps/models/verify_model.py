@@ -1,16 +1,15 @@
 """verify_model: is an installed model still what was installed?"""
 
-from pathlib import Path
-
 from organome.domain.errors import SetupError
 from organome.io.models.folders import check_unchanged, model_digest, read_note
+from organome.io.models.places import locate_model
 
 
-def run(*, model: Path, digest: str | None = None) -> str:
+def run(model: str, /, *, digest: str | None = None) -> str:
     """Digest a model folder and compare it with what install-model noted.
 
     Args:
-        model: Model folder.
+        model: Name of an installed model, or model folder.
         digest: A digest that it must have, from a table or a colleague; needed for a folder that
             install-model did not make.
 
@@ -21,9 +20,10 @@ def run(*, model: Path, digest: str | None = None) -> str:
         SetupError: It is something else, or there is nothing to compare it with.
         MachineFault: The folder cannot be read, or its mount is lost.
     """
-    found = model_digest(model)
-    check_unchanged(model, found)
-    note = read_note(model)
+    folder = locate_model(model)
+    found = model_digest(folder)
+    check_unchanged(folder, found)
+    note = read_note(folder)
     if digest is not None and digest.lower() != found:
         raise SetupError(f"model {model}: digest is {found}, expected {digest}")
     if note is None and digest is None:

@@ -12,6 +12,7 @@ from organome.domain.errors import SetupError
 from organome.domain.inference import Device, InferenceSettings, MemoryNeed
 from organome.domain.outcomes import JsonValue
 from organome.io.models.folders import model_digest, read_model
+from organome.io.models.phantoms import is_for_phantoms
 
 if TYPE_CHECKING:
     from organome.compute.inference.preparation import PreparedImage
@@ -30,6 +31,7 @@ class ModelLabeller:
         inference: How it is run.
         gpu: Which of the GPUs of this job, counted from 0; None for the first.
         n_sharing: Processes that share the memory of that GPU.
+        for_phantoms: Whether its labels of people mean nothing.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class ModelLabeller:
     inference: InferenceSettings
     gpu: int | None = None
     n_sharing: int = 1
+    for_phantoms: bool = False
 
     @property
     def facts(self) -> Mapping[str, JsonValue]:
@@ -47,6 +50,7 @@ class ModelLabeller:
             "source": "model",
             "model_name": self.folder.name,
             "model_digest": self.digest,
+            **({"for_phantoms": True} if self.for_phantoms else {}),
         }
 
     @property
@@ -171,4 +175,5 @@ def find_labeller(
         n_threads=n_threads,
         inference=inference,
         n_sharing=n_sharing,
+        for_phantoms=is_for_phantoms(folder),
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from doubles.fake_commands import FakeCommands
@@ -349,3 +351,52 @@ def test_summary_is_one_line() -> None:
     assert str(RunSummary(2, 1, 7, 0, 90.0)) == (
         "7 shards through, 0 left; 2 rounds, 1 of them hung; 1.5 minutes"
     )
+
+
+def write_scan_table(folder: Path, *rows: tuple[str, str | None]) -> None:
+    table = folder / "results" / "tables" / "scans" / "part-0000.parquet"
+    table.parent.mkdir(parents=True)
+    statuses, reasons = zip(*rows, strict=True)
+    pq.write_table(pa.table({"status": statuses, "reason": pa.array(reasons, pa.string())}), table)
+
+
+def test_a_run_ends_with_what_is_done_what_failed_and_where_the_tables_are(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["through 0000; through 0001"])
+    write_scan_table(run_folder, *[("done", None)] * 3, ("failed", "not_3d"))
+    summary = run(run_folder, **PACE)
+    assert str(summary).splitlines() == [
+        "done: 3 of 4 scans",
+        "failed: 1 (1 not_3d)",
+        f"tables: {run_folder / 'results' / 'tables'}",
+    ]
+    assert all(promise.holds for promise in summary.promises)
+
+
+def test_a_run_in_which_most_scans_failed_does_not_end_like_a_good_one(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["through 0000; through 0001"])
+    write_scan_table(run_folder, ("done", None), ("failed", "not_3d"), ("failed", "file_broken"))
+    summary = run(run_folder, **PACE)
+    assert "MOST SCANS FAILED" in str(summary)
+    assert [promise.holds for promise in summary.promises] == [False]
+
+
+def test_a_wrong_configuration_is_said_before_anything_is_started(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    config = run_folder / "config.yaml"
+    good = config.read_text()
+    for wrong, said in (
+        (good.replace("source", "sorce"), "did you mean segment.source"),
+        (good.replace("root: .", "root: ./gone"), r"cohort\.root: .*/gone: no such"),
+        (good.replace("source: labelmaps", "model: unheard-of"), "not installed"),
+        (good.replace("source: labelmaps", "model: phantom"), "trained on phantoms"),
+    ):
+        config.write_text(wrong)
+        with pytest.raises(SetupError, match=said):
+            run(run_folder, **PACE)
+    assert fakes.calls == []
+    assert not (run_folder / "work").exists()

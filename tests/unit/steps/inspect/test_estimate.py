@@ -8,7 +8,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.scan_lists import write_shard
-from organome.shards.journal import Journal
+from organome.shards.work_folder import WorkFolder
 from organome.steps.inspect.estimate import Estimate, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
@@ -36,17 +36,16 @@ class Cohort:
             {one.scan: attempt for one, attempt in zip(outcomes, attempts, strict=True)},
         )
 
-    def begin(
-        self, step: str, shard: int, seconds: list[float], *, name: str = "journal-000001-a.jsonl"
-    ) -> None:
-        path = self.folder / "work" / step / f"{shard:04d}" / "files-000001-a" / name
-        path.parent.mkdir(parents=True)
-        with Journal(path) as journal:
-            for outcome, attempt in zip(*self._decided(step, shard, seconds, 0), strict=True):
-                journal.append_outcome(outcome, attempt)
+    def begin(self, step: str, shard: int, seconds: list[float]) -> None:
+        """Leave a shard half done, as a step that was stopped does."""
+        work = self.folder / "work" / step / f"{shard:04d}"
+        held = WorkFolder(work, output=self.folder / "results" / step / f"{shard:04d}")
+        for outcome, attempt in zip(*self._decided(step, shard, seconds, 0), strict=True):
+            held.record(outcome, elapsed_s=attempt.elapsed_s, files=[])
+        held.close()
 
     def estimate(self, **flags) -> Estimate:
-        return run(results=self.folder / "results", scans=self.folder / "scans", **flags)
+        return run(self.folder, **flags)
 
     @staticmethod
     def _decided(
@@ -107,11 +106,31 @@ def test_what_is_printed_last_goes_into_the_configuration(cohort: Cohort) -> Non
 
 def test_shards_under_way_are_timed_by_their_journals(cohort: Cohort) -> None:
     cohort.begin(SEGMENT, 1, [10, 20])
-    cohort.begin(SEGMENT, 2, [30], name="journal.jsonl")
-    segment = cohort.estimate(work=cohort.folder / "work").costs[1]
+    cohort.begin(SEGMENT, 2, [30])
+    segment = cohort.estimate().costs[1]
     assert (segment.n_measured, segment.n_left) == (7, 12)
     assert segment.mean_s == pytest.approx((9 * 3 + 12 + 10 + 20 + 30) / 7)
-    assert cohort.estimate().costs[1].n_measured == 4
+
+
+def test_memory_is_proposed_from_what_the_jobs_took(cohort: Cohort) -> None:
+    (cohort.folder / "config.yaml").write_text(
+        "cohort: {name: c, kind: ukb, root: .}\nsegment: {source: labelmaps}\n"
+        "resources: {segment_organs: {processes: 2, gpus: 2}}\n"
+    )
+    for step, peaks in ((PREPARE, ("900.5", "NA", "1200")), (SEGMENT, ("12000", "16000"))):
+        folder = cohort.folder / "logs" / "benchmarks" / step
+        folder.mkdir(parents=True)
+        for shard, peak in enumerate(peaks):
+            (folder / f"{shard:04d}.tsv").write_text(f"s\tmax_rss\tmax_vms\n1.5\t{peak}\t9\n")
+    proposed = configuration(cohort.estimate())["resources"]
+    assert proposed[PREPARE] == {"seconds_per_scan": 6.1, "mem_gb": 2}  # 1.26 GB, a fifth more
+    assert proposed[SEGMENT] == {"seconds_per_scan": 9.8, "mem_gb": 5.5}  # four processes
+    assert "mem_gb" not in proposed[MEASURE]
+
+
+def test_a_place_that_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no such run folder"):
+        run(tmp_path / "mistyped")
 
 
 def test_images_that_were_not_kept_are_not_left_to_prepare(cohort: Cohort) -> None:

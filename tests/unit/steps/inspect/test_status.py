@@ -1,4 +1,6 @@
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,12 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.domain.tables import SCANS
+from organome.io.runs import open_run
 from organome.io.tables.ledgers import write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.journal import Journal
-from organome.steps.inspect.status import CohortStatus, StepStatus, render_status, run
+from organome.steps.inspect.status import CohortStatus, StepStatus, read_status, render_status, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
 
@@ -59,7 +62,7 @@ def journal(path: Path, decided: Sequence[Outcome]) -> None:
 
 
 def status_of(folder: Path) -> CohortStatus:
-    return run(folder)
+    return read_status(open_run(folder), now=datetime(2026, 1, 1, 12, tzinfo=UTC))
 
 
 def test_everything_listed_and_nothing_begun_is_left(tmp_path: Path) -> None:
@@ -130,16 +133,16 @@ def test_text_holds_the_numbers_and_the_reasons_but_no_scan(tmp_path: Path) -> N
     assert text.splitlines() == [
         "3 scans listed in 1 shard",
         "",
-        "step                  done    failed  failed before      left",
-        "prepare_images           0         3              0         0",
-        "segment_organs           0         0              0         3",
-        "measure_volumes          0         0              0         3",
+        "step                   done    failed  failed before      left",
+        "prepare_images            0         3              0         0",
+        "segment_organs            0         0              0         3",
+        "measure_volumes           0         0              0         3",
         "",
         "no scan in the tables",
         "",
-        "failed in            scans reason",
-        "prepare_images           2 station_missing",
-        "prepare_images           1 archive_empty",
+        "failed in             scans reason",
+        "prepare_images            2 station_missing",
+        "prepare_images            1 archive_empty",
     ]
 
 
@@ -159,7 +162,9 @@ def test_a_folder_that_is_no_run_folder_has_no_status(tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_begun_has_a_status(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
-    assert render_status(status_of(tmp_path)).startswith("0 scans listed in 0 shards\n")
+    assert render_status(status_of(tmp_path)).startswith(
+        "0 scans listed in 0 shards; `organome run`"
+    )
 
 
 def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Path) -> None:
@@ -177,9 +182,60 @@ def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Pa
 
 def test_radiomics_are_told_of_once_they_were_begun(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 2)
-    assert [step.step for step in run(tmp_path).steps] == [PREPARE, SEGMENT, MEASURE]
+    assert [step.step for step in status_of(tmp_path).steps] == [PREPARE, SEGMENT, MEASURE]
     decided = (("measure_radiomics", None), (SEGMENT, Reason.LABEL_UNKNOWN))
     publish(tmp_path, "measure_radiomics", 0, *decided)
-    *_, measured, radiomics = run(tmp_path).steps
+    *_, measured, radiomics = status_of(tmp_path).steps
     assert (measured.n_done, measured.n_left) == (0, 2)
     assert (radiomics.n_done, radiomics.n_failed_before, radiomics.n_left) == (1, 1, 0)
+
+
+def finished(outcomes: Sequence[Outcome], at: str) -> dict[str, Attempt]:
+    return {one.scan: Attempt(finished_at=at) for one in outcomes}
+
+
+def test_rate_and_time_to_go_come_from_the_last_hour(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 3)
+    list_shard(tmp_path, 1, 30)
+    decided = outcomes(0, *[(PREPARE, None)] * 3)
+    path = tmp_path / "results" / PREPARE / "0000" / "ledger.parquet"
+    write_ledger(path, decided, finished(decided, "2026-01-01T11:30:00+00:00"))
+    status = status_of(tmp_path)
+    assert status.steps[0].per_hour == pytest.approx(6)
+    assert status.steps[0].to_go_h == pytest.approx(5)
+    assert "about 5 hours to go: prepare_images does 6 scans an hour" in str(status)
+    write_ledger(path, decided, finished(decided, "2026-01-01T10:30:00+00:00"))
+    assert status_of(tmp_path).steps[0].per_hour is None
+    assert "to go" not in str(status_of(tmp_path))
+
+
+def test_json_holds_what_the_text_does(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 2)
+    publish(tmp_path, PREPARE, 0, (PREPARE, None), (PREPARE, Reason.NOT_3D))
+    text = run(tmp_path, json=True)
+    assert isinstance(text, str)
+    content = json.loads(text)
+    assert (content["n_listed"], content["is_over"]) == (2, False)
+    assert content["steps"][0]["n_failed_by_reason"] == {"not_3d": 1}
+
+
+def test_watching_ends_when_nothing_is_left(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 1)
+    seen: list[str] = []
+
+    def go_on(text: str) -> None:
+        seen.append(text)
+        for step in (PREPARE, SEGMENT, MEASURE):
+            publish(tmp_path, step, 0, (PREPARE, Reason.NOT_3D))
+
+    status = run(tmp_path, watch=True, every_s=0.01, on_status=go_on)
+    assert isinstance(status, CohortStatus)
+    assert status.is_over
+    assert len(seen) == 1
+
+
+def test_the_status_of_a_run_with_a_phantom_model_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "cohort: {name: c, kind: ukb, root: .}\nsegment: {model: phantom}\n"
+    )
+    assert "trained on phantoms, its labels of people mean nothing" in str(status_of(tmp_path))

@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
 
 
 def test_a_release_becomes_a_model_of_five_folds(archive: Path, tmp_path: Path) -> None:
-    installed = run(source=str(archive), output=tmp_path / "models", name="mine")
+    installed = run(str(archive), models=tmp_path / "models", name="mine")
     model = read_model(tmp_path / "models" / "mine")
     assert (model.configuration, model.mirroring_axes, len(model.weights)) == (RELEASED, None, 5)
     assert len({float(fold["decoder.seg_layers.0.weight"].sum()) for fold in model.weights}) == 5
@@ -76,18 +76,18 @@ def test_a_release_becomes_a_model_of_five_folds(archive: Path, tmp_path: Path) 
 
 
 def test_what_nothing_vouches_for_is_said(archive: Path, tmp_path: Path) -> None:
-    said = str(run(source=str(archive), output=tmp_path / "one"))
+    said = str(run(str(archive), models=tmp_path / "one"))
     assert "WARNING: no digest was known" in said
     assert sha256(archive) in said
-    known = run(source=str(archive), output=tmp_path / "two", sha256=sha256(archive))
+    known = run(str(archive), models=tmp_path / "two", sha256=sha256(archive))
     assert known.note.verified
     assert "WARNING" not in str(known)
 
 
 def test_installed_again_it_is_there(archive: Path, tmp_path: Path) -> None:
-    first = run(source=str(archive), output=tmp_path / "models")
+    first = run(str(archive), models=tmp_path / "models")
     before = (first.folder / "model.json").stat().st_mtime_ns
-    again = run(source=str(archive), output=tmp_path / "models")
+    again = run(str(archive), models=tmp_path / "models")
     assert (first.was_there, again.was_there, again.note) == (False, True, first.note)
     assert (first.folder / "model.json").stat().st_mtime_ns == before
 
@@ -97,7 +97,7 @@ def test_the_digest_does_not_depend_on_where_and_how_it_was_packed(
 ) -> None:
     nested = pack(release, tmp_path / "nested.zip", within="mrsegmentator/weights/")
     digests = {
-        run(source=str(source), output=tmp_path / f"{n}").note.digest
+        run(str(source), models=tmp_path / f"{n}").note.digest
         for n, source in enumerate((archive, nested, release))
     }
     assert len(digests) == 1
@@ -118,11 +118,11 @@ def test_the_phantom_model_as_a_release_of_five_folds_labels_a_phantom(tmp_path:
         weights=perturbed_weights(PHANTOM),
     )
     installed = run(
-        source=str(pack(release, tmp_path / "weights.zip")),
-        output=tmp_path / "models",
+        str(pack(release, tmp_path / "weights.zip")),
+        models=tmp_path / "models",
         scheme="mrsegmentator",
     )
-    assert verify_model.run(model=installed.folder).endswith(f"({installed.note.archive_sha256})")
+    assert verify_model.run(str(installed.folder)).endswith(f"({installed.note.archive_sha256})")
     single = (PHANTOM / "fold_0" / CHECKPOINT).stat().st_size
     assert (installed.folder / "fold_4" / CHECKPOINT).stat().st_size == pytest.approx(single, 0.01)
     body, grid = draw_body(7), Grid((112, 87, 26), (4.46, 4.46, 4.5), (-247.5, -191.8, 240.0))
@@ -139,7 +139,7 @@ def test_five_folds_are_an_ensemble(archive: Path, tmp_path: Path) -> None:
 
     from organome.compute.inference.loading import load_segmenter, segment
 
-    run(source=str(archive), output=tmp_path / "models")
+    run(str(archive), models=tmp_path / "models")
     model = read_model(tmp_path / "models" / "weights")
     image = sitk.GetImageFromArray(
         np.random.default_rng(1).normal(size=(12, 30, 30)).astype(np.float32)
@@ -161,7 +161,7 @@ def assert_nothing_left(folder: Path) -> None:
 
 def refused(source: Path, folder: Path, says: str, **more: Any) -> None:
     with pytest.raises(SetupError, match=says) as caught:
-        run(source=str(source), output=folder / "models", **more)
+        run(str(source), models=folder / "models", **more)
     assert not isinstance(caught.value, MachineFault)
     assert_nothing_left(folder)
 
@@ -305,8 +305,7 @@ def test_numpy_1_names_are_read(release: Path, tmp_path: Path) -> None:
     for path in older.glob(f"fold_*/{CHECKPOINT}"):
         of_the_numpy_1_era(path)
     digests = {
-        run(source=str(source), output=tmp_path / source.name).note.digest
-        for source in (older, release)
+        run(str(source), models=tmp_path / source.name).note.digest for source in (older, release)
     }
     assert len(digests) == 1
 
@@ -320,29 +319,29 @@ def test_a_results_folder_of_nnunet_is_a_model(tmp_path: Path) -> None:
         version=None,
         configuration="3d_fullres",
     )
-    installed = run(source=str(tmp_path / "Dataset007_Mine"), output=tmp_path / "models")
+    installed = run(str(tmp_path / "Dataset007_Mine"), models=tmp_path / "models")
     assert (installed.folder.name, installed.note.version) == ("Dataset007_Mine", None)
     assert (installed.note.configuration, installed.note.n_folds) == ("3d_fullres", 1)
 
 
 def test_another_model_of_the_name_is_not_replaced(archive: Path, tmp_path: Path) -> None:
-    installed = run(source=str(archive), output=tmp_path / "models", name="m")
+    installed = run(str(archive), models=tmp_path / "models", name="m")
     other = write_release(tmp_path / "other", weights=tiny_weights(n_folds=1))
     with pytest.raises(SetupError, match="installed from something else"):
-        run(source=str(other), output=tmp_path / "models", name="m")
+        run(str(other), models=tmp_path / "models", name="m")
     (tmp_path / "models" / "own").mkdir()
     with pytest.raises(SetupError, match="was not installed: give another --name"):
-        run(source=str(archive), output=tmp_path / "models", name="own")
-    verify_model.run(model=installed.folder)
+        run(str(archive), models=tmp_path / "models", name="own")
+    verify_model.run(str(installed.folder))
 
 
 def test_a_model_that_was_damaged_since_is_said_to_be(archive: Path, tmp_path: Path) -> None:
-    installed = run(source=str(archive), output=tmp_path / "models")
+    installed = run(str(archive), models=tmp_path / "models")
     path = installed.folder / "fold_0" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-1])
     for again in (
-        partial(run, source=str(archive), output=tmp_path / "models"),
-        partial(verify_model.run, model=installed.folder),
+        partial(run, str(archive), models=tmp_path / "models"),
+        partial(verify_model.run, str(installed.folder)),
     ):
         with pytest.raises(SetupError, match="changed or damaged since"):
             again()
@@ -377,7 +376,7 @@ def test_a_published_archive_brings_scheme_and_citation(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(monkeypatch, sha256=sha256(archive))
-    installed = run(source=str(archive), output=tmp_path / "models", name="published")
+    installed = run(str(archive), models=tmp_path / "models", name="published")
     assert (installed.note.verified, installed.note.scheme) == (True, "mrsegmentator")
     assert "cite doi:x; licence: see its authors" in str(installed)
     assert installed.note.labels_as_delivered is None
@@ -394,7 +393,7 @@ def test_classes_of_a_published_archive_are_named_by_its_label_table(
     archive = pack(other, tmp_path / "weights.zip")
     refused(archive, tmp_path, "label 1 is class 1, not spleen", scheme="mrsegmentator")
     publish(monkeypatch, sha256=sha256(archive))
-    installed = run(source=str(archive), output=tmp_path / "models", name="published")
+    installed = run(str(archive), models=tmp_path / "models", name="published")
     assert installed.note.labels_as_delivered == labels
     named = read_model(installed.folder).dataset["labels"]
     assert {label: name for name, label in named.items() if label} == dict(MRSEGMENTATOR.classes)
@@ -421,10 +420,10 @@ def test_a_published_model_is_downloaded_by_its_name(
     archive: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(monkeypatch, sha256=sha256(archive), url=f"{address}/weights.zip")
-    installed = run(source="published", output=tmp_path / "models")
+    installed = run("published", models=tmp_path / "models")
     assert installed.folder == tmp_path / "models" / "published"
     assert installed.note.source == f"{address}/weights.zip"
-    assert run(source="published", output=tmp_path / "models").was_there
+    assert run("published", models=tmp_path / "models").was_there
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["published"]
 
 
@@ -434,13 +433,13 @@ def test_an_address_is_downloaded_and_held_to_the_digest_given(
     url = f"{address}/weights.zip"
     known = sha256(archive)
     with pytest.raises(SetupError, match="it was not opened"):
-        run(source=url, output=tmp_path / "models", sha256="0" * 64)
+        run(url, models=tmp_path / "models", sha256="0" * 64)
     with pytest.raises(SetupError, match="plain http"):
-        run(source=url, output=tmp_path / "models")
+        run(url, models=tmp_path / "models")
     with pytest.raises(SetupError, match="404"):
-        run(source=f"{address}/gone.zip", output=tmp_path / "models", sha256=known)
+        run(f"{address}/gone.zip", models=tmp_path / "models", sha256=known)
     assert_nothing_left(tmp_path)
-    installed = run(source=url, output=tmp_path / "models", sha256=known)
+    installed = run(url, models=tmp_path / "models", sha256=known)
     assert (installed.folder.name, installed.note.verified) == ("weights", True)
 
 
@@ -449,7 +448,7 @@ def test_without_a_network_the_machine_is_at_fault(
 ) -> None:
     publish(monkeypatch, sha256="0" * 64, url="http://127.0.0.1:1/weights.zip")
     with pytest.raises(MachineFault, match="download it elsewhere"):
-        run(source="published", output=tmp_path / "models")
+        run("published", models=tmp_path / "models")
     assert_nothing_left(tmp_path)
 
 
@@ -461,7 +460,7 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr("organome.steps.models.conversion.convert_checkpoint", full)
     with pytest.raises(MachineFault, match="No space left"):
-        run(source=str(archive), output=tmp_path / "models")
+        run(str(archive), models=tmp_path / "models")
     assert_nothing_left(tmp_path)
 
 
@@ -473,14 +472,14 @@ def test_asked_to_stop_it_leaves_nothing(
 
     monkeypatch.setattr("organome.steps.models.conversion.convert_checkpoint", interrupted)
     with pytest.raises(Interrupted):
-        run(source=str(archive), output=tmp_path / "models")
+        run(str(archive), models=tmp_path / "models")
     assert_nothing_left(tmp_path)
 
 
 def install_command(archive: Path, folder: Path) -> list[str]:
     return [
-        *(str(ORGANOME), "install-model", "--source", str(archive)),
-        *("--output", str(folder / "models"), "--scheme", "mrsegmentator"),
+        *(str(ORGANOME), "install-model", str(archive)),
+        *("--models", str(folder / "models"), "--scheme", "mrsegmentator"),
     ]
 
 
@@ -498,7 +497,7 @@ def test_of_eight_that_come_at_once_one_installs_and_the_others_find_it(
     assert sum(b": installed," in out for out, _ in said) == 1
     assert sum(b": was there," in out for out, _ in said) == 7
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["weights"]
-    verify_model.run(model=tmp_path / "models" / "weights")
+    verify_model.run(str(tmp_path / "models" / "weights"))
 
 
 def test_what_a_killed_installer_held_is_taken_over(archive: Path, tmp_path: Path) -> None:
@@ -507,7 +506,7 @@ def test_what_a_killed_installer_held_is_taken_over(archive: Path, tmp_path: Pat
         " import organome.steps.models.install_model as i;"
         " import organome.steps.models.conversion as c;"
         " c.convert_model = lambda *a, **k: (Path('hangs').touch(), time.sleep(600));"
-        " i.run(source=sys.argv[1], output=Path(sys.argv[2]))"
+        " i.run(sys.argv[1], models=Path(sys.argv[2]))"
     )
     models = tmp_path / "models"
     hanging = subprocess.Popen(
@@ -520,5 +519,5 @@ def test_what_a_killed_installer_held_is_taken_over(archive: Path, tmp_path: Pat
     hanging.wait()
     left = models / ".weights.install"
     assert any(path.name == "unpacked" for path in left.rglob("*"))
-    assert not run(source=str(archive), output=models).was_there
+    assert not run(str(archive), models=models).was_there
     assert [path.name for path in models.iterdir()] == ["weights"]

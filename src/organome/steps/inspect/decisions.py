@@ -1,0 +1,69 @@
+"""What the steps of a run have decided: ledgers of published shards, journals of the others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from organome.domain.outcomes import Reason, Status
+from organome.io.runs import Run
+from organome.io.tables.ledgers import LEDGER
+from organome.io.tables.parquet import count_rows, read_table
+from organome.shards.work_folder import read_outcomes
+
+SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
+# What is done beside the last of them, where it is asked for.
+SIDE_STEPS: Final = ("measure_radiomics",)
+_COLUMNS: Final = ("step", "status", "reason", "elapsed_s", "finished_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one scan in a step.
+
+    Attributes:
+        step: The step that decided; one before, if the scan had failed there.
+        status: Done or failed.
+        reason: Why it failed.
+        elapsed_s: Seconds that it took.
+        finished_at: When, ISO 8601 in UTC; empty if that is not known.
+    """
+
+    step: str
+    status: Status
+    reason: Reason | None
+    elapsed_s: float
+    finished_at: str
+
+
+def listed_scans(run: Run) -> dict[str, int]:
+    """Count the scans of each listed shard."""
+    return {path.stem: count_rows(path) for path in sorted(run.scans.glob("[0-9]*.parquet"))}
+
+
+def side_steps(run: Run) -> list[str]:
+    """List the steps beside the pipeline that a run has begun."""
+    places = (run.results, run.work)
+    return [step for step in SIDE_STEPS if any((place / step).exists() for place in places)]
+
+
+def decisions(run: Run, step: str, shard: str) -> Iterator[Decision]:
+    """Read what a step decided in one shard: the ledger once published, before that journals."""
+    output, work = run.results / step / shard, run.work / step / shard
+    if (output / LEDGER).is_file():
+        for row in read_table(output / LEDGER, columns=list(_COLUMNS)).to_pylist():
+            yield Decision(
+                step=row["step"],
+                status=Status(row["status"]),
+                reason=None if row["reason"] is None else Reason(row["reason"]),
+                elapsed_s=row["elapsed_s"],
+                finished_at=row["finished_at"] or "",
+            )
+        return
+    for outcome, attempt in read_outcomes(work, output).values():
+        yield Decision(
+            step=outcome.step,
+            status=outcome.status,
+            reason=outcome.reason,
+            elapsed_s=attempt.elapsed_s,
+            finished_at=attempt.finished_at,
+        )
