@@ -88,12 +88,20 @@ class Rounds:
                 break
             n_idle = 0 if n_new else n_idle + 1
             if n_idle and (not at_fault or n_idle >= max_idle):
+                self._collect_so_far()
                 raise SetupError(self._what_is_left())
             self._requests.sleep(self._pace.pause_s)
         self._sweep()
         return n_rounds, n_hangs
 
-    def _round(self) -> RoundEnd:
+    def _collect_so_far(self) -> None:
+        """Collect the shards that are through: those that are left must not hold up their rows."""
+        n_done, n_left = self._folder.count_shards()
+        if n_done and n_left and not self._targets:
+            last = self._round(("--", "tables_so_far"))
+            _logger.info("event=tables_so_far code=%s n_shards=%d", last.code, n_done)
+
+    def _round(self, targets: Sequence[str] | None = None) -> RoundEnd:
         """Run Snakemake once, and leave no job and no lock behind."""
         if self._jobs is not None:
             self._jobs.settle(
@@ -102,7 +110,8 @@ class Rounds:
                 requests=self._requests,
             )
         self._unlock()
-        process = SnakemakeProcess([*self._command, *self._targets], log=self._log)
+        wanted = self._targets if targets is None else targets
+        process = SnakemakeProcess([*self._command, *wanted], log=self._log)
         try:
             self._controller.note_child(process.pid, process.started_at)
             round_end = watch(

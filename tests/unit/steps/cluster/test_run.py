@@ -100,13 +100,14 @@ def test_round_that_brought_shards_further_is_followed_by_another(
     assert (summary.n_rounds, summary.n_shards_left) == (2, 0)
 
 
-def test_round_without_progress_and_without_a_fault_is_the_last(
+def test_round_without_progress_and_without_a_fault_is_followed_by_the_tables_so_far(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
-    fakes.starts(["through 0000; exit 1", "through 0000; exit 1"])
+    fakes.starts(["through 0000; exit 1", "through 0000; exit 1", "exit 0"])
     with pytest.raises(SetupError, match=r"1 of 2 shards could not be done; .*logs/run"):
         run(run_folder, **PACE)
-    assert len(fakes.calls) == 2
+    rounds = [call for call in fakes.calls if "--unlock" not in call]
+    assert [call.endswith("-- tables_so_far") for call in rounds] == [False, False, True]
 
 
 FAILURES = "work/failures/segment_organs.000$n_starts.jsonl"
