@@ -8,7 +8,6 @@ well; 75 asked to stop, start again to go on; 141 nobody reads the output any mo
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -153,7 +152,7 @@ def _in_one_line(text: str) -> str:
 
 def _judge(error: Exception, tokens: Sequence[str]) -> int:
     """Report in one line what is wrong with the machine or the set-up; the rest are bugs."""
-    from organome.shards.faults import machine_faults_stop_the_job
+    from organome.shards.faults import machine_faults_stop_the_job, scrubbed_traceback
 
     try:
         with machine_faults_stop_the_job():
@@ -166,8 +165,9 @@ def _judge(error: Exception, tokens: Sequence[str]) -> int:
         note_failure(tokens, setup, code=EXIT_SETUP)
         print(f"organome: {setup}", file=sys.stderr)
         return EXIT_SETUP
-    except Exception:
-        traceback.print_exc()
+    except Exception as bug:
+        # Without messages: they may hold the path of a delivery, and so a participant.
+        print(f"Traceback of a bug:\n{scrubbed_traceback(bug)}", end="", file=sys.stderr)
         return EXIT_BUG
 
 

@@ -1,5 +1,6 @@
 """The ledger of a shard."""
 
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ def test_outcomes_read_back_in_order(tmp_path: Path) -> None:
 
 def test_what_varies_between_runs_stands_apart_from_what_does_not(tmp_path: Path) -> None:
     for name, elapsed_s in (("one", 1.0), ("two", 2.0)):
-        attempt = Attempt(("a.nii.gz",), name, name, elapsed_s, name)
+        attempt = Attempt({"a.nii.gz": 3}, name, name, elapsed_s, name)
         write_ledger(tmp_path / name, OUTCOMES, {outcome.scan: attempt for outcome in OUTCOMES})
     columns = list(REPRODUCIBLE_COLUMNS)
     one, two = (pq.read_table(tmp_path / name) for name in ("one", "two"))
@@ -33,3 +34,15 @@ def test_what_varies_between_runs_stands_apart_from_what_does_not(tmp_path: Path
 def test_missing_ledger_is_a_setup_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"ledger\.parquet"):
         read_ledger(tmp_path / "ledger.parquet")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 200, -1])
+def test_a_ledger_that_was_cut_short_is_removed_and_asked_for_again(
+    tmp_path: Path, n_bytes: int
+) -> None:
+    path = tmp_path / "ledger.parquet"
+    write_ledger(path, OUTCOMES)
+    os.truncate(path, n_bytes if n_bytes >= 0 else path.stat().st_size + n_bytes)
+    with pytest.raises(SetupError, match=r"ledger\.parquet: was broken .* start again"):
+        read_ledger(path)
+    assert not path.exists()

@@ -1,0 +1,120 @@
+"""One file never stops a shard, and the name of a participant never leaves its file."""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from doubles.steps import CopyStep, make_scans
+from organome.domain.errors import MachineFault, SetupError
+from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
+from organome.domain.scans import Scan
+from organome.shards.run import run_shard
+
+PARTICIPANT = "1000123"
+MIB = 2**20
+WHERE = ["looking", "reading"]
+
+
+class OddFiles(CopyStep):
+    """Raises for some scans an error that names the delivered file."""
+
+    def __init__(self, kinds: Mapping[str, str], *, where: str) -> None:
+        super().__init__()
+        self._kinds = kinds
+        self._where = where
+
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
+        if self._where == "looking":
+            self._fail(scan)
+        return super().input_identity(scan, upstream)
+
+    def run_scan(
+        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
+    ) -> Mapping[str, JsonValue]:
+        if self._where == "reading":
+            self._fail(scan)
+        return super().run_scan(scan, upstream, place)
+
+    def _fail(self, scan: Scan) -> None:
+        kind = self._kinds.get(scan.scan)
+        path = f"/cohort/{PARTICIPANT}/{PARTICIPANT}_2.zip"
+        if kind == "takes memory":
+            taken = [bytearray(os.urandom(MIB) * 64) for _ in range(64)]
+            raise AssertionError(len(taken))
+        if kind == "bug":
+            raise KeyError(path)
+        if kind is not None:
+            number = getattr(errno, kind)
+            raise OSError(number, os.strerror(number), path)
+
+
+class Shard:
+    """Folders of one shard."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self, kinds: Mapping[str, str], *, where: str = "reading", n_scans: int = 4, n: int = 2
+    ) -> tuple[Outcome, ...]:
+        step = OddFiles(kinds, where=where)
+        return run_shard(
+            step,
+            scans=make_scans(n_scans),
+            upstream=None,
+            output=self.folder / "results" / "0000",
+            work=self.folder / "work" / "0000",
+            workers=[step] * n,
+            memory_bytes=1200 * MIB,
+        )
+
+    def names_the_participant(self) -> list[Path]:
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return [path for path in files if PARTICIPANT.encode() in path.read_bytes()]
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Shard:
+    return Shard(tmp_path)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_an_odd_file_is_a_row_and_its_name_stays_at_home(
+    shard: Shard, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    outcomes = shard.run({"0000-0001": "EACCES", "0000-0002": "bug"}, where=where)
+    reasons = [None, Reason.FILE_UNREADABLE, Reason.UNEXPECTED_ERROR, None]
+    assert [one.reason for one in outcomes] == reasons
+    assert outcomes[2].fact == "KeyError"
+    assert "scan=0000-0002 unexpected error" in caplog.text
+    assert PARTICIPANT not in caplog.text
+    assert shard.names_the_participant() == []
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("kind", ["ESTALE", "EIO"])
+def test_a_fault_at_a_delivered_file_names_the_scan_and_blames_no_node(
+    shard: Shard, caplog: pytest.LogCaptureFixture, where: str, kind: str
+) -> None:
+    with pytest.raises(MachineFault, match=rf"scan 0000-0001: .*\({kind}\)") as caught:
+        shard.run({"0000-0001": kind}, where=where)
+    assert not caught.value.is_local
+    assert PARTICIPANT not in "".join([str(caught.value), *caught.value.__notes__, caplog.text])
+    assert shard.names_the_participant() == []
+    assert [one.status for one in shard.run({})] == [Status.DONE] * 4
+
+
+def test_more_than_a_few_unexpected_errors_are_a_bug_and_done_again(shard: Shard) -> None:
+    bugs = {scan.scan: "bug" for scan in make_scans(20)[10:14]}
+    with pytest.raises(SetupError, match="4 of 20 scans failed with unexpected_error"):
+        shard.run(bugs, n_scans=20, n=1)
+    outcomes = shard.run({}, n_scans=20, n=1)
+    assert [one.status for one in outcomes] == [Status.DONE] * 20
+
+
+def test_a_scan_that_takes_more_memory_than_the_job_has_is_a_row(shard: Shard) -> None:
+    outcomes = shard.run({"0000-0001": "takes memory"})
+    assert [one.reason for one in outcomes] == [None, Reason.OUT_OF_MEMORY, None, None]
