@@ -35,7 +35,7 @@ class CampaignRun:
     def start(self) -> None:
         """Start ``organome run``."""
         snakemake = ["--cores", "2", "--quiet", "all"]
-        where = ["--directory", str(self.folder), "--snakefile", str(REPOSITORY / "Snakefile")]
+        where = [str(self.folder), "--snakefile", str(REPOSITORY / "Snakefile")]
         with self._output.open("ab") as file:
             self._controller = subprocess.Popen(
                 ["organome", "run", *where, *_PACE, "--", *snakemake],
