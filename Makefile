@@ -36,13 +36,13 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@organome run demo/run -- --cores 2
 	@organome run demo/run_ct -- --cores 2
 	@echo; echo "Volumes in mL; a dash where there is no number, and the reason beside it:"
-	@organome show-table --table demo/run/results/tables/visits --n-rows 30 --columns participant \
+	@organome show-table demo/run/results/tables/visits --n-rows 30 --columns participant \
 	  instance n_scans_done liver_volume_ml liver_na_reason spleen_volume_ml left_kidney_volume_ml
 	@echo; echo "Scans that failed:"
-	@organome show-table --table demo/run/results/tables/scans --where status=failed \
+	@organome show-table demo/run/results/tables/scans --where status=failed \
 	  --columns scan participant instance failed_step reason
 	@echo; echo "Radiomics of livers (three of 107 features), fat fraction in percent:"
-	@organome show-table --table demo/run/results/tables/radiomics --n-rows 5 \
+	@organome show-table demo/run/results/tables/radiomics --n-rows 5 \
 	  --where organ=liver contrast=fat_fraction --columns participant instance n_voxels na_reason \
 	  original_firstorder_Mean original_glcm_Contrast original_shape_Sphericity
 	@echo; echo "Where to look:"

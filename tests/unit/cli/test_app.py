@@ -115,7 +115,7 @@ def test_lists_take_several_values_behind_one_flag(
         {"organ": ["liver", "spleen"], "volume_ml": [1500.25, None], "scan": ["a", "b"]}
     )
     pq.write_table(table, tmp_path / "part-0.parquet")
-    flags = ["--table", str(tmp_path), "--columns", "organ", "volume_ml"]
+    flags = [str(tmp_path), "--columns", "organ", "volume_ml"]
     assert app.run(["show-table", *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [
