@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -31,19 +32,22 @@ import pyarrow as pa
 from organome.compute.labelmaps.volumes import OrganMeasure
 from organome.domain.organs import N_ORGANS, ORGANS
 from organome.domain.outcomes import Outcome, Status
+from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Scan, scan_key
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
-from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
+from organome.io.tables.scan_lists import shard_path, write_shard
+from organome.steps.measure.measure_volumes import organ_facts
 
 SCANS_PER_PARTICIPANT: Final = 1.15
 SHARD_SIZE: Final = 300
+MEASURED: Final = "results/measure_volumes"
 PEER: Final = """\
 import sys
 from pathlib import Path
 import pandas as pd
-folders, output = Path(sys.argv[1]).read_text().splitlines(), Path(sys.argv[2])
+folders, output = sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2])
 output.mkdir()
 for name, by in (("scans", []), ("organs", ["label"])):
     rows = pd.concat([pd.read_parquet(f"{folder}/{name}.parquet") for folder in folders])
@@ -53,12 +57,11 @@ for name, by in (("scans", []), ("organs", ["label"])):
 """
 
 
-def make_cohort(folder: Path, *, n_scans: int, share_scattered: float) -> Path:
-    """Write measured shards; return the file that lists them."""
-    scan_rows, rows_of_organs = _rows_of_one_scan()
-    folders = []
+def make_cohort(run: Path, *, n_scans: int, share_scattered: float) -> None:
+    """Write the lists and results of measured shards into a run folder."""
+    scan, scan_rows, rows_of_organs = _rows_of_one_scan()
     for shard in range(math.ceil(n_scans / SHARD_SIZE)):
-        folders.append(folder / f"{shard:04d}")
+        folder = run / MEASURED / f"{shard:04d}"
         numbers = range(shard * SHARD_SIZE, min(n_scans, (shard + 1) * SHARD_SIZE))
         keys = [scan_key(shard, place) for place in range(len(numbers))]
         people = [_pseudonym(number, n_scans, share_scattered) for number in numbers]
@@ -66,7 +69,14 @@ def make_cohort(folder: Path, *, n_scans: int, share_scattered: float) -> Path:
             Outcome(scan=key, step="measure_volumes", status=Status.DONE, fingerprint="f", facts={})
             for key in keys
         ]
-        write_ledger(folders[-1] / LEDGER, done)
+        write_ledger(folder / LEDGER, done)
+        write_shard(
+            shard_path(run / "scans", shard),
+            [
+                replace(scan, scan=key, participant=person)
+                for key, person in zip(keys, people, strict=True)
+            ],
+        )
         for name, rows, per_scan in (
             ("scans", scan_rows, 1),
             ("organs", rows_of_organs, N_ORGANS),
@@ -76,10 +86,7 @@ def make_cohort(folder: Path, *, n_scans: int, share_scattered: float) -> Path:
                 repeated = pa.array([value for value in values for _ in range(per_scan)])
                 place = table.schema.get_field_index(column)
                 table = table.set_column(place, table.schema.field(column), repeated)
-            write_table(folders[-1] / f"{name}.parquet", table)
-    listed = folder / "measured.txt"
-    listed.write_text("".join(f"{one}\n" for one in folders))
-    return listed
+            write_table(folder / f"{name}.parquet", table)
 
 
 def _pseudonym(number: int, n_scans: int, share_scattered: float) -> str:
@@ -89,10 +96,10 @@ def _pseudonym(number: int, n_scans: int, share_scattered: float) -> str:
     return f"{number * 7_368_787 % n_scans * 10 + 5:08d}"
 
 
-def _rows_of_one_scan() -> tuple[pa.Table, pa.Table]:
+def _rows_of_one_scan() -> tuple[Scan, pa.Table, pa.Table]:
     scan = Scan(
         scan=scan_key(0, 0),
-        cohort="bench",
+        cohort="benchmark",
         participant="0",
         instance="2",
         array="0",
@@ -118,9 +125,9 @@ def _rows_of_one_scan() -> tuple[pa.Table, pa.Table]:
         fingerprint="l",
         facts={"contrast": "water", "source": "model", "scheme": "mrsegmentator"},
     )
-    told = (scan, done, (labelled,))
-    organs = rows_to_arrow(ORGAN_ROWS, list(organ_rows(*told)))
-    return rows_to_arrow(SCANS, [scan_row(*told)]), organs
+    measured = (scan, done, (labelled,))
+    organs = rows_to_arrow(ORGAN_ROWS, list(organ_rows(*measured)))
+    return scan, rows_to_arrow(SCANS, [scan_row(*measured)]), organs
 
 
 def measure(command: Sequence[str | Path]) -> tuple[float, float]:
@@ -153,9 +160,9 @@ def main() -> None:
             folder = Path(name)
             # Made by another process: one that starts from a large one seems to be as large.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:
-                listed = maker.submit(
+                maker.submit(
                     make_cohort,
-                    folder / "measured",
+                    folder,
                     n_scans=n_scans,
                     share_scattered=given.share_scattered,
                 ).result()
@@ -163,11 +170,13 @@ def main() -> None:
                 Path(sys.executable).with_name("organome"),
                 "collect-tables",
             ]
-            flags: list[str | Path] = ["--measured", listed, "--output"]
+            flags: list[str | Path] = [
+                *("--scans", folder / "scans", "--results", folder / "results", "--output"),
+            ]
             ways: dict[str, list[str | Path]] = {
                 "threads_1": [*collect, *flags, folder / "one", "--n-workers", "1"],
                 "threads_2": [*collect, *flags, folder / "two", "--n-workers", "2"],
-                "pandas": [sys.executable, "-c", PEER, listed, folder / "peer"],
+                "pandas": [sys.executable, "-c", PEER, folder / MEASURED, folder / "peer"],
             }
             for way, command in ways.items():
                 wall_s, peak_gib = measure(command)

@@ -8,11 +8,13 @@ from typing import Any
 
 from organome.compute.labelmaps.volumes import OrganMeasure
 from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Scan, scan_key
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
-from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
+from organome.io.tables.scan_lists import write_shard
+from organome.steps.measure.measure_volumes import organ_facts
 
 
 def scan_of(participant: str, instance: str = "2", **values: Any) -> Scan:
@@ -55,11 +57,11 @@ def outcome_of(scan: Scan) -> Outcome:
     )
 
 
-def write_measured(folder: Path, scans: Sequence[Scan]) -> None:
-    """Write the folder that measure_volumes publishes for a shard."""
-    told = []
-    for place, unnamed in enumerate(scans):
-        scan = replace(unnamed, scan=scan_key(int(folder.name), place))
+def write_measured(results: Path, scans: Sequence[Scan]) -> None:
+    """Write what the steps publish for a shard, from its listed scans."""
+    shard = scans[0].scan.split("-")[0]
+    measured = []
+    for scan in scans:
         labelled = Outcome(
             scan=scan.scan,
             step="segment_organs",
@@ -67,17 +69,29 @@ def write_measured(folder: Path, scans: Sequence[Scan]) -> None:
             fingerprint="l",
             facts={"contrast": "water", "source": "model", "scheme": "mrsegmentator"},
         )
-        told.append((scan, outcome_of(scan), (labelled,)))
-    write_ledger(folder / LEDGER, [outcome for _, outcome, _ in told])
-    write_table(folder / "scans.parquet", rows_to_arrow(SCANS, [scan_row(*one) for one in told]))
-    rows = [row for one in told for row in organ_rows(*one)]
+        outcome = outcome_of(scan)
+        measured.append((scan, outcome, (labelled,)))
+    for step in ("prepare_images", "segment_organs", "measure_volumes"):
+        outcomes = [
+            outcome
+            if outcome.status is Status.FAILED or step == "measure_volumes"
+            else replace(labelled, step=step)
+            if step == "segment_organs"
+            else replace(labelled, step=step, facts={"contrasts": ["water"], "height_m": 1.8})
+            for _, outcome, (labelled,) in measured
+        ]
+        write_ledger(results / step / shard / LEDGER, outcomes)
+    folder = results / "measure_volumes" / shard
+    scan_rows = [scan_row(*one) for one in measured]
+    write_table(folder / "scans.parquet", rows_to_arrow(SCANS, scan_rows))
+    rows = [row for one in measured for row in organ_rows(*one)]
     write_table(folder / "organs.parquet", rows_to_arrow(ORGAN_ROWS, rows))
 
 
-def cohort(folder: Path, shards: Sequence[Sequence[Scan]]) -> Path:
-    """Write the shards of a cohort and the file that lists them."""
-    for place, scans in enumerate(shards):
-        write_measured(folder / f"{place:04d}", scans)
-    listed = folder / "measured.txt"
-    listed.write_text("".join(f"{folder / f'{place:04d}'}\n" for place in range(len(shards))))
-    return listed
+def cohort(folder: Path, shards: Sequence[Sequence[Scan]]) -> dict[str, Path]:
+    """Write the lists and results of a cohort; return what collect-tables takes."""
+    for number, unnamed in enumerate(shards):
+        named = [replace(scan, scan=scan_key(number, place)) for place, scan in enumerate(unnamed)]
+        write_shard(folder / "scans" / f"{number:04d}.parquet", named)
+        write_measured(folder / "results", named)
+    return {"scans": folder / "scans", "results": folder / "results"}

@@ -8,12 +8,11 @@ import numpy as np
 
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.radiomics_tables import radiomics_table
-from organome.domain.rows import scan_key_values
+from organome.domain.rows import scan_key_values, scan_row
 from organome.domain.scans import Scan
 from organome.domain.tables import SCAN_KEY, SCANS
 from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
 from organome.io.tables.parquet import read_table, rows_to_arrow, write_pieces, write_table
-from organome.steps.measure.table_rows import scan_row
 
 STEADY: Final = "original_firstorder_Mean"
 NOISY: Final = "original_glcm_Contrast"
@@ -68,11 +67,11 @@ def write_cohort(
 
 
 def write_radiomics_shards(
-    measured: Path, radiomics: Path, *, contrasts: tuple[str, ...] = ("fat_fraction", "water")
+    results: Path, *, contrasts: tuple[str, ...] = ("fat_fraction", "water")
 ) -> None:
     """Write what measure_radiomics publishes for shards that measure_volumes has published."""
     table = radiomics_table((STEADY, NOISY))
-    for folder in sorted(path.parent for path in measured.glob("*/organs.parquet")):
+    for folder in sorted((results / "measure_volumes").iterdir()):
         organs = read_table(folder / "organs.parquet").to_pylist()
         of_scans = [list(rows) for _, rows in groupby(organs, key=lambda organ: str(organ["scan"]))]
         rows = [
@@ -81,7 +80,7 @@ def write_radiomics_shards(
             for contrast in contrasts
             for organ in of_scan
         ]
-        shard = radiomics / folder.name
+        shard = results / "measure_radiomics" / folder.name
         outcomes = read_ledger(folder / LEDGER)
         write_ledger(shard / LEDGER, list(outcomes.values()))
         write_pieces(shard / "radiomics.parquet", table, [rows_to_arrow(table, rows)])

@@ -42,7 +42,7 @@ class Collection:
         assert process.wait() == 0
 
     def _start(self, *flags: str, output: str) -> subprocess.Popen[str]:
-        where = ["--measured", "measured/measured.txt", "--output", output]
+        where = ["--scans", "scans", "--results", "measured", "--output", output]
         self.started.append(
             subprocess.Popen(
                 ["organome", "collect-tables", *where, *flags],
@@ -64,7 +64,7 @@ class Collection:
         }
 
     def files_under_way(self) -> Sequence[Path]:
-        return [*self.folder.glob("results/.tables.*.tmp/scans/part-*")]
+        return [*self.folder.glob("results/.tables.*.tmp/*/scans/part-*")]
 
 
 @pytest.fixture
@@ -74,9 +74,8 @@ def collection(tmp_path: Path, sound_cluster: Cluster) -> Iterator[Collection]:
         [scan_of(f"{shard * N_SCANS + place:04d}") for place in range(N_SCANS)]
         for shard in range(N_SHARDS)
     ]
-    cohort(tmp_path / "measured", shards)
-    listed = tmp_path / "measured" / "measured.txt"
-    listed.write_text("".join(f"measured/{shard:04d}\n" for shard in range(N_SHARDS)))
+    cohort(tmp_path, shards)
+    (tmp_path / "results").rename(tmp_path / "measured")
     made = Collection(tmp_path, sound_cluster)
     yield made
     for process in made.started:
@@ -100,7 +99,7 @@ def test_tables_are_those_made_on_one_machine(
     assert set(named) == {"here_dask"}
     wait_until(lambda: not sound_cluster.queue(), what="the jobs to be gone")
     left = sorted(path.name for path in collection.folder.iterdir())
-    assert left == ["expected", "measured", "results", "work"]
+    assert left == ["expected", "measured", "results", "scans", "work"]
     assert [path.name for path in (collection.folder / "results").iterdir()] == ["tables"]
     assert [path.name for path in (collection.folder / "work/collect_tables").iterdir()] == [
         "worker_logs"

@@ -67,7 +67,7 @@ def test_the_tree_as_it_is_keeps_all_rules(copied_tree: Path) -> None:
         ("shards", "organome.steps.segment.segment_organs", FLOORS),
         ("shards", "organome.phantoms.make_phantoms", FLOORS),
         ("steps/measure", "organome.phantoms.bodies.people", FLOORS),
-        ("phantoms/model", "organome.steps.measure.table_rows", FLOORS),
+        ("phantoms/model", "organome.steps.measure.measure_volumes", FLOORS),
         ("steps/measure", "organome.cli.app", FLOORS),
         ("steps/segment", "organome.steps.measure.measure_volumes", STEPS),
         ("steps/inspect", "organome.steps.collect.collect_tables", STEPS),

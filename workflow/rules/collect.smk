@@ -33,14 +33,11 @@ rule tables_so_far:
         runtime=runtime("collect_tables"),
         slurm_extra=without_broken_nodes,
     params:
-        radiomics="--radiomics=results/measure_radiomics" if WITH_RADIOMICS else "",
+        radiomics="--radiomics" if WITH_RADIOMICS else "",
         where=where_to_collect,
     shell:
-        "(organome list-measured --scans=scans --results=results/measure_volumes"
-        " --output=work/collect_tables/measured.txt &&"
-        " organome collect-tables --measured=work/collect_tables/measured.txt"
-        " --output=results/tables {params.radiomics} --n-workers={threads} {params.where})"
-        " > {log:q} 2>&1"
+        "organome collect-tables --scans=scans --results=results --output=results/tables"
+        " {params.radiomics} --n-workers={threads} {params.where} > {log:q} 2>&1"
 
 
 use rule tables_so_far as collect_tables with:

@@ -66,7 +66,6 @@ _STEPS: Final = {
         "steps.segment.segment_organs": "Turn a shard's images into labelmaps.",
         "steps.measure.measure_volumes": "Measure the organs of a shard.",
         "steps.radiomics.measure_radiomics": "Measure the radiomics features of a shard.",
-        "steps.collect.list_measured": "Name the measured shards in a file, for collect-tables.",
         "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
     },
 }

@@ -28,7 +28,7 @@ class Column:
         name: Its name; a quantity ends in its unit.
         type: Type of its values.
         meaning: One sentence for the person who analyses the table.
-        unit: Stations of its values, None where there is none.
+        unit: Unit of its values, None where there is none.
         nullable: Whether a value may be missing. A key is never missing.
         levels: All values that can stand there, empty where the values are open.
     """
@@ -48,10 +48,11 @@ class Table:
     Attributes:
         name: Its name, and that of its folder or file.
         row: What one row is.
-        key: Columns that tell a row from every other.
+        key: Columns that identify a row.
         columns: Columns that are written out.
         organ_columns: Columns that stand once per organ, ``<organ>`` in their name and meaning.
         structures: The organs of a run: those of its label scheme.
+        facts: What else its files say of themselves in their metadata, by name.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Table:
     columns: tuple[Column, ...]
     organ_columns: tuple[Column, ...] = ()
     structures: tuple[Organ, ...] = ORGANS
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file in the folder of a shard."""
+        return f"{self.name}.parquet"
 
     @property
     def all_columns(self) -> tuple[Column, ...]:

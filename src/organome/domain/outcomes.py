@@ -15,6 +15,7 @@ class Status(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    NOT_MEASURED = "not_measured"  # in tables only: a step has not been through its shard
 
 
 class Reason(StrEnum):
@@ -48,6 +49,12 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_DIED = "worker_died"
     UNEXPECTED_ERROR = "unexpected_error"
+    # the shard, in tables only
+    NOT_PREPARED = "not_prepared"
+    NOT_SEGMENTED = "not_segmented"
+    NOT_MEASURED = "not_measured"
+    SHARD_UNREADABLE = "shard_unreadable"
+    SHARD_DIFFERS = "shard_differs"
 
 
 # Reasons that an attempt with more memory, another machine or better code may not meet.

@@ -31,7 +31,7 @@ RADIOMICS_KEYS: Final = (
     ),
     Column("label", _INT8, "Label of the organ.", nullable=False),
     Column("organ", _STRING, "Name of the organ.", nullable=False),
-    Column("status", _STRING, "Whether the scan was measured.", None, False, tuple(Status)),
+    Column("status", _STRING, "Status of the scan in radiomics.", None, False, tuple(Status)),
     Column(
         "truncated",
         _BOOL,

@@ -36,6 +36,13 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.UNEXPECTED_ERROR: (
         "An error that nobody foresaw, usually of an odd file; the log has it under the scan's key."
     ),
+    Reason.NOT_PREPARED: "prepare_images has not been through the shard of the scan.",
+    Reason.NOT_SEGMENTED: "segment_organs has not been through the shard of the scan.",
+    Reason.NOT_MEASURED: "measure_volumes (measure_radiomics) has not been through the shard.",
+    Reason.SHARD_UNREADABLE: "A published file of the shard is missing or damaged.",
+    Reason.SHARD_DIFFERS: (
+        "The shard was measured with another label scheme, or other radiomics settings, than most."
+    ),
 }
 
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {

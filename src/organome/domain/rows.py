@@ -1,9 +1,15 @@
-"""Parts of rows that several tables share."""
+"""Rows of the tables, from what the steps found out about a scan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from organome import __version__
+from organome.domain.flags import Flag
+from organome.domain.geometry import Face
+from organome.domain.organs import Organ
+from organome.domain.outcomes import OrganReason, Outcome, Reason, Status
 from organome.domain.scans import Scan
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS
 
 Row: TypeAlias = dict[str, Any]
@@ -13,7 +19,7 @@ _JOINT: Final = ";"
 
 
 def scan_key_values(scan: Scan) -> Row:
-    """Make the part of a row that tells the scan from all others."""
+    """Return the key columns of a scan."""
     return {
         "cohort": scan.cohort,
         "participant": scan.participant,
@@ -26,7 +32,7 @@ def scan_key_values(scan: Scan) -> Row:
 
 
 def header_values(facts: Mapping[str, Any]) -> Row:
-    """Pick the header columns out of the facts of prepare_images; null where it did not say."""
+    """Pick the header columns out of the facts of prepare_images; null where a fact is missing."""
     size_xyz = facts.get("size_xyz") or (None,) * 3
     spacing_xyz_mm = facts.get("spacing_xyz_mm") or (None,) * 3
     values = {
@@ -50,3 +56,157 @@ def header_values(facts: Mapping[str, Any]) -> Row:
 def joined(words: Sequence[str] | None) -> str | None:
     """Join words by semicolons; None stays None."""
     return None if words is None else _JOINT.join(words)
+
+
+def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
+    """Make the row of one scan.
+
+    Args:
+        scan: The scan.
+        outcome: Its outcome in the measuring step.
+        before: Its outcomes in the steps before, for what they found out; failed ones say nothing.
+    """
+    facts = _joint_facts(before)
+    if facts.get("for_phantoms"):
+        facts["flags"] = [*(facts.get("flags") or ()), Flag.PHANTOM_MODEL]
+    return {
+        **scan_key_values(scan),
+        "status": outcome.status.value,
+        "reason": outcome.reason and outcome.reason.value,
+        "failed_step": outcome.step if outcome.status is Status.FAILED else None,
+        "fact": outcome.fact,
+        **header_values(facts),
+        **_label_values(facts, "contrast", "contrast_choice", "label_source"),
+        "consensus_contrasts": joined(facts.get("consensus_contrasts")),
+        "contrasts_left_out": joined(facts.get("contrasts_left_out")) or None,
+        **_label_values(facts, "scheme", "model_name", "model_digest"),
+        "organome_version": __version__,
+    }
+
+
+def organ_rows(
+    scan: Scan, outcome: Outcome, before: Sequence[Outcome], scheme: LabelScheme | None = None
+) -> Iterator[Row]:
+    """Make the rows of one scan, one per organ, whatever became of it.
+
+    Args:
+        scan: The scan.
+        outcome: Its outcome in the measuring step.
+        before: Its outcomes in the steps before.
+        scheme: Label scheme of the shard; None: the built-in one that the facts name.
+    """
+    facts = _joint_facts(before)
+    meaning = scheme or scheme_by_name(facts.get("scheme", MRSEGMENTATOR.name))
+    for row in missing_organ_rows(scan, outcome, before, meaning.structures):
+        if outcome.status is not Status.DONE:
+            yield row
+            continue
+        organ = meaning.structures[row["label"] - 1]
+        yield {
+            **row,
+            **_organ_values(organ, outcome.facts["organs"].get(organ.name), meaning),
+            **facts.get("agreement", {}).get(organ.name, {}),
+            **_side_values(facts.get("sides", {}).get(organ.name, {})),
+        }
+
+
+def missing_organ_rows(
+    scan: Scan, outcome: Outcome, before: Sequence[Outcome], structures: Sequence[Organ]
+) -> Iterator[Row]:
+    """Make the rows of one scan without numbers, one per organ, with the reason of the outcome."""
+    facts = _joint_facts(before)
+    for organ in structures:
+        yield {
+            **scan_key_values(scan),
+            "status": outcome.status.value,
+            **_label_values(facts, "contrast", "scheme", "model_digest"),
+            "label": organ.label,
+            "organ": organ.name,
+            "region": organ.region.value,
+            "side": organ.side.value,
+            "na_reason": outcome.reason and outcome.reason.value,
+        }
+
+
+def radiomics_key(
+    scan: Scan, organ: Organ, *, contrast: str, engine: str, settings_digest: str
+) -> Row:
+    """Make the part of a radiomics row that is there whatever becomes of the organ."""
+    return {
+        **scan_key_values(scan),
+        "contrast": contrast,
+        "label": organ.label,
+        "organ": organ.name,
+        "engine": engine,
+        "settings_digest": settings_digest,
+    }
+
+
+def missing_radiomics_rows(
+    scan: Scan,
+    images: Iterable[tuple[str, str, str]],
+    structures: Sequence[Organ],
+    reason: Reason,
+    status: Status,
+) -> Iterator[Row]:
+    """Make the radiomics rows of one scan without features.
+
+    Args:
+        scan: The scan.
+        images: Contrast, engine and digest of the settings of each image.
+        structures: The organs of the run.
+        reason: Why there are no features.
+        status: Whether the scan was measured: it is done where it only lacks the contrast.
+    """
+    for contrast, engine, digest in images:
+        for organ in structures:
+            yield {
+                **radiomics_key(
+                    scan, organ, contrast=contrast, engine=engine, settings_digest=digest
+                ),
+                "status": status.value,
+                "na_reason": reason.value,
+            }
+
+
+def _side_values(of_organ: Mapping[str, Any]) -> Row:
+    is_checked = "finding" in of_organ
+    return {
+        "side_suspect": of_organ["finding"] is not None if is_checked else None,
+        "side_finding": of_organ.get("finding"),
+        "side_moved_ml": of_organ.get("moved_ml"),
+    }
+
+
+def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: LabelScheme) -> Row:
+    if measure is None:
+        if scheme.covers(organ):
+            return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
+        return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
+    truncated = bool(measure["touches"])
+    intensities = measure["intensities"] or {}
+    return {
+        "n_voxels": measure["n_voxels"],
+        "volume_ml": None if truncated else measure["volume_observed_ml"],
+        "volume_observed_ml": measure["volume_observed_ml"],
+        "na_reason": OrganReason.TRUNCATED.value if truncated else None,
+        **{f"touches_{face}": face.value in measure["touches"] for face in Face},
+        "truncated": truncated,
+        **{f"intensity_{name}": value for name, value in intensities.items()},
+        "fat_fraction_mean": measure["fat_fraction_mean"],
+        **{
+            f"centroid_{axis}_mm": place
+            for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
+        },
+        "n_pieces": measure["n_pieces"],
+        "largest_piece_share": measure["largest_piece_share"],
+    }
+
+
+def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {name: fact for outcome in outcomes for name, fact in outcome.facts.items()}
+
+
+def _label_values(facts: Mapping[str, Any], *names: str) -> Row:
+    # segment_organs calls it "source"; beside the delivered files in one table that says too little
+    return {name: facts.get("source" if name == "label_source" else name) for name in names}

@@ -89,11 +89,16 @@ SCANS: Final = Table(
     columns=(
         *SCAN_KEY,
         Column(
-            "status", _STRING, "Whether the scan was measured.", None, False, levels=tuple(Status)
+            "status",
+            _STRING,
+            "'done': measured. 'failed': cannot be measured. 'not_measured': not yet, its shard is "
+            "not through all steps.",
+            nullable=False,
+            levels=tuple(Status),
         ),
-        Column("reason", _STRING, "Why it failed; null when done.", levels=_SCAN_REASONS),
-        Column("failed_step", _STRING, "The step in which it failed; null when done."),
-        Column("fact", _STRING, "What that step found, in one line; null when done."),
+        Column("reason", _STRING, "Why it is not done; null when done.", levels=_SCAN_REASONS),
+        Column("failed_step", _STRING, "Step in which it failed; null unless failed."),
+        Column("fact", _STRING, "What was found, in one line; null when done."),
         *HEADER_COLUMNS,
         Column(
             "contrast",
@@ -148,7 +153,7 @@ ORGAN_ROWS: Final = Table(
         ),
         Column("region", _STRING, "Body region.", nullable=False, levels=_regions(ORGANS)),
         Column("side", _STRING, "Side of the body.", nullable=False, levels=tuple(Side)),
-        Column("status", _STRING, "Whether the scan was measured.", None, False, tuple(Status)),
+        Column("status", _STRING, "Status of the scan.", None, False, tuple(Status)),
         Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
         Column(
             "volume_ml", _FLOAT, "Volume, only of an organ that is wholly in view; never 0.", "mL"

@@ -18,7 +18,7 @@ from organome.domain.errors import Interrupted, MachineFault, SetupError
 from organome.domain.organs import ORGANS, PAIRS
 from organome.io.tables.scan_lists import write_shard
 from organome.phantoms import score_phantoms
-from organome.steps.collect import list_measured
+from organome.steps.collect import collect_tables
 
 GROUPS = app._COMMANDS | app._STEPS | app._TOOLS
 MODULES = [module for commands in GROUPS.values() for module in commands]
@@ -69,7 +69,7 @@ def test_flags_are_the_keywords_of_run(module: str, capsys: pytest.CaptureFixtur
 def test_missing_flag_and_unknown_command_exit_2_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for tokens in (["list-measured"], ["measure-everything"], ["list-measured", "--what", "x"]):
+    for tokens in (["collect-tables"], ["measure-everything"], ["collect-tables", "--what", "x"]):
         assert app.run(tokens) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
@@ -78,7 +78,7 @@ def test_setup_error_exits_2_with_one_line_and_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--scans", str(tmp_path), "--results", str(tmp_path), "--output", str(tmp_path / "l")]
-    assert app.run(["list-measured", *flags]) == 2
+    assert app.run(["collect-tables", *flags]) == 2
     assert capsys.readouterr().err == f"organome: {tmp_path}: no shards, list the scans first\n"
 
 
@@ -103,8 +103,8 @@ def test_exit_codes(
     def fail(*, scans: Path) -> None:
         raise error
 
-    monkeypatch.setattr(list_measured, "run", fail)
-    assert app.run(["list-measured", "--scans", "scans"]) == code
+    monkeypatch.setattr(collect_tables, "run", fail)
+    assert app.run(["collect-tables", "--scans", "scans"]) == code
     assert ("Traceback" in capsys.readouterr().err) == (code == 1)
 
 
@@ -128,14 +128,8 @@ def test_lists_take_several_values_behind_one_flag(
 def test_nothing_is_drawn_where_there_is_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "scans").mkdir()
-    (tmp_path / "scans" / "0000.parquet").touch()
-    (tmp_path / "results" / "0000").mkdir(parents=True)
-    (tmp_path / "results" / "0000" / "ledger.parquet").touch()
-    flags = [f"--{name}={tmp_path / name}" for name in ("scans", "results", "output")]
-    assert app.run(["list-measured", *flags]) == 0
+    assert app.run(["describe-tables", f"--output={tmp_path / 'tables.md'}"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert (tmp_path / "output").read_text() == f"{tmp_path / 'results' / '0000'}\n"
 
 
 def test_status_is_one_line_per_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from distributed import LocalCluster, SpecCluster
 
-from organome.steps.collect.dask_clusters import plain_dask_config
+from organome.steps.collect.workers import plain_dask_config
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def tables_of(
         protocols=[protocol],
     )
     shard, results, work = run / "scans" / "0000.parquet", run / "results", run / "work"
-    images, labelmaps, measured = (results / step / "0000" for step in ("p", "s", "m"))
+    images, labelmaps, measured = (
+        results / step / "0000" for step in ("prepare_images", "segment_organs", "measure_volumes")
+    )
     prepare_images.run(shard=shard, output=images, work=work / "p", kind="folder")
     segment_organs.run(
         shard=shard,
@@ -57,8 +59,7 @@ def tables_of(
     measure_volumes.run(
         shard=shard, images=images, labelmaps=labelmaps, output=measured, work=work / "m"
     )
-    (run / "measured.txt").write_text(f"{measured}\n")
-    collect_tables.run(measured=run / "measured.txt", output=run / "tables")
+    collect_tables.run(scans=run / "scans", results=results, output=run / "tables")
     return {
         table: pa.concat_tables(
             read_table(part) for part in sorted((run / "tables" / table).iterdir())

@@ -97,9 +97,11 @@ class PhantomRun:
         )
 
     def collect(self) -> Path:
-        listed = self.folder / "measured.txt"
-        listed.write_text(f"{self.at('measure_volumes')}\n")
-        collect_tables.run(measured=listed, output=self.folder / "tables")
+        collect_tables.run(
+            scans=self.folder / "scans",
+            results=self.folder / "results",
+            output=self.folder / "tables",
+        )
         return self.folder / "tables"
 
     def _scan(self, place: int, images: dict[Contrast, sitk.Image]) -> Scan:
@@ -263,14 +265,17 @@ def test_a_scheme_file_makes_structures_of_any_model(
     assert {row["status"] for row in ct} == {"done"}  # the file names no modality
 
 
-def test_shards_of_different_structures_are_not_put_into_one_table(tmp_path: Path) -> None:
-    listed = cohort(tmp_path, [[scan_of("001")], [scan_of("002")]])
-    path = tmp_path / "0001" / "organs.parquet"
+def test_shards_of_other_structures_than_most_are_not_measured(tmp_path: Path) -> None:
+    """One shard never stops the tables, and a table has the same organs for all scans."""
+    made = cohort(tmp_path, [[scan_of("001")], [scan_of("002")], [scan_of("003")]])
+    path = tmp_path / "results" / "measure_volumes" / "0001" / "organs.parquet"
     ten = read_table(path).slice(0, 10).to_pylist()
     table = with_structures(ORGAN_ROWS, BODY_COMPOSITION)
     write_table(path, rows_to_arrow(table, ten))
-    with pytest.raises(SetupError, match=r"0000 and 0001 hold different organs \(40 and 10 rows"):
-        collect_tables.run(measured=listed, output=tmp_path / "tables")
+    collect_tables.run(**made, output=tmp_path / "tables")
+    organs = rows(tmp_path / "tables" / "organs")
+    assert len(organs) == 3 * 40
+    assert {row["scan"] for row in organs if row["na_reason"] == "shard_differs"} == {"0001-0000"}
 
 
 def test_tables_say_their_structures_unless_these_are_the_40_organs(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Files and folders that are there whole or not at all: write beside, fsync, rename."""
 
+import ctypes
 import errno
 import os
 import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,10 @@ from organome.domain.errors import SetupError
 
 # One name per process: two attempts at the same shard never write to the same temporary name.
 ATTEMPT: Final = f"{socket.gethostname().split('.')[0]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+_ASIDE: Final = ".old"
+_HERE: Final = -100  # AT_FDCWD in linux/fcntl.h
+_RENAME_EXCHANGE: Final = 2  # linux/fs.h
 
 
 @contextmanager
@@ -88,6 +93,55 @@ def publish_folder(source: Path, destination: Path, *, is_synced: bool = False) 
     sync_folder(destination.parent)
     for left in destination.parent.glob(f".{destination.name}.*.old"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def replace_folder(source: Path, destination: Path) -> None:
+    """Put a finished folder in the place of an older one, by one exchange of names.
+
+    Where the file system knows no exchange (NFS), the older one is renamed aside first; cut off
+    right after, it is found again by ``recover_folder``. What is left of it is removed, or lies at
+    ``source``.
+
+    Args:
+        source: The new folder, on the same file system.
+        destination: The older one; need not exist.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    for path in (*source.rglob("*"), source):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    if not destination.exists():
+        source.rename(destination)
+    elif not _exchange(source, destination):
+        aside = destination.with_name(f".{destination.name}.{ATTEMPT}{_ASIDE}")
+        destination.rename(aside)
+        source.rename(destination)
+        shutil.rmtree(aside, ignore_errors=True)
+    sync_folder(destination.parent)
+
+
+def recover_folder(destination: Path) -> None:
+    """Put back a folder that ``replace_folder`` was cut off from replacing; remove older ones."""
+    for aside in destination.parent.glob(f".{destination.name}.*{_ASIDE}"):
+        with suppress(OSError):
+            destination.rmdir()  # an empty one: made for an output that was to come
+        if destination.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(destination)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one act; return False where the file system or system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if rename(_HERE, bytes(one.absolute()), _HERE, bytes(other.absolute()), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def sync_file(path: Path) -> None:

@@ -15,6 +15,13 @@ from organome.io.files.atomic import atomic_path, write_text_atomic
 
 ROW_GROUP_ROWS: Final = 64_000  # bounds what a reader holds at once; part of the file's bytes
 _STRUCTURES: Final = "organome.structures"  # in the metadata, where they are not the 40 organs
+# With a checksum a page, a flipped bit is an error on reading and not another number.
+_WRITING: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "version": "2.6",
+    "write_page_checksum": True,
+}
 _TYPES: Final = {
     "string": pa.string(),
     "bool": pa.bool_(),
@@ -33,6 +40,7 @@ def arrow_schema(table: Table) -> pa.Schema:
         "organome.key": " ".join(table.key),
         "organome.schema_version": str(SCHEMA_VERSION),
     }
+    metadata |= {f"organome.{name}": value for name, value in table.facts}
     if table.structures != ORGANS:
         named = [[one.name, one.region.value] for one in table.structures]
         metadata[_STRUCTURES] = json.dumps(named)
@@ -69,12 +77,7 @@ def write_table(path: Path, content: pa.Table) -> None:
     """
     with atomic_path(path) as temporary:
         pq.write_table(
-            content.combine_chunks(),
-            temporary,
-            compression="zstd",
-            compression_level=3,
-            row_group_size=ROW_GROUP_ROWS,
-            version="2.6",
+            content.combine_chunks(), temporary, row_group_size=ROW_GROUP_ROWS, **_WRITING
         )
 
 
@@ -95,10 +98,8 @@ def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
         pq.ParquetWriter(
             temporary,
             schema,
-            compression="zstd",
-            compression_level=3,
             use_dictionary=words,  # measured numbers hardly repeat
-            version="2.6",
+            **_WRITING,
         ) as writer,
     ):
         for piece in pieces:
@@ -138,6 +139,7 @@ def read_filtered(
         columns=None if columns is None else list(columns),
         filters=filters or None,
         partitioning=None,
+        page_checksum_verification=True,
     )
 
 
@@ -154,10 +156,19 @@ def count_rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def write_dictionary(path: Path, tables: Sequence[Table]) -> None:
-    """Write the data dictionary of tables as JSON: every column with type, unit and meaning."""
+def write_dictionary(
+    path: Path, tables: Sequence[Table], facts: Mapping[str, bool | int] | None = None
+) -> None:
+    """Write the data dictionary of tables as JSON: every column with type, unit and meaning.
+
+    Args:
+        path: The file.
+        tables: The tables.
+        facts: What else is known of this collection.
+    """
     dictionary = {
         "schema_version": SCHEMA_VERSION,
+        **(facts or {}),
         "tables": {
             table.name: {
                 "row": table.row,

@@ -1,56 +1,70 @@
-"""collect_tables: the rows of all shards -> cohort tables.
+"""collect_tables: what the shards hold so far -> cohort tables.
+
+Every listed scan has its rows. Those of a shard that a step has not been through, or that is
+damaged, are `not_measured`, with the reason; the tables then say that they are not complete, and
+are collected again when more is there.
 
 Two passes, so that memory depends on the size of one file and not of the cohort. The first reads
 nothing but keys, checks every shard and orders all scans. The order is then cut into files, never
-within a visit; in the second pass each file is one dask task that reads the rows of its scans from
-the few shards that hold them. So the tables are sorted by cohort, participant, instance, array,
+within a visit; in the second pass each file is one task that reads the rows of its scans from the
+few shards that hold them. So the tables are sorted by cohort, participant, instance, array,
 protocol, station and label whatever the shards are, and a visit is whole within a file even where
 its scans came in different deliveries.
 
-Radiomics, where it was measured, is a table of its own, cut at the same scans.
+Radiomics, where asked for, is a table of its own, cut at the same scans.
 
 The tasks run in threads of this process or, for a cohort that outgrows one machine, in SLURM jobs;
 which of the two, and how often a worker died, leaves no trace in the tables.
 """
 
+import logging
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from organome.domain.errors import SetupError
-from organome.domain.organs import Organ
-from organome.domain.radiomics_tables import RADIOMICS
-from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS, VISITS, with_structures
-from organome.io.files.atomic import ATTEMPT, publish_folder
-from organome.io.tables.parquet import rows_to_arrow, write_dictionary, write_table
+from organome.domain.outcomes import Reason
+from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
+from organome.io.tables.parquet import write_dictionary
+from organome.io.tables.scan_lists import listed_shards
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.signals import listening
-from organome.steps.collect.cluster_tasks import Compute, on_cluster, on_threads
-from organome.steps.collect.dask_clusters import WorkerJobs, slurm_cluster
-from organome.steps.collect.measured_shards import (
+from organome.steps.collect.parts import Collection
+from organome.steps.collect.shards import (
+    FEATURES,
+    VOLUMES,
+    Gap,
+    Measured,
     PlacedScan,
-    check_shard,
-    common_structures,
+    Published,
+    UnreadableError,
+    check_ledgers_before,
+    common_kind,
+    find_radiomics,
+    find_volumes,
     order_scans,
-    read_rows,
+    set_ledger_aside,
+    structures_of_labelmaps,
 )
-from organome.steps.collect.radiomics_shards import (
-    MeasuredRadiomics,
-    check_radiomics,
-    join_shards,
-    write_radiomics,
+from organome.steps.collect.workers import (
+    Compute,
+    WorkerJobs,
+    on_cluster,
+    on_threads,
+    slurm_cluster,
 )
-from organome.steps.collect.visit_rows import visit_rows
+
+_logger = logging.getLogger(__name__)
 
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
 DICTIONARY: Final = "dictionary.json"
+_FIND: Final = {VOLUMES: find_volumes, FEATURES: find_radiomics}
 
 
 class Cluster(StrEnum):
@@ -62,21 +76,31 @@ class Cluster(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CollectSummary:
-    """What was collected: shards read, rows of each table, files that each table is in."""
+    """What was collected: shards listed, rows of each table, files that each table is in.
+
+    Attributes:
+        complete: Whether every listed scan was measured or failed for a reason of its own.
+        n_not_measured: Scans of shards that a step has not been through, or that are damaged.
+        n_radiomics_not_measured: The same of radiomics; 0 where none are asked for.
+    """
 
     n_shards: int
     n_scans: int
     n_organ_rows: int
     n_visits: int
     n_files: int
-    n_radiomics_rows: int = 0
+    n_radiomics_rows: int
+    complete: bool
+    n_not_measured: int
+    n_radiomics_not_measured: int
 
 
 def run(
     *,
-    measured: Path,
+    scans: Path,
+    results: Path,
     output: Path,
-    radiomics: Path | None = None,
+    radiomics: bool = False,
     scans_per_file: int = SCANS_PER_FILE,
     n_workers: int = 1,
     cluster: Cluster = Cluster.LOCAL,
@@ -90,14 +114,14 @@ def run(
     job_name_prefix: str = "organome",
     patience_min: float = 60,
 ) -> CollectSummary:
-    """Collect the tables of a cohort.
+    """Collect the tables of a cohort from what is there.
 
     Args:
-        measured: Text file with one folder of measure_volumes per line.
+        scans: Folder of the sample sheet, one Parquet file per shard.
+        results: Folder that holds a folder per step, and in it one per shard.
         output: Folder to publish: ``scans/``, ``organs/`` and ``visits/``, each with files
             ``part-0000.parquet`` and so on, and ``dictionary.json``.
-        radiomics: Folder that holds a folder of measure_radiomics for each of these shards, of the
-            same name; then there is ``radiomics/``, too.
+        radiomics: Whether there is ``radiomics/``, too.
         scans_per_file: Scans in one file at most; a visit with more is still in one file.
         n_workers: Files that are made at the same time, on this machine or in each SLURM job.
         cluster: ``local`` makes the tables on this machine; ``slurm`` submits jobs that do. The
@@ -116,12 +140,15 @@ def run(
         What was collected.
 
     Raises:
-        SetupError: If a shard lacks a file, comes twice, or does not hold each of its scans once
-            and all organ rows for each; if SLURM will never take such a job.
+        SetupError: If no scan is listed, or one is listed twice; if SLURM will never take such a
+            job.
         MachineFault: If no job runs for too long, or too many die; if the disk is full or away.
         Interrupted: If asked to stop; the jobs are cancelled, older tables stay.
     """
-    folders = _listed_folders(measured)
+    published = Published(scans, results)
+    shards = [path.stem for _, path in listed_shards(scans)]
+    if not shards:
+        raise SetupError(f"{scans}: no shards, list the scans first")
     temporary = output.with_name(f".{output.name}.{ATTEMPT}.tmp")
     jobs = WorkerJobs(
         n_jobs=n_jobs,
@@ -135,15 +162,21 @@ def run(
         work=work,
     )
     with listening() as interrupts, machine_faults_stop_the_job():
+        with interrupts.shielded():
+            recover_folder(output)
         try:
             with (
                 on_threads(n_workers)
                 if cluster is Cluster.LOCAL
                 else _on_slurm(jobs, patience_s=60 * patience_min)
             ) as compute:
-                summary = _write_tables(folders, radiomics, scans_per_file, temporary, compute)
+                written, found, summary = _write_tables(
+                    published, shards, radiomics, scans_per_file, temporary, compute
+                )
             interrupts.check()
-            publish_folder(temporary, output)
+            with interrupts.shielded():
+                replace_folder(written, output)
+                _see_to_damage(published, found)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return summary
@@ -158,64 +191,163 @@ def _on_slurm(jobs: WorkerJobs, *, patience_s: float) -> Iterator[Compute]:
         yield compute
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the first pass found.
+
+    Attributes:
+        measured: What is published and of one kind in all shards.
+        gaps: By measuring step and shard, why there are no rows; not where scans only wait.
+        damaged: What is unreadable.
+    """
+
+    measured: list[Measured] = field(default_factory=list)
+    gaps: dict[tuple[str, str], Gap] = field(default_factory=dict)
+    damaged: list[UnreadableError] = field(default_factory=list)
+
+    def of_kind(self, measured: Sequence[Measured], kind: Any) -> None:
+        """Take what is of a kind; the scans of other shards are not measured."""
+        for one in measured:
+            if one.kind == kind:
+                self.measured.append(one)
+            else:
+                fact = f"{one.step}: other organs or settings than in most shards"
+                self.gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, fact)
+
+
 def _write_tables(
-    folders: Sequence[Path],
-    radiomics: Path | None,
+    published: Published,
+    shards: Sequence[str],
+    radiomics: bool,
     scans_per_file: int,
+    temporary: Path,
+    compute: Compute,
+) -> tuple[Path, _Found, CollectSummary]:
+    """Write all tables, once more for every shard whose damage shows only when rows are read."""
+    damaged: dict[tuple[str, str], UnreadableError] = {}
+    while True:
+        output = temporary / f"{len(damaged)}"  # a dask worker may still write into the one before
+        found, collection = _find(published, shards, radiomics, damaged, output, compute)
+        try:
+            summary = _write_parts(found, collection, shards, scans_per_file, compute)
+        except UnreadableError as error:
+            damaged[error.step, error.shard] = error
+            continue
+        return output, found, summary
+
+
+def _find(
+    published: Published,
+    shards: Sequence[str],
+    radiomics: bool,
+    damaged: Mapping[tuple[str, str], UnreadableError],
     output: Path,
     compute: Compute,
+) -> tuple[_Found, Collection]:
+    found = _Found()
+
+    def of_step(step: str) -> list[Measured]:
+        looked = compute(
+            [partial(_look, published, step, shard, damaged.get((step, shard))) for shard in shards]
+        )
+        for shard, one in zip(shards, looked, strict=True):
+            if isinstance(one, UnreadableError):
+                found.damaged.append(one)
+                found.gaps[step, shard] = (Reason.SHARD_UNREADABLE, f"{one.step}: {one.fact}")
+        return [one for one in looked if isinstance(one, Measured)]
+
+    volumes = of_step(VOLUMES)
+    structures = common_kind(volumes) or structures_of_labelmaps(published, shards)
+    found.of_kind(volumes, structures)
+    features = None
+    if radiomics:
+        organs = tuple((organ.label, organ.name) for organ in structures)
+        of_features = of_step(FEATURES)
+        features = common_kind([one for one in of_features if one.kind.organs == organs])
+        found.of_kind(of_features, features)
+    steps = (VOLUMES, FEATURES) if radiomics else (VOLUMES,)
+    return found, Collection(published, steps, structures, features, found.gaps, output)
+
+
+def _look(
+    published: Published, step: str, shard: str, damaged: UnreadableError | None
+) -> Measured | UnreadableError | None:
+    try:
+        found = _FIND[step](published, shard)
+        if found is None and step == VOLUMES:
+            check_ledgers_before(published, shard)
+    except UnreadableError as error:
+        return error
+    return found and (damaged or found)
+
+
+def _write_parts(
+    found: _Found,
+    collection: Collection,
+    shards: Sequence[str],
+    scans_per_file: int,
+    compute: Compute,
 ) -> CollectSummary:
-    checked = compute([partial(check_shard, folder) for folder in folders])
-    structures = common_structures(checked)
-    scans = order_scans([scan for shard in checked for scan in shard.scans])
-    measured = None if radiomics is None else _check_radiomics(folders, radiomics, compute)
+    by_shard: dict[str, list[Measured]] = {shard: [] for shard in shards}
+    for one in found.measured:
+        by_shard[one.shard].append(one)
+    placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
+    scans = order_scans([scan for of_shard, _ in placed for scan in of_shard])
+    n_missing = [sum(of_step) for of_step in zip(*(missing for _, missing in placed), strict=True)]
+    facts = {"complete": not any(n_missing), "n_not_measured": n_missing[0]}
+    if FEATURES in collection.steps:
+        facts["n_radiomics_not_measured"] = n_missing[1]
+    collection = replace(collection, facts=tuple(facts.items()))
     parts = {
         f"part-{place:04d}.parquet": part for place, part in enumerate(_cut(scans, scans_per_file))
     }
-    n_visits = compute(
-        [partial(_write_part, part, name, output, structures) for name, part in parts.items()]
-    )
-    tables = [with_structures(table, structures) for table in COHORT_TABLES]
-    if radiomics is not None and measured is not None:
-        folder = output / RADIOMICS
-        compute(
-            [
-                partial(write_radiomics, folder / name, part, radiomics, measured)
-                for name, part in parts.items()
-            ]
+    n_visits = compute([partial(collection.write_part, part, name) for name, part in parts.items()])
+    n_radiomics_rows = 0
+    if collection.radiomics is not None:
+        n_radiomics_rows = sum(
+            compute(
+                [partial(collection.write_radiomics, part, name) for name, part in parts.items()]
+            )
         )
-        tables.append(measured.table)
     # A worker that died while writing left a file under a temporary name.
-    for unfinished in output.rglob(".*"):
+    for unfinished in collection.output.rglob(".*"):
         unfinished.unlink()
-    write_dictionary(output / DICTIONARY, tables)
+    write_dictionary(collection.output / DICTIONARY, collection.tables, facts)
     return CollectSummary(
-        n_shards=len(folders),
+        n_shards=len(shards),
         n_scans=len(scans),
-        n_organ_rows=len(scans) * len(structures),
+        n_organ_rows=len(scans) * len(collection.structures),
         n_visits=sum(n_visits),
         n_files=len(parts),
-        n_radiomics_rows=measured.n_rows if measured else 0,
+        n_radiomics_rows=n_radiomics_rows,
+        complete=not any(n_missing),
+        n_not_measured=n_missing[0],
+        n_radiomics_not_measured=sum(n_missing[1:]),
     )
 
 
-def _check_radiomics(
-    folders: Sequence[Path], radiomics: Path, compute: Compute
-) -> MeasuredRadiomics:
-    places = [radiomics / folder.name for folder in folders]
-    pairs = zip(places, folders, strict=True)
-    checked = compute([partial(check_radiomics, place, folder) for place, folder in pairs])
-    return join_shards(list(zip(places, checked, strict=True)))
-
-
-def _listed_folders(measured: Path) -> list[Path]:
-    folders = [Path(line) for line in measured.read_text().splitlines() if line.strip()]
-    if not folders:
-        raise SetupError(f"{measured}: lists no shard")
-    for folder, n_times in Counter(folders).items():
-        if n_times > 1:
-            raise SetupError(f"{measured}: shard {folder.name} is listed {n_times} times")
-    return folders
+def _see_to_damage(published: Published, found: _Found) -> None:
+    """Have the next run do again what is damaged, and log it."""
+    for error in found.damaged:
+        set_ledger_aside(published, error.step, error.shard)
+        _logger.warning(
+            "shard %s: %s of %s; its scans are not measured in the tables. Its ledger is set aside:"
+            " run the workflow again, or organome %s and collect-tables",
+            error.shard,
+            error.fact,
+            error.step,
+            error.step.replace("_", "-"),
+        )
+    differing = [key for key, (reason, _) in found.gaps.items() if reason is Reason.SHARD_DIFFERS]
+    if differing:
+        step, shard = differing[0]
+        _logger.warning(
+            "%d shards (the first: %s, %s) have other organs or settings than most; their scans are"
+            " not measured in the tables. Run the workflow again",
+            len(differing),
+            shard,
+            step,
+        )
 
 
 def _cut(scans: Sequence[PlacedScan], scans_per_file: int) -> Iterator[list[PlacedScan]]:
@@ -229,24 +361,3 @@ def _cut(scans: Sequence[PlacedScan], scans_per_file: int) -> Iterator[list[Plac
         part += visit
     if part:
         yield part
-
-
-def _write_part(
-    part: Sequence[PlacedScan], name: str, output: Path, structures: tuple[Organ, ...]
-) -> int:
-    """Write one file of each table; return the number of visits."""
-    scans = read_rows(SCANS, part)
-    organs = read_rows(with_structures(ORGAN_ROWS, structures), part)
-    volumes_ml = organs.column("volume_ml").to_pylist()
-    reasons = organs.column("na_reason").to_pylist()
-    values = list(zip(volumes_ml, reasons, strict=True))
-    organ_values = {
-        scan.scan: values[place * len(structures) : (place + 1) * len(structures)]
-        for place, scan in enumerate(part)
-    }
-    visits = list(visit_rows(scans.to_pylist(), organ_values, structures))
-    write_table(output / SCANS.name / name, scans)
-    write_table(output / ORGAN_ROWS.name / name, organs)
-    visits_table = with_structures(VISITS, structures)
-    write_table(output / VISITS.name / name, rows_to_arrow(visits_table, visits))
-    return len(visits)

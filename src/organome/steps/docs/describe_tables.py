@@ -30,6 +30,12 @@ column stand in the files too (Arrow field metadata) and in `dictionary.json`.
 - Rows are sorted by cohort, participant, instance, array, protocol, station and label; those of
   radiomics by contrast before the label.
 - The same input gives the same bytes: no time, no host, no attempt stands in a table.
+- Tables are collected from what is there. A scan whose shard a step has not been through, or whose
+  shard's files are damaged, has its rows too, with the `status` `not_measured` and the reason. As
+  long as there are such scans, `dictionary.json` says `"complete": false` and how many there are
+  (`n_not_measured`, and `n_radiomics_not_measured`), and so does every Parquet file in its metadata
+  (`organome.complete`, ...). Collected again, these rows become what the others are: leave them
+  out of an analysis, or wait; they are not failures.
 """
 
 
@@ -60,8 +66,8 @@ def _reasons_section() -> str:
         "|---|---|",
         *(f"| `{reason}` | {means} |" for reason, means in ORGAN_REASON_MEANINGS.items()),
         "",
-        "In `reason` of a scan that failed, and in `na_reason` of all its organs; `failed_step` and"
-        " `fact` say more:",
+        "In `reason` of a scan that failed or is not measured yet (`status`), and in `na_reason` of"
+        " all its organs; `failed_step` and `fact` say more:",
         "",
         "| reason | means |",
         "|---|---|",

@@ -1,17 +1,19 @@
 """measure_volumes: image + labelmap -> volumes, intensities, completeness, a row per organ."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.geometry.grids import share_grid
-from organome.compute.labelmaps.volumes import measure_organs
+from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.contrasts import FatWater
 from organome.domain.errors import SetupError
-from organome.domain.measured_files import FILES
+from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
 from organome.domain.tables import ORGAN_ROWS, SCANS, with_structures
@@ -22,7 +24,6 @@ from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import read_shard
 from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.shards.run import run_shard
-from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
 
 
 def run(
@@ -146,7 +147,7 @@ class MeasureVolumes:
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write the shard's scan rows and organ rows."""
-        told = [
+        measured = [
             (
                 self._scans[outcome.scan],
                 outcome,
@@ -154,11 +155,11 @@ class MeasureVolumes:
             )
             for outcome in outcomes
         ]
-        scan_rows = [scan_row(*of_scan) for of_scan in told]
-        all_organ_rows = [row for of_scan in told for row in organ_rows(*of_scan, self._scheme)]
+        scan_rows = [scan_row(*of_scan) for of_scan in measured]
+        all_organ_rows = [row for of_scan in measured for row in organ_rows(*of_scan, self._scheme)]
         organ_table = with_structures(ORGAN_ROWS, self._scheme.structures)
-        write_table(folder / FILES[SCANS.name], rows_to_arrow(SCANS, scan_rows))
-        write_table(folder / FILES[ORGAN_ROWS.name], rows_to_arrow(organ_table, all_organ_rows))
+        write_table(folder / SCANS.file_name, rows_to_arrow(SCANS, scan_rows))
+        write_table(folder / ORGAN_ROWS.file_name, rows_to_arrow(organ_table, all_organ_rows))
 
     def _labelmap_path(self, scan: Scan) -> Path:
         return labelmap_path(self._labelmaps, scan.scan)
@@ -169,6 +170,15 @@ class MeasureVolumes:
         both = frozenset({Contrast.FAT, Contrast.WATER})
         is_swapped = facts.get("fat_water") == FatWater.SWAPPED  # would be 1 minus the truth
         return both if both <= set(facts["contrasts"]) and not is_swapped else frozenset()
+
+
+def organ_facts(
+    measures: Mapping[int, OrganMeasure], structures: Sequence[Organ] = ORGANS
+) -> dict[str, JsonValue]:
+    """Return measures as JSON-able facts by organ name; organs that were not found are left out."""
+    return {
+        organ.name: asdict(measures[organ.label]) for organ in structures if organ.label in measures
+    }
 
 
 def _on_grid_of(

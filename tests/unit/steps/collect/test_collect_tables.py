@@ -2,6 +2,7 @@ import json
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from distributed import SpecCluster
 
 from doubles.measured import cohort, scan_of
 from organome.domain.errors import Interrupted, SetupError
-from organome.domain.organs import Organ
 from organome.domain.tables import COHORT_TABLES
-from organome.io.tables.parquet import arrow_schema, read_table, write_table
+from organome.io.tables.parquet import arrow_schema, read_table
 from organome.steps.collect import collect_tables
 from organome.steps.collect.collect_tables import Cluster, run
-from organome.steps.collect.dask_clusters import WorkerJobs
-from organome.steps.collect.measured_shards import PlacedScan, order_scans
+from organome.steps.collect.parts import Collection
+from organome.steps.collect.shards import PlacedScan, order_scans
+from organome.steps.collect.workers import WorkerJobs
 
 TABLES = ("scans", "organs", "visits")
 
@@ -44,8 +45,8 @@ DELIVERIES = (
 
 
 def test_each_listed_scan_is_there_once_with_40_rows(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "measured", DELIVERIES)
-    summary = run(measured=listed, output=tmp_path / "tables")
+    made = cohort(tmp_path / "measured", DELIVERIES)
+    summary = run(**made, output=tmp_path / "tables")
     scans, organs = (collected(tmp_path / "tables", table) for table in ("scans", "organs"))
     assert len(scans) == len({row["scan"] for row in scans}) == summary.n_scans == 9
     assert len(organs) == summary.n_organ_rows == 9 * 40
@@ -53,7 +54,7 @@ def test_each_listed_scan_is_there_once_with_40_rows(tmp_path: Path) -> None:
 
 
 def test_rows_are_sorted_whatever_the_shards_are(tmp_path: Path) -> None:
-    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=3)
+    run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=3)
     scans = [
         (row["participant"], row["instance"], row["array"], row["protocol"])
         for row in collected(tmp_path / "tables", "scans")
@@ -78,13 +79,13 @@ def test_rows_are_sorted_whatever_the_shards_are(tmp_path: Path) -> None:
 
 def test_stations_are_in_order_and_stitched_scans_come_first(tmp_path: Path) -> None:
     shards = [[scan_of("001", station=10), scan_of("001", station=2)], [scan_of("001")]]
-    run(measured=cohort(tmp_path / "m", shards), output=tmp_path / "tables")
+    run(**cohort(tmp_path / "m", shards), output=tmp_path / "tables")
     stations = [row["station"] for row in collected(tmp_path / "tables", "scans")]
     assert stations == [None, 2, 10]
 
 
 def test_visit_is_one_row_though_its_scans_lie_in_several_shards(tmp_path: Path) -> None:
-    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=1)
+    run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=1)
     visits = collected(tmp_path / "tables", "visits")
     assert [(row["participant"], row["instance"], row["n_scans"]) for row in visits] == [
         *(("001", "2", 2), ("001", "3", 1), ("002", "2", 1), ("003", "2", 1)),
@@ -96,8 +97,8 @@ def test_visit_is_one_row_though_its_scans_lie_in_several_shards(tmp_path: Path)
 
 
 def test_files_hold_whole_visits_and_no_more_scans_than_asked(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    summary = run(measured=listed, output=tmp_path / "tables", scans_per_file=2)
+    made = cohort(tmp_path / "m", DELIVERIES)
+    summary = run(**made, output=tmp_path / "tables", scans_per_file=2)
     for table in TABLES:
         parts = sorted((tmp_path / "tables" / table).iterdir())
         assert [part.name for part in parts] == [
@@ -108,11 +109,9 @@ def test_files_hold_whole_visits_and_no_more_scans_than_asked(tmp_path: Path) ->
 
 
 def test_tables_have_the_bytes_whatever_the_order_of_work(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    listed_backwards = tmp_path / "backwards.txt"
-    listed_backwards.write_text("\n".join(reversed(listed.read_text().splitlines())))
-    run(measured=listed, output=tmp_path / "one", scans_per_file=2)
-    run(measured=listed_backwards, output=tmp_path / "other", scans_per_file=2, n_workers=4)
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "one", scans_per_file=2)
+    run(**made, output=tmp_path / "other", scans_per_file=2, n_workers=4)
     assert_same_files(tmp_path / "one", tmp_path / "other")
 
 
@@ -127,10 +126,10 @@ def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
         yield dask_workers
 
     monkeypatch.setattr(collect_tables, "slurm_cluster", instead_of_slurm)
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    run(measured=listed, output=tmp_path / "one", scans_per_file=2)
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "one", scans_per_file=2)
     run(
-        measured=listed,
+        **made,
         output=tmp_path / "other",
         scans_per_file=2,
         cluster=Cluster.SLURM,
@@ -144,18 +143,16 @@ def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
 def test_what_a_killed_worker_left_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_after_a_killed_one(
-        part: Sequence[PlacedScan], name: str, output: Path, structures: tuple[Organ, ...]
-    ) -> int:
-        (output / "scans").mkdir(parents=True, exist_ok=True)
-        (output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
-        return write_part(part, name, output, structures)
+    def write_after_a_killed_one(of: Collection, part: Sequence[PlacedScan], name: str) -> int:
+        (of.output / "scans").mkdir(parents=True, exist_ok=True)
+        (of.output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
+        return write_part(of, part, name)
 
-    write_part = collect_tables._write_part
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    run(measured=listed, output=tmp_path / "one")
-    monkeypatch.setattr(collect_tables, "_write_part", write_after_a_killed_one)
-    run(measured=listed, output=tmp_path / "other")
+    write_part = Collection.write_part
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "one")
+    monkeypatch.setattr(Collection, "write_part", write_after_a_killed_one)
+    run(**made, output=tmp_path / "other")
     assert_same_files(tmp_path / "one", tmp_path / "other")
 
 
@@ -163,8 +160,8 @@ def test_what_a_killed_worker_left_is_not_published(
 def test_asked_to_stop_it_leaves_the_older_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
 ) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    run(measured=listed, output=tmp_path / "tables")
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "tables")
     before = collected(tmp_path / "tables", "scans")
 
     def stop(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
@@ -173,95 +170,48 @@ def test_asked_to_stop_it_leaves_the_older_tables(
 
     monkeypatch.setattr(collect_tables, "order_scans", stop)
     with pytest.raises(Interrupted):
-        run(measured=listed, output=tmp_path / "tables", scans_per_file=1)
+        run(**made, output=tmp_path / "tables", scans_per_file=1)
     assert collected(tmp_path / "tables", "scans") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_files_carry_schema_and_dictionary(tmp_path: Path) -> None:
-    run(measured=cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables")
-    for table in COHORT_TABLES:
+    run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables")
+    facts = (("complete", "true"), ("n_not_measured", "0"))
+    for table in (replace(table, facts=facts) for table in COHORT_TABLES):
         part = read_table(tmp_path / "tables" / table.name / "part-0000.parquet")
         assert part.schema.equals(arrow_schema(table), check_metadata=True)
     dictionary = json.loads((tmp_path / "tables" / "dictionary.json").read_text())
     assert set(dictionary["tables"]) == set(TABLES)
+    assert (dictionary["complete"], dictionary["n_not_measured"]) == (True, 0)
 
 
 def test_older_tables_are_replaced_whole(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    run(measured=listed, output=tmp_path / "tables", scans_per_file=1)
-    run(measured=listed, output=tmp_path / "tables")
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "tables", scans_per_file=1)
+    run(**made, output=tmp_path / "tables")
     assert len(list((tmp_path / "tables" / "organs").iterdir())) == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_older_tables_stay_when_a_shard_is_wrong(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    run(measured=listed, output=tmp_path / "tables")
+def test_scan_in_two_shards_is_an_error_that_names_no_participant(tmp_path: Path) -> None:
+    made = cohort(tmp_path / "m", DELIVERIES)
+    run(**made, output=tmp_path / "tables")
     before = collected(tmp_path / "tables", "scans")
-    (tmp_path / "m" / "0001" / "organs.parquet").unlink()
-    with pytest.raises(SetupError, match=r"shard 0001: .*organs.parquet is missing"):
-        run(measured=listed, output=tmp_path / "tables")
+    made = cohort(tmp_path / "m", [*DELIVERIES, [scan_of("005")]])
+    with pytest.raises(SetupError) as caught:
+        run(**made, output=tmp_path / "tables")
+    expected = "shard 0003: scan 0003-0000 is scan 0001-0000 of shard 0001 once more"
+    assert str(caught.value) == expected
     assert collected(tmp_path / "tables", "scans") == before
 
 
-def drop_rows(path: Path, places: Sequence[int]) -> None:
-    table = read_table(path)
-    write_table(path, table.take([p for p in range(table.num_rows) if p not in places]))
-
-
-def test_shard_with_a_missing_organ_row_is_named(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    drop_rows(tmp_path / "m" / "0002" / "organs.parquet", [57])
-    with pytest.raises(SetupError, match=r"shard 0002: organs.parquet .* 40 rows for each scan"):
-        run(measured=listed, output=tmp_path / "tables")
-
-
-def test_shard_with_a_row_twice_is_named(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    path = tmp_path / "m" / "0001" / "organs.parquet"
-    write_table(path, read_table(path).take([*range(80), 79]))
-    with pytest.raises(SetupError, match=r"shard 0001: organs\.parquet"):
-        run(measured=listed, output=tmp_path / "tables")
-
-
-def test_shard_that_lost_a_listed_scan_is_named(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    drop_rows(tmp_path / "m" / "0000" / "scans.parquet", [1])
-    with pytest.raises(SetupError, match=r"shard 0000: scans.parquet does not hold each scan"):
-        run(measured=listed, output=tmp_path / "tables")
-
-
-def test_scan_in_two_shards_is_an_error_that_names_no_participant(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", [*DELIVERIES, [scan_of("005")]])
-    with pytest.raises(SetupError) as caught:
-        run(measured=listed, output=tmp_path / "tables")
-    expected = "shard 0003: scan 0003-0000 is scan 0001-0000 of shard 0001 once more"
-    assert str(caught.value) == expected
-
-
 def test_scan_twice_in_a_shard_is_an_error(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", [[scan_of("005"), scan_of("005")]])
+    made = cohort(tmp_path / "m", [[scan_of("005"), scan_of("005")]])
     with pytest.raises(SetupError, match="scan 0000-0001 is scan 0000-0000 of shard 0000"):
-        run(measured=listed, output=tmp_path / "tables")
+        run(**made, output=tmp_path / "tables")
 
 
-def test_shard_listed_twice_is_an_error(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    listed.write_text(listed.read_text() + listed.read_text().splitlines()[1])
-    with pytest.raises(SetupError, match="shard 0001 is listed 2 times"):
-        run(measured=listed, output=tmp_path / "tables")
-
-
-def test_empty_list_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "measured.txt").write_text("\n")
-    with pytest.raises(SetupError, match="lists no shard"):
-        run(measured=tmp_path / "measured.txt", output=tmp_path / "tables")
-
-
-def test_shard_of_another_release_is_named(tmp_path: Path) -> None:
-    listed = cohort(tmp_path / "m", DELIVERIES)
-    path = tmp_path / "m" / "0001" / "organs.parquet"
-    write_table(path, read_table(path).drop_columns(["n_pieces"]))
-    with pytest.raises(SetupError, match=r"shard 0001: organs\.parquet was written by another"):
-        run(measured=listed, output=tmp_path / "tables")
+def test_cohort_without_a_shard_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no shards, list the scans first"):
+        run(scans=tmp_path, results=tmp_path, output=tmp_path / "tables")

@@ -1,8 +1,8 @@
-"""Dask workers in SLURM jobs, for a collection that outgrows one machine.
+"""Where calls run that do not depend on each other: threads here, or dask workers in SLURM jobs.
 
-Nothing is taken from dask's configuration files or environment variables, here or in the workers,
-and nothing is written but in the work folder. Scheduler and workers talk TLS with a certificate
-made for this run: whoever reaches an open dask port runs code in your name.
+Of dask nothing is taken from its configuration files or environment variables, here or in the
+workers, and nothing is written but in the work folder. Scheduler and workers talk TLS with a
+certificate made for this run: whoever reaches an open dask port runs code in your name.
 """
 
 import copy
@@ -13,16 +13,17 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import dask.config
-from distributed import Security, SpecCluster, Status
+from distributed import Client, Future, KilledWorker, Security, SpecCluster, Status, wait
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.io.files.atomic import ATTEMPT
 from organome.io.machine.certificates import write_certificate
 
@@ -34,12 +35,24 @@ _SETTINGS: Final = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
+_LOOKS_EVERY_S: Final = 5.0
 _CLOSING_S: Final = 60
 _ASKS_AGAIN_S: Final = 30  # a controller that cannot answer is not helped by haste
 # What sbatch will say again however often it is asked; all else may pass (a busy controller).
 _FOR_GOOD: Final = re.compile(
     r"invalid|not available|not permitted|satisf|denied|no such file", re.IGNORECASE
 )
+
+
+_Result = TypeVar("_Result")
+
+
+class Compute(Protocol):
+    """Runs calls that do not depend on each other; returns their results in order."""
+
+    def __call__(self, calls: Sequence[Callable[[], _Result]], /) -> tuple[_Result, ...]:
+        """Run the calls."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +81,54 @@ class WorkerJobs:
     interface: str | None
     name: str
     work: Path
+
+
+@contextmanager
+def on_threads(n_threads: int) -> Iterator[Compute]:
+    """Run calls in threads of this process: Arrow works outside of Python's lock."""
+
+    def run(calls: Sequence[Callable[[], _Result]]) -> tuple[_Result, ...]:
+        return tuple(threads.map(lambda call: call(), calls))
+
+    threads = ThreadPoolExecutor(n_threads)
+    try:
+        yield run
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def on_cluster(cluster: SpecCluster, *, n_jobs: int, patience_s: float) -> Iterator[Compute]:
+    """Run calls on the workers of a cluster; they must leave the same when run twice.
+
+    What a worker was at when it died is given to another one, and its job is submitted again.
+
+    Args:
+        cluster: Where.
+        n_jobs: Workers to keep up.
+        patience_s: How long it may be without any worker, in seconds.
+
+    Raises:
+        MachineFault: By the calls, if there is no worker for that long, or one call loses four.
+    """
+    with Client(cluster) as client:
+
+        def run(calls: Sequence[Callable[[], _Result]]) -> tuple[_Result, ...]:
+            futures = [client.submit(call, pure=False) for call in calls]
+            seen_s = time.monotonic()
+            while waiting := [future for future in futures if not future.done()]:
+                cluster.scale(n_jobs)
+                with suppress(TimeoutError):
+                    wait(waiting, timeout=min(_LOOKS_EVERY_S, patience_s / 4))
+                _raise_first_error(futures)
+                if client.nthreads():
+                    seen_s = time.monotonic()
+                elif time.monotonic() - seen_s > patience_s:
+                    raise MachineFault(f"none of {n_jobs} workers for {patience_s / 60:g} min")
+            _raise_first_error(futures)
+            return tuple(client.gather(futures))
+
+        yield run
 
 
 @contextmanager
@@ -200,3 +261,12 @@ def _last_words(error: Exception) -> str:
     said = [line for line in str(error).splitlines() if line.strip()]
     by_sbatch = [line for line in said if line.startswith("sbatch:")]
     return (by_sbatch or said or [repr(error)])[-1]
+
+
+def _raise_first_error(futures: Sequence[Future[Any]]) -> None:
+    for future in futures:
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                raise MachineFault("workers died at one and the same task: no memory?") from error
+            raise error

@@ -1,4 +1,4 @@
-"""Jobs of dask workers as they would be submitted; no SLURM needed."""
+"""Calls on dask workers as on threads, and the jobs of workers as submitted; no SLURM needed."""
 
 import os
 import shutil
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import dask.config
 import pytest
+from distributed import LocalCluster, SpecCluster
 
-from doubles.worker_calls import square
+from doubles.worker_calls import die, die_once, refuse, square
 from organome.domain.errors import MachineFault, SetupError
-from organome.steps.collect import dask_clusters
-from organome.steps.collect.cluster_tasks import on_cluster
-from organome.steps.collect.dask_clusters import WorkerJobs, slurm_cluster
+from organome.steps.collect import workers
+from organome.steps.collect.workers import WorkerJobs, on_cluster, on_threads, slurm_cluster
 
 JOBS = WorkerJobs(
     n_jobs=2,
@@ -53,15 +53,18 @@ def test_key_is_ours_alone_and_goes_with_the_cluster(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["worker_logs"]
 
 
-def test_what_dask_was_told_elsewhere_has_no_say(tmp_path: Path) -> None:
+def test_settings_of_dask_from_elsewhere_do_not_count(tmp_path: Path) -> None:
     with dask.config.set({"jobqueue.slurm.queue": "other", "distributed.worker.preload": ["x"]}):
         with slurm_cluster(replace(JOBS, work=tmp_path, partition=None)) as cluster:
             script = cluster.job_script()
             assert dask.config.get("distributed.worker.preload") == []
         assert dask.config.get("jobqueue.slurm.queue") == "other"
     assert not [line for line in directives(script) if line.startswith("-p")]
-    told = next(line for line in script.splitlines() if "INHERIT_CONFIG" in line)
-    assert dask.config.deserialize(told.split("=", 1)[1])["distributed"]["worker"]["preload"] == []
+    inherited = next(line for line in script.splitlines() if "INHERIT_CONFIG" in line)
+    assert (
+        dask.config.deserialize(inherited.split("=", 1)[1])["distributed"]["worker"]["preload"]
+        == []
+    )
 
 
 def test_nothing_is_written_into_the_home_folder(tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ def test_nothing_is_written_into_the_home_folder(tmp_path: Path) -> None:
     home.mkdir()
     code = (
         "from dataclasses import replace; from pathlib import Path\n"
-        "from organome.steps.collect.dask_clusters import WorkerJobs, slurm_cluster\n"
+        "from organome.steps.collect.workers import WorkerJobs, slurm_cluster\n"
         "jobs = WorkerJobs(n_jobs=1, n_threads=1, memory_gb=1, runtime_min=1, account=None,\n"
         f"    partition=None, interface=None, name='n', work=Path({str(work)!r}))\n"
         "if __name__ == '__main__':\n"
@@ -114,7 +117,7 @@ def test_what_sbatch_refuses_for_good_is_an_error_at_once(
 
 
 def test_busy_controller_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_clusters, "_ASKS_AGAIN_S", 0.1)
+    monkeypatch.setattr(workers, "_ASKS_AGAIN_S", 0.1)
     calls = answer(tmp_path, "Unable to contact slurm controller", monkeypatch)
     with (
         slurm_cluster(replace(JOBS, work=tmp_path / "work")) as cluster,
@@ -123,3 +126,43 @@ def test_busy_controller_is_asked_again(tmp_path: Path, monkeypatch: pytest.Monk
     ):
         compute([partial(square, 2)])
     assert len(calls.read_text().splitlines()) >= 2
+
+
+def test_results_come_in_the_order_of_the_calls(dask_workers: SpecCluster) -> None:
+    calls = [partial(square, number) for number in range(50)]
+    with on_threads(2) as threads, on_cluster(dask_workers, n_jobs=2, patience_s=60) as jobs:
+        assert jobs(calls) == threads(calls) == tuple(number**2 for number in range(50))
+
+
+def test_errors_arrive_as_they_were_raised(dask_workers: SpecCluster) -> None:
+    calls = [partial(square, 3), *(partial(refuse, f"000{shard}") for shard in range(3))]
+    with (
+        on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute,
+        pytest.raises(SetupError, match=r"^shard 000\d: no$"),
+    ):
+        compute(calls)
+
+
+def test_what_a_worker_was_at_when_it_died_is_done_by_another(
+    dask_workers: SpecCluster, tmp_path: Path
+) -> None:
+    names = [str(number) for number in range(3)]
+    with on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute:
+        assert compute([partial(die_once, tmp_path / name) for name in names]) == tuple(names)
+
+
+def test_call_that_takes_its_workers_with_it_is_an_error(dask_workers: SpecCluster) -> None:
+    with (
+        on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute,
+        pytest.raises(MachineFault, match="died at one and the same task"),
+    ):
+        compute([die])
+
+
+def test_having_no_worker_is_an_error_in_the_end() -> None:
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as nobody,
+        on_cluster(nobody, n_jobs=0, patience_s=0.1) as compute,
+        pytest.raises(MachineFault, match="none of 0 workers"),
+    ):
+        compute([partial(square, 2)])

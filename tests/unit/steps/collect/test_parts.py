@@ -3,7 +3,7 @@ from typing import Any
 from organome.domain.organs import ORGANS
 from organome.domain.tables import VISITS
 from organome.io.tables.parquet import rows_to_arrow
-from organome.steps.collect.visit_rows import OrganValue, visit_rows
+from organome.steps.collect.parts import OrganValue, visit_rows
 
 
 def scan(key: str, **values: Any) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from organome.domain.columns import Table
 from organome.domain.geometry import Face
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.io.tables.parquet import rows_to_arrow
-from organome.steps.measure.table_rows import organ_facts, organ_rows, scan_row
+from organome.steps.measure.measure_volumes import organ_facts
 
 SCAN = Scan(
     scan="0003-0017",

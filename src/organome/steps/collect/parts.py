@@ -1,0 +1,191 @@
+"""The files of the cohort tables: rows of some scans, in order, and a row for each visit."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from organome.domain.columns import Table
+from organome.domain.organs import ORGANS, Organ
+from organome.domain.outcomes import OrganReason, Status
+from organome.domain.rows import Row, missing_organ_rows, missing_radiomics_rows, scan_row
+from organome.domain.tables import COHORT_TABLES, VISITS, with_structures
+from organome.io.tables.parquet import ROW_GROUP_ROWS, rows_to_arrow, write_pieces, write_table
+from organome.steps.collect.shards import (
+    FEATURES,
+    VOLUMES,
+    Gap,
+    Measured,
+    PlacedScan,
+    Published,
+    Radiomics,
+    Unmeasured,
+    place_scans,
+    read_rows,
+    unmeasured_scans,
+)
+
+OrganValue: TypeAlias = tuple[float | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What the tables of a cohort are made of.
+
+    Attributes:
+        published: Where lists and results are.
+        steps: The measuring steps that are asked for.
+        structures: The organs of the run.
+        radiomics: What the radiomics rows are of; None: no such table.
+        gaps: By step and shard, why rows that should be there are not.
+        output: Folder of the tables.
+        facts: What the files say of the whole collection.
+    """
+
+    published: Published
+    steps: tuple[str, ...]
+    structures: tuple[Organ, ...]
+    radiomics: Radiomics | None
+    gaps: Mapping[tuple[str, str], Gap]
+    output: Path
+    facts: tuple[tuple[str, bool | int], ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables of scans, organs, visits and, where there are any, radiomics."""
+        tables = [with_structures(table, self.structures) for table in COHORT_TABLES]
+        if self.radiomics is not None:
+            tables.append(self.radiomics.table)
+        facts = tuple((name, str(value).lower()) for name, value in self.facts)
+        return tuple(replace(table, facts=facts) for table in tables)
+
+    def place(
+        self, shard: str, measured: Sequence[Measured]
+    ) -> tuple[list[PlacedScan], tuple[int, ...]]:
+        """List the scans of a shard; count those that are not measured, for each step."""
+        scans = place_scans(self.published, shard, measured)
+        n_missing = []
+        for step in self.steps:
+            missing = {scan.scan for scan in scans if step not in scan.steps}
+            found = self._unmeasured(shard, step, missing) if missing else ()
+            n_missing.append(sum(one.status is Status.NOT_MEASURED for _, one, _ in found))
+        return scans, tuple(n_missing)
+
+    def write_part(self, part: Sequence[PlacedScan], name: str) -> int:
+        """Write one file of each table but radiomics; return the number of visits."""
+        scans_table, organs_table, visits_table, *_ = self.tables
+        scans = read_rows(scans_table, self.published, VOLUMES, part, self._scan_rows)
+        organs = read_rows(organs_table, self.published, VOLUMES, part, self._organ_rows)
+        volumes_ml = organs.column("volume_ml").to_pylist()
+        reasons = organs.column("na_reason").to_pylist()
+        values = list(zip(volumes_ml, reasons, strict=True))
+        n_organs = len(self.structures)
+        organ_values = {
+            scan.scan: values[place * n_organs : (place + 1) * n_organs]
+            for place, scan in enumerate(part)
+        }
+        visits = list(visit_rows(scans.to_pylist(), organ_values, self.structures))
+        rows = (scans, organs, rows_to_arrow(visits_table, visits))
+        for table, content in zip(self.tables, rows, strict=False):
+            write_table(self.output / table.name / name, content)
+        return len(visits)
+
+    def write_radiomics(self, part: Sequence[PlacedScan], name: str) -> int:
+        """Write one file of the radiomics table, few rows at a time; return how many."""
+        table = self.tables[-1]
+        n_rows_per_scan = len(self.images) * len(self.structures)
+        n_scans = max(1, ROW_GROUP_ROWS // n_rows_per_scan)
+        pieces = (
+            read_rows(table, self.published, FEATURES, part[at : at + n_scans], self._features)
+            for at in range(0, len(part), n_scans)
+        )
+        write_pieces(self.output / table.name / name, table, pieces)
+        return len(part) * n_rows_per_scan
+
+    @property
+    def images(self) -> tuple[tuple[str, str, str], ...]:
+        """Contrast, engine and digest of the settings of each image that features are of."""
+        return () if self.radiomics is None else self.radiomics.images
+
+    def _unmeasured(self, shard: str, step: str, scans: Container[str]) -> Iterator[Unmeasured]:
+        gap = self.gaps.get((step, shard))
+        return unmeasured_scans(self.published, shard, step, gap, scans)
+
+    def _scan_rows(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+        for found in self._unmeasured(shard, VOLUMES, scans):
+            yield scan_row(*found)
+
+    def _organ_rows(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+        for found in self._unmeasured(shard, VOLUMES, scans):
+            yield from missing_organ_rows(*found, self.structures)
+
+    def _features(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+        for scan, outcome, _ in self._unmeasured(shard, FEATURES, scans):
+            assert outcome.reason is not None
+            yield from missing_radiomics_rows(
+                scan, self.images, self.structures, outcome.reason, outcome.status
+            )
+
+
+def visit_rows(
+    scans: Sequence[Mapping[str, Any]],
+    organ_values: Mapping[str, Sequence[OrganValue]],
+    structures: Sequence[Organ] = ORGANS,
+) -> Iterator[dict[str, Any]]:
+    """Make one row per participant and instance.
+
+    Args:
+        scans: Rows of the scan table, sorted by visit; all scans of a visit are among them.
+        organ_values: Volume in mL and reason of each organ, in order of label, by scan key.
+        structures: The organs of the run.
+    """
+    for key, of_visit in groupby(scans, lambda scan: tuple(scan[name] for name in VISITS.key)):
+        listed = list(of_visit)
+        used = _used_scans(listed)
+        first = next((scan for scan in used if _is_done(scan)), used[0])
+        row = {
+            **dict(zip(VISITS.key, key, strict=True)),
+            "n_scans": len(listed),
+            "n_scans_done": sum(_is_done(scan) for scan in listed),
+            "protocol": first["protocol"],
+            "array": first["array"],
+            "scan": first["scan"] if len(used) == 1 else None,
+            "contrast": first["contrast"],
+        }
+        for place, organ in enumerate(structures):
+            volume_ml, reason = _organ_of_visit(
+                [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
+            )
+            row[f"{organ.name}_volume_ml"] = volume_ml
+            row[f"{organ.name}_na_reason"] = reason
+        yield row
+
+
+def _used_scans(listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Take the scans, one per station, of the first protocol and array that has a measured one."""
+    ordered = sorted(
+        listed, key=lambda scan: (scan["protocol"], scan["array"], scan["station"] or 0)
+    )
+    groups = [
+        list(of_one)
+        for _, of_one in groupby(ordered, lambda scan: (scan["protocol"], scan["array"]))
+    ]
+    return next((group for group in groups if any(map(_is_done, group))), groups[0])
+
+
+def _organ_of_visit(of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:
+    """Choose the first station that holds the organ whole, else the reason that says most.
+
+    An organ that some station holds in part is truncated. One that no station shows may still lie
+    in a station that failed, so that station's reason goes before ``not_found``.
+    """
+    values = [value for value, _ in of_stations]
+    whole = [value for value in values if value[0] is not None]
+    cut = [value for value in values if value[1] == OrganReason.TRUNCATED]
+    lost = [value for value, is_done in of_stations if not is_done]
+    return (whole or cut or lost or values)[0]
+
+
+def _is_done(scan: Mapping[str, Any]) -> bool:
+    return bool(scan["status"] == Status.DONE)

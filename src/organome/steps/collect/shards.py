@@ -1,0 +1,405 @@
+"""What the steps have published of each listed shard: found, checked, and read back.
+
+A shard that a step has not been through, or whose files are damaged, never stops the tables: its
+scans are known from the list, and their rows say how far they came. Damage is whatever a reader
+raises; only a fault of the machine, which says nothing about the file, stops the job.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from organome.domain.columns import Table
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS, Organ
+from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomics_table
+from organome.domain.rows import Row, scan_key_values
+from organome.domain.scans import Scan
+from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.parquet import (
+    arrow_schema,
+    column_names,
+    read_structures,
+    read_table,
+    rows_to_arrow,
+)
+from organome.io.tables.scan_lists import read_shard, shard_path
+from organome.io.tables.schemes import read_published_scheme
+from organome.shards.faults import machine_fault
+
+PREPARE, SEGMENT = "prepare_images", "segment_organs"
+VOLUMES, FEATURES = "measure_volumes", "measure_radiomics"
+
+_ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
+_N_VISIT: Final = len(VISITS.key)
+
+Order: TypeAlias = tuple[tuple[bool, Any], ...]
+Unmeasured: TypeAlias = tuple[Scan, Outcome, tuple[Outcome, ...]]  # with the steps before
+Gap: TypeAlias = tuple[Reason, str]  # why a step has no rows of a shard, and what was found
+
+
+class UnreadableError(Exception):
+    """A published file of a shard is missing or damaged.
+
+    Attributes:
+        step: The step that published it.
+        shard: Name of the shard.
+        fact: What is wrong, in one line without a path of this machine.
+    """
+
+    def __init__(self, step: str, shard: str, fact: str) -> None:
+        super().__init__(step, shard, fact)  # as given, so that it can be pickled
+        self.step = step
+        self.shard = shard
+        self.fact = fact
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a run has its lists and results."""
+
+    scans: Path
+    results: Path
+
+    def folder(self, step: str, shard: str) -> Path:
+        """Return the folder of a shard that a step publishes."""
+        return self.results / step / shard
+
+    def listed(self, shard: str) -> tuple[Scan, ...]:
+        """Read the list of a shard."""
+        return read_shard(shard_path(self.scans, int(shard)))
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedScan:
+    """A listed scan and where its rows are.
+
+    Attributes:
+        scan: Key of the scan.
+        shard: Name of its shard.
+        order: What the tables are sorted by; never the same for two scans.
+        steps: The measuring steps that have published its rows.
+    """
+
+    scan: str
+    shard: str
+    order: Order
+    steps: frozenset[str] = frozenset()
+
+    @property
+    def visit(self) -> Order:
+        """The leading part of the order: cohort, participant and instance."""
+        return self.order[:_N_VISIT]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one measuring step has published of a shard.
+
+    Attributes:
+        step: The step.
+        shard: Name of the shard.
+        scans: Key and order of the scans that have rows.
+        kind: What has to be the same in all shards of a table: organs, features, settings.
+    """
+
+    step: str
+    shard: str
+    scans: tuple[tuple[str, Order], ...]
+    kind: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Radiomics:
+    """What the rows of the radiomics table are of.
+
+    Attributes:
+        features: Names of the features, in order of the columns.
+        images: Contrast, engine and digest of the settings of each image, in order of contrast.
+        organs: Label and name of each organ.
+    """
+
+    features: tuple[str, ...]
+    images: tuple[tuple[str, str, str], ...]
+    organs: tuple[tuple[int, str], ...]
+
+    @property
+    def table(self) -> Table:
+        """The table that the rows are rows of."""
+        return radiomics_table(self.features)
+
+
+def find_volumes(published: Published, shard: str) -> Measured | None:
+    """Find the scans that measure_volumes has published, each with a row for every organ.
+
+    Only keys are read.
+
+    Returns:
+        None if the step has not been through the shard.
+
+    Raises:
+        UnreadableError: If a file is missing, damaged, or of another release.
+    """
+    folder = published.folder(VOLUMES, shard)
+    if not (folder / LEDGER).is_file():
+        return None
+    decided = _read(published, VOLUMES, shard, LEDGER, columns=["scan"]).column("scan").to_pylist()
+    rows = _read(published, VOLUMES, shard, SCANS, columns=["scan", *_ORDER]).to_pylist()
+    scans = [row["scan"] for row in rows]
+    with _reading(VOLUMES, shard, ORGAN_ROWS.file_name):
+        structures = read_structures(folder / ORGAN_ROWS.file_name)
+    columns = ["scan", "label"]
+    organs = _read(published, VOLUMES, shard, ORGAN_ROWS, columns=columns).to_pydict()
+    if scans != decided or len(set(scans)) != len(scans):
+        fact = f"{SCANS.file_name} does not hold each scan of the ledger once"
+        raise UnreadableError(VOLUMES, shard, fact)
+    wanted = [(scan, organ.label) for scan in scans for organ in structures]
+    if list(zip(organs["scan"], organs["label"], strict=True)) != wanted:
+        fact = f"{ORGAN_ROWS.file_name} does not hold {len(structures)} rows for each scan"
+        raise UnreadableError(VOLUMES, shard, fact)
+    return Measured(VOLUMES, shard, tuple((row["scan"], order_of(row)) for row in rows), structures)
+
+
+def find_radiomics(published: Published, shard: str) -> Measured | None:
+    """Find the scans that measure_radiomics has published, a row for each image and organ.
+
+    Only keys are read.
+
+    Returns:
+        None if the step has not been through the shard, or listed no scan.
+
+    Raises:
+        UnreadableError: If a file is missing, damaged, or mixes settings.
+    """
+    folder = published.folder(FEATURES, shard)
+    if not (folder / LEDGER).is_file():
+        return None
+    path = folder / f"{RADIOMICS}.parquet"
+    keys = ["contrast", "engine", "settings_digest", "label", "organ"]
+    with _reading(FEATURES, shard, path.name):
+        features = feature_columns(column_names(path))
+    columns = ["scan", *_ORDER, *keys]
+    rows = _read(published, FEATURES, shard, radiomics_table(features), columns=columns)
+    scans, contrasts, engines, digests, labels, organs = (
+        rows.column(name).to_pylist() for name in ("scan", *keys)
+    )
+    images = sorted(set(zip(contrasts, engines, digests, strict=True)))
+    structures = tuple(dict.fromkeys(zip(labels, organs, strict=True)))
+    first_rows = {scan: place for place, scan in reversed([*enumerate(scans)])}
+    in_order = sorted(first_rows, key=first_rows.__getitem__)
+    if len({contrast for contrast, *_ in images}) != len(images):
+        raise UnreadableError(FEATURES, shard, f"{path.name} mixes settings")
+    wanted = [
+        (scan, contrast, organ)
+        for scan in in_order
+        for contrast, *_ in images
+        for organ in structures
+    ]
+    if list(zip(scans, contrasts, zip(labels, organs, strict=True), strict=True)) != wanted:
+        fact = f"{path.name} does not hold a row for each scan, image and organ"
+        raise UnreadableError(FEATURES, shard, fact)
+    first = rows.take(pa.array([first_rows[scan] for scan in in_order], pa.int64())).to_pylist()
+    kind = Radiomics(features, tuple(images), structures)
+    return Measured(FEATURES, shard, tuple((row["scan"], order_of(row)) for row in first), kind)
+
+
+def place_scans(published: Published, shard: str, measured: Iterable[Measured]) -> list[PlacedScan]:
+    """List the scans of a shard, and which steps have published rows of each.
+
+    The list counts: rows of a scan that is not listed, or listed as another one, are passed over.
+    """
+    steps: dict[tuple[str, Order], set[str]] = {}
+    for one in measured:
+        for scan in one.scans:
+            steps.setdefault(scan, set()).add(one.step)
+    return [
+        PlacedScan(scan.scan, shard, order, frozenset(steps.get((scan.scan, order), ())))
+        for scan in published.listed(shard)
+        for order in [order_of(scan_key_values(scan))]
+    ]
+
+
+def order_scans(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
+    """Sort the scans of all shards, none of which may be listed twice, by key or by what it is.
+
+    Raises:
+        SetupError: If one is.
+    """
+    seen: dict[object, PlacedScan] = {}
+    for scan in scans:
+        for name in (scan.scan, scan.order):
+            earlier = seen.setdefault(name, scan)
+            if earlier is not scan:
+                raise SetupError(
+                    f"shard {scan.shard}: scan {scan.scan} is scan {earlier.scan} of shard "
+                    f"{earlier.shard} once more"
+                )
+    return sorted(scans, key=lambda scan: scan.order)
+
+
+def common_kind(measured: Sequence[Measured]) -> Any:
+    """Return what most shards are measured as; of equals, what came first. None without shards."""
+    counted = Counter(one.kind for one in measured)
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def structures_of_labelmaps(published: Published, shards: Iterable[str]) -> tuple[Organ, ...]:
+    """Return the organs of a run of which nothing is measured yet: those of its labelmaps."""
+    for shard in shards:
+        with suppress(SetupError):
+            scheme = read_published_scheme(published.folder(SEGMENT, shard))
+            if scheme is not None:
+                return scheme.structures
+    return ORGANS
+
+
+def check_ledgers_before(published: Published, shard: str) -> None:
+    """Check the ledgers of the steps before measuring, those that are there.
+
+    Raises:
+        UnreadableError: If one is damaged.
+    """
+    for step in (PREPARE, SEGMENT):
+        _ledger(published, step, shard)
+
+
+def unmeasured_scans(
+    published: Published, shard: str, step: str, gap: Gap | None, scans: Container[str]
+) -> Iterator[Unmeasured]:
+    """Find out how far the scans of a shard came that a measuring step has no rows of.
+
+    Args:
+        published: Where lists and results are.
+        shard: Name of the shard.
+        step: The measuring step.
+        gap: Reason and fact, where it is known why the step has no rows; None: the scans wait.
+        scans: Keys of the scans to look at.
+
+    Yields:
+        Each of them with its outcome, and the outcomes of the steps before.
+    """
+    ledgers = []
+    for before in (PREPARE, SEGMENT):
+        try:
+            ledgers.append(_ledger(published, before, shard))
+        except UnreadableError:  # reported by check_ledgers_before
+            ledgers.append({})
+    prepared, labelled = ledgers
+    for scan in published.listed(shard):
+        key = scan.scan
+        if key not in scans:
+            continue
+        found = tuple(ledger[key] for ledger in ledgers if key in ledger)
+        if found and found[-1].status is Status.FAILED:
+            yield scan, found[-1], found
+            continue
+        if key in labelled:
+            reason, waits_for = Reason.NOT_MEASURED, step
+        elif key in prepared:
+            reason, waits_for = Reason.NOT_SEGMENTED, SEGMENT
+        else:
+            reason, waits_for = Reason.NOT_PREPARED, PREPARE
+        reason, fact = gap or (reason, f"waits for {waits_for} of shard {shard}")
+        outcome = Outcome(key, step, Status.NOT_MEASURED, "", reason=reason, fact=fact)
+        yield scan, outcome, found
+
+
+def read_rows(
+    table: Table,
+    published: Published,
+    step: str,
+    scans: Sequence[PlacedScan],
+    made: Callable[[str, Container[str]], Iterable[Row]],
+) -> pa.Table:
+    """Read the rows of some scans from their shards, in the order of the scans.
+
+    Args:
+        table: Which rows.
+        published: Where lists and results are.
+        step: The step that published them.
+        scans: The scans.
+        made: Makes the rows of the scans of a shard that the step has none of.
+
+    Raises:
+        UnreadableError: If a file is damaged.
+    """
+    by_shard: dict[tuple[str, bool], set[str]] = {}
+    for scan in scans:
+        by_shard.setdefault((scan.shard, step in scan.steps), set()).add(scan.scan)
+    schema = arrow_schema(table)
+    parts = [rows_to_arrow(table, [])]
+    for (shard, is_measured), keys in by_shard.items():
+        if is_measured:
+            parts.append(_read(published, step, shard, table, scans=keys).cast(schema))
+        else:
+            parts.append(rows_to_arrow(table, list(made(shard, keys))))
+    rows = pa.concat_tables(parts)
+    places = {scan.scan: place for place, scan in enumerate(scans)}
+    place_of_row = [places[scan] for scan in rows.column("scan").to_pylist()]
+    # Stable: the rows of a scan stay in their order.
+    return rows.take(pa.array(np.argsort(place_of_row, kind="stable"), pa.int64()))
+
+
+def set_ledger_aside(published: Published, step: str, shard: str) -> None:
+    """Take a damaged shard for not done, so that the next run does it again; nothing is deleted."""
+    ledger = published.folder(step, shard) / LEDGER
+    with suppress(FileNotFoundError):
+        ledger.rename(ledger.with_suffix(".unreadable"))
+
+
+def order_of(key: Mapping[str, Any]) -> Order:
+    """Return what a scan is sorted by, from its key columns."""
+    # Null (no station) sorts before every value and is never compared with one.
+    return tuple((key[name] is not None, key[name]) for name in _ORDER)
+
+
+def _ledger(published: Published, step: str, shard: str) -> dict[str, Outcome]:
+    path = published.folder(step, shard) / LEDGER
+    if not path.is_file():
+        return {}
+    with _reading(step, shard, LEDGER):
+        return read_ledger(path)
+
+
+def _read(
+    published: Published, step: str, shard: str, table: Table | str, **which: Any
+) -> pa.Table:
+    """Read a published table; one whose columns are described has to have them."""
+    name = table if isinstance(table, str) else table.file_name
+    path = published.folder(step, shard) / name
+    with _reading(step, shard, name):
+        if not isinstance(table, str):
+            schema = pq.read_schema(path)
+            if schema.remove_metadata() != arrow_schema(table).remove_metadata():
+                fact = f"{name} was written by another release"
+                raise UnreadableError(step, shard, fact)
+        return read_table(path, **which)
+
+
+@contextmanager
+def _reading(step: str, shard: str, name: str) -> Iterator[None]:
+    """Take every error for a damaged file, but those of the machine.
+
+    Raises:
+        OSError: If the machine is at fault, or the file may not be read.
+        UnreadableError: At any other error.
+    """
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableError(step, shard, f"{name} is missing") from error
+    except Exception as error:
+        if machine_fault(error) or (isinstance(error, OSError) and error.errno):
+            raise
+        raise UnreadableError(step, shard, f"{name} is damaged") from error
