@@ -128,7 +128,7 @@ def test_lists_take_several_values_behind_one_flag(
 def test_nothing_is_drawn_where_there_is_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.run(["describe-tables", f"--output={tmp_path / 'tables.md'}"]) == 0
+    assert app.run(["dev", "describe-tables", f"--output={tmp_path / 'tables.md'}"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
