@@ -36,6 +36,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "stations": ("separate", PREPARE),
     "prepare.contrasts": (["water"], PREPARE),
     "segment.source": ("labelmaps", SEGMENT),
+    "segment.allow_phantom_model": (True, NOTHING),
     "segment.model": ("other_model", {"pin_model", *SEGMENT}),
     "segment.scheme": ("amos22", SEGMENT),
     "segment.contrasts": (["water"], SEGMENT),
@@ -217,6 +218,8 @@ def test_shards_under_way_are_bounded_and_those_begun_go_first(tmp_path: Path) -
     run = PretendedRun(tmp_path, n_shards=3)
     run.write_config(CONFIG)
     run.add_model("model")
+    # No shard can be segmented before the model is pinned, and another one would be prepared.
+    assert run.snakemake("results/model/digest.txt").returncode == 0
     assert run.snakemake("--resources", "shards_in_flight=1").returncode == 0
     begun: list[str] = []
     for command, *words in run.calls:
