@@ -13,7 +13,7 @@ PATIENCE_S = 60.0
 
 
 def need(host_bytes: int, device_bytes: int = 0) -> MemoryNeed:
-    return MemoryNeed(host_bytes // 2, host_bytes // 4, host_bytes, host_bytes // 3, device_bytes)
+    return MemoryNeed(host_bytes // 2, host_bytes, host_bytes // 3, device_bytes)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from organome.io.tables.scan_lists import write_shard
 from organome.io.tables.schemes import find_scheme
 from organome.phantoms.bodies.anatomy import draw_body
 from organome.phantoms.model.plans import CONFIGURATION
-from organome.phantoms.rendering.render import Grid, render_dixon
+from organome.phantoms.rendering.render import SampledGrid, render_dixon
 from organome.steps.canary import make_canary
 from organome.steps.collect import collect_tables
 from organome.steps.measure import measure_volumes
@@ -36,7 +36,7 @@ from organome.steps.prepare import prepare_images
 from organome.steps.radiomics import measure_radiomics
 from organome.steps.segment import segment_organs
 
-GRID = Grid((40, 30, 24), (10.0, 10.0, 10.0), (-195.0, -145.0, 120.0))
+GRID = SampledGrid((40, 30, 24), (10.0, 10.0, 10.0), (-195.0, -145.0, 120.0))
 
 
 def write_model_of(folder: Path, scheme: LabelScheme) -> Path:
