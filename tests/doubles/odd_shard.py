@@ -5,10 +5,13 @@ resident memory of this process and its workers in MiB.
 """
 
 import json
-import resource
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from organome.domain.outcomes import Outcome
 from organome.domain.scans import Contrast, Scan, Source, scan_key
@@ -34,17 +37,43 @@ def prepare(paths: list[Path], run: Path) -> tuple[Outcome, ...]:
     )
 
 
+class PeakOfProcesses(threading.Thread):
+    """Watches the peak memory of this process and of all below it.
+
+    Not by ``ru_maxrss``: that of a new process begins with the memory of the one that started it,
+    and workers that are children of another process are not in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak_kib = 0
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        """Look every hundredth of a second; the kernel keeps each process's own peak."""
+        while not self._is_over.wait(0.01):
+            for process in (this := psutil.Process(), *this.children(recursive=True)):
+                with suppress(OSError, ValueError, IndexError):
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+                    kib = int(status.split("VmHWM:")[1].split()[0])
+                    self.peak_kib = max(self.peak_kib, kib)
+
+    def stop(self) -> int:
+        """Return the peak in MiB."""
+        self._is_over.set()
+        self.join()
+        return self.peak_kib // 1024
+
+
 def main() -> None:
     """Print what became of a folder's files."""
     paths = sorted(Path(sys.argv[1]).iterdir())
+    peak = PeakOfProcesses()
+    peak.start()
     with TemporaryDirectory() as run:
         outcomes = prepare(paths, Path(run))
-    peak_mib = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
     reasons = {path.name: one.reason for path, one in zip(paths, outcomes, strict=True)}
-    print(json.dumps({"reasons": reasons, "peak_mib": peak_mib // 1024}))
+    print(json.dumps({"reasons": reasons, "peak_mib": peak.stop()}))
 
 
 if __name__ == "__main__":

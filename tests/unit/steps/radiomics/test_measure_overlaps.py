@@ -110,5 +110,5 @@ def test_cohort_without_stations_stops(tmp_path: Path) -> None:
     path = tmp_path / "scans" / "0000.parquet"
     scans = [Scan(f"0000-{n:04d}", "demo", str(n), "2", "0", "dixon", ()) for n in range(6)]
     write_shard(path, scans)
-    with pytest.raises(SetupError, match="unit: station"):
+    with pytest.raises(SetupError, match="stations: separate"):
         measure(tmp_path)
