@@ -5,7 +5,7 @@
 
 Phantoms of 40 labels: a station 224x174x44 (26 of them in view), the six stitched 224x174x370, a
 CT 512x512x300. Every run is a fresh process on one core that reads both files and measures; what is
-told is CPU time (of user and system), for a machine may have other work. Engines take turns, and
+counted is CPU time (of user and system), for a machine may have other work. Engines take turns, and
 the least of their runs counts; naive pyradiomics on large images runs once.
 
 - naive: pyradiomics 3.0.1, ``execute`` on the whole image label by label, as its own example does.
@@ -13,7 +13,7 @@ the least of their runs counts; naive pyradiomics on large images runs once.
 - flash: flash-radiomics 1.0.0, likewise on the box; it writes an HDF5 file for every label.
 
 On the CT these three measure a sample of the labels: the middle one of each of so many equal parts
-of the labels by size. Two ratios are told: one for these labels alone, in all engines; and an
+of the labels by size. Two ratios are printed: one for these labels alone, in all engines; and an
 estimate for all labels, in which the others take the mean of their sample for every label. In the
 JSON, ``ratio_..._ct`` is the estimate, ``ratio_..._same_labels_ct`` what was measured.
 

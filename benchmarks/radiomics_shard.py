@@ -31,7 +31,7 @@ def measure_shard(folder: Path) -> dict[str, float]:
     """Measure shards with one process and with two; tell time, memory, and whether equal.
 
     A shard of two scans tells what starting costs: importing, and loading compiled code. A cohort's
-    shards have hundreds of scans, so that the speed of two processes is told without that, too.
+    shards have hundreds of scans, so that the speed of two processes is printed without that, too.
     """
     runs: dict[tuple[int, int], tuple[float, float, float]] = {}
     n_voxels = 0

@@ -10,7 +10,7 @@ logits (nnU-Net's default); what these copies label has no meaning, what they co
 ``fixed`` the network is replaced by a fixed array of logits, in all engines: all else alone.
 
 Every row is a fresh process with one thread per library. CPU seconds are those of all its
-processes; stages are told by timers in the engines' own functions, in the workers too; ``rest`` is
+processes; stages are timed in the engines' own functions, in the workers too; ``rest`` is
 what no timer saw, mostly the hand-over between processes. ``start`` is what comes once a process:
 importing, loading, ending; a shard has hundreds of scans, so ratios leave it and the network out on
 both sides, and ``with_start`` figures have it.
@@ -36,11 +36,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.segmentation_agreement import Agreement, compare
-from benchmarks.segmentation_bench import OURS, STAGE_NAMES, Bench, Case, Row, n_workers_of_peers
 from benchmarks.segmentation_cases import MODELS, REPOSITORY, SIZES
 from benchmarks.segmentation_gpu import busy_share, gpu_watched
-from benchmarks.segmentation_levers import LEVERS, told_of_lever
+from benchmarks.segmentation_levers import LEVERS, line_of_lever
 from benchmarks.segmentation_peers import MRSEGMENTATOR, SUFFIX
+from benchmarks.segmentation_runs import OURS, STAGE_NAMES, Case, Row, Runs, n_workers_of_peers
 
 ENGINES: Final = ("stock", "mrsegmentator", "ours")
 REUSABLE: Final = (*ENGINES, "shard", "levers")
@@ -85,7 +85,7 @@ def main() -> None:
         print_machine()
         if arguments.reuse:
             print(f"rows of {' and '.join(arguments.reuse)} are kept from an earlier run here")
-        bench = Bench(
+        runs = Runs(
             folder,
             device=arguments.device,
             peers=arguments.peers / MRSEGMENTATOR,
@@ -93,12 +93,12 @@ def main() -> None:
             patience_s=arguments.patience_s,
         )
         if arguments.device == "cuda":
-            figures = compare_on_gpu(bench, arguments)
+            figures = compare_on_gpu(runs, arguments)
         else:
-            figures = compare_engines(bench, arguments)
-            figures |= run_shards(bench, arguments) if arguments.shards else {}
+            figures = compare_engines(runs, arguments)
+            figures |= run_shards(runs, arguments) if arguments.shards else {}
         if arguments.levers and arguments.device == "cpu":
-            figures |= compare_levers(bench, arguments)
+            figures |= compare_levers(runs, arguments)
     print(json.dumps({name: float(f"{value:.6g}") for name, value in figures.items()}))
 
 
@@ -115,7 +115,7 @@ def print_machine() -> None:
     )
 
 
-def compare_engines(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+def compare_engines(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
     """Run all cases; print a line per engine and case."""
     print(
         "workers: processes for preprocessing, and as many for the export\n"
@@ -131,19 +131,19 @@ def compare_engines(bench: Bench, arguments: argparse.Namespace) -> dict[str, fl
                 continue
             for size in arguments.sizes:
                 n_scans = arguments.n_scans or N_SCANS[size]
-                case = bench.case(size, model, network, n_scans=n_scans)
+                case = runs.case(size, model, network, n_scans=n_scans)
                 for engine in arguments.engines:
-                    row = bench.run(engine, case)
+                    row = runs.run(engine, case)
                     n_workers = 1 if engine in OURS else n_workers_of_peers(case)
-                    told = f"{size:8} {model:10} {network:7} {engine:13} {n_workers:7} "
-                    print(told + line_of(row), flush=True)
+                    shown = f"{size:8} {model:10} {network:7} {engine:13} {n_workers:7} "
+                    print(shown + line_of(row), flush=True)
                     if isinstance(row, Row):
                         rows[case.name, engine] = row
-                agreements[case.name] = _agree(bench, case, arguments.engines)
+                agreements[case.name] = _agree(runs, case, arguments.engines)
     return figures_of(rows, agreements)
 
 
-def run_shards(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+def run_shards(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
     """Print what whole shards cost, as a job runs them; start-up is in the seconds a scan."""
     print(
         "shards by `organome segment-organs`, network fixed, start and end of all processes in\n"
@@ -151,8 +151,8 @@ def run_shards(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
     )
     figures: dict[str, float] = {}
     for size in arguments.sizes:
-        case = bench.case(size, SHARD_MODEL, "fixed", n_scans=N_SHARD_SCANS[size])
-        row = bench.run("shard", case)
+        case = runs.case(size, SHARD_MODEL, "fixed", n_scans=N_SHARD_SCANS[size])
+        row = runs.run("shard", case)
         if isinstance(row, str):
             print(f"{size:8} {SHARD_MODEL:10} {row}", flush=True)
             continue
@@ -166,15 +166,15 @@ def run_shards(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-def compare_on_gpu(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+def compare_on_gpu(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
     """Print scans per GPU-hour and the busy share of the GPU, with five folds; real networks."""
     print("engine          n  scans per GPU-hour  GPU busy  CPU s a scan  peak GiB")
     figures: dict[str, float] = {}
     n_scans = arguments.n_scans or N_GPU_SCANS
-    case = bench.case("stitched", "phantom1.5", "real", n_scans=n_scans, n_folds=N_GPU_FOLDS)
+    case = runs.case("stitched", "phantom1.5", "real", n_scans=n_scans, n_folds=N_GPU_FOLDS)
     for engine in ("stock", "mrsegmentator", "shard"):
         with gpu_watched() as percents:
-            row = bench.run(engine, case)
+            row = runs.run(engine, case)
         if isinstance(row, str):
             print(f"{engine:13} {row}", flush=True)
             continue
@@ -187,13 +187,13 @@ def compare_on_gpu(bench: Bench, arguments: argparse.Namespace) -> dict[str, flo
         )
         figures[f"{engine}_scans_per_gpu_hour"] = hourly
         figures |= {} if busy is None else {f"{engine}_gpu_busy_share": busy}
-    for agreement in _agree(bench, case, ("mrsegmentator", "shard")):
+    for agreement in _agree(runs, case, ("mrsegmentator", "shard")):
         figures["agreement_min"] = min(figures.get("agreement_min", 1.0), agreement.share)
         figures["dice_min"] = min(figures.get("dice_min", 1.0), agreement.dice_min)
     return figures
 
 
-def compare_levers(bench: Bench, arguments: argparse.Namespace) -> dict[str, float]:
+def compare_levers(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
     """Print what settings change in labels, with the real network of the shipped model."""
     print(
         "settings of this engine, shipped model, beside its defaults\n"
@@ -201,15 +201,15 @@ def compare_levers(bench: Bench, arguments: argparse.Namespace) -> dict[str, flo
     )
     figures: dict[str, float] = {}
     for size in arguments.sizes:
-        case = bench.case(size, "phantom", "real", n_scans=arguments.n_scans or N_LEVER_SCANS[size])
+        case = runs.case(size, "phantom", "real", n_scans=arguments.n_scans or N_LEVER_SCANS[size])
         for lever, settings in LEVERS.items():
-            row = bench.run("ours", case, settings, name=f"ours-{lever}")
+            row = runs.run("ours", case, settings, name=f"ours-{lever}")
             if isinstance(row, str):
                 print(f"{size:8} {lever:10} {row}", flush=True)
                 continue
             network_s = row.stages_s["network"] / row.n_scans
-            text, found = told_of_lever(
-                bench.output(f"ours-{lever}", case), bench.output("ours-default", case)
+            text, found = line_of_lever(
+                runs.output(f"ours-{lever}", case), runs.output("ours-default", case)
             )
             seconds = row.steady_s + network_s
             print(f"{size:8} {lever:10} {seconds:12.2f} {network_s:8.2f}  {text}", flush=True)
@@ -221,33 +221,33 @@ def line_of(row: Row | str) -> str:
     """Write what an engine cost."""
     if isinstance(row, str):
         return row
-    told = [row.stages_s[stage] / row.n_scans for stage in STAGE_NAMES[1:]]
+    shown = [row.stages_s[stage] / row.n_scans for stage in STAGE_NAMES[1:]]
     rest = (row.cpu_s - sum(row.stages_s.values())) / row.n_scans
     return (
         f"{row.n_scans:2} {row.stages_s['start']:6.1f} | "
-        + " ".join(f"{seconds:7.2f}" for seconds in (*told, rest))
+        + " ".join(f"{seconds:7.2f}" for seconds in (*shown, rest))
         + f" | {row.steady_s:8.2f} {row.wall_s / row.n_scans:7.1f} {row.peak_gib:8.2f}"
     )
 
 
-def _agree(bench: Bench, case: Case, engines: Iterable[str]) -> list[Agreement]:
-    stock = bench.output("stock", case)
+def _agree(runs: Runs, case: Case, engines: Iterable[str]) -> list[Agreement]:
+    stock = runs.output("stock", case)
     found = []
     for engine in engines:
         if engine == "stock" or not stock.exists():
             continue
         one = [
             compare(path, stock / path.name, case.logits)
-            for path in sorted(bench.output(engine, case).glob(f"*{SUFFIX}"))
+            for path in sorted(runs.output(engine, case).glob(f"*{SUFFIX}"))
         ]
         if one:
             worst = min(one, key=lambda each: each.dice_min)
-            print(f"    {engine} and stock: {told_of(one, worst)}", flush=True)
+            print(f"    {engine} and stock: {line_of_agreement(one, worst)}", flush=True)
             found += one if engine in OURS else []
     return found
 
 
-def told_of(all_scans: list[Agreement], worst: Agreement) -> str:
+def line_of_agreement(all_scans: list[Agreement], worst: Agreement) -> str:
     """Write how labels agree, over all scans of a case."""
     share = min(each.share for each in all_scans)
     text = f"{100 * share:.4f} % of voxels equal, least Dice {worst.dice_min:.5f} ({worst.worst})"

@@ -93,11 +93,11 @@ def prepare_shard(images: Path) -> Path:
         scans = [
             Scan(
                 scan=scan_key(0, number),
-                cohort="bench",
+                cohort="runs",
                 participant=str(number),
                 instance="0",
                 array="0",
-                protocol="bench",
+                protocol="runs",
                 sources=(Source(str(path), Contrast.WATER),),
             )
             for number, path in enumerate(paths)

@@ -18,7 +18,7 @@ LEVERS: Final[dict[str, Mapping[str, Any]]] = {
 }
 
 
-def told_of_lever(changed: Path, stock: Path) -> tuple[str, dict[str, float]]:
+def line_of_lever(changed: Path, stock: Path) -> tuple[str, dict[str, float]]:
     """Compare the labelmaps of two folders, scan by scan.
 
     Returns:

@@ -3,7 +3,7 @@
     python -m benchmarks.segmentation_ours IMAGES OUTPUT MODEL [flags]
     python -m benchmarks.segmentation_ours --shard SHARD OUTPUT MODEL [flags]
 
-The first reads, prepares, infers, restores and writes scan by scan, so that stages can be told
+The first reads, prepares, infers, restores and writes scan by scan, so that stages can be timed
 apart. The second is what a job runs: ``organome segment-organs`` on a shard that is prepared, with
 its pipeline.
 """

@@ -9,7 +9,7 @@ from typing import Final
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 
 # Mean over classes, as in the first preprint (weights 1.0). On NAKO, which that release had not
-# seen, opposed-phase and fat reached 0.86 and water 0.84: the order within Dixon is no law.
+# seen, opposed-phase and fat reached 0.86 and water 0.84: the order within Dixon is not a law.
 PAPER_DICE: Final[dict[Contrast, float]] = {
     Contrast.CT: 0.91,
     Contrast.T1FS: 0.85,
@@ -58,5 +58,5 @@ class FatWater(StrEnum):
 
 
 def acquired_together(one: Contrast, other: Contrast) -> bool:
-    """Tell whether a scan that has one of two contrasts is bound to have the other."""
+    """Return whether a scan that has one of two contrasts is bound to have the other."""
     return one is other or {one, other} <= set(DIXON_CONTRASTS)

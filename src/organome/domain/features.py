@@ -156,7 +156,7 @@ ORIGINAL: Final = "original"
 def feature_names(image_type: str = ORIGINAL) -> tuple[str, ...]:
     """Name all features of one image type, 107 of the original image, 93 of a filtered one.
 
-    Shape does not depend on intensities and is told once, with the original image.
+    Shape does not depend on intensities and is measured once, with the original image.
     """
     return tuple(
         f"{image_type}_{of_class}_{feature}"
@@ -367,7 +367,7 @@ _UNITS: Final = (
 
 
 def feature_meaning(name: str) -> str:
-    """Say what a feature is, for the data dictionary.
+    """Return what a feature is, for the data dictionary.
 
     Args:
         name: Full name, ``original_glcm_Contrast``.

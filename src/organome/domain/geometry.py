@@ -24,7 +24,7 @@ class Face(StrEnum):
 
 
 def geometry_fault(size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> str | None:
-    """Say why a grid cannot be that of a body scan.
+    """Return why a grid cannot be that of a body scan.
 
     Args:
         size_xyz: Voxels along each axis.

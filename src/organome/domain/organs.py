@@ -65,7 +65,7 @@ class Organ:
 
 
 def side_of(name: str) -> Side:
-    """Tell the side of a structure by the first word of its name."""
+    """Return the side of a structure by the first word of its name."""
     return Side(name.split("_", 1)[0]) if name.startswith(("left_", "right_")) else Side.NONE
 
 

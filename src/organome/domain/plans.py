@@ -110,7 +110,7 @@ def check_plans(plans: Mapping[str, Any], configuration: str) -> None:
         _check_architecture(chosen["architecture"])
     for name in (*(chosen.get(key) for key in _FOUND_BY_NAME), plans.get("label_manager")):
         if name is not None and not _PLAIN_NAME.fullmatch(str(name)):
-            raise SetupError(f"plans: {name!r} is no name of a function")
+            raise SetupError(f"plans: {name!r} is not the name of a function")
 
 
 def _architecture(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,4 +154,4 @@ def _check_architecture(architecture: Any) -> None:
         raise SetupError(f"plans: network {network!r} is none of nnU-Net's architectures")
     for key, name in imported.items():
         if name is not None and not (isinstance(name, str) and _LAYER.fullmatch(name)):
-            raise SetupError(f"plans: {key} {name!r} is no layer of torch")
+            raise SetupError(f"plans: {key} {name!r} is not a layer of torch")

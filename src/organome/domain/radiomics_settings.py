@@ -149,7 +149,7 @@ class RadiomicsSettings:
     def feature_names(self) -> tuple[str, ...]:
         """Name all features, in the order of the tables."""
         types = self.filters.image_types(force_2d=self.texture.force_2d)
-        # The shape is told once, under the name of the original image, whatever the filters are.
+        # Shape is measured once, under the name of the original image, whatever the filters are.
         types = (ORIGINAL, *(name for name in types if name != ORIGINAL))
         return tuple(
             name

@@ -32,7 +32,7 @@ class Modality(StrEnum):
 
 
 def modality_of(contrast: Contrast) -> Modality:
-    """Tell which kind of scanner makes images of this contrast."""
+    """Return which kind of scanner makes images of this contrast."""
     return Modality.CT if contrast is Contrast.CT else Modality.MRI
 
 

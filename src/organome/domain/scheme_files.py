@@ -113,14 +113,14 @@ def _structures(listed: Any) -> tuple[Organ, ...]:
 
 
 def _structure(entry: Any) -> tuple[str, Region]:
-    told = {"name": entry} if isinstance(entry, str) else entry
-    if not isinstance(told, Mapping) or set(told) - {"name", "region"} or "name" not in told:
+    fields = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(fields, Mapping) or set(fields) - {"name", "region"} or "name" not in fields:
         raise _WrongError(f"structure {entry!r} is neither a name nor {{name, region}}")
-    name = told["name"]
+    name = fields["name"]
     if not isinstance(name, str) or not _STRUCTURE.fullmatch(name):
         raise _WrongError(f"structure {name!r}: its name must be of a-z, 0-9 and _")
     known = ORGAN_BY_NAME.get(name)
-    region = told.get("region", known.region.value if known else Region.OTHER.value)
+    region = fields.get("region", known.region.value if known else Region.OTHER.value)
     if region not in tuple(Region):
         raise _WrongError(f"structure {name}: region {region!r}; known: {', '.join(Region)}")
     return name, Region(region)
@@ -131,17 +131,19 @@ def _classes(listed: Any, structures: set[str]) -> tuple[dict[int, str], dict[in
         raise _WrongError("classes must name every value of the labelmap")
     classes: dict[int, str] = {}
     becomes: dict[int, str | None] = {}
-    for key, told in listed.items():
+    for key, entry in listed.items():
         label = _label(key)
         if label in classes:
             raise _WrongError(f"class {label} is there twice")
-        if not isinstance(told, Mapping) or set(told) != {"class", "becomes"}:
+        if not isinstance(entry, Mapping) or set(entry) != {"class", "becomes"}:
             raise _WrongError(f"class {label} must be {{class: NAME, becomes: STRUCTURE or null}}")
-        if not isinstance(told["class"], str) or told["class"] in classes.values():
-            raise _WrongError(f"class {label}: {told['class']!r} is no name of its own")
-        if told["becomes"] is not None and told["becomes"] not in structures:
-            raise _WrongError(f"class {label} becomes {told['becomes']!r}, which is no structure")
-        classes[label], becomes[label] = told["class"], told["becomes"]
+        if not isinstance(entry["class"], str) or entry["class"] in classes.values():
+            raise _WrongError(f"class {label}: {entry['class']!r} is not a name of its own")
+        if entry["becomes"] is not None and entry["becomes"] not in structures:
+            raise _WrongError(
+                f"class {label} becomes {entry['becomes']!r}, which is not a structure"
+            )
+        classes[label], becomes[label] = entry["class"], entry["becomes"]
     if not any(becomes.values()):
         raise _WrongError("no class becomes a structure")
     order = sorted(classes)
@@ -151,14 +153,14 @@ def _classes(listed: Any, structures: set[str]) -> tuple[dict[int, str], dict[in
 def _label(key: Any) -> int:
     text = str(key)
     if isinstance(key, bool) or not text.isascii() or not text.isdecimal():
-        raise _WrongError(f"class {key!r} is no label")
+        raise _WrongError(f"class {key!r} is not a label")
     if not 1 <= int(text) <= _MAX_CLASS:
         raise _WrongError(f"class {text} is not from 1 to {_MAX_CLASS}; 0 is background")
     return int(text)
 
 
-def _notes(told: Any, labels: Mapping[str, int]) -> dict[str, str]:
-    notes = {} if told is None else told
+def _notes(entry: Any, labels: Mapping[str, int]) -> dict[str, str]:
+    notes = {} if entry is None else entry
     if not isinstance(notes, Mapping):
         raise _WrongError("notes must be a mapping")
     for name, note in notes.items():
@@ -167,9 +169,9 @@ def _notes(told: Any, labels: Mapping[str, int]) -> dict[str, str]:
     return dict(notes)
 
 
-def _modality(told: Any) -> Modality | None:
-    if told is None:
+def _modality(entry: Any) -> Modality | None:
+    if entry is None:
         return None
-    if told not in tuple(Modality):
-        raise _WrongError(f"modality {told!r}; known: {', '.join(Modality)}")
-    return Modality(told)
+    if entry not in tuple(Modality):
+        raise _WrongError(f"modality {entry!r}; known: {', '.join(Modality)}")
+    return Modality(entry)

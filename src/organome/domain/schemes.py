@@ -121,11 +121,11 @@ class LabelScheme:
         return LabelScheme, (self.name, *plain, self.structures, self.modality)
 
     def suits(self, contrast: Contrast) -> bool:
-        """Tell whether images of this contrast may be labelled in this scheme."""
+        """Return whether images of this contrast may be labelled in this scheme."""
         return self.modality in (None, modality_of(contrast))
 
     def covers(self, organ: Organ) -> bool:
-        """Tell whether any class of the scheme becomes this organ."""
+        """Return whether any class of the scheme becomes this organ."""
         return organ.label in self.organ_labels.values()
 
     @property

@@ -79,11 +79,11 @@ def run(
             scores.append(score)
             if on_image is not None:
                 on_image(score)
-    told = [
+    records = [
         {"contrast": s.contrast.value, "seed": s.seed, "dice": s.dice, "swapped": s.swapped}
         for s in scores
     ]
-    write_text_atomic(model / SCORES, json.dumps(told, indent=1) + "\n")
+    write_text_atomic(model / SCORES, json.dumps(records, indent=1) + "\n")
     record = json.loads((model / RECORD).read_text()) if (model / RECORD).exists() else {}
     card = render_card(scores, record)
     write_text_atomic(model / CARD, card)

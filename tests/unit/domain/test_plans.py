@@ -95,7 +95,7 @@ def test_plans_cannot_have_code_run(tmp_path: Any) -> None:
     plans = spoilt((*ARGUMENTS, "nonlin"), "os.system")
     network = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]
     network["nonlin_kwargs"] = {"command": f"touch '{trace}'"}
-    with pytest.raises(SetupError, match=r"nonlin 'os\.system' is no layer"):
+    with pytest.raises(SetupError, match=r"nonlin 'os\.system' is not a layer"):
         build_network(plans, CONFIGURATION, n_outputs=2)
     assert not trace.exists()
 

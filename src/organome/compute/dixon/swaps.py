@@ -50,7 +50,7 @@ class Slab:
     evidence: float | None
 
     @property
-    def verdict(self) -> FatWater:
+    def fat_water(self) -> FatWater:
         """Whether the names hold here."""
         if self.evidence is None or abs(self.evidence) < MARGIN:
             return FatWater.UNKNOWN
@@ -87,20 +87,20 @@ def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
     )
 
 
-def overall_verdict(slabs: Sequence[Slab]) -> FatWater:
+def overall_fat_water(slabs: Sequence[Slab]) -> FatWater:
     """Sum up: one swapped slab makes a swapped scan, one sound slab a judged one."""
-    verdicts = {slab.verdict for slab in slabs}
-    for verdict in (FatWater.SWAPPED, FatWater.SOUND):
-        if verdict in verdicts:
-            return verdict
+    found = {slab.fat_water for slab in slabs}
+    for fat_water in (FatWater.SWAPPED, FatWater.SOUND):
+        if fat_water in found:
+            return fat_water
     return FatWater.UNKNOWN
 
 
 def swapped_spans_mm(slabs: Sequence[Slab]) -> list[tuple[float, float]]:
-    """Give the heights between which the names are exchanged, from foot to head, joined up."""
+    """Return the heights between which the names are exchanged, from foot to head, joined up."""
     spans: list[tuple[float, float]] = []
     for slab in sorted(slabs, key=lambda one: one.bottom_mm):
-        if slab.verdict is not FatWater.SWAPPED:
+        if slab.fat_water is not FatWater.SWAPPED:
             continue
         if spans and slab.bottom_mm <= spans[-1][1] + 1e-3:
             spans[-1] = (spans[-1][0], max(spans[-1][1], slab.top_mm))

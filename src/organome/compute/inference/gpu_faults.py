@@ -1,4 +1,4 @@
-"""Whether the GPU is at fault: its errors told from those of a scan, and a sum it must get right.
+"""Whether the GPU is at fault: its errors apart from those of a scan, and a sum it must get right.
 
 A broken GPU fails in three ways: calls raise a CUDA error, from then on for ever; results are
 wrong without any error; or torch does not see it any more.
@@ -73,7 +73,7 @@ def out_of_memory_fails_the_scan() -> Iterator[None]:
 
 
 def is_gpu_fault(error: RuntimeError | MemoryError) -> bool:
-    """Say whether the GPU, its driver or one of their libraries raised an error."""
+    """Return whether the GPU, its driver or one of their libraries raised an error."""
     if lacks_memory(error):
         return False
     of_accelerator = getattr(torch, "AcceleratorError", ())  # torch 2.8 and newer
@@ -81,7 +81,7 @@ def is_gpu_fault(error: RuntimeError | MemoryError) -> bool:
 
 
 def lacks_memory(error: RuntimeError | MemoryError) -> bool:
-    """Say whether memory, of the GPU or of the machine, did not suffice."""
+    """Return whether memory, of the GPU or of the machine, did not suffice."""
     return (
         isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
         or str(error).startswith(_NO_GPU_MEMORY)

@@ -1,7 +1,7 @@
 """Segmentation by nnU-Net's networks, on the very grid of the image.
 
 Source: Isensee et al. 2021 (sliding window, Gaussian weighting). Labels are those of nnU-Net's own
-predictor; why it is not used is told in ``docs/decisions/0018``.
+predictor; why it is not used stands in ``docs/decisions/0018``.
 """
 
 from collections.abc import Sequence
@@ -140,8 +140,8 @@ def _measure(model: Model, order: Sequence[int], configuration: Any, *, n_labels
     )
 
 
-def gpu_room_bytes(device: torch.device, *, n_sharing: int = 1) -> int | None:
-    """Say how much more memory of its GPU this process may take.
+def gpu_budget_bytes(device: torch.device, *, n_sharing: int = 1) -> int | None:
+    """Return how much more memory of its GPU this process may take.
 
     Args:
         device: Where it computes.

@@ -33,7 +33,7 @@ class AxisInterpolation:
     weight: npt.NDArray[np.float32]
 
     def moved(self, n_voxels: int) -> "AxisInterpolation":
-        """Give the same within an array that has more voxels in front."""
+        """Return the same within an array that has more voxels in front."""
         return AxisInterpolation(self.lower + n_voxels, self.upper + n_voxels, self.weight)
 
 
@@ -58,7 +58,7 @@ def interpolate_logits(
     spacings: tuple[Sequence[float], Sequence[float]],
     configuration: Any,
 ) -> LogitsInterpolation | None:
-    """Say how the logits are brought to the image's grid.
+    """Return how the logits are brought to the image's grid.
 
     Args:
         n_in: Shape of the logits.
@@ -67,7 +67,7 @@ def interpolate_logits(
         configuration: nnU-Net's manager of the model's configuration.
 
     Returns:
-        None where that is no linear interpolation that is known here.
+        None where that is not a linear interpolation that is known here.
     """
     plan = configuration.configuration
     rule = known_rule(

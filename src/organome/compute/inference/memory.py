@@ -1,4 +1,4 @@
-"""How much memory an image will take, told from its grid before it is read.
+"""How much memory an image will take, predicted from its grid before it is read.
 
 All numbers are upper bounds: what is added up never lives all at the same time.
 """
@@ -20,7 +20,7 @@ _SINGLE: Final = 4
 _HALF: Final = 2
 # Tensors as large as the largest between two layers of a U-Net that live at the same time where it
 # is widest: what was skipped, what came up, both together, the result before and after its norm,
-# and what a convolution lays out anew. Measured on a processor: 6.9.
+# and what a convolution lays out again. Measured on a processor: 6.9.
 _N_WIDEST: Final = 8
 # The last layer instead: its input and a copy, its output and copies. Measured: 1.8 to 2.9 outputs.
 _N_LAST: Final = 2

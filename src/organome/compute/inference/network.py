@@ -85,7 +85,7 @@ class FoldNetworks:
         self._turns = [turn for n in range(len(axes)) for turn in combinations(axes, n + 1)]
 
     def logits_by_fold(self, tiles: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Give the logits of some tiles, fold by fold.
+        """Return the logits of some tiles, fold by fold.
 
         Args:
             tiles: n, 1, z, y, x.

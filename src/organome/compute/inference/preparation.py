@@ -169,7 +169,7 @@ class Preparation:
 def model_shape(
     shape_zyx: Sequence[int], spacing_zyx_mm: Sequence[float], wanted_zyx_mm: Sequence[float]
 ) -> tuple[int, ...]:
-    """Give the shape of an image at the spacing of the model, one voxel at least."""
+    """Return the shape of an image at the spacing of the model, one voxel at least."""
     from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
     # nnU-Net cannot label an image that is thinner than half a voxel of the model.

@@ -42,7 +42,7 @@ _KNOWN: Final[Mapping[str, set[str]]] = {
 
 @lru_cache(maxsize=N_KEPT)
 def zoom_matrix(n_in: int, n_out: int, order: Order) -> torch.Tensor:
-    """Give the matrix of skimage's ``resize`` along one axis.
+    """Return the matrix of skimage's ``resize`` along one axis.
 
     Args:
         n_in: Voxels along the axis.
@@ -60,7 +60,7 @@ def zoom_matrix(n_in: int, n_out: int, order: Order) -> torch.Tensor:
 
 @lru_cache(maxsize=N_KEPT)
 def coordinate_matrix(n_in: int, n_out: int, order: Order) -> torch.Tensor:
-    """Give the matrix of nnU-Net's resampling across slices, by ``map_coordinates``.
+    """Return the matrix of nnU-Net's resampling across slices, by ``map_coordinates``.
 
     Args:
         n_in: Slices.
@@ -205,7 +205,7 @@ class ResamplingRule:
 
 
 def known_rule(function: str, settings: Mapping[str, Any]) -> ResamplingRule | None:
-    """Give the rule that a plan describes, None where nnU-Net's own function must be called."""
+    """Return the rule that a plan describes, None where nnU-Net's own function must be called."""
     if function not in _KNOWN or not set(settings) <= _KNOWN[function] or settings.get("is_seg"):
         return None
     separation = {

@@ -112,7 +112,7 @@ class Segmenter:
         return InferredLabels(labels_zyx, tuple(of_folds), prepared.grid)
 
     def restore(self, inferred: InferredLabels) -> sitk.Image:
-        """Give the labelmap, uint8, on the very grid of the image; in any thread.
+        """Return the labelmap, uint8, on the very grid of the image; in any thread.
 
         Raises:
             ScanError: OUT_OF_MEMORY.
@@ -121,7 +121,7 @@ class Segmenter:
             return inferred.grid.labelmap(inferred.labels_zyx)
 
     def restore_folds(self, inferred: InferredLabels) -> list[sitk.Image]:
-        """Give the labelmap of each fold; none unless the settings ask for them.
+        """Return the labelmap of each fold; none unless the settings ask for them.
 
         Raises:
             ScanError: OUT_OF_MEMORY.
@@ -147,7 +147,7 @@ class Segmenter:
         )
 
     def _label(self, prepared: PreparedImage) -> list[Labels]:
-        """Label; twice where the first result is no numbers, to tell a bad scan from a bad GPU."""
+        """Label; twice where the first result has NaN, to tell a bad scan from a bad GPU."""
         try:
             return self._label_in_memory(prepared)
         except NotFiniteError:

@@ -49,7 +49,7 @@ narrowed: Any = intrinsic(_narrowed)
 
 
 def processor_converts_halves() -> bool:
-    """Say whether this processor converts half precision: all but x86 of before 2013 do."""
+    """Return whether this processor converts half precision: all but x86 of before 2013 do."""
     is_x86 = "x86" in binding.get_default_triple() or "i686" in binding.get_default_triple()
     return not is_x86 or bool(binding.get_host_cpu_features().get("f16c"))
 
@@ -97,13 +97,13 @@ def finish_row(
         sums_ycx: Sums of one row of the ring; overwritten by logits.
         weights_yx: Sums of weights.
         labels_yx: Labels to set.
-        lines: Room for two lines of numbers.
+        lines: Space for two lines of numbers.
 
     Returns:
         Whether all logits are numbers.
     """
     n_y, n_labels, n_x = sums_ycx.shape
-    divisor, best = lines[0], lines[1]  # unpacked as one they are no lines of vectors any more
+    divisor, best = lines[0], lines[1]  # unpacked as one the loop does not use vectors any more
     winner = np.empty(n_x, dtype=np.int32)  # as wide as a logit: so the loop stays one of vectors
     exponents = np.uint16(0)
     for y in range(n_y):

@@ -25,7 +25,7 @@ class TileSums(Protocol):
     """Logits of tiles, summed up along a window of rows that moves through the image."""
 
     def open(self, start: int) -> None:
-        """Make room for tiles that begin at a row."""
+        """Prepare for tiles that begin at a row."""
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
         """Add the logits of a tile, weighted."""
@@ -59,18 +59,18 @@ class Window:
         self._n_opened = 0
 
     def opened(self, start: int) -> Sequence[int]:
-        """Move on, so that a tile has room; give the rows that are new."""
+        """Move on to where a tile fits; return the rows that are new."""
         stop = min(start + self._depth, self._n_rows)
         new = self.rows(self._n_opened, stop)
         self._n_opened = max(stop, self._n_opened)
         return new
 
     def rows(self, start: int, stop: int) -> Sequence[int]:
-        """Say where rows of the image lie."""
+        """Return where rows of the image lie."""
         return [row % self._n_held for row in range(start, stop)]
 
     def of_slice(self, z: AxisInterpolation, number: int) -> tuple[int, int]:
-        """Say where the rows lie that a slice of the image is made from."""
+        """Return where the rows lie that a slice of the image is made from."""
         return int(z.lower[number]) % self._n_held, int(z.upper[number]) % self._n_held
 
 
@@ -86,7 +86,7 @@ class DeviceSums:
         *,
         n_rows_held: int | None = None,
     ) -> None:
-        """Make room.
+        """Take the memory for the sums.
 
         Args:
             tiling: Where the tiles lie.
@@ -107,7 +107,7 @@ class DeviceSums:
         self._labels_zyx = torch.zeros(shape, dtype=torch.uint8, device=device)
 
     def open(self, start: int) -> None:
-        """Make room for tiles that begin at a row."""
+        """Prepare for tiles that begin at a row."""
         for row in self._window.opened(start):
             self._sums_czyx[:, row] = 0
             self._weights_zyx[row] = 0
@@ -149,7 +149,7 @@ class DeviceSums:
             found_zyx[start : start + len(slices)] = labels.cpu().numpy()
 
     def logits(self, shape_zyx: tuple[int, ...]) -> torch.Tensor:
-        """Give all logits of the image, without padding, where all rows are held and finished."""
+        """Return all logits of the image, without padding, where all rows are held and finished."""
         within = (slice(first, first + n) for first, n in zip(self._before, shape_zyx, strict=True))
         logits_czyx: torch.Tensor = self._sums_czyx[(slice(None), *within)].cpu()
         return logits_czyx
@@ -236,7 +236,7 @@ class HostSums:
         self._line = np.empty((n_labels, n_x), dtype=np.float32)
 
     def open(self, start: int) -> None:
-        """Make room for tiles that begin at a row."""
+        """Prepare for tiles that begin at a row."""
         for row in self._window.opened(start):
             self._sums_zycx[row] = 0
             self._weights_zyx[row] = 0
@@ -286,7 +286,7 @@ def make_sums(
     importance_zyx: npt.NDArray[np.float16],
     where: torch.device,
 ) -> TileSums:
-    """Make room for the sums of an image where they are to be held."""
+    """Take memory for the sums of an image where they are to be held."""
     from organome.compute.inference.sum_kernels import processor_converts_halves
 
     if where.type == "cpu" and processor_converts_halves():

@@ -22,7 +22,7 @@ Corner = tuple[int, int, int]
 
 _N_BINS: Final = 256
 # How far from the mean of the darker voxels to that of the brighter ones a voxel is air for sure:
-# well below the threshold between them, for lungs and dark tissue are no air.
+# well below the threshold between them, for lungs and dark tissue are not air.
 _AIR_SHARE: Final = 0.25
 
 
@@ -98,7 +98,7 @@ def place_tiles(shape: Sequence[int], patch: Sequence[int], step_size: float) ->
 
 @lru_cache(maxsize=4)
 def tile_weights(patch: tuple[int, ...]) -> npt.NDArray[np.float16]:
-    """Give the weight of each voxel of a tile: a Gaussian about its centre, nowhere 0."""
+    """Return the weight of each voxel of a tile: a Gaussian about its centre, nowhere 0."""
     import torch
     from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
@@ -129,7 +129,7 @@ class AirMask:
         self._patch = tiling.patch
 
     def not_air(self, corners: Iterable[Corner]) -> list[Corner]:
-        """Give the tiles in which not all voxels are air."""
+        """Return the tiles in which not all voxels are air."""
         return [corner for corner in corners if self._holds_body(corner)]
 
     def _holds_body(self, corner: Corner) -> bool:

@@ -67,7 +67,7 @@ def _table_index(source_yx: npt.NDArray[Any], n_entries: int) -> npt.NDArray[np.
 def _unknown_values(values: npt.NDArray[Any], scheme: LabelScheme) -> str:
     named = ", ".join(f"{value}" for value in values[:_NAMED_VALUES].tolist())
     more = f" and {len(values) - _NAMED_VALUES} more" if len(values) > _NAMED_VALUES else ""
-    return f"value {named}{more} in the labelmap is no class of {scheme.name}"
+    return f"value {named}{more} in the labelmap is not a class of {scheme.name}"
 
 
 def label_extents(labelmap: sitk.Image) -> dict[int, tuple[int, int, int, int, int, int]]:

@@ -196,7 +196,7 @@ class _Extraction:
 
 
 def refusal(region: Region, settings: TextureSettings) -> FeatureReason | None:
-    """Say why pyradiomics refuses a region, None where it does not."""
+    """Return why pyradiomics refuses a region, None where it does not."""
     if region.n_dimensions == 0:
         return FeatureReason.SINGLE_VOXEL
     in_plane = [

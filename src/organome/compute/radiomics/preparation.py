@@ -21,7 +21,7 @@ PAD_VOXELS: Final = 5  # pyradiomics' default margin around a label, of which ro
 
 
 def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray[np.bool_]:
-    """Tell which voxels of a region stay in it.
+    """Return which voxels of a region stay in it.
 
     Args:
         intensities: Of the region.

@@ -178,7 +178,7 @@ def _row_shift(
     to_yx: tuple[int, int],
     shift_zyx: tuple[int, int, int],
 ) -> tuple[int, int]:
-    """Tell what turns indices of this row into those of another array, and where the row ends."""
+    """Return what turns indices of this row into those of another array, and where the row ends."""
     row = voxel // from_yx[1]
     z = row // from_yx[0]
     y = row - z * from_yx[0]
@@ -317,7 +317,7 @@ def inside_box(whole: Region, part: Region, box: LabelledBox) -> Region:
 
 
 def only(box: LabelledBox, regions: Iterable[Region]) -> LabelledBox:
-    """Make the labelled box anew, of some regions alone."""
+    """Make the labelled box again, of some regions alone."""
     padded_zyx = np.zeros_like(box.padded_zyx)
     kept = tuple(regions)
     for region in kept:

@@ -297,7 +297,7 @@ def _sum_differences(
 
 @lru_cache(maxsize=16)
 def linked_neighbours(steps_zyx: Steps) -> NDArray[np.uint8]:
-    """Tell which neighbours have to be joined with a voxel, for all sets of them with its level.
+    """Return which neighbours have to be joined with a voxel, for all sets of them with its level.
 
     Neighbours that touch each other are joined already, so that one of them is enough.
 
@@ -368,7 +368,7 @@ def find_zones(
         parents: Scratch of the size of the box.
         sizes: Likewise.
         small: (level, size), for sizes below the width of this table.
-        large: (place, 2): level and size of each larger zone, room for all there can be.
+        large: (place, 2): level and size of each larger zone, space for all there can be.
 
     Returns:
         Number of larger zones.

@@ -186,7 +186,7 @@ def _used_angles(
 
 
 def _lines_hold_two(places: NDArray[np.int32], box_zyx: Box, step_zyx: NDArray[np.int64]) -> bool:
-    """Tell whether any line along a step holds two voxels of the region, neighbours or not."""
+    """Return whether any line along a step holds two voxels of the region, neighbours or not."""
     where = np.array(np.unravel_index(places, box_zyx))
     axis = int(np.flatnonzero(step_zyx)[0])
     start = where - where[axis] * step_zyx[axis] * step_zyx[:, None]

@@ -85,7 +85,7 @@ def midline_between(partners_xyz_mm: Sequence[tuple[Floats, Floats]]) -> Midline
 def places_of_labels_xyz_mm(
     labels_zyx: npt.NDArray[Any], labels: Sequence[int], grid: Grid
 ) -> Floats:
-    """Give the places of all voxels with one of these labels; shape (n, 3)."""
+    """Return the places of all voxels with one of these labels; shape (n, 3)."""
     boxes = ndimage.find_objects(labels_zyx, max(labels, default=0))
     found = [
         np.argwhere(labels_zyx[box] == label) + [extent.start for extent in box]

@@ -53,7 +53,7 @@ class SidePieces:
         return np.flatnonzero(self.labels == label)
 
     def left_mm(self, label: int) -> float:
-        """Tell how far to the left the centroid of all voxels of a label is."""
+        """Return how far to the left the centroid of all voxels of a label is."""
         own = self.of(label)
         return float(np.average(self.lefts_mm[own], weights=self.n_voxels[own]))
 

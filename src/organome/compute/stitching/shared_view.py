@@ -48,7 +48,7 @@ def labels_in_view_of(labelmap: sitk.Image, other: sitk.Image) -> sitk.Image | N
 
 
 def _parallel(one: sitk.Image, other: sitk.Image) -> bool:
-    """Tell whether each axis of one image runs along an axis of the other, either way."""
+    """Return whether each axis of one image runs along an axis of the other, either way."""
     cosines = np.abs(_direction(one).T @ _direction(other))
     return bool((np.minimum(cosines, np.abs(1 - cosines)) <= COSINE_TOLERANCE).all())
 

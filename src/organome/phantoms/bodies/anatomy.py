@@ -96,7 +96,7 @@ def draw_body(
 def _fit_scales(
     seed: int, habitus: Habitus, targets_ml: Mapping[str, float], drift: float
 ) -> dict[str, float]:
-    """Scale every organ until its painted volume is near its target (a few coarse trials)."""
+    """Scale every organ until its painted volume is near its target (a few coarse attempts)."""
     scales = {organ.name: float(organ.name in targets_ml) for organ in ORGANS}
     for _ in range(_TRIALS):
         painted = _volumes_ml(_paint(seed, habitus, scales, drift, _TRIAL_MM), _TRIAL_MM)

@@ -16,7 +16,7 @@ from organome.domain.organs import N_ORGANS, ORGAN_BY_NAME
 
 
 class Filler(IntEnum):
-    """Tissues that are no organ of the label table."""
+    """Tissues that are not an organ of the label table."""
 
     AIR = 0
     SUBCUTANEOUS_FAT = 41
@@ -116,5 +116,5 @@ def look_table(attribute: str) -> NDArray[np.float32]:
 
 
 def is_organ(code: int) -> bool:
-    """Tell whether a tissue code is one of the 40 organs."""
+    """Return whether a tissue code is one of the 40 organs."""
     return 0 < code <= N_ORGANS

@@ -85,7 +85,7 @@ def draw_envelope(sketch: Sketch) -> None:
 
 
 def draw_skeleton(sketch: Sketch) -> None:
-    """Draw spine, sacrum, femurs and hip bones; arms and arches as bone that is no organ."""
+    """Draw spine, sacrum, femurs and hip bones; arms and arches as bone that is not an organ."""
     _draw_spine(sketch)
     sacrum = ((-42, 0, 76, 11, 7), (0, 0, 78, 24, 11), (50, 0, 66, 44, 18), (92, 0, 46, 52, 25))
     sketch.paint("sacrum", [sketch.stack("sacrum", sacrum, power=2.2)])

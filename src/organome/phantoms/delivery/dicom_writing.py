@@ -112,7 +112,7 @@ def encode_series(
         The files in the order of their instance numbers.
 
     Raises:
-        ValueError: If the image is not 3D, or a stored value is no integer from 0 to 65535.
+        ValueError: If the image is not 3D, or a stored value is not an integer from 0 to 65535.
     """
     stored_zyx = _stored_voxels(image, header.rescale_intercept or 0)
     template = _series_template(image, header)

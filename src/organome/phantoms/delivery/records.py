@@ -67,7 +67,7 @@ def labelmap_name(visit: Visit, protocol: str) -> str:
 
 
 def planted(visit: Visit, one: Format) -> Defect | None:
-    """Say which defect the visit gets in this format; None if it cannot have the visit's."""
+    """Return which defect the visit gets in this format; None if it cannot have the visit's."""
     fits = visit.defect is not None and one in DEFECTS[visit.defect].formats
     return visit.defect if fits else None
 

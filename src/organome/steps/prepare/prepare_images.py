@@ -6,7 +6,7 @@ from typing import Final
 
 import SimpleITK as sitk
 
-from organome.compute.dixon.swaps import Slab, judge_slabs, overall_verdict, swapped_spans_mm
+from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, swapped_spans_mm
 from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
@@ -149,7 +149,7 @@ class PrepareImages:
         flags = set(delivery.flags)
         slabs = _judge_fat_and_water(delivery.stations)
         facts = _swap_facts(slabs)
-        if overall_verdict(slabs) is FatWater.SWAPPED:
+        if overall_fat_water(slabs) is FatWater.SWAPPED:
             flags.add(Flag.FAT_WATER_SWAPPED)
         if len(delivery.stations) == 1:
             (images,) = delivery.stations
@@ -215,7 +215,7 @@ def _swap_facts(slabs: Sequence[Slab]) -> dict[str, JsonValue]:
     if not slabs:
         return {}
     spans_mm = [[round(end_mm, MM_DECIMALS) for end_mm in one] for one in swapped_spans_mm(slabs)]
-    return {"fat_water": overall_verdict(slabs).value, "swapped_spans_mm": spans_mm}
+    return {"fat_water": overall_fat_water(slabs).value, "swapped_spans_mm": spans_mm}
 
 
 def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:

@@ -84,7 +84,7 @@ def suitable_contrasts(available: Sequence[str], scheme: LabelScheme) -> list[st
 def _why_first(
     first: Contrast, wanted: Sequence[Contrast], present: Sequence[Contrast]
 ) -> ChoiceReason:
-    """Tell what was in the way of those that are preferred to it."""
+    """Return what was in the way of those that are preferred to it."""
     if first is not present[0]:
         return ChoiceReason.PREFERRED_SWAPPED
     better = wanted[: wanted.index(first)]

@@ -106,10 +106,10 @@ class ModelLabeller:
 
     def device_room_bytes(self) -> int | None:
         """Return how much memory of its GPU it may use, None where there is none."""
-        from organome.compute.inference.loading import choose_device, gpu_room_bytes
+        from organome.compute.inference.loading import choose_device, gpu_budget_bytes
 
         device = choose_device(self.device, number=self.gpu)
-        return gpu_room_bytes(device, n_sharing=self.n_sharing)
+        return gpu_budget_bytes(device, n_sharing=self.n_sharing)
 
     def on_all_gpus(self, n_gpus: int) -> "list[ModelLabeller]":
         """Return a labeller for each GPU, itself where there is one GPU or none.

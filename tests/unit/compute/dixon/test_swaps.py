@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.dixon.swaps import judge_slabs, overall_verdict, swapped_spans_mm
+from organome.compute.dixon.swaps import judge_slabs, overall_fat_water, swapped_spans_mm
 from organome.compute.stitching.stitch import stitch
 from organome.domain.contrasts import FatWater
 from organome.domain.scans import Contrast
@@ -30,15 +30,15 @@ def exchanged(images: Dixon) -> Dixon:
     return {**images, Contrast.FAT: images[Contrast.WATER], Contrast.WATER: images[Contrast.FAT]}
 
 
-def verdict(images: Dixon) -> FatWater:
-    return overall_verdict(judge_slabs(images[Contrast.FAT], images[Contrast.WATER]))
+def judged(images: Dixon) -> FatWater:
+    return overall_fat_water(judge_slabs(images[Contrast.FAT], images[Contrast.WATER]))
 
 
 @pytest.mark.parametrize(("seed", "sex"), PEOPLE)
 def test_every_station_is_told_from_its_exchange(seed: int, sex: Sex) -> None:
     for station in stations_of(seed, sex):
-        assert verdict(station) is FatWater.SOUND
-        assert verdict(exchanged(station)) is FatWater.SWAPPED
+        assert judged(station) is FatWater.SOUND
+        assert judged(exchanged(station)) is FatWater.SWAPPED
 
 
 @pytest.mark.parametrize(("seed", "sex"), PEOPLE)
@@ -48,12 +48,12 @@ def test_one_exchanged_station_is_found_where_it_is(seed: int, sex: Sex, number:
     stations[number] = exchanged(stations[number])
     stitched = stitch(stations)
     slabs = judge_slabs(stitched.images[Contrast.FAT], stitched.images[Contrast.WATER])
-    assert overall_verdict(slabs) is FatWater.SWAPPED
+    assert overall_fat_water(slabs) is FatWater.SWAPPED
     ((bottom_mm, top_mm),) = swapped_spans_mm(slabs)
     low_mm, high_mm = stitched.spans_mm[number]
     assert low_mm - 60 < bottom_mm < top_mm < high_mm + 60
     others = [slab for slab in slabs if slab.top_mm < low_mm or slab.bottom_mm > high_mm]
-    assert {slab.verdict for slab in others} == {FatWater.SOUND}
+    assert {slab.fat_water for slab in others} == {FatWater.SOUND}
 
 
 def test_one_exchanged_leg_is_found() -> None:
@@ -62,7 +62,7 @@ def test_one_exchanged_leg_is_found() -> None:
     middle = fat.shape[2] // 2
     fat[..., :middle], water[..., :middle] = water[..., :middle].copy(), fat[..., :middle].copy()
     images = {Contrast.FAT: like(fat, legs), Contrast.WATER: like(water, legs)}
-    assert verdict(images) is FatWater.SWAPPED
+    assert judged(images) is FatWater.SWAPPED
 
 
 def like(voxels_zyx: np.ndarray, images: Dixon) -> sitk.Image:
@@ -99,7 +99,7 @@ def empty(size_xyz: tuple[int, int, int], value: int = 0) -> sitk.Image:
 
 @pytest.mark.parametrize("image", [empty((40, 40, 20)), empty((40, 40, 20), 7), empty((1, 1, 1))])
 def test_without_a_body_nothing_is_said(image: sitk.Image) -> None:
-    assert overall_verdict(judge_slabs(image, image)) is FatWater.UNKNOWN
+    assert overall_fat_water(judge_slabs(image, image)) is FatWater.UNKNOWN
     assert swapped_spans_mm(judge_slabs(image, image)) == []
 
 
@@ -107,11 +107,11 @@ def test_a_few_slices_are_too_little_to_judge() -> None:
     station = stations_of(*PEOPLE[0])[0]
     fat, water = station[Contrast.FAT][:, :, :1], station[Contrast.WATER][:, :, :1]
     few = [sitk.RegionOfInterest(one, [30, 30, 1], [0, 0, 0]) for one in (fat, water)]
-    assert overall_verdict(judge_slabs(*few)) is FatWater.UNKNOWN
+    assert overall_fat_water(judge_slabs(*few)) is FatWater.UNKNOWN
 
 
 def test_a_whole_scan_in_one_piece_is_judged_too() -> None:
     body = draw_body(13, sex="female", spacing_xyz_mm=COARSE_BODY_MM)
     whole = render_dixon(body, stitched_grid(reduce=REDUCE), np.random.default_rng(0))
-    assert verdict(whole) is FatWater.SOUND
-    assert verdict(exchanged(whole)) is FatWater.SWAPPED
+    assert judged(whole) is FatWater.SOUND
+    assert judged(exchanged(whole)) is FatWater.SWAPPED

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from doubles.inference import tiny_model
-from organome.compute.inference.loading import choose_device, gpu_room_bytes, load_segmenter
+from organome.compute.inference.loading import choose_device, gpu_budget_bytes, load_segmenter
 from organome.domain.errors import MachineFault, SetupError
 
 
@@ -35,7 +35,7 @@ def test_all_folds_are_loaded_and_no_weight_is_held_twice() -> None:
 
 
 def test_a_processor_has_no_room_of_its_own() -> None:
-    assert gpu_room_bytes(torch.device("cpu")) is None
+    assert gpu_budget_bytes(torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_processes_share_a_gpu(
         memory_allocated=lambda _: in_use,
     )
     monkeypatch.setattr(torch, "cuda", cuda)
-    assert gpu_room_bytes(torch.device("cuda", 0), n_sharing=n_sharing) == room
+    assert gpu_budget_bytes(torch.device("cuda", 0), n_sharing=n_sharing) == room

@@ -214,7 +214,7 @@ def test_plans_that_run_code_are_refused_and_do_not_run(release: Path, tmp_path:
     network |= {"nonlin": "os.system", "nonlin_kwargs": {"command": f"touch '{trace}'"}}
     plans["configurations"][RELEASED] = {"inherits_from": "3d_fullres"}
     (spoilt / "plans.json").write_text(json.dumps(plans))
-    refused(pack(spoilt, tmp_path / "weights.zip"), tmp_path, r"nonlin 'os\.system' is no layer")
+    refused(pack(spoilt, tmp_path / "weights.zip"), tmp_path, r"nonlin 'os\.system' is not a layer")
     assert not trace.exists()
 
 

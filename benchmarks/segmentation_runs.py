@@ -85,7 +85,7 @@ class Case:
         return f"{self.size}_{self.model}_{self.network}"
 
 
-class Bench:
+class Runs:
     """Runs engines on cases, in a folder."""
 
     def __init__(
