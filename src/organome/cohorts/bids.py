@@ -10,7 +10,7 @@ Contrast and protocol come from the entities and the suffix:
   ``dixon``), so that two acquisitions of a visit stay two scans;
 - ``ses-`` is the instance, ``run-`` the array (``1`` where absent), ``chunk-`` the station.
 
-All else (other suffixes, ``part-phase``, sidecars, ``derivatives``) is no image of ours.
+All else (other suffixes, ``part-phase``, sidecars, ``derivatives``) is not listed.
 
 Source: BIDS specification 1.10, entities; ``part-`` and ``chunk-`` for Dixon stations as TPTBox
 writes them for NAKO. The folders ``ct`` and ``mr`` and the suffix ``ct`` are not in BIDS.
@@ -36,19 +36,25 @@ DIXON_WORDS: Final = {
 }
 SUFFIXES: Final = {"t1w": Contrast.T1, "t2w": Contrast.T2, "ct": Contrast.CT}
 PLAIN_PARTS: Final = ("", "mag")  # part-phase, part-real and part-imag show no anatomy
+OTHER_PARTS: Final = ("phase", "real", "imag")
+OTHER_SUFFIXES: Final = (  # of BIDS 1.10 that are not listed, named when they are counted
+    *("FLAIR", "PDw", "PDT2", "T2starw", "T2star", "T1rho", "inplaneT1", "inplaneT2", "angio"),
+    *("T1map", "T2map", "R1map", "R2map", "R2starmap", "PDmap", "MTRmap", "UNIT1", "MP2RAGE"),
+    *("MEGRE", "MESE", "VFA", "IRT1", "defacemask", "dwi", "bold", "sbref", "epi"),
+)
 FAT_SUPPRESSED: Final = "fs"
 DIXON: Final = "dixon"
 
 
 def parse_path(path: PurePath, *, root: PurePath) -> FoundImage | None:
-    """Tell from its place and name what a file shows.
+    """Return what a file shows, by its place and name.
 
     Args:
         path: The file, below ``root``.
         root: The folder of the cohort.
 
     Returns:
-        The image, None if the file is no image of ours.
+        The image, None if the file is not one that is listed.
     """
     relative = path.relative_to(root)
     extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
@@ -69,10 +75,27 @@ def parse_path(path: PurePath, *, root: PurePath) -> FoundImage | None:
         array=entities.get("run", "1"),
         protocol=protocol,
         path=str(path),
-        where=str(relative),
+        where=str(relative).replace(f"sub-{entities['sub']}", "sub-*"),
         contrast=contrast,
         station=int(chunk) if chunk.isdecimal() else None,
     )
+
+
+def kind_left_out(path: PurePath) -> str:
+    """Return of which kind a file is that is not listed, in words that name nobody."""
+    extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
+    if extension is None:
+        return "files that are not images"
+    if path.parent.name not in FOLDERS:
+        return f"images outside {', '.join(FOLDERS)}"
+    *pairs, suffix = path.name.removesuffix(extension).split("_")
+    parts = [pair.lower() for pair in pairs if pair.startswith("part-")]
+    if parts and parts[0].removeprefix("part-") in OTHER_PARTS:
+        return f"images of {parts[0]}"
+    known = {one.lower(): one for one in OTHER_SUFFIXES}
+    if suffix.lower() in known:
+        return f"images of {known[suffix.lower()]}"
+    return "images whose names are not understood"
 
 
 def _session_fits(relative: PurePath, entities: dict[str, str]) -> bool:

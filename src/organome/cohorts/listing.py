@@ -53,8 +53,11 @@ def group_images(
 
     Raises:
         SetupError: If two images of a scan show the same contrast at the same station, some of them
-            have a station and some have none, or they name different labelmaps.
+            have a station and some have none, they name different labelmaps, or an image is named
+            for two participants.
     """
+    images = tuple(images)
+    _check_owners(images)
     groups: dict[tuple[str, str, str, str, int], list[FoundImage]] = defaultdict(list)
     for image in images:
         station = image.station or 0 if stations is Stations.SEPARATE else 0
@@ -64,6 +67,19 @@ def group_images(
         _scan(sorted(group, key=_place), cohort=cohort, stations=stations)
         for _, group in sorted(groups.items())
     )
+
+
+def _check_owners(images: Iterable[FoundImage]) -> None:
+    """Refuse one image of two participants.
+
+    Raises:
+        SetupError: If so: one of the two rows is wrong, and nothing says which.
+    """
+    owners: dict[str, FoundImage] = {}
+    for image in images:
+        other = owners.setdefault(image.path, image)
+        if other.participant != image.participant:
+            raise SetupError(f"{image.where}: the same image as {other.where}, another participant")
 
 
 def _place(image: FoundImage) -> tuple[int, str]:

@@ -63,7 +63,7 @@ class Choice:
 
 
 def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> tuple[Scan, ...]:
-    """Tell the scans of an archive from its name, ``<eid>_<field>_<instance>_<array>.zip``.
+    """Return the scans of an archive by its name, ``<eid>_<field>_<instance>_<array>.zip``.
 
     Args:
         name: File name.
@@ -72,7 +72,7 @@ def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> t
         stations: Whether each station is a scan of its own.
 
     Returns:
-        The scans without keys; none if the name is another, or the field is no protocol we know.
+        The scans without keys; none if the name is another, or the field is not one that is read.
     """
     match = _ARCHIVE_NAME.fullmatch(name)
     if match is None or match["field"] not in PROTOCOLS:
@@ -91,6 +91,12 @@ def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> t
         )
         for station in numbers
     )
+
+
+def kind_left_out(name: str) -> str:
+    """Return of which kind a file is that is not listed, in words that name nobody."""
+    match = _ARCHIVE_NAME.fullmatch(name)
+    return "files of other names" if match is None else f"archives of field {match['field']}"
 
 
 def choose_series(

@@ -18,7 +18,7 @@ def test_contrasts_of_a_visit_are_one_scan() -> None:
 
 
 def test_order_of_the_images_does_not_matter() -> None:
-    images = [WATER, FAT, replace(WATER, participant="p0")]
+    images = [WATER, FAT, replace(WATER, participant="p0", path="p0.nii.gz")]
     assert group_images(images, cohort="c", stations=Stations.STITCH) == group_images(
         reversed(images), cohort="c", stations=Stations.STITCH
     )
@@ -59,3 +59,13 @@ def test_one_labelmap_serves_all_contrasts() -> None:
         [replace(WATER, labelmap="a"), FAT], cohort="c", stations=Stations.STITCH
     )
     assert scan.labelmap == "a"
+
+
+def test_one_image_of_two_participants_is_refused() -> None:
+    """Source: C-15 of the odd inputs: both were measured, and one of them is somebody else."""
+    with pytest.raises(SetupError, match="the same image as line 2, another participant"):
+        group_images(
+            [WATER, replace(WATER, participant="p0", where="line 9")],
+            cohort="c",
+            stations=Stations.STITCH,
+        )

@@ -1,24 +1,30 @@
 """list_scans: cohort folders -> the sample sheet, one file per shard, before the workflow.
 
 Dealing is append-only: a scan keeps its shard and key for ever, new scans open new shards, and no
-file that is there is touched again. So one new participant is one new job, never a new cohort.
+file that is there is touched again. So one new participant is one new job, never a new cohort. Two
+listings at the same time wait for each other.
+
+Nothing is passed over in silence: an unreadable folder stops the listing, linked folders are
+followed, and what is not listed is counted by kind. No message names a participant.
 """
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final, assert_never
 
-from organome.cohorts.bids import parse_path
+from organome.cohorts import bids, ukb
 from organome.cohorts.folder import parse_table
 from organome.cohorts.listing import group_images
-from organome.cohorts.ukb import archive_scans
 from organome.domain.errors import SetupError
 from organome.domain.scans import CohortKind, Scan, Stations, scan_key
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
+from organome.shards.lease import Lease
 from organome.shards.log import log_event
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +43,7 @@ class ListingSummary:
         n_gone: Known scans that are no longer found. They stay listed, and fail as missing.
         n_shards: Shards there are now.
         n_changed: Known scans found with other files, or elsewhere. The list keeps what it says.
+        left_out: What was found and is not listed: kind and number, sorted.
     """
 
     n_known: int
@@ -44,6 +51,19 @@ class ListingSummary:
     n_gone: int
     n_shards: int
     n_changed: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        """Write it as plain text, a line a number."""
+        numbers = {
+            "n_known": self.n_known,
+            "n_new": self.n_new,
+            "n_gone": self.n_gone,
+            "n_shards": self.n_shards,
+            "n_changed": self.n_changed,
+            **{f"left out, {kind}": number for kind, number in self.left_out},
+        }
+        return "\n".join(f"{name}: {number}" for name, number in numbers.items())
 
 
 def run(
@@ -71,24 +91,29 @@ def run(
         Counts; nothing was written if ``n_new`` is 0.
 
     Raises:
-        SetupError: If nothing is found, the TSV is wrong, a scan is found twice, or the sample
-            sheet was begun with another setting of ``stations``.
+        SetupError: If nothing is found, a folder cannot be read, the TSV is wrong, a scan is found
+            twice, an image is that of two participants, or the sample sheet was begun with another
+            ``stations`` or under another name of the cohort.
     """
     if shard_size < 1:
         raise SetupError(f"shard_size is {shard_size}, 1 or more needed")
-    found = _by_identity(
-        _wanted(_find(kind, cohort=cohort, root=root, stations=stations), protocols, root)
-    )
-    shards = list(listed_shards(scans))
-    known = _by_identity(scan for _, path in shards for scan in read_shard(path))
-    new = [scan for identity, scan in sorted(found.items()) if identity not in known]
-    _check_stations(new, known.values(), stations)
-    first = shards[-1][0] + 1 if shards else 0
-    dealt = list(_deal(new, shard_size))
-    for shard, of_shard in enumerate(dealt, start=first):
-        named = [replace(scan, scan=scan_key(shard, place)) for place, scan in enumerate(of_shard)]
-        write_shard(shard_path(scans, shard), named)
-        log_event(_logger, "shard_listed", step=STEP, shard=f"{shard:04d}", n_scans=len(named))
+    left_out: Counter[str] = Counter()
+    everything = _find(kind, cohort=cohort, root=root, stations=stations, left_out=left_out)
+    found = _by_identity(_wanted(everything, protocols, root, left_out), root)
+    with _alone(scans):
+        shards = list(listed_shards(scans))
+        known = {one.identity: one for _, path in shards for one in read_shard(path)}
+        new = [scan for identity, scan in sorted(found.items()) if identity not in known]
+        _check_stations(new, known.values(), stations)
+        _check_names(new, known.values())
+        first = shards[-1][0] + 1 if shards else 0
+        dealt = list(_deal(new, shard_size))
+        for shard, of_shard in enumerate(dealt, start=first):
+            named = [
+                replace(scan, scan=scan_key(shard, place)) for place, scan in enumerate(of_shard)
+            ]
+            write_shard(shard_path(scans, shard), named)
+            log_event(_logger, "shard_listed", step=STEP, shard=f"{shard:04d}", n_scans=len(named))
     mine = [one for one in known.values() if one.cohort == cohort and _is_wanted(one, protocols)]
     again = [(one, found[one.identity]) for one in mine if one.identity in found]
     return ListingSummary(
@@ -97,33 +122,97 @@ def run(
         n_gone=len(mine) - len(again),
         n_shards=len(shards) + len(dealt),
         n_changed=sum(replace(now, scan=before.scan) != before for before, now in again),
+        left_out=tuple(sorted(left_out.items())),
     )
 
 
-def _find(kind: CohortKind, *, cohort: str, root: Path, stations: Stations) -> Iterator[Scan]:
+@contextmanager
+def _alone(scans: Path) -> Iterator[None]:
+    """Let one listing at a time deal scans to a sample sheet; the others wait."""
+    folder = scans.with_name(f".{scans.name}.listing")
+    made_parent = not folder.parent.exists()
+
+    def say_so(*_: object) -> None:
+        _logger.warning("event=listing_wait step=%s another listing is at work", STEP)
+
+    try:
+        with Lease.take(folder, on_wait=say_so):
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+            if made_parent:
+                folder.parent.rmdir()
+
+
+def _find(
+    kind: CohortKind, *, cohort: str, root: Path, stations: Stations, left_out: Counter[str]
+) -> list[Scan]:
     root = root.absolute()  # the list is read from another folder than it is made in
     if not (root.is_file() if kind == "folder" else root.is_dir()):
         expected = "TSV file" if kind == "folder" else "folder"
         raise SetupError(f"{root}: no such {expected}")
+    scans: list[Scan] = []
     match kind:
         case "ukb":
-            for path in _files(root):
-                yield from archive_scans(path.name, str(path), cohort=cohort, stations=stations)
+            for path in _files(root, left_out):
+                of_archive = ukb.archive_scans(
+                    path.name, str(path), cohort=cohort, stations=stations
+                )
+                scans += of_archive
+                if not of_archive:
+                    left_out[ukb.kind_left_out(path.name)] += 1
         case "bids":
-            below = (path for folder in sorted(root.glob("sub-*")) for path in _files(folder))
-            images = (parse_path(path, root=root) for path in below)
-            yield from group_images(filter(None, images), cohort=cohort, stations=stations)
+            images = []
+            for path in _files(root, left_out, begins="sub-"):
+                image = bids.parse_path(path, root=root)
+                if image is None:
+                    left_out[bids.kind_left_out(path)] += 1
+                else:
+                    images.append(image)
+            scans += group_images(images, cohort=cohort, stations=stations)
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
-            yield from group_images(rows, cohort=cohort, stations=stations)
+            scans += group_images(rows, cohort=cohort, stations=stations)
         case _:
             assert_never(kind)
+    return scans
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root):
+def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[Path]:
+    """Yield the files below a folder, by name; each folder once, however many links lead to it.
+
+    Args:
+        root: The folder.
+        left_out: Where folders that are met again are counted.
+        begins: How folders right below the root must begin to be looked into; then files that lie
+            in the root itself do not count.
+
+    Raises:
+        SetupError: If a folder cannot be read: its scans would be lost.
+    """
+    unreadable: list[OSError] = []
+    seen: set[tuple[int, int]] = set()
+    for name, subfolders, names in os.walk(root, onerror=unreadable.append, followlinks=True):
+        folder = Path(name)
+        if folder == root and begins:
+            subfolders[:] = [one for one in subfolders if one.startswith(begins)]
+            names = []
+        found = folder.stat()
+        if (found.st_dev, found.st_ino) in seen:
+            left_out["linked folders that were met before"] += 1
+            subfolders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
         subfolders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
+        yield from (folder / one for one in sorted(names))
+    if unreadable:
+        depths = {len(Path(one.filename).relative_to(root).parts) for one in unreadable}
+        deep = " and ".join(map(str, sorted(depths)))
+        raise SetupError(
+            f"{root}: {len(unreadable)} folder(s) cannot be read, {deep} level(s) below it"
+            f" ({unreadable[0].strerror}); their scans would be lost, so nothing was listed"
+        )
 
 
 def _lines(path: Path) -> list[str]:
@@ -133,9 +222,13 @@ def _lines(path: Path) -> list[str]:
         raise SetupError(f"{path.name}: not UTF-8 text") from error
 
 
-def _wanted(found: Iterable[Scan], protocols: Sequence[str], root: Path) -> list[Scan]:
-    scans = list(found)
+def _wanted(
+    scans: Sequence[Scan], protocols: Sequence[str], root: Path, left_out: Counter[str]
+) -> list[Scan]:
     wanted = [scan for scan in scans if _is_wanted(scan, protocols)]
+    left_out.update(
+        f"scans of {scan.protocol}" for scan in scans if not _is_wanted(scan, protocols)
+    )
     if not wanted:
         others = ", ".join(sorted({scan.protocol for scan in scans}))
         of_others = f"; there are scans of {others}" if others else ""
@@ -147,12 +240,14 @@ def _is_wanted(scan: Scan, protocols: Sequence[str]) -> bool:
     return not protocols or not {scan.protocol, scan.protocol.split("_")[0]}.isdisjoint(protocols)
 
 
-def _by_identity(scans: Iterable[Scan]) -> dict[_Identity, Scan]:
-    by_identity: dict[_Identity, Scan] = {}
-    for scan in scans:
-        other = by_identity.setdefault(scan.identity, scan)
-        if other is not scan:
-            raise SetupError(f"{scan.sources[0].path}: same scan as {other.sources[0].path}")
+def _by_identity(scans: Sequence[Scan], root: Path) -> dict[_Identity, Scan]:
+    by_identity = {scan.identity: scan for scan in scans}
+    n_doubled = len(scans) - len(by_identity)
+    if n_doubled:
+        raise SetupError(
+            f"{root}: {n_doubled} scan(s) are there twice, under the same file name in two folders;"
+            " keep one of each"
+        )
     return by_identity
 
 
@@ -162,12 +257,35 @@ def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Statio
     Raises:
         SetupError: If so: stitched scans and stations must not be pooled.
     """
-    units = {scan.identity[:-1]: scan.station is None for scan in known}
+    is_stitched = {scan.identity[:-1]: scan.station is None for scan in known}
     for scan in new:
-        if units.get(scan.identity[:-1], scan.station is None) != (scan.station is None):
+        here = scan.station is None
+        if is_stitched.get(scan.identity[:-1], here) != here:
             raise SetupError(
                 f"listed before, not with `stations: {stations}`: use another run folder"
             )
+
+
+def _check_names(new: Iterable[Scan], known: Iterable[Scan]) -> None:
+    """Refuse to list the same images a second time under another name of the cohort.
+
+    Raises:
+        SetupError: If so: everybody would be in the tables twice.
+    """
+    names = {_files_of(scan): scan.cohort for scan in known}
+    again = Counter(names[_files_of(scan)] for scan in new if _files_of(scan) in names)
+    if again:
+        (name, n_scans), *_ = again.most_common(1)
+        raise SetupError(
+            f"{n_scans} of these scans are listed already, as cohort {name!r}:"
+            " set cohort.name back, or use another run folder"
+        )
+
+
+def _files_of(scan: Scan) -> tuple[_Identity, tuple[str, ...]]:
+    """Return what a scan has in common with itself under another name or another root."""
+    names = tuple(Path(source.path).name for source in scan.sources)
+    return ("", *scan.identity[1:]), names
 
 
 def _deal(scans: Sequence[Scan], shard_size: int) -> Iterator[list[Scan]]:

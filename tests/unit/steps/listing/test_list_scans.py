@@ -1,7 +1,11 @@
 """list_scans: append-only dealing, for every kind of cohort."""
 
+import errno
 import logging
+import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +121,7 @@ def test_stations_and_stitched_scans_are_not_pooled(ukb: Path) -> None:
 def test_the_same_scan_at_two_places_is_refused(ukb: Path) -> None:
     (ukb / "copy").mkdir()
     (ukb / "copy" / "1000004_20201_2_0.zip").touch()
-    with pytest.raises(SetupError, match="same scan as"):
+    with pytest.raises(SetupError, match="are there twice"):
         _list(ukb)
 
 
@@ -185,3 +189,93 @@ def test_bids_cohort(tmp_path: Path) -> None:
     assert run([], "all") == ["dixon", "t1_ax", "t1_cor"]
     assert run(["t1"], "some") == ["t1_ax", "t1_cor"]
     assert run(["t1_ax"], "one") == ["t1_ax"]
+
+
+def test_an_unreadable_folder_stops_the_listing_and_names_nobody(
+    ukb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def forbid(path: str) -> Any:
+        if str(path).endswith("/10"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", forbid)
+    with pytest.raises(SetupError, match=r"1 folder\(s\) cannot be read, 1 level.*Permission"):
+        _list(ukb)
+    assert not (ukb.parent / "scans").exists()
+
+
+def test_linked_folders_are_followed_and_loops_end(ukb: Path) -> None:
+    (ukb.parent / "elsewhere").mkdir()
+    (ukb.parent / "elsewhere" / "2000001_20201_2_0.zip").touch()
+    (ukb / "link").symlink_to(ukb.parent / "elsewhere")
+    (ukb / "link_again").symlink_to(ukb.parent / "elsewhere")
+    (ukb / "loop").symlink_to(ukb)
+    summary = _list(ukb)
+    assert summary.n_new == 4
+    assert summary.left_out == (("linked folders that were met before", 2),)
+
+
+def test_what_is_left_out_is_counted_by_kind_and_printed(ukb: Path) -> None:
+    _add(ukb, 1000004, field=20204)
+    (ukb / "notes.txt").touch()
+    summary = _list(ukb)
+    assert summary.left_out == (("archives of field 20204", 1), ("files of other names", 1))
+    assert "left out, archives of field 20204: 1" in str(summary)
+    assert "1000004" not in str(summary)
+
+
+def test_what_a_bids_cohort_holds_besides_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "bids" / "sub-01" / "anat"
+    (tmp_path / "bids" / "sub-01" / "dwi").mkdir(parents=True)
+    (tmp_path / "bids" / "sub-01" / "dwi" / "sub-01_dwi.nii.gz").touch()
+    folder.mkdir()
+    for name in ("T1w.nii.gz", "T2w.nii.gz", "FLAIR.nii.gz", "T1w.json", "odd.nii.gz"):
+        (folder / f"sub-01_{name}").touch()
+    (folder / "sub-01_part-phase_T1w.nii.gz").touch()
+    summary = list_scans.run(
+        kind="bids", cohort="c", root=tmp_path / "bids", scans=tmp_path / "s", protocols=["t1"]
+    )
+    assert dict(summary.left_out) == {
+        "files that are not images": 1,
+        "images of FLAIR": 1,
+        "images of part-phase": 1,
+        "images outside anat, ct, mr": 1,
+        "images whose names are not understood": 1,
+        "scans of t2": 1,
+    }
+
+
+def test_another_name_of_the_cohort_does_not_list_everybody_twice(ukb: Path) -> None:
+    _list(ukb)
+    moved = ukb.rename(ukb.parent / "moved")
+    before = _state(ukb.parent / "scans")
+    with pytest.raises(SetupError, match="3 of these scans are listed already, as cohort 'ukb'"):
+        list_scans.run(kind="ukb", cohort="other", root=moved, scans=ukb.parent / "scans")
+    assert _list(moved) == ListingSummary(0 + 3, n_new=0, n_gone=0, n_shards=2, n_changed=3)
+    assert _state(ukb.parent / "scans") == before
+
+
+def test_two_listings_at_once_lose_nothing(ukb: Path) -> None:
+    for participant in range(2000000, 2000040):
+        _add(ukb, participant)
+    outcomes: list[ListingSummary] = []
+    together = [threading.Thread(target=lambda: outcomes.append(_list(ukb))) for _ in range(4)]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sorted(one.n_new for one in outcomes) == [0, 0, 0, 43]
+    scans = _scans(ukb.parent / "scans")
+    assert len({scan.participant for scan in scans}) == len(scans) == 43
+    assert sorted(path.name for path in ukb.parent.iterdir()) == ["scans", "ukb"]
+
+
+def test_no_message_names_a_participant(ukb: Path) -> None:
+    (ukb / "copy").mkdir()
+    (ukb / "copy" / "1000004_20201_2_0.zip").touch()
+    with pytest.raises(SetupError) as caught:
+        _list(ukb)
+    assert "1000004" not in str(caught.value)
