@@ -67,8 +67,11 @@ rule pin_model:
     localrule: True
     params:
         model=compared(config["segment"]["model"]),
+        root=uncompared(config["cohort"]["root"]),
+        allow_phantom_model=uncompared(config["segment"]["allow_phantom_model"]),
     shell:
-        "organome pin-model --model={params.model:q} --output={output:q} > {log:q} 2>&1"
+        "organome pin-model --model={params.model:q} --output={output:q} --root={params.root:q}"
+        " --allow-phantom-model={params.allow_phantom_model:q} > {log:q} 2>&1"
 
 
 rule segment_organs:

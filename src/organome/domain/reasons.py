@@ -79,4 +79,5 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
         "as delivered, and the scan has no fat fraction."
     ),
+    Flag.PHANTOM_MODEL: "Labelled by a model that was trained on phantoms; not for people.",
 }

@@ -43,3 +43,12 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     check_pinned("b" * 64, pinned=pinned)
     with pytest.raises(SetupError, match=f"is {'a' * 12}, the run is bound to {'b' * 12} "):
         check_pinned("a" * 64, pinned=pinned)
+
+
+def test_a_phantom_model_is_bound_to_phantoms_only(tmp_path: Path) -> None:
+    people, output = tmp_path / "people", tmp_path / "digest.txt"
+    people.mkdir()
+    with pytest.raises(SetupError, match="was trained on phantoms"):
+        pin_model.run(model=MODEL, output=output, root=people)
+    assert not output.exists()
+    assert pin_model.run(model=MODEL, output=output, root=people, allow_phantom_model=True)
