@@ -31,7 +31,9 @@ from campaigns.runs import CampaignRun
 KILLS_A_COHORT: Final = 15
 DAMAGES_A_COHORT: Final = 6
 _ONE_IN: Final = 4  # so many cohorts is one of phantoms
-_BEFORE_CUT_S: Final = (3.0, 14.0)
+_SCANS_BEFORE_CUT: Final = (1, 9)  # of the 36 to 40 scans of all steps
+_PAUSE_S: Final = 1.0  # at most, from the last of these scans to the cut
+_LEG_S: Final = 600.0  # nothing takes so long
 
 
 @dataclass
@@ -81,13 +83,16 @@ def damage_cohort(run: CampaignRun, cohort: ListedCohort, result: Result) -> Non
     chance = random.Random(result.seed)
     damages = [name for name in DAMAGES for _ in range(DAMAGES_A_COHORT // len(DAMAGES))]
     chance.shuffle(damages)
-    n_planted = 0
     for damage in damages:
         run.start()
-        # So that damages meet all stages, of which the later ones are far away.
-        end_s = time.monotonic() + chance.uniform(*_BEFORE_CUT_S)
-        while run.exit_code() is None and time.monotonic() < end_s:
+        # By scans, not by time: damage is to meet all stages, however slow the machine is.
+        n_wanted = run.n_done() + chance.randint(*_SCANS_BEFORE_CUT)
+        end_s = time.monotonic() + _LEG_S
+        while run.exit_code() is None and run.n_done() < n_wanted:
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"no {n_wanted} scans after {_LEG_S:.0f} s")
             time.sleep(0.05)
+        time.sleep(chance.uniform(0, _PAUSE_S))
         code = run.exit_code()
         if code is not None:
             result.exit_codes[code] += 1
@@ -95,7 +100,6 @@ def damage_cohort(run: CampaignRun, cohort: ListedCohort, result: Result) -> Non
         planted = damage_one(run.folder, damage=damage, chance=chance)
         if planted is None:
             continue
-        n_planted += 1
         kind, path = planted
         result.done[f"{damage} of {kind}"] += 1
         result.notes.append(f"{damage} of {path}{' at the end' if code == 0 else ''}")

@@ -26,11 +26,16 @@ def _blank(content: bytes, chance: random.Random) -> bytes:
 
 
 DAMAGES: Final[Mapping[str, Damage]] = {"flip": _flip, "cut": _cut, "blank": _blank}
-TARGETS: Final = ("journal", "ledger", "lease", "published")
+# By how often each is meant. Whoever finds a damaged lease waits for two minutes until it has stood
+# still for long enough.
+TARGETS: Final = {"journal": 3, "ledger": 3, "lease": 1, "published": 3}
+_CONTROLLER: Final = ("work", "controller")  # its lease is watched for five minutes
 
 
 def target_of(path: Path) -> str | None:
     """Return which kind of file this is, by its place in the run folder; None: not meant here."""
+    if path.parts[:2] == _CONTROLLER:
+        return None
     if "lease" in path.parts:
         return "lease"
     if path.suffix == ".jsonl":
@@ -55,7 +60,8 @@ def damage_one(folder: Path, *, damage: str, chance: random.Random) -> tuple[str
             found.setdefault(kind, []).append(path)
     if not found:
         return None
-    kind = chance.choice(sorted(found))
+    kinds = sorted(found)
+    kind = chance.choices(kinds, [TARGETS[kind] for kind in kinds])[0]
     path = chance.choice(found[kind])
     times = path.stat()
     path.write_bytes(DAMAGES[damage](path.read_bytes(), chance))

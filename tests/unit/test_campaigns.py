@@ -75,7 +75,7 @@ def test_damage_meets_all_kinds_of_files_but_tables_and_keeps_their_times(
 ) -> None:
     chance = random.Random(1)
     seen = set()
-    for _ in range(60):
+    for _ in range(100):
         before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files_of(run)}
         planted = damage_one(run.folder, damage=damage, chance=chance)
         if planted is None:
