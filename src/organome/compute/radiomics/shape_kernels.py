@@ -13,17 +13,9 @@ from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Floats, Labels
 
-# Corners of a cube in (z, y, x); bit k of a configuration is set where corner k is in the region.
-CORNERS_ZYX: Final = (
-    (0, 0, 0),
-    (0, 0, 1),
-    (0, 1, 1),
-    (0, 1, 0),
-    (1, 0, 0),
-    (1, 0, 1),
-    (1, 1, 1),
-    (1, 1, 0),
-)
+# Bit k of a configuration is set where corner k of the cube is in the region; corners 0 to 7 are
+# (0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0) in z, y, x.
+
 # Middles of its twelve edges in (z, y, x).
 EDGES_ZYX: Final = (
     (0, 0, 0.5),

@@ -92,7 +92,8 @@ def test_the_job_itself_loads_no_network(shard: PreparedShard) -> None:
         "list(map(sys.modules.pop, [name for name in sys.modules if name.startswith('torch')]));"
         "shard.run(); sys.exit('torch' in sys.modules)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
