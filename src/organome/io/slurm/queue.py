@@ -31,6 +31,7 @@ ENDED_STATES: Final = frozenset(
         "TIMEOUT",
     }
 )
+ANSWER_S: Final = 60.0  # seconds after which a command that has not ended counts as no answer
 _N_IDS_PER_COMMAND: Final = 500  # keeps the command line short
 _JOB_COLUMNS: Final = "%i|%T|%r|%j|%Z"
 
@@ -86,8 +87,12 @@ class Answer:
         return lines[0] if lines else f"exit code {self.code}"
 
 
-def ask(*command: str, timeout_s: float = 60) -> Answer:
+def ask(*command: str, timeout_s: float | None = None) -> Answer:
     """Run one of SLURM's commands.
+
+    Args:
+        command: The command and its arguments.
+        timeout_s: Seconds after which it is killed; ``ANSWER_S`` if None.
 
     Raises:
         SlurmError: It is not on the PATH.
@@ -99,7 +104,7 @@ def ask(*command: str, timeout_s: float = 60) -> Answer:
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
-            timeout=timeout_s,
+            timeout=ANSWER_S if timeout_s is None else timeout_s,
             check=False,
             start_new_session=True,  # Ctrl-C at the terminal is not for it
         )

@@ -21,6 +21,7 @@ from organome.steps.cluster.snakemake_process import Descendants, SnakemakeProce
 _logger = logging.getLogger(__name__)
 
 _N_LOOKS: Final = 3
+SILENCE_LOG_S: Final = 60.0  # between two log lines while SLURM does not answer
 TICK_S: Final = 0.5  # between looks at the process and its log; the queue is asked less often
 
 
@@ -55,6 +56,32 @@ class RoundEnd:
 
     code: int | None
     machine_at_fault: bool
+
+
+class Silence:
+    """Since when SLURM has not answered; logged once a minute, so that nobody waits unaware."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+        self._logged_s = 0.0
+
+    def look(self, *, now_s: float, answers: bool) -> None:
+        """Take in whether SLURM answered now.
+
+        Args:
+            now_s: Seconds of a clock that only goes on.
+            answers: Whether it did.
+        """
+        if answers:
+            if self._since_s is not None:
+                _logger.info("event=slurm_answers silent_s=%.0f", now_s - self._since_s)
+            self._since_s = None
+        elif self._since_s is None or now_s - self._logged_s >= SILENCE_LOG_S:
+            self._since_s = now_s if self._since_s is None else self._since_s
+            self._logged_s = now_s
+            _logger.warning(
+                "event=slurm_does_not_answer silent_s=%.0f does=wait", now_s - self._since_s
+            )
 
 
 class Stillness:
@@ -113,7 +140,8 @@ def watch(
         Interrupted: A signal has come, or another controller. Snakemake still runs.
         SetupError: A kind of machine drifts. Snakemake still runs.
     """
-    stillness, at_fault, next_look_s = Stillness(time.monotonic()), False, 0.0
+    stillness, silence = Stillness(time.monotonic()), Silence()
+    at_fault, next_look_s = False, 0.0
     while (code := process.wait(TICK_S)) is None:
         requests.check()
         if time.monotonic() < next_look_s:
@@ -122,6 +150,7 @@ def watch(
         refuse_drift(folder)
         if jobs is not None:
             live = jobs.live()
+            silence.look(now_s=time.monotonic(), answers=live is not None)
             at_fault |= live is None or jobs.cancel_stuck(live) > 0
             still_s = stillness.look(
                 now_s=time.monotonic(),

@@ -51,6 +51,23 @@ def test_command_that_does_not_end_is_no_answer(fakes: FakeCommands) -> None:
     assert answer.complaint == "no answer in time"
 
 
+@pytest.mark.parametrize("command", ["squeue", "scancel", "sbatch", "sinfo", "scontrol"])
+def test_every_command_of_slurm_is_given_up_after_a_while(
+    fakes: FakeCommands, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(slurm, "ANSWER_S", 0.2)
+    fakes.add(command, "exec sleep 60")
+    if command == "sbatch":
+        with pytest.raises(SlurmError, match="no answer in time"):
+            slurm.submit([], command="true")
+        assert refusal([]) == "no answer in time"
+    elif command == "scancel":
+        assert slurm.cancel(["1"]) is False
+    else:
+        look = {"squeue": slurm.own_jobs, "sinfo": partitions, "scontrol": cluster_settings}
+        assert look[command]() is None
+
+
 def test_many_jobs_are_cancelled_in_several_commands(fakes: FakeCommands) -> None:
     fakes.add("scancel", 'echo "$# arguments" >> "$FAKES/calls"')
     assert slurm.cancel([str(number) for number in range(1201)])

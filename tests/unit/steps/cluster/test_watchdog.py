@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from organome.io.slurm.queue import Job
-from organome.steps.cluster.watchdog import Stillness
+from organome.steps.cluster.watchdog import Silence, Stillness
 
 JOB = Job("1", "RUNNING", "None", "organome_x", Path())
 WORKER, COMMAND, NEXT_COMMAND = (7, 1.0), (8, 1.0), (9, 2.0)
@@ -57,3 +59,17 @@ def test_single_look_after_a_pause_of_the_machine_says_nothing() -> None:
     stillness = Stillness(0.0)
     look(stillness, 0.0)
     assert look(stillness, 10_000.0) == 0
+
+
+def test_silent_slurm_is_logged_once_a_minute_and_when_it_answers_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    silence = Silence()
+    for now_s, answers in ((0, True), (30, False), (60, False), (90, False), (120, True)):
+        silence.look(now_s=float(now_s), answers=answers)
+    assert caplog.messages == [
+        "event=slurm_does_not_answer silent_s=0 does=wait",
+        "event=slurm_does_not_answer silent_s=60 does=wait",
+        "event=slurm_answers silent_s=90",
+    ]
