@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,9 @@ _IMPOSSIBLE: Final = re.compile(
     re.IGNORECASE,
 )
 
+# Limits of an account, a user or a QOS: the job's turn comes, but perhaps not for days.
+_LIMITED: Final = re.compile(r"(Assoc|QOS)(Grp|Max)\w*", re.IGNORECASE)
+
 
 class RunJobs:
     """The live jobs of one run."""
@@ -40,6 +44,7 @@ class RunJobs:
         self._name = name
         self._folder = folder
         self._stuck_before: frozenset[tuple[str, str]] = frozenset()
+        self._logged_limits: set[str] = set()
 
     def live(self) -> tuple[Job, ...] | None:
         """Look up those that wait, run or are being ended; None if the controller is away."""
@@ -73,6 +78,22 @@ class RunJobs:
                     told = True
                 cancel([*waiting, *running] if cancel_running else waiting)
             requests.sleep(poll_s)
+
+    def log_limits(self, jobs: Sequence[Job]) -> None:
+        """Log each limit of the account that holds jobs back, once a run."""
+        reasons = Counter(
+            job.reason
+            for job in jobs
+            if job.state == "PENDING"
+            and _LIMITED.fullmatch(job.reason)
+            and not _IMPOSSIBLE.fullmatch(job.reason)
+        )
+        for reason, n_jobs in reasons.items():
+            if reason not in self._logged_limits:
+                self._logged_limits.add(reason)
+                _logger.warning(
+                    'event=jobs_limited reason="%s" n_jobs=%d does=wait', reason, n_jobs
+                )
 
     def cancel_stuck(self, jobs: Sequence[Job]) -> int:
         """Cancel jobs that would wait for ever, so that Snakemake submits them again or gives up.

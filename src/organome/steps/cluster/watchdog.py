@@ -151,6 +151,7 @@ def watch(
         if jobs is not None:
             live = jobs.live()
             silence.look(now_s=time.monotonic(), answers=live is not None)
+            jobs.log_limits(live or ())
             at_fault |= live is None or jobs.cancel_stuck(live) > 0
             still_s = stillness.look(
                 now_s=time.monotonic(),

@@ -79,6 +79,31 @@ def test_job_whose_turn_will_come_is_left_alone(
     assert fakes.cancelled == []
 
 
+@pytest.mark.parametrize(
+    "reason",
+    ["AssocGrpCpuLimit", "AssocGrpGRES", "QOSMaxJobsPerUserLimit", "AssocMaxJobsLimit"],
+)
+def test_limit_of_the_account_is_logged_once_with_its_reason(
+    jobs: RunJobs, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    for _ in range(3):
+        jobs.log_limits([waiting(reason), waiting(reason), waiting("Priority")])
+    assert caplog.messages == [f'event=jobs_limited reason="{reason}" n_jobs=2 does=wait']
+
+
+def test_other_reasons_are_no_limits_of_the_account(
+    jobs: RunJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs.log_limits(
+        [
+            waiting("Resources"),
+            waiting("AssocMaxCpuPerJobLimit"),  # never starts: cancelled as stuck
+            waiting("AssocGrpCpuLimit", state="RUNNING"),
+        ]
+    )
+    assert caplog.messages == []
+
+
 def test_reason_of_a_running_job_does_not_matter(fakes: FakeCommands, jobs: RunJobs) -> None:
     for _ in range(3):
         jobs.cancel_stuck([waiting("BadConstraints", state="RUNNING")])
