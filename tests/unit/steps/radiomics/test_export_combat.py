@@ -56,20 +56,20 @@ def test_nobody_is_named_but_visits_of_one_person_can_be_told(tmp_path: Path) ->
 
 def test_organs_that_are_cut_and_small_batches_are_left_out(tmp_path: Path) -> None:
     write_cohort(tmp_path, 8, n_truncated=3)  # two participants are left of model A, three of B
-    export(tmp_path, least_per_batch=5)
+    export(tmp_path, min_per_batch=5)
     features, covars, left_out = exported(tmp_path)
     assert left_out["why"].value_counts().to_dict() == {"truncated": 6, "batch_too_small": 4}
     assert set(covars["SITE"]) == {"M B"}
     assert features.shape == (2, 6)
 
 
-def test_covariates_come_from_the_scan_table_and_from_a_table_of_participants(
+def test_covariates_come_from_the_scan_table_and_from_a_covariate_file(
     tmp_path: Path,
 ) -> None:
     write_cohort(tmp_path, 10)
-    told = tmp_path / "participants.tsv"
-    told.write_text("participant\tage\n" + "".join(f"p{n}\t{50 + n}\n" for n in range(9)))
-    export(tmp_path, covariates=["height_m"], participants=told)
+    ages = tmp_path / "participants.tsv"
+    ages.write_text("participant\tage\n" + "".join(f"p{n}\t{50 + n}\n" for n in range(9)))
+    export(tmp_path, scan_columns=["height_m"], covariates=ages)
     _, covars, left_out = exported(tmp_path)
     assert list(covars.columns) == ["SITE", "subject", "instance", "height_m", "age"]
     assert left_out["why"].tolist() == ["feature_missing"] * 2 + ["covariate_missing"] * 2
@@ -95,5 +95,99 @@ def test_unknown_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="scanner_serial"):
         export(tmp_path, batch=["scanner_serial"])
     (tmp_path / "t.tsv").write_text("eid\tage\n1\t50\n")
-    with pytest.raises(SetupError, match="participant"):
-        export(tmp_path, participants=tmp_path / "t.tsv")
+    with pytest.raises(SetupError, match="no column 'participant'; it has eid, age"):
+        export(tmp_path, covariates=tmp_path / "t.tsv")
+
+
+def centres(path: Path, rows: list[tuple[str, str, int | None]]) -> Path:
+    """Write a covariate file of assessment centres by participant and instance."""
+    table = pd.DataFrame(rows, columns=["participant", "instance", "centre"])
+    table["centre"] = table["centre"].astype("Int64")
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False)
+    return path
+
+
+def every_visit(n: int) -> list[tuple[str, str, int | None]]:
+    return [(f"p{k}", visit, 11025 + k % 2) for k in range(n) for visit in ("2", "3")]
+
+
+@pytest.mark.parametrize("kind", ["tsv", "csv", "parquet"])
+def test_batch_may_be_the_assessment_centre_of_a_covariate_file(tmp_path: Path, kind: str) -> None:
+    write_cohort(tmp_path, 10)
+    path = centres(tmp_path / f"c.{kind}", every_visit(10))
+    done = export(tmp_path, batch=["centre"], covariates=path)
+    _, covars, _ = exported(tmp_path)
+    assert (done.n_batches, done.n_rows_unmatched, done.n_scans_unmatched) == (2, 0, 0)
+    assert set(covars["SITE"].astype(str)) == {"11025", "11026"}
+    assert list(covars.columns) == ["SITE", "subject", "instance"]
+
+
+def test_batch_may_mix_columns_of_both_tables(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 10)
+    path = centres(tmp_path / "c.tsv", every_visit(10))
+    export(tmp_path, batch=["centre", "manufacturer"], covariates=path)
+    assert set(exported(tmp_path)[1]["SITE"]) == {"11025 M", "11026 M"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_scans_without_a_centre_are_left_out_and_counted_but_nobody_is_named(
+    tmp_path: Path, kind: str
+) -> None:
+    write_cohort(tmp_path, 10)
+    rows = [*every_visit(9)[:-1], ("p8", "3", None), ("withdrawn", "2", 11025)]
+    path = centres(tmp_path / f"c.{kind}", rows)
+    done = export(tmp_path, batch=["centre"], covariates=path)
+    _, covars, left_out = exported(tmp_path)
+    assert left_out["why"].value_counts()["batch_missing"] == 3
+    assert set(covars["SITE"].astype(str)) == {"11025", "11026"}
+    assert "1 rows match no scan, 2 scans match no row" in str(done)
+    assert "withdrawn" not in str(done)
+
+
+def test_leading_zeros_of_participants_count(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 4)
+    (tmp_path / "c.csv").write_text("participant,centre\n007,1\n7,2\n")
+    assert export(tmp_path, covariates=tmp_path / "c.csv").n_rows_unmatched == 2
+
+
+@pytest.mark.parametrize("kind", ["tsv", "parquet"])
+def test_covariate_file_that_repeats_a_key_is_refused_without_naming_it(
+    tmp_path: Path, kind: str
+) -> None:
+    write_cohort(tmp_path, 4)
+    path = centres(tmp_path / f"c.{kind}", [*every_visit(4), ("p3", "2", 1)])
+    with pytest.raises(SetupError, match="1 rows repeat the participant and instance") as error:
+        export(tmp_path, batch=["centre"], covariates=path)
+    assert "p3" not in str(error.value)
+
+
+def test_column_missing_from_both_tables_is_named_with_what_there_is(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 4)
+    path = centres(tmp_path / "c.tsv", every_visit(4))
+    with pytest.raises(SetupError, match=r"no column site;.*manufacturer.*\n.*has centre"):
+        export(tmp_path, batch=["site"], covariates=path)
+
+
+def test_column_of_both_tables_is_refused(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 4)
+    (tmp_path / "c.tsv").write_text("participant\tmanufacturer\np1\tM\n")
+    with pytest.raises(SetupError, match="rename manufacturer"):
+        export(tmp_path, covariates=tmp_path / "c.tsv")
+
+
+def test_participants_that_are_numbers_in_parquet_are_refused(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 4)
+    pd.DataFrame({"participant": [1, 2], "age": [50, 51]}).to_parquet(tmp_path / "c.parquet")
+    with pytest.raises(SetupError, match="'participant' must be text"):
+        export(tmp_path, covariates=tmp_path / "c.parquet")
+
+
+def test_other_formats_and_broken_files_are_refused(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 4)
+    for name, content in (("c.xlsx", "x"), ("c.parquet", "x"), ("c.csv", "")):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(SetupError, match=name):
+            export(tmp_path, covariates=tmp_path / name)
