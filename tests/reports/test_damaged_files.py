@@ -1,6 +1,6 @@
 """Damaged files: read as they were, or refused with a reason; nothing else is ever raised.
 
-Source: D-11, D-12 and D-20 of the odd inputs: a flipped bit in a zip's directory raised
+Source: cohorts whose job stopped: a flipped bit in a zip's directory raised
 NotImplementedError, a cut DICOM header struct.error, and either stopped the job.
 """
 

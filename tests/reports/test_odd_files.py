@@ -1,6 +1,7 @@
 """Single files that went wrong once, each with the reason that is right.
 
-Source: D-12, D-19, D-20, N-5, N-18 of the odd inputs; pybids issue 631 (a pointer).
+Source: pybids issue 631 (a pointer without its content); what a fuzzer
+made of zips, DICOM and image headers.
 """
 
 import errno

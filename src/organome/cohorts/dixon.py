@@ -61,12 +61,12 @@ class Acquisition:
         return next(iter(self.series.values()))
 
     def is_usable(self, contrasts: Iterable[Contrast]) -> bool:
-        """Tell whether all wanted contrasts are there as regular stacks."""
+        """Return whether all wanted contrasts are there as regular stacks."""
         return all(one in self.series and self.series[one].fault is None for one in contrasts)
 
 
 def series_contrast(series: Series) -> Contrast | None:
-    """Tell the Dixon contrast of a series: suffix of the description, else the image type.
+    """Return the Dixon contrast of a series: suffix of the description, else the image type.
 
     Returns:
         The contrast, None if the series is something else (a localizer, a report).
@@ -111,7 +111,7 @@ def choose_acquisition(
 
 
 def described_contrast(series: Series) -> Contrast | None:
-    """Tell the Dixon contrast of a series from its description alone."""
+    """Return the Dixon contrast of a series from its description alone."""
     suffix = series.first.series_description.rsplit("_", 1)[-1].strip().lower()
     return DESCRIPTION_SUFFIXES.get(suffix)
 

@@ -107,7 +107,7 @@ def _station(text: str, where: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise SetupError(f"{where}: station {text!r} is no number from 1 to 100")
+        raise SetupError(f"{where}: station {text!r} is not a number from 1 to 100")
     return int(text)
 
 

@@ -31,7 +31,7 @@ class Series:
     Attributes:
         slices: Headers in order along the normal, one per position.
         flags: What was odd and got handled.
-        fault: Why it is no regular stack of slices, None if it is one.
+        fault: Why it is not a regular stack of slices, None if it is one.
     """
 
     slices: tuple[Header, ...]
@@ -66,7 +66,7 @@ class Series:
         return len(self.slices) * self.step_mm
 
     def check(self) -> None:
-        """Refuse a series that is no regular stack of slices.
+        """Refuse a series that is not a regular stack of slices.
 
         Raises:
             ScanError: SLICES_MISSING, GRIDS_DIFFER, NOT_3D or GEOMETRY_IMPLAUSIBLE.
@@ -80,7 +80,7 @@ def group_series(headers: Iterable[Header]) -> tuple[Series, ...]:
 
     Several slices at one position are repeats: the one with the highest instance number is kept
     and the series is flagged. If *every* position is there several times, the series holds several
-    volumes (phases, echoes) and which one is meant cannot be told: that is a fault.
+    volumes (phases, echoes) and which one is meant cannot be decided: that is a fault.
 
     Args:
         headers: Slices in any order.
@@ -163,7 +163,7 @@ def _tilt_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | N
 
 
 def same_plane(one: Header, other: Header) -> bool:
-    """Tell whether two slices have the same directions and pixel spacing."""
+    """Return whether two slices have the same directions and pixel spacing."""
     cosines = zip(one.orientation, other.orientation, strict=True)
     spacings = zip(one.spacing_xy_mm, other.spacing_xy_mm, strict=True)
     return all(abs(a - b) <= COSINE_TOLERANCE for a, b in cosines) and all(

@@ -8,7 +8,7 @@ missing. What we do about irregular deliveries:
 - a station twice at the same position: the most recent complete run (flag ``duplicate_station``);
 - series that are no Dixon contrast, so more than 24: left out (flag ``extra_series``);
 - fewer than 6 stations: ``station_missing``; more than 6 positions means the participant was
-  moved, and which stations fit together cannot be told: ``several_series``;
+  moved, and which stations fit together cannot be decided: ``several_series``;
 - a contrast missing: ``contrast_missing``, but only if it is wanted;
 - a contrast of another matrix or position than its station: ``grids_differ``;
 - a slice missing inside a series: ``slices_missing``. Missing at an end of all contrasts it costs

@@ -62,7 +62,7 @@ def test_one_labelmap_serves_all_contrasts() -> None:
 
 
 def test_one_image_of_two_participants_is_refused() -> None:
-    """Source: C-15 of the odd inputs: both were measured, and one of them is somebody else."""
+    """Both were measured, and one of them is somebody else."""
     with pytest.raises(SetupError, match="the same image as line 2, another participant"):
         group_images(
             [WATER, replace(WATER, participant="p0", where="line 9")],

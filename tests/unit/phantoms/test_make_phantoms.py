@@ -91,7 +91,7 @@ def test_a_complete_cohort_is_left_alone(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_killed_run_is_made_anew_without_leftovers(
+def test_a_killed_run_is_made_again_without_leftovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_phantoms.run(output=tmp_path / "whole", **ARGUMENTS)

@@ -125,7 +125,7 @@ def test_without_any_file_there_is_no_archive(tmp_path: Path) -> None:
     assert ARCHIVE not in shard.names()
 
 
-def test_a_lost_or_broken_archive_is_made_anew(packed: Shard, loose: Shard) -> None:
+def test_a_lost_or_broken_archive_is_made_again(packed: Shard, loose: Shard) -> None:
     archive = packed.output / ARCHIVE
     whole = archive.read_bytes()
     for spoil in (archive.unlink, lambda: os.truncate(archive, len(whole) // 2)):

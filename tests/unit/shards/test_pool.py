@@ -215,7 +215,7 @@ def wait_until(holds: Any) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Say whether a process runs; one that nobody has waited for yet does not."""
+    """Return whether a process runs; one that nobody has waited for yet does not."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

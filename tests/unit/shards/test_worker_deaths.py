@@ -101,7 +101,7 @@ def test_scans_of_a_process_that_died_are_done_alone_and_the_tables_are_the_same
     assert shard.contents() == undisturbed
     lean = [key for key, is_lean in zip(KEYS, shard.column("lean"), strict=False) if is_lean]
     assert KEYS[5] in lean
-    # The others that were in hand are done anew, and nothing that was through is.
+    # The others that were in hand are done again, and nothing that was through is.
     tried = [scan for scan, _ in step.tries()]
     assert {scan for scan in tried if tried.count(scan) > 1} <= set(lean)
     assert tried.count(KEYS[5]) == 2

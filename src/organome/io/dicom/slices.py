@@ -231,7 +231,7 @@ def _is_slice(dataset: FileDataset, which: str) -> bool:
     """Return whether a file is a slice, or something else that may lie beside one.
 
     Raises:
-        ScanError: It ends before its pixels, and nothing says that it is no image.
+        ScanError: It ends before its pixels, and nothing says that it is not an image.
     """
     if PIXELS not in dataset:
         meta = dataset.file_meta

@@ -26,7 +26,7 @@ def stack_slices(slices: Sequence[DicomSlice]) -> sitk.Image:
     """Decode slices into one image, in the units that the headers rescale to (HU in CT).
 
     Integers stay integers: as stored where nothing is rescaled, else int16 where that holds all
-    values, int32 where not. A slope or an intercept that is no integer makes float32.
+    values, int32 where not. A slope or an intercept that is not an integer makes float32.
 
     Args:
         slices: Slices of one series at regular positions, in order along their normal.

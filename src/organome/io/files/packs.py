@@ -70,7 +70,7 @@ def read_packed(path: Path, name: str) -> bytes | None:
 
 
 def packed_gzip_identity(path: Path, name: str) -> JsonValue:
-    """Tell the identity that a packed gzip file would have beside the pack."""
+    """Return the identity that a packed gzip file would have beside the pack."""
     try:
         content = _read(path, name)
     except _DAMAGES:

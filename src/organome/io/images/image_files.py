@@ -21,7 +21,7 @@ from organome.io.files.delivered import check_file, refusing
 from organome.io.files.itk import quiet_itk
 from organome.io.images.integrity import GZIP_STREAM, check_header, check_integrity
 
-# Level 1 takes 0.7 s for a stitched contrast; ITK's writer, at level 6 whatever level it is told,
+# Level 1 takes 0.7 s for a stitched contrast; ITK's writer, at level 6 whatever level is asked for,
 # takes 1.4 s for a file that is 15 % smaller.
 DEFLATE_LEVEL: Final = 1
 CHUNK_BYTES: Final = 1 << 24
@@ -126,7 +126,7 @@ def _read(path: Path) -> sitk.Image:
     except (
         TypeError,
         UnicodeDecodeError,
-    ):  # a comment in another alphabet is no fault of the image
+    ):  # a comment in another alphabet is not a fault of the image
         copy = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image))
         copy.CopyInformation(image)
         return copy
@@ -180,7 +180,7 @@ def _unshadowed(path: Path) -> Iterator[Path]:
 
 
 def nifti_header(image: sitk.Image) -> nib.Nifti1Header:
-    """Tell type and grid of an image as NIfTI does."""
+    """Return type and grid of an image as NIfTI does."""
     affine = NIFTI_FROM_LPS @ _affine_lps(image)
     voxels_xyz = sitk.GetArrayViewFromImage(image).T
     nifti = nib.Nifti1Image(voxels_xyz, affine, dtype=voxels_xyz.dtype)

@@ -76,7 +76,7 @@ class LabelTable:
 
 
 def labelmap_path(folder: Path, scan: str) -> Path:
-    """Say where the labelmap of a scan lies in the folder of its shard, unless it is packed."""
+    """Return where the labelmap of a scan lies in the folder of its shard, unless it is packed."""
     return folder / f"{scan}_{LABELS_FILE}"
 
 
@@ -90,7 +90,7 @@ def write_labelmap(
         labelmap: Labels of type uint8, 3D.
         table: What they mean.
         grid_of: NIfTI file on whose grid the labels lie. Its header is copied as far as it tells
-            the grid: computed anew, directions of oblique grids differ in the last bit.
+            the grid: computed again, directions of oblique grids differ in the last bit.
 
     Raises:
         ValueError: If the labels are of another type, or not of the size of ``grid_of``.
@@ -142,7 +142,7 @@ def labelmap_content(path: Path) -> bytes:
 
 
 def labelmap_identity(path: Path) -> JsonValue:
-    """Tell the identity of a published labelmap, the same whether or not it is packed."""
+    """Return the identity of a published labelmap, the same whether or not it is packed."""
     if path.is_file():
         return input_identity(path)
     return packed_gzip_identity(path.with_name(PACK), path.name)
@@ -193,11 +193,11 @@ def _caret_xml(table: LabelTable) -> bytes:
 def _parse_caret_xml(content: bytes) -> LabelTable:
     root = ElementTree.fromstring(content)
     entries: Sequence[ElementTree.Element] = root.findall(".//LabelTable/Label")
-    told: Mapping[str, str] = {
+    named: Mapping[str, str] = {
         one.findtext("Name", ""): one.findtext("Value", "") for one in root.findall(".//MD")
     }
     return LabelTable(
-        scheme=told.get(_SCHEME, ""),
+        scheme=named.get(_SCHEME, ""),
         labels=tuple(
             NamedLabel(int(one.attrib["Key"]), one.text or "", _colour(one))
             for one in entries

@@ -59,7 +59,7 @@ def unpack_archive(
                 for member in members:
                     _write_member(opened, member, folder, wanted=wanted, noted=noted)
         except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise SetupError(f"{archive.name} is no whole zip archive ({error})") from error
+            raise SetupError(f"{archive.name} is not a whole zip archive ({error})") from error
     return found
 
 
@@ -110,7 +110,7 @@ def _suspicion(member: ZipInfo) -> str | None:
     if "\0" in name or any(sign in _FORBIDDEN or sign < " " for sign in name):
         return "has a sign in its name that no model needs"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link" if kind == stat.S_IFLNK else "is no file"
+        return "is a link" if kind == stat.S_IFLNK else "is not a file"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     return None

@@ -17,7 +17,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        SetupError: It is damaged, or holds anything but plain data; or it is no checkpoint of
+        SetupError: It is damaged, or holds anything but plain data; or it is not a checkpoint of
             nnU-Net.
     """
     import torch
@@ -38,7 +38,7 @@ def check_checkpoint(path: Path) -> None:
     """Look through a checkpoint for what it would call, without unpickling a byte.
 
     Raises:
-        SetupError: It names anything but plain data, or is no file that ``torch.save`` wrote.
+        SetupError: It names anything but plain data, or is not a file that ``torch.save`` wrote.
     """
     import torch
 
@@ -48,7 +48,7 @@ def check_checkpoint(path: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # of many kinds, for a damaged file
-        raise SetupError(f"{path.parent.name}/{path.name} is no checkpoint of torch") from error
+        raise SetupError(f"{path.parent.name}/{path.name} is not a checkpoint of torch") from error
     if found:
         raise SetupError(
             f"{path.parent.name}/{path.name} is refused: reading it would call"
@@ -80,7 +80,7 @@ def convert_checkpoint(source: Path, destination: Path) -> Mapping[str, Any]:
         isinstance(name, str) and isinstance(tensor, torch.Tensor)
         for name, tensor in weights.items()
     ):
-        raise SetupError(f"{source.parent.name}/{source.name}: its weights are no tensors")
+        raise SetupError(f"{source.parent.name}/{source.name}: its weights are not tensors")
     made = minimal_checkpoint(
         weights,
         configuration=str(content["init_args"]["configuration"]),

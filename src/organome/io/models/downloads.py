@@ -28,7 +28,7 @@ def download(url: str, path: Path, *, insecure: bool = False) -> None:
         insecure: Whether plain http is good enough, since the bytes are checked afterwards.
 
     Raises:
-        SetupError: The address is wrong, or is no https.
+        SetupError: The address is wrong, or is not https.
         MachineFault: The server cannot be reached from this machine, or the connection was lost.
     """
     _check_address(url, insecure=insecure)

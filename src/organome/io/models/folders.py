@@ -96,7 +96,7 @@ def check_unchanged(folder: Path, digest: str) -> None:
     if note is not None and note.digest != digest:
         raise SetupError(
             f"model {folder}: digest is {digest}, installed was {note.digest}:"
-            " changed or damaged since, install it anew"
+            " changed or damaged since, install it again"
         )
 
 
@@ -109,7 +109,7 @@ def model_digest(folder: Path) -> str:
     """Digest plans, dataset and checkpoints, with their names; SHA-256, hexadecimal.
 
     Raises:
-        SetupError: The folder is no model folder.
+        SetupError: The folder is not a model folder.
         MachineFault: The folder cannot be read, or its mount is lost.
     """
     with _model_at_hand(folder):
@@ -156,7 +156,7 @@ def write_model(
 
 @contextmanager
 def _model_at_hand(folder: Path) -> Iterator[None]:
-    """Tell a model that is wrong from one that this machine cannot read.
+    """Distinguish a model that is wrong from one that this machine cannot read.
 
     Raises:
         MachineFault: Reading failed, or the folder is not there and nothing else around it either.
@@ -174,7 +174,7 @@ def _model_at_hand(folder: Path) -> Iterator[None]:
 
 
 def _is_lost(folder: Path) -> bool:
-    """Say whether folder or parent look like the mount point of a file system that is away."""
+    """Return whether folder or parent look like the mount point of a file system that is away."""
     place = folder if folder.is_dir() else folder.parent
     return not place.is_dir() or next(place.iterdir(), None) is None
 

@@ -34,7 +34,7 @@ SCHEMA: Final = pa.schema(
 
 
 def shard_path(folder: Path, shard: int) -> Path:
-    """Say where the list of a shard lies; shards are counted from 0."""
+    """Return where the list of a shard lies; shards are counted from 0."""
     return folder / f"{shard:04d}.parquet"
 
 

@@ -22,7 +22,7 @@ _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 def find_scheme(word: str) -> LabelScheme:
     """Find a built-in scheme by its name, or read one from a file.
 
-    A scheme from a file is called ``<name>@<digest>``, so that all that depends on it is made anew
+    A scheme from a file is called ``<name>@<digest>``, so that all that depends on it is made again
     when its content changes, and the tables tell two versions apart.
 
     Args:
@@ -41,7 +41,7 @@ def find_scheme(word: str) -> LabelScheme:
 
 
 def write_published_scheme(folder: Path, scheme: LabelScheme) -> None:
-    """Say in a folder of labelmaps what their labels mean and where they come from."""
+    """Write into a folder of labelmaps what their labels mean and where they come from."""
     text = json.dumps(scheme_content(scheme), indent=1, ensure_ascii=False) + "\n"
     write_text_atomic(folder / PUBLISHED, text)
 

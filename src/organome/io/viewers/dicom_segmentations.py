@@ -242,11 +242,11 @@ def _seed(
     origin: Origin,
     kind: SegmentationType,
 ) -> tuple[str, ...]:
-    """Give all that tells this object from any other."""
+    """Return all that distinguishes this object from any other."""
     voxels = hashlib.sha256(labels_zyx.tobytes()).hexdigest()
     sources = [str(header.SOPInstanceUID) for header in headers]
-    told = (origin.algorithm, origin.version, origin.description, origin.made.isoformat())
-    return (kind, voxels, *told, *sources)
+    made_by = (origin.algorithm, origin.version, origin.description, origin.made.isoformat())
+    return (kind, voxels, *made_by, *sources)
 
 
 def _make_reproducible(made: hd.seg.Segmentation, seed: Sequence[str]) -> None:

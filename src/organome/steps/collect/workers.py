@@ -222,7 +222,7 @@ def _cluster_class() -> type[Any]:
 
         refused = ""
         refused_s = 0.0
-        # At the end the scheduler has told the worker to close; a SIGTERM on top of that makes it
+        # At the end the scheduler has asked the worker to close; a SIGTERM on top of that makes it
         # hang for ever (distributed 2026.8). It has nothing to lose.
         cancel_command = "scancel --signal=KILL --full"
 

@@ -58,10 +58,10 @@ class Extracted:
 
     def __str__(self) -> str:
         """Write it as plain text, a line for each scan that was refused."""
-        told = f"{self.folder}: {self.n_written} labelmaps"
+        summary = f"{self.folder}: {self.n_written} labelmaps"
         if self.n_without:
-            told += f"; {self.n_without} scans have none (organome status says why)"
-        return "\n".join([told, *(f"{scan}: {why}" for scan, why in self.refused)])
+            summary += f"; {self.n_without} scans have none (organome status says why)"
+        return "\n".join([summary, *(f"{scan}: {why}" for scan, why in self.refused)])
 
 
 def run(
@@ -161,8 +161,8 @@ def _labelled(folder: Path, keys: Sequence[str]) -> Iterator[Labelled]:
         )
 
 
-def _made_at(told: str) -> datetime:
-    return datetime.fromisoformat(told) if told else _UNKNOWN_TIME
+def _made_at(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else _UNKNOWN_TIME
 
 
 def _check_done(outcome: Outcome) -> None:
@@ -177,7 +177,7 @@ def _listed(lists: Path | None, shard: str) -> dict[str, Scan]:
 
 
 def _sources(outcome: Outcome, listed: Mapping[str, Scan], dicom: Path | None) -> list[Path]:
-    """Say where the series of a scan may be.
+    """Return where the series of a scan may be.
 
     Raises:
         ScanError: It was not delivered as DICOM.

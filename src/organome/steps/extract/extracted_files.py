@@ -136,7 +136,7 @@ def _coded_labels(scheme: LabelScheme) -> list[CodedLabel]:
 
 
 def _origin_of(labelled: Labelled) -> Origin:
-    """Say who made a labelmap."""
+    """Return who made a labelmap."""
     facts = labelled.outcome.facts
     if facts["source"] == "model":
         model = f"model {facts['model_name']}, sha256 {facts['model_digest']}"

@@ -193,7 +193,7 @@ def _as_json(status: CohortStatus) -> str:
 
 
 def _warning(place: Run) -> str | None:
-    """Say of a phantom model what it is; a configuration that is wrong is for others to report."""
+    """Return what a phantom model is; a configuration that is wrong is for others to report."""
     try:
         segment = place.config()["segment"]
         if segment["source"] == "model":

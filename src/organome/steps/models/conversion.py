@@ -80,8 +80,8 @@ def _version(delivered: Path, origin: ModelOrigin) -> str | None:
     """Read the version of the weights, and hold it to that of the published model."""
     if not (delivered / VERSION).is_file():
         return None
-    told = read_json(delivered / VERSION).get("weights_version")
-    version = None if told is None else str(told)
+    published = read_json(delivered / VERSION).get("weights_version")
+    version = None if published is None else str(published)
     expected = None if origin.known is None else origin.known.version
     if version is not None and expected is not None and version != expected:
         raise SetupError(f"{origin.source} holds weights {version}, not {expected}: {origin.name}")

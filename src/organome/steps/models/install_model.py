@@ -106,7 +106,7 @@ def run(
 
     Raises:
         SetupError: The archive is another one, damaged, or refused; a checkpoint is more than plain
-            data; it is no model, or not one that can be run; or another one has the name.
+            data; it is not a model, or not one that can be run; or another one has the name.
         MachineFault: It cannot be downloaded here, or the disk is full or away.
         Interrupted: If asked to stop; nothing is left behind.
     """

@@ -27,7 +27,7 @@ class Delivery:
 
     Attributes:
         stations: From head to foot as far as the cohort says, each its images by contrast. A scan
-            that is no sequence of stations has one.
+            that is not a sequence of stations has one.
         header: What one of its DICOM files says of scanner and participant, None without DICOM.
         flags: What was odd and got handled.
     """

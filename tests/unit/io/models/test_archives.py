@@ -51,7 +51,7 @@ def test_the_digest_is_checked_before_anything_is_opened(tmp_path: Path) -> None
     found = hashlib.sha256(b"never opened").hexdigest()
     with pytest.raises(SetupError, match=f"SHA-256 is {found}, expected {'0' * 64}"):
         unpack(path, sha256="0" * 64)
-    with pytest.raises(SetupError, match="no whole zip archive"):
+    with pytest.raises(SetupError, match="not a whole zip archive"):
         unpack(path, sha256=found.upper())
 
 
@@ -74,7 +74,7 @@ def special(name: str, kind: int) -> ZipInfo:
         ([("a\nb/plans.json", b"")], "has a sign"),
         ([(special("plans.json", stat.S_IFLNK), b"/etc/passwd")], "is a link"),
         ([(special("fold_0", stat.S_IFLNK), b"/tmp")], "is a link"),
-        ([(special("plans.json", stat.S_IFIFO), b"")], "is no file"),
+        ([(special("plans.json", stat.S_IFIFO), b"")], "is not a file"),
         ([("a/plans.json", b"1"), ("a/PLANS.json", b"2")], "twice, but for case"),
         ([("Fold/plans.json", b"1"), ("fold/plans.json", b"2")], "twice, but for case"),
         ([("cafe\u0301/plans.json", b"1"), ("caf\u00e9/plans.json", b"2")], "twice, but for case"),
@@ -120,7 +120,7 @@ def test_a_member_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None
     true, told = (100_000).to_bytes(4, "little"), (100).to_bytes(4, "little")
     assert content.count(true) == 2  # beside the member and in the table of contents
     archive.write_bytes(content.replace(true, told))
-    with pytest.raises(SetupError, match="no whole zip archive"):
+    with pytest.raises(SetupError, match="not a whole zip archive"):
         unpack(archive)
 
 
@@ -129,7 +129,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, share: float) -> None:
     archive = archive_of(tmp_path, ("plans.json", bytes(range(256)) * 40))
     content = archive.read_bytes()
     archive.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(SetupError, match="no whole zip archive"):
+    with pytest.raises(SetupError, match="not a whole zip archive"):
         unpack(archive)
 
 
@@ -140,7 +140,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(b"xxx") + 500] ^= 1
     path.write_bytes(content)
-    with pytest.raises(SetupError, match=r"no whole zip archive.*CRC"):
+    with pytest.raises(SetupError, match=r"not a whole zip archive.*CRC"):
         unpack(path)
 
 

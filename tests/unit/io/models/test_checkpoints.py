@@ -87,11 +87,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "fold_0" / CHECKPOINT
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(SetupError, match="no checkpoint of torch"):
+    with pytest.raises(SetupError, match="not a checkpoint of torch"):
         check_checkpoint(path)
 
 
 def test_weights_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     source = checkpoint(tmp_path, network_weights={"a": 1})
-    with pytest.raises(SetupError, match="no tensors"):
+    with pytest.raises(SetupError, match="not tensors"):
         convert_checkpoint(source, tmp_path / "made.pth")

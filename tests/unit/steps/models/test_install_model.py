@@ -109,7 +109,7 @@ def test_the_phantom_model_as_a_release_of_five_folds_labels_a_phantom(tmp_path:
     from organome.compute.labelmaps.overlap import count_confusion, dice_by_organ
     from organome.domain.scans import Contrast
     from organome.phantoms.bodies.anatomy import draw_body
-    from organome.phantoms.rendering.render import Grid, render_dixon, truth_labelmap
+    from organome.phantoms.rendering.render import SampledGrid, render_dixon, truth_labelmap
 
     release = write_release(
         tmp_path / "weights",
@@ -125,7 +125,10 @@ def test_the_phantom_model_as_a_release_of_five_folds_labels_a_phantom(tmp_path:
     assert verify_model.run(str(installed.folder)).endswith(f"({installed.note.archive_sha256})")
     single = (PHANTOM / "fold_0" / CHECKPOINT).stat().st_size
     assert (installed.folder / "fold_4" / CHECKPOINT).stat().st_size == pytest.approx(single, 0.01)
-    body, grid = draw_body(7), Grid((112, 87, 26), (4.46, 4.46, 4.5), (-247.5, -191.8, 240.0))
+    body, grid = (
+        draw_body(7),
+        SampledGrid((112, 87, 26), (4.46, 4.46, 4.5), (-247.5, -191.8, 240.0)),
+    )
     image = render_dixon(body, grid, np.random.default_rng(0))[Contrast.WATER]
     truth = truth_labelmap(body, grid)
     segmenter = load_segmenter(read_model(installed.folder), device="cpu", tile_step_size=0.9)
@@ -172,7 +175,7 @@ def test_a_tampered_archive_is_refused_unopened(archive: Path, tmp_path: Path) -
     content[len(content) // 2] ^= 1
     archive.write_bytes(content)
     refused(archive, tmp_path, f"expected {known}; it was not opened", sha256=known)
-    refused(archive, tmp_path, "no whole zip archive")
+    refused(archive, tmp_path, "not a whole zip archive")
 
 
 def test_another_file_under_the_name_of_a_published_model_is_refused(
@@ -235,13 +238,13 @@ def test_a_link_is_refused(archive: Path, tmp_path: Path) -> None:
 
 def test_a_truncated_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:-500])
-    refused(archive, tmp_path, "no whole zip archive")
+    refused(archive, tmp_path, "not a whole zip archive")
 
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda f: (f / "fold_2" / CHECKPOINT).write_bytes(b"torn"), "no checkpoint of torch"),
+        (lambda f: (f / "fold_2" / CHECKPOINT).write_bytes(b"torn"), "not a checkpoint of torch"),
         (lambda f: (f / "plans.json").unlink(), "no model of nnU-Net v2"),
         (lambda f: (f / "plans.json").write_text("{"), "cannot be read as JSON"),
         (lambda f: (f / "plans.json").write_text("[]"), "holds no JSON object"),
