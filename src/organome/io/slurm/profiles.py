@@ -58,7 +58,8 @@ def find_profile(named: Path | None, *, snakefile: Path) -> Path | None:
         SetupError: A profile is named and is not there.
     """
     if named is not None:
-        places = [named, Path("profiles") / named, snakefile.parent / "profiles" / named]
+        places = [named, Path("profiles") / named]
+        places += [snakefile.parent / named, snakefile.parent / "profiles" / named]
     else:
         places = [Path("profiles/default"), snakefile.parent / "profiles" / "default"]
     for place in places:

@@ -163,6 +163,9 @@ def run(
     _check_snakemake()
     snakefile = snakefile or asset("Snakefile")
     folder = RunFolder(run_folder)
+    if workflow_profile is not None and not workflow_profile.exists():
+        # Snakemake looks for a named one only where one stands.
+        workflow_profile = (find_profile(workflow_profile, snakefile=snakefile) or Path()).parent
     on_slurm = _executor(snakemake, workflow_profile, snakefile=snakefile) == SLURM
     command = [
         *("snakemake", "--snakefile", str(snakefile), "--directory", str(folder.folder)),

@@ -401,3 +401,12 @@ def test_a_wrong_configuration_is_said_before_anything_is_started(
             run(run_folder, **PACE)
     assert fakes.calls == []
     assert not (run_folder / "work").exists()
+
+
+@pytest.mark.parametrize("named", ["slurm", "profiles/slurm"])
+def test_a_shipped_profile_is_found_from_any_folder(
+    fakes: FakeCommands, run_folder: Path, named: str
+) -> None:
+    fakes.starts(["through 0000; through 0001"])
+    run(run_folder, workflow_profile=Path(named), **PACE)
+    assert f"--workflow-profile {REPOSITORY / 'profiles' / 'slurm'} " in fakes.calls[0]
