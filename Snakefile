@@ -15,7 +15,6 @@ from snakemake.utils import min_version, validate
 
 from organome.domain.errors import SetupError
 from organome.io.configs import find_mistake, read_schema
-from organome.io.models.phantoms import check_made_for
 from organome.io.models.places import locate_model
 
 min_version("9.3")
@@ -36,15 +35,9 @@ if mistake := find_mistake(config, read_schema(SCHEMA)):
 validate(config, str(SCHEMA))  # fills in the defaults
 if config["segment"]["source"] == "model":
     try:
-        model = locate_model(config["segment"]["model"])
-        check_made_for(
-            model,
-            Path(config["cohort"]["root"]),
-            allowed=config["segment"]["allow_phantom_model"],
-        )
+        config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
     except SetupError as error:
         raise WorkflowError(str(error)) from None
-    config["segment"]["model"] = str(model)
 
 # Names only: every job parses this file again, so the rows of the sample sheet are never read here.
 SHARDS = sorted(path.stem for path in Path("scans").glob("[0-9]*.parquet"))

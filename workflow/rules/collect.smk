@@ -1,25 +1,6 @@
 # Takes results/measure_volumes/*/ and, where it was measured, results/measure_radiomics/*/
 # Makes results/tables/: the tables of the cohort and their dictionary
 
-COLLECTION = config["resources"]["collect_tables"]
-
-
-def where_to_collect(wildcards, resources):
-    """Have jobs of their own do the work, where a cohort outgrows the node of the job itself."""
-    if not COLLECTION["jobs"]:
-        return "--cluster=local"
-    flags = {
-        "cluster": "slurm",
-        "n-jobs": COLLECTION["jobs"],
-        "job-memory-gb": COLLECTION["mem_gb"],
-        "job-runtime-min": COLLECTION["runtime_min"],
-        "job-name-prefix": RUN_NAME,
-        "account": resources.get("slurm_account"),
-        "partition": resources.get("slurm_partition"),
-        "interface": COLLECTION["interface"],
-    }
-    return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)
-
 
 # Asked for by name while shards are left; `organome run` does when nothing else helps. No benchmark:
 # where one lies, Snakemake takes a rule without output for done.

@@ -5,6 +5,7 @@
 
 import hashlib
 import math
+import os
 import shlex
 import time
 from functools import cache
@@ -50,7 +51,9 @@ def fitting_processes(step):
     """Count the processes that give every core of this machine work, as far as memory goes."""
     left = sum(not Path(MEASURED.format(shard=shard)).exists() for shard in SHARDS)
     per_shard = (workflow.resource_settings.cores or 1) // max(1, left)
-    in_memory = psutil.virtual_memory().total / 1e9 / config["resources"][step]["mem_gb"]
+    in_memory = (
+        psutil.virtual_memory().total / 1e9 / config["resources"][step]["mem_gb"]
+    )
     return max(1, min(per_shard, int(in_memory), config["shard_size"]))
 
 
@@ -116,10 +119,106 @@ def without_broken_nodes(wildcards):
 def measured_ledgers(wildcards):
     """Return the ledgers of all shards."""
     if not SHARDS:
-        raise WorkflowError("no shards in scans/: list the scans first (snakemake list_scans)")
+        raise WorkflowError(
+            "no shards in scans/: list the scans first (snakemake list_scans)"
+        )
     return expand(MEASURED, shard=SHARDS)
 
 
 def radiomics_ledgers(wildcards):
     """Return the ledgers of all shards, none where no radiomics are measured."""
     return expand(RADIOMICS, shard=SHARDS) if WITH_RADIOMICS else []
+
+
+# --- segmentation --------------------------------------------------------------------------------
+
+WITH_MODEL = config["segment"]["source"] == "model"
+# Before and after the network some work runs on the CPU. Without a GPU, shards and scans side by
+# side beat threads: half of the work runs on one.
+THREADS_ON_GPU = 4
+# On a CPU, a few voxels depend on how many threads share a sum. `auto` may meet machines without a
+# GPU, and labels must not show which.
+NETWORK_THREADS = THREADS_ON_GPU if config["segment"]["device"] == "cuda" else 1
+
+PINNED_MODEL = "results/model/digest.txt"
+
+
+def on_gpu():
+    """Decide whether jobs ask for a GPU: with `auto` on this machine if it has one, else always."""
+    device = config["segment"]["device"]
+    if device == "auto" and workflow.local_exec:
+        return WITH_MODEL and Path(os.devnull).with_name("nvidia0").exists()
+    return WITH_MODEL and device != "cpu"
+
+
+def n_gpus(wildcards):
+    """Count the GPUs that a job asks for."""
+    return config["resources"]["segment_organs"]["gpus"] if on_gpu() else 0
+
+
+def processes_per_gpu(wildcards, threads):
+    """Count the processes that share a GPU, or work without one."""
+    return n_processes("segment_organs") // max(1, n_gpus(wildcards))
+
+
+def segment_threads(wildcards):
+    """Count the threads of a job."""
+    return n_processes("segment_organs") * (THREADS_ON_GPU if on_gpu() else 1)
+
+
+def model_files(wildcards):
+    """Return the files of the model, so that a new model makes the labelmaps stale."""
+    model = Path(config["segment"]["model"])
+    weights = sorted(model.glob("fold_*/checkpoint_final.pth"))
+    return [model / "plans.json", model / "dataset.json", *weights]
+
+
+def pinned_model(wildcards):
+    """Return the file that names the model that the whole run is bound to."""
+    return PINNED_MODEL if WITH_MODEL else []
+
+
+def scheme_file(wildcards):
+    """Return the file of the label scheme, so that a changed one makes the labelmaps stale."""
+    scheme = config["segment"]["scheme"]
+    return scheme if Path(scheme).suffix in (".yaml", ".yml", ".json") else []
+
+
+# --- radiomics and collection --------------------------------------------------------------------
+
+
+def parameter_files():
+    """Return the parameter file of each image whose radiomics are measured."""
+    presets = Path(workflow.basedir) / "config" / "radiomics"
+    found = {}
+    for contrast, named in sorted(config["radiomics"]["contrasts"].items()):
+        files = (presets / f"{named}.yaml", Path(named))
+        found[contrast] = next((str(path) for path in files if path.is_file()), None)
+        # Refused here, because Snakemake does not miss an input of what is there already.
+        if found[contrast] is None:
+            raise WorkflowError(
+                f"radiomics.contrasts.{contrast}: {named} is neither a preset nor a file"
+            )
+    return found
+
+
+PARAMETER_FILES = parameter_files()
+
+COLLECTION = config["resources"]["collect_tables"]
+
+
+def where_to_collect(wildcards, resources):
+    """Have jobs of their own do the work, where a cohort outgrows the node of the job itself."""
+    if not COLLECTION["jobs"]:
+        return "--cluster=local"
+    flags = {
+        "cluster": "slurm",
+        "n-jobs": COLLECTION["jobs"],
+        "job-memory-gb": COLLECTION["mem_gb"],
+        "job-runtime-min": COLLECTION["runtime_min"],
+        "job-name-prefix": RUN_NAME,
+        "account": resources.get("slurm_account"),
+        "partition": resources.get("slurm_partition"),
+        "interface": COLLECTION["interface"],
+    }
+    return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)

@@ -14,8 +14,8 @@ rule measure_volumes:
         "logs/measure_volumes/{shard}.log",
     benchmark:
         "logs/benchmarks/measure_volumes/{shard}.tsv"
-    threads: lambda wildcards: n_processes("measure_volumes")
     priority: 3
+    threads: lambda wildcards: n_processes("measure_volumes")
     resources:
         mem_mb=mem_mb("measure_volumes"),
         runtime=runtime("measure_volumes"),

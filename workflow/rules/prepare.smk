@@ -47,7 +47,7 @@ rule drop_images:
         "logs/drop_images/{shard}.log",
     benchmark:
         "logs/benchmarks/drop_images/{shard}.tsv"
-    localrule: True
     priority: 4
+    localrule: True
     shell:
         "rm -rf results/prepare_images/{wildcards.shard} > {log:q} 2>&1"

@@ -6,24 +6,6 @@
 # for these jobs.
 
 
-def parameter_files():
-    """Return the parameter file of each image whose radiomics are measured."""
-    presets = Path(workflow.basedir) / "config" / "radiomics"
-    found = {}
-    for contrast, named in sorted(config["radiomics"]["contrasts"].items()):
-        files = (presets / f"{named}.yaml", Path(named))
-        found[contrast] = next((str(path) for path in files if path.is_file()), None)
-        # Refused here, because Snakemake does not miss an input of what is there already.
-        if found[contrast] is None:
-            raise WorkflowError(
-                f"radiomics.contrasts.{contrast}: {named} is neither a preset nor a file"
-            )
-    return found
-
-
-PARAMETER_FILES = parameter_files()
-
-
 rule measure_radiomics:
     """Measure the radiomics features of a shard."""
     input:
@@ -38,15 +20,17 @@ rule measure_radiomics:
         "logs/measure_radiomics/{shard}.log",
     benchmark:
         "logs/benchmarks/measure_radiomics/{shard}.tsv"
-    threads: lambda wildcards: n_processes("measure_radiomics")
     priority: 2
+    threads: lambda wildcards: n_processes("measure_radiomics")
     resources:
         mem_mb=mem_mb("measure_radiomics"),
         runtime=runtime("measure_radiomics"),
         slurm_extra=without_broken_nodes,
         shards_in_flight=1,
     params:
-        settings=compared([f"{contrast}={path}" for contrast, path in PARAMETER_FILES.items()]),
+        settings=compared(
+            [f"{contrast}={path}" for contrast, path in PARAMETER_FILES.items()]
+        ),
         engine=compared(config["radiomics"]["engine"]),
         max_share=uncompared(config["max_same_reason_share"]),
     shell:

@@ -1,57 +1,6 @@
 # Takes results/prepare_images/{shard}/ and the model
 # Makes results/segment_organs/{shard}/: labelmaps on the grid of the images, and the ledger
 
-WITH_MODEL = config["segment"]["source"] == "model"
-# Before and after the network some work runs on the CPU. Without a GPU, shards and scans side by
-# side beat threads: half of the work runs on one.
-THREADS_ON_GPU = 4
-# On a CPU, a few voxels depend on how many threads share a sum. `auto` may meet machines without a
-# GPU, and labels must not show which.
-NETWORK_THREADS = THREADS_ON_GPU if config["segment"]["device"] == "cuda" else 1
-
-PINNED_MODEL = "results/model/digest.txt"
-
-
-def on_gpu():
-    """Decide whether jobs ask for a GPU: with `auto` on this machine if it has one, else always."""
-    device = config["segment"]["device"]
-    if device == "auto" and workflow.local_exec:
-        return WITH_MODEL and Path("/dev/nvidia0").exists()
-    return WITH_MODEL and device != "cpu"
-
-
-def n_gpus(wildcards):
-    """Count the GPUs that a job asks for."""
-    return config["resources"]["segment_organs"]["gpus"] if on_gpu() else 0
-
-
-def processes_per_gpu(wildcards, threads):
-    """Count the processes that share a GPU, or work without one."""
-    return n_processes("segment_organs") // max(1, n_gpus(wildcards))
-
-
-def segment_threads(wildcards):
-    """Count the threads of a job."""
-    return n_processes("segment_organs") * (THREADS_ON_GPU if on_gpu() else 1)
-
-
-def model_files(wildcards):
-    """Return the files of the model, so that a new model makes the labelmaps stale."""
-    model = Path(config["segment"]["model"])
-    weights = sorted(model.glob("fold_*/checkpoint_final.pth"))
-    return [model / "plans.json", model / "dataset.json", *weights]
-
-
-def pinned_model(wildcards):
-    """Return the file that names the model that the whole run is bound to."""
-    return PINNED_MODEL if WITH_MODEL else []
-
-
-def scheme_file(wildcards):
-    """Return the file of the label scheme, so that a changed one makes the labelmaps stale."""
-    scheme = config["segment"]["scheme"]
-    return scheme if Path(scheme).suffix in (".yaml", ".yml", ".json") else []
-
 
 # The run is bound to the model that it started with: a job that finds another one refuses it.
 rule pin_model:
@@ -87,8 +36,8 @@ rule segment_organs:
         "logs/segment_organs/{shard}.log",
     benchmark:
         "logs/benchmarks/segment_organs/{shard}.tsv"
-    threads: segment_threads
     priority: 1
+    threads: segment_threads
     resources:
         mem_mb=mem_mb("segment_organs"),
         runtime=runtime("segment_organs"),
