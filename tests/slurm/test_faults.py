@@ -270,11 +270,10 @@ class TestFiles:
         images = run.folder.parent / "cohort"
         unmounted = images.rename(images.with_name("cohort_of_another_name"))
         images.mkdir()
-        controller = run.start()
-        run.wait_for(lambda: machine_faults(run), what="a machine to be found at fault")
+        assert run.wait(run.start()) == 2  # before any job: the cohort is not there
         images.rmdir()
         unmounted.rename(images)
-        run.finish(controller)
+        run.finish(run.start())
 
     def test_a_model_that_changes_in_mid_run_is_refused(self, run: SlurmRun) -> None:
         weights = run.folder.parent / "model" / "fold_0" / "checkpoint_final.pth"
