@@ -1,55 +1,19 @@
 """One file never stops a shard, and the name of a participant never leaves its file."""
 
-import errno
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
-from doubles.steps import CopyStep, make_scans
+from doubles.odd_files_step import PARTICIPANT, OddFiles
+from doubles.steps import make_scans
 from organome.domain.errors import MachineFault, SetupError
-from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
-from organome.domain.scans import Scan
+from organome.domain.outcomes import Outcome, Reason, Status
 from organome.shards.run import run_shard
 
-PARTICIPANT = "1000123"
 MIB = 2**20
 WHERE = ["looking", "reading"]
-
-
-class OddFiles(CopyStep):
-    """Raises for some scans an error that names the delivered file."""
-
-    def __init__(self, kinds: Mapping[str, str], *, where: str) -> None:
-        super().__init__()
-        self._kinds = kinds
-        self._where = where
-
-    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
-        if self._where == "looking":
-            self._fail(scan)
-        return super().input_identity(scan, upstream)
-
-    def run_scan(
-        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
-    ) -> Mapping[str, JsonValue]:
-        if self._where == "reading":
-            self._fail(scan)
-        return super().run_scan(scan, upstream, place)
-
-    def _fail(self, scan: Scan) -> None:
-        kind = self._kinds.get(scan.scan)
-        path = f"/cohort/{PARTICIPANT}/{PARTICIPANT}_2.zip"
-        if kind == "takes memory":
-            taken = [bytearray(os.urandom(MIB) * 64) for _ in range(64)]
-            raise AssertionError(len(taken))
-        if kind == "bug":
-            raise KeyError(path)
-        if kind is not None:
-            number = getattr(errno, kind)
-            raise OSError(number, os.strerror(number), path)
 
 
 class Shard:
