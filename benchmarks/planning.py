@@ -13,7 +13,7 @@ no-op    a real run where everything has been made: it must say that there is no
 
 Between the first two the cohort is finished without computing anything: Snakemake's own touch
 executor (``snakemake --touch``) goes through all jobs in their order and writes the metadata that
-a run leaves. It is told to make the outputs, empty, and not to sleep 0.1 s a job; it has as many
+a run leaves. It is asked to make the outputs, empty, and not to sleep 0.1 s a job; it has as many
 slots as there are shards.
 
 Seconds and memory are those of the measured process alone (wait4), which starts from a small one.

@@ -60,7 +60,7 @@ def peer_labels(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     peers = REPOSITORY / "benchmarks" / "segmentation_peers.py"
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
-        # All images in one chunk: workers are started anew for every chunk.
+        # All images in one chunk: workers are started again for every chunk.
         [PEER, peers, "mrsegmentator", images, output, MODEL, "--chunk", "96", "--n-workers", "2"],
         env={**os.environ, **one_thread},
         capture_output=True,

@@ -5,7 +5,7 @@
 A stand-in for the network: the scans bring their labelmaps along (``source: labelmaps``), so that
 jobs are short and hundreds of them meet faults. As often as ``organome run`` is through, more
 participants are listed and it is started again; when it gives up, it is started again. After the
-time is over everything is mended and the run must come to its end.
+time is over everything is repaired and the run must come to its end.
 
 Then every listed scan must stand in the tables once, with 40 organs, no scan may have been written
 down twice by an attempt that knew of the other, and the tables must be bit-identical to those of a
