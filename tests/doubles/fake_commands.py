@@ -46,6 +46,7 @@ class FakeCommands:
         self._run_folder = run_folder
         for name, script in (("squeue", _SQUEUE), ("scancel", _SCANCEL), ("snakemake", _SNAKEMAKE)):
             self.add(name, script)
+        self.add("sbatch", "exit 1")  # only looked for: the pretended Snakemake submits nothing
 
     @property
     def path(self) -> str:

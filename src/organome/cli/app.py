@@ -130,7 +130,9 @@ def run(tokens: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return EXIT_OK if show(result) else EXIT_BROKEN_PROMISE
     except CycloptsError as error:
-        print(f"organome: {_in_one_line(str(error))}", file=sys.stderr)
+        chain = " ".join(error.command_chain or ())
+        advice = f"`organome {chain} --help` shows the flags" if chain else ""
+        print(f"organome: {_in_one_line(str(error))} {advice}".rstrip(), file=sys.stderr)
         return EXIT_SETUP
     except KeyboardInterrupt:
         print("organome: interrupted; start it again to go on", file=sys.stderr)

@@ -70,11 +70,16 @@ def _image(cells: Mapping[str, str], *, where: str, root: PurePath) -> FoundImag
         if not cells[column]:
             raise SetupError(f"{where}: no {column}")
     if _SPOILT_NUMBER.fullmatch(cells["participant"]):
-        raise SetupError(f"{where}: participant is a number that a spreadsheet has rewritten")
+        raise SetupError(
+            f"{where}: participant is a number that a spreadsheet has rewritten;"
+            " export the column as text"
+        )
     protocol = cells.get("protocol", "")
     contrast = _contrast(cells.get("contrast", ""), protocol, where)
     if contrast is None and cells["image"].endswith(IMAGE_SUFFIXES):
-        raise SetupError(f"{where}: no contrast, and {PurePath(cells['image']).suffix} cannot tell")
+        raise SetupError(
+            f"{where}: no contrast, and {PurePath(cells['image']).suffix} does not say"
+        )
     labelmap = cells.get("labelmap", "")
     return FoundImage(
         participant=cells["participant"],
@@ -93,7 +98,7 @@ def _contrast(text: str, protocol: str, where: str) -> Contrast | None:
     if not text:
         return Contrast(protocol) if protocol in set(Contrast) else None
     if text not in set(Contrast):
-        raise SetupError(f"{where}: contrast {text!r} is none of {', '.join(Contrast)}")
+        raise SetupError(f"{where}: contrast {text!r} must be one of {', '.join(Contrast)}")
     return Contrast(text)
 
 
@@ -114,14 +119,16 @@ def _station(text: str, where: str) -> int | None:
 def _check_columns(columns: Sequence[str], name: str) -> None:
     absent = [column for column in REQUIRED if column not in columns]
     if absent:
-        raise SetupError(f"{name}: no column {' and '.join(absent)} (is it separated by tabs?)")
+        raise SetupError(
+            f"{name}: no column {' and '.join(absent)} (are the columns separated by tabs?)"
+        )
     for column in columns:
         if column not in (*REQUIRED, *OPTIONAL):
             close = get_close_matches(column.lower(), (*REQUIRED, *OPTIONAL), 1, MISSPELT)
             if close:
-                raise SetupError(f"{name}: column {column!r}, did you mean {close[0]!r}?")
+                raise SetupError(f"{name}: column {column!r}: did you mean {close[0]!r}?")
     if len(set(columns)) < len(columns):
-        raise SetupError(f"{name}: a column stands there twice")
+        raise SetupError(f"{name}: two columns have the same name")
 
 
 def _check_lost_zeros(images: Sequence[FoundImage]) -> None:

@@ -79,7 +79,9 @@ def _check_owners(images: Iterable[FoundImage]) -> None:
     for image in images:
         other = owners.setdefault(image.path, image)
         if other.participant != image.participant:
-            raise SetupError(f"{image.where}: the same image as {other.where}, another participant")
+            raise SetupError(
+                f"{image.where}: the image of {other.where}, for another participant; correct one"
+            )
 
 
 def _place(image: FoundImage) -> tuple[int, str]:
@@ -92,7 +94,9 @@ def _scan(group: list[FoundImage], *, cohort: str, stations: Stations) -> Scan:
     for image in group:
         other = at.setdefault(_place(image), image)
         if other is not image:
-            raise SetupError(f"{image.where}: same scan, station and contrast as {other.where}")
+            raise SetupError(
+                f"{image.where}: scan, station and contrast of {other.where}; keep one"
+            )
         if (image.station is None) != (first.station is None):
             raise SetupError(f"{image.where}: of one scan with {first.where}, one without station")
     labelmaps = {image.labelmap: image for image in group if image.labelmap is not None}

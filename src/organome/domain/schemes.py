@@ -149,7 +149,9 @@ def scheme_by_name(name: str) -> LabelScheme:
         SetupError: If there is no such scheme.
     """
     if name not in SCHEMES:
-        raise SetupError(f"label scheme {name!r} is unknown; known: {', '.join(SCHEMES)}")
+        raise SetupError(
+            f"label scheme {name!r} is unknown: one of {', '.join(SCHEMES)}, or a scheme file"
+        )
     return SCHEMES[name]
 
 

@@ -14,8 +14,22 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from organome.domain.errors import SetupError
+from organome.io.files.strict_yaml import StrictLoader
 
 _MAX_LETTERS: Final = 300
+_TYPES: Final = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "a list such as [a, b]",
+    "object": "a section of `key: value` lines",
+}
+_BOUNDS: Final = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+}
 
 
 def read_schema(path: Path) -> Mapping[str, Any]:
@@ -31,9 +45,15 @@ def read_config(path: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
         SetupError: It cannot be read, or is not what the schema describes.
     """
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise SetupError(f"{path}: {' '.join(str(error).split())}") from error
+        config = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
+    except yaml.YAMLError as error:
+        raise SetupError(f"{path}{_yaml_mistake(error)}") from error
+    except UnicodeError as error:
+        raise SetupError(f"{path}: not UTF-8 text; save it as plain text") from error
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
+    if config is None:
+        raise SetupError(f"{path}: empty; `organome init` writes a configuration into a new folder")
     if mistake := find_mistake(config, schema):
         raise SetupError(f"{path}: {mistake}")
     return _with_defaults(config, schema)
@@ -85,12 +105,41 @@ def _all_keys(schema: Mapping[str, Any], *, prefix: str) -> list[str]:
     return found
 
 
+def _yaml_mistake(error: yaml.YAMLError) -> str:
+    """Return where YAML ends to be YAML, and why."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "not YAML"
+    if "\\t" in problem:
+        problem = "a tab; indent with spaces"
+    where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+    return f"{where}: {' '.join(problem.split())}"
+
+
 def _in_one_line(error: ValidationError) -> str:
-    place = ".".join(map(str, error.absolute_path)) or "configuration"
-    said = " ".join(str(error.message).split())
-    if len(said) > _MAX_LETTERS:
-        said = f"{said[:_MAX_LETTERS]} ..."
-    return f"{place}: {said}"
+    place = ".".join(map(str, error.absolute_path))
+    kind, wanted = str(error.validator), error.validator_value
+    if kind == "required":
+        missing = [name for name in wanted if name not in error.instance]
+        return f"{'.'.join([*filter(None, [place]), missing[0]])} is missing"
+    value = " ".join(repr(error.instance).split())
+    if len(value) > _MAX_LETTERS:
+        value = f"{value[:_MAX_LETTERS]} ..."
+    match kind:
+        case "type":
+            needed = f"must be {_TYPES.get(str(wanted), wanted)}"
+        case "enum":
+            close = difflib.get_close_matches(str(error.instance), map(str, wanted), n=1)
+            needed = f"must be one of {', '.join(map(str, wanted))}"
+            needed += f"; did you mean {close[0]}?" if close else ""
+        case "minimum" | "exclusiveMinimum" | "maximum":
+            needed = f"must be {_BOUNDS[kind]} {wanted}"
+        case "minItems" | "minLength":
+            needed = "must not be empty"
+        case "uniqueItems":
+            needed = "must not name anything twice"
+        case _:
+            return f"{place}: {' '.join(error.message.split())[:_MAX_LETTERS]}"
+    return f"{place or 'configuration'}: {value} {needed}"
 
 
 def _with_defaults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

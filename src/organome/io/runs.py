@@ -7,10 +7,16 @@ from typing import Any, Final
 from organome.domain.errors import SetupError
 from organome.io.configs import read_config, read_schema
 from organome.io.files.assets import asset
+from organome.io.models.phantoms import check_made_for
+from organome.io.models.places import locate_model
+from organome.io.tables.scan_lists import listed_contrasts
+from organome.io.tables.schemes import find_scheme
 
 CONFIG: Final = "config.yaml"
 _SCHEMA: Final = "workflow/schemas/config.schema.yaml"
 _MADE: Final = ("scans", "results", "work")
+_PRESETS: Final = "config/radiomics"
+_FAT_FRACTION: Final = "fat_fraction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,96 @@ class Run:
         if self.own_config is None:
             raise SetupError(f"{self.folder}: no {CONFIG} in it; `organome init` writes one")
         return read_config(self.own_config, read_schema(asset(_SCHEMA)))
+
+    def check(self) -> None:
+        """Check that what its configuration names is there.
+
+        Raises:
+            SetupError: The configuration is wrong; the cohort, the model, the label scheme or a
+                parameter file is not there; or the model was made for another kind of cohort.
+        """
+        config = self.config()
+        root = self.folder / config["cohort"]["root"]
+        check_root(config["cohort"]["kind"], root, named=f"{self.own_config}: cohort.root")
+        segment = config["segment"]
+        self._check_scheme(segment["scheme"])
+        self._check_radiomics(config)
+        if segment["source"] == "model":
+            model = locate_model(segment["model"], relative_to=self.folder)
+            if not model.is_dir():
+                raise SetupError(f"{self.own_config}: segment.model: {model}: no such folder")
+            check_made_for(model, root, allowed=segment["allow_phantom_model"])
+
+    def check_contrasts(self) -> None:
+        """Check that the scans that are listed show what is to be segmented and measured.
+
+        Raises:
+            SetupError: None shows it. Archives say only later what they show.
+        """
+        shown = listed_contrasts(self.scans)
+        if shown is None:
+            return
+        config = self.config()
+        there = f"is in the cohort, which shows {', '.join(sorted(shown))}"
+        if shown.isdisjoint(config["segment"]["contrasts"]):
+            wanted = ", ".join(config["segment"]["contrasts"])
+            raise SetupError(f"{self.own_config}: segment.contrasts: none of {wanted} {there}")
+        for contrast in config["radiomics"]["contrasts"]:
+            if not shown >= ({"fat", "water"} if contrast == _FAT_FRACTION else {contrast}):
+                raise SetupError(f"{self.own_config}: radiomics.contrasts: no {contrast} {there}")
+
+    def _check_scheme(self, word: str) -> None:
+        path = self.folder / word
+        try:
+            find_scheme(str(path) if path.suffix else word)
+        except SetupError as error:
+            raise SetupError(f"{self.own_config}: segment.scheme: {error}") from error
+
+    def _check_radiomics(self, config: dict[str, Any]) -> None:
+        presets = asset(_PRESETS)
+        for contrast, named in config["radiomics"]["contrasts"].items():
+            if not (presets / f"{named}.yaml").is_file() and not (self.folder / named).is_file():
+                known = ", ".join(sorted(path.stem for path in presets.glob("*.yaml")))
+                raise SetupError(
+                    f"{self.own_config}: radiomics.contrasts.{contrast}: {named} is neither a"
+                    f" preset ({known}) nor a file"
+                )
+            if contrast not in [*config["prepare"]["contrasts"], _FAT_FRACTION]:
+                raise SetupError(
+                    f"{self.own_config}: radiomics.contrasts.{contrast}: prepare.contrasts leaves"
+                    " it out"
+                )
+
+
+def check_root(kind: str, root: Path, *, named: str) -> None:
+    """Refuse a cohort that is not there, or not of this kind.
+
+    Args:
+        kind: How the cohort is laid out.
+        root: Its folder; for ``folder`` the TSV that names the images.
+        named: What named it: a flag, or file and key.
+
+    Raises:
+        SetupError: If so.
+    """
+    said = f"{named}: {root}"
+    try:
+        if kind == "folder":
+            if root.is_dir():
+                raise SetupError(
+                    f"{said}: a folder; kind folder needs the TSV that names the images"
+                )
+            if not root.is_file():
+                raise SetupError(f"{said}: no such file")
+            return
+        if root.is_file():
+            raise SetupError(f"{said}: a file; kind {kind} needs the folder of the cohort")
+        if not root.exists():
+            raise SetupError(f"{said}: no such folder")
+        if next(root.iterdir(), None) is None:
+            raise SetupError(f"{said}: empty; is the disk of the cohort mounted?")
+    except OSError as error:
+        raise SetupError(f"{said}: cannot be read: {error.strerror}") from error
 
 
 def open_run(folder: Path) -> Run:

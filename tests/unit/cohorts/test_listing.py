@@ -36,7 +36,7 @@ def test_stations_are_one_scan_or_one_each() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (replace(WATER, path="again", where="line 9"), "line 9: same scan, station and contrast"),
+        (replace(WATER, path="again", where="line 9"), "line 9: scan, station and contrast of"),
         (replace(FAT, station=1, where="line 9"), "one without station"),
     ],
 )
@@ -63,7 +63,7 @@ def test_one_labelmap_serves_all_contrasts() -> None:
 
 def test_one_image_of_two_participants_is_refused() -> None:
     """Both were measured, and one of them is somebody else."""
-    with pytest.raises(SetupError, match="the same image as line 2, another participant"):
+    with pytest.raises(SetupError, match="the image of line 2, for another participant"):
         group_images(
             [WATER, replace(WATER, participant="p0", where="line 9")],
             cohort="c",

@@ -116,7 +116,7 @@ def test_notes_are_about_organs(scheme: LabelScheme) -> None:
 
 def test_scheme_is_found_by_name_or_named_as_unknown() -> None:
     assert scheme_by_name("amos22") is AMOS22
-    with pytest.raises(SetupError, match=r"'amos23' is unknown; known: mrsegmentator, "):
+    with pytest.raises(SetupError, match=r"'amos23' is unknown: one of mrsegmentator, "):
         scheme_by_name("amos23")
 
 

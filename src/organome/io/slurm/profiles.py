@@ -67,7 +67,10 @@ def find_profile(named: Path | None, *, snakefile: Path) -> Path | None:
             if path.is_file():
                 return path
     if named is not None:
-        raise SetupError(f"{named}: no profile there (no config.yaml)")
+        known = sorted(path.parent.name for path in snakefile.parent.glob("profiles/*/config.yaml"))
+        raise SetupError(
+            f"{named}: no profile there (no config.yaml in it); Organome has {', '.join(known)}"
+        )
     return None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from organome.domain.errors import SetupError
@@ -64,6 +65,20 @@ def read_shard(path: Path) -> tuple[Scan, ...]:
     except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise SetupError(f"{path}: no list of scans ({error})") from error
     return tuple(_scan(row) for row in rows)
+
+
+def listed_contrasts(folder: Path) -> set[str] | None:
+    """Return which contrasts the scans of a sample sheet show; None where it does not say."""
+    shown: set[str | None] = set()
+    for _, path in listed_shards(folder):
+        try:
+            sources = pq.read_table(path, columns=["sources"], partitioning=None).column("sources")
+        except (OSError, pa.ArrowInvalid):
+            return None  # the job that reads it will say so
+        contrasts = pc.struct_field(pc.list_flatten(sources), "contrast")
+        shown.update(pc.unique(contrasts).to_pylist())
+    known = {contrast for contrast in shown if contrast is not None}
+    return known if known and None not in shown else None
 
 
 def _row(scan: Scan) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Scheme files: what labels mean, in YAML or JSON, and as it is published with labelmaps."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from organome.domain.outcomes import Outcome, Status
 from organome.domain.scheme_files import parse_scheme, scheme_content
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.io.files.atomic import write_text_atomic
+from organome.io.files.strict_yaml import StrictLoader
 
 PUBLISHED: Final = "scheme.json"
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
@@ -64,7 +65,7 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=_no_doubles)
-        return yaml.load(text, _Loader)
+        return yaml.load(text, StrictLoader)
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
         raise SetupError(f"label scheme {path}: cannot be read ({said})") from error
@@ -77,24 +78,6 @@ def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{key!r} is there twice")
         made[key] = value
     return made
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as plain data, in which no key may stand twice: a doubled label loses a class."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """Make a mapping.
-
-        Raises:
-            ConstructorError: If a key is there twice.
-        """
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} is there twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
 
 
 def scheme_of_labelmaps(labelmaps: Path, labelled: Mapping[str, Outcome]) -> LabelScheme:

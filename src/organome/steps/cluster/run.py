@@ -22,9 +22,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
-from organome.io.models.phantoms import check_made_for
-from organome.io.models.places import locate_model
-from organome.io.runs import Run, open_run
+from organome.io.runs import open_run
 from organome.io.slurm.profiles import SLURM, find_profile, read_profile
 from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
@@ -159,7 +157,7 @@ def run(
     start_s = time.monotonic()
     place = open_run(run_folder)
     if not configfile:  # else Snakemake puts the two together, and checks them
-        _check_config(place)
+        place.check()
     _check_snakemake()
     snakefile = snakefile or asset("Snakefile")
     folder = RunFolder(run_folder)
@@ -167,6 +165,11 @@ def run(
         # Snakemake looks for a named one only where one stands.
         workflow_profile = (find_profile(workflow_profile, snakefile=snakefile) or Path()).parent
     on_slurm = _executor(snakemake, workflow_profile, snakefile=snakefile) == SLURM
+    if on_slurm and shutil.which("sbatch") is None:
+        raise SetupError(
+            "the jobs are for SLURM, and sbatch is not on this machine: run it on a login node, or"
+            " without --workflow-profile"
+        )
     command = [
         *("snakemake", "--snakefile", str(snakefile), "--directory", str(folder.folder)),
         *(("--configfile", *map(str, configfile)) if configfile else ()),
@@ -176,6 +179,8 @@ def run(
     ]
     with sole_controller(folder) as controller, noting_stop_requests() as requests:
         _list_scans(command, folder.folder)
+        if not configfile:
+            place.check_contrasts()
         rounds = Rounds(
             command,
             targets=targets,
@@ -217,22 +222,6 @@ def _check_snakemake() -> None:
         raise SetupError(
             f"snakemake is not on the PATH: activate the environment (source {activate})"
         )
-
-
-def _check_config(place: Run) -> None:
-    """Find out what is wrong before anything is started.
-
-    Raises:
-        SetupError: The configuration is wrong; the cohort or the model is not there.
-    """
-    config = place.config()
-    root = place.folder / config["cohort"]["root"]
-    if not root.exists():
-        raise SetupError(f"{place.own_config}: cohort.root: {root}: no such file or folder")
-    if config["segment"]["source"] == "model":
-        segment = config["segment"]
-        model = locate_model(segment["model"], relative_to=place.folder)
-        check_made_for(model, root, allowed=segment["allow_phantom_model"])
 
 
 def _list_scans(command: Sequence[str], folder: Path) -> None:

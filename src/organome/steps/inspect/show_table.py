@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -43,7 +44,10 @@ def run(
         SetupError: There is no such table or column, or a condition cannot be read.
     """
     if not table.exists():
-        raise SetupError(f"{table}: no such table")
+        tables = sorted(path.parent.name for path in table.parent.glob("*/*.parquet"))
+        close = get_close_matches(table.name, tables, n=1)
+        advice = f"did you mean {close[0]}?" if close else "a run has its in results/tables"
+        raise SetupError(f"{table}: no such table; {advice}")
     if table.is_dir() and not any(table.glob("*.parquet")):
         tables = sorted(path.parent.name for path in table.glob("*/*.parquet"))
         hint = f"; name one of {', '.join(dict.fromkeys(tables))}" if tables else ""
@@ -55,7 +59,9 @@ def run(
     conditions = [_condition(text) for text in where]
     unknown = ({*columns} | {column for column, _, _ in conditions}) - {*dataset.schema.names}
     if unknown:
-        raise SetupError(f"{table}: no column {', '.join(sorted(unknown))}")
+        close = get_close_matches(min(unknown), dataset.schema.names, n=1)
+        advice = f"did you mean {close[0]}?" if close else "without --columns all are printed"
+        raise SetupError(f"{table}: no column {', '.join(sorted(unknown))}; {advice}")
     holding = [_holds(dataset.schema, *condition) for condition in conditions]
     rows = dataset.head(
         n_rows,

@@ -20,9 +20,10 @@ from typing import Final, assert_never
 
 from organome.cohorts import bids, ukb
 from organome.cohorts.folder import parse_table
-from organome.cohorts.listing import group_images
+from organome.cohorts.listing import FoundImage, group_images
 from organome.domain.errors import SetupError
 from organome.domain.scans import CohortKind, Scan, Stations, scan_key
+from organome.io.runs import check_root
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
 from organome.shards.lease import Lease
 from organome.shards.log import log_event
@@ -30,6 +31,7 @@ from organome.shards.log import log_event
 _logger = logging.getLogger(__name__)
 
 STEP: Final = "list_scans"
+_LOOKED_AT: Final = 100  # images of a TSV, to see whether its paths lead anywhere
 _Identity = tuple[str, str, str, str, str, int]
 
 
@@ -96,10 +98,10 @@ def run(
             ``stations`` or under another name of the cohort.
     """
     if shard_size < 1:
-        raise SetupError(f"shard_size is {shard_size}, 1 or more needed")
+        raise SetupError(f"shard_size: {shard_size} must be at least 1")
     left_out: Counter[str] = Counter()
     everything = _find(kind, cohort=cohort, root=root, stations=stations, left_out=left_out)
-    found = _by_identity(_wanted(everything, protocols, root, left_out), root)
+    found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root), root)
     with _alone(scans):
         shards = list(listed_shards(scans))
         known = {one.identity: one for _, path in shards for one in read_shard(path)}
@@ -149,9 +151,7 @@ def _find(
     kind: CohortKind, *, cohort: str, root: Path, stations: Stations, left_out: Counter[str]
 ) -> list[Scan]:
     root = root.absolute()  # the list is read from another folder than it is made in
-    if not (root.is_file() if kind == "folder" else root.is_dir()):
-        expected = "TSV file" if kind == "folder" else "folder"
-        raise SetupError(f"{root}: no such {expected}")
+    check_root(kind, root, named="cohort.root")
     scans: list[Scan] = []
     match kind:
         case "ukb":
@@ -173,6 +173,7 @@ def _find(
             scans += group_images(images, cohort=cohort, stations=stations)
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
+            _check_images(rows, root)
             scans += group_images(rows, cohort=cohort, stations=stations)
         case _:
             assert_never(kind)
@@ -215,15 +216,30 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
         )
 
 
+def _check_images(rows: Sequence[FoundImage], root: Path) -> None:
+    """Refuse a TSV whose images are all elsewhere; a single one that is missing is a row."""
+    first = rows[:_LOOKED_AT]
+    if first and not any(Path(one.path).exists() for one in first):
+        raise SetupError(
+            f"{root}: none of the first {len(first)} images is there; their paths are relative to"
+            " the folder of the TSV"
+        )
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise SetupError(f"{path.name}: not UTF-8 text") from error
+        raise SetupError(f"{path.name}: not UTF-8 text; save it as such") from error
 
 
 def _wanted(
-    scans: Sequence[Scan], protocols: Sequence[str], root: Path, left_out: Counter[str]
+    scans: Sequence[Scan],
+    protocols: Sequence[str],
+    left_out: Counter[str],
+    *,
+    kind: CohortKind,
+    root: Path,
 ) -> list[Scan]:
     wanted = [scan for scan in scans if _is_wanted(scan, protocols)]
     left_out.update(
@@ -231,8 +247,12 @@ def _wanted(
     )
     if not wanted:
         others = ", ".join(sorted({scan.protocol for scan in scans}))
-        of_others = f"; there are scans of {others}" if others else ""
-        raise SetupError(f"{root}: no scan of {', '.join(protocols) or 'any protocol'}{of_others}")
+        advice = (
+            f"there are scans of {others}: set cohort.protocols"
+            if others
+            else f"nothing in it is named as in a cohort of kind {kind} (docs/cohorts.md)"
+        )
+        raise SetupError(f"{root}: no scan of {', '.join(protocols) or 'any protocol'}; {advice}")
     return wanted
 
 
@@ -262,7 +282,8 @@ def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Statio
         here = scan.station is None
         if is_stitched.get(scan.identity[:-1], here) != here:
             raise SetupError(
-                f"listed before, not with `stations: {stations}`: use another run folder"
+                f"listed before, not with `stations: {stations}`: set it back, or use another run"
+                " folder"
             )
 
 

@@ -10,7 +10,8 @@ from organome.domain.errors import SetupError
 from organome.io.files.assets import asset
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.places import locate_model
-from organome.io.runs import CONFIG, Run
+from organome.io.runs import CONFIG, Run, check_root
+from organome.io.tables.schemes import find_scheme
 
 KINDS: Final = ("ukb", "bids", "folder")
 # On a cluster a job that has lost its GPU shall stop; a newcomer may have none.
@@ -70,10 +71,14 @@ def run(
         raise SetupError(f"--name {name}: letters, digits, '_' and '-' only")
     if model is not None and labelmaps is not None:
         raise SetupError("--model and --labelmaps: name one of them")
-    _check_root(kind, root)
+    if labelmaps is not None:
+        find_scheme(labelmaps)
+    check_root(kind, root, named="--root")
     path = run_folder / CONFIG
+    if run_folder.exists() and not run_folder.is_dir():
+        raise SetupError(f"{run_folder}: a file; name a folder for the run")
     if path.exists():
-        raise SetupError(f"{path} is there already; edit it, or name another folder")
+        raise SetupError(f"{path}: is there already; edit it, or name another folder")
     example = asset(f"config/{'labelmaps' if labelmaps else kind}.yaml")
     changes = {"kind": kind, "root": str(root.absolute())}
     changes |= {"name": name} if name else {}
@@ -83,23 +88,14 @@ def run(
     text = re.sub(r"^  device: cuda$", _DEVICE, text, flags=re.MULTILINE)
     for key, value in changes.items():
         text = _with_value(text, key, value)
-    run_folder.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(path, text)
+    try:
+        run_folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(path, text)
+    except PermissionError as error:
+        raise SetupError(
+            f"{run_folder}: cannot be written: {error.strerror}; name a folder elsewhere"
+        ) from error
     return NewRun(path, _problem(path))
-
-
-def _check_root(kind: str, root: Path) -> None:
-    """Refuse a cohort that is not there, or not of this kind.
-
-    Raises:
-        SetupError: If so.
-    """
-    if kind == "folder" and root.is_dir():
-        raise SetupError(f"--root {root}: kind folder needs the TSV file that names the images")
-    if kind != "folder" and root.is_file():
-        raise SetupError(f"--root {root}: is a file; kind {kind} needs the folder of the cohort")
-    if not root.exists():
-        raise SetupError(f"--root {root}: no such {'file' if kind == 'folder' else 'folder'}")
 
 
 def _as_written(model: str) -> str:

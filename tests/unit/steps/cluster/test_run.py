@@ -33,7 +33,7 @@ def run_folder(tmp_path: Path) -> Path:
     for shard in ("0000", "0001"):
         (folder / "scans" / f"{shard}.parquet").touch()
     (folder / "config.yaml").write_text(
-        "cohort: {name: c, kind: folder, root: .}\nsegment: {source: labelmaps}\n"
+        "cohort: {name: c, kind: bids, root: .}\nsegment: {source: labelmaps}\n"
     )
     return folder
 

@@ -126,12 +126,14 @@ def test_the_same_scan_at_two_places_is_refused(ukb: Path) -> None:
 
 
 def test_nothing_found_is_a_setup_error_that_says_what_there_is(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SetupError, match="no scan of dixon"):
-        _list(tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
+    with pytest.raises(SetupError, match="no scan of dixon; nothing in it is named as"):
+        _list(tmp_path / "other")
     with pytest.raises(SetupError, match="no such folder"):
         _list(tmp_path / "gone")
     (tmp_path / "a.tsv").write_text("participant\timage\tcontrast\np\ta.mha\tct\n")
+    (tmp_path / "a.mha").touch()
     with pytest.raises(SetupError, match="no scan of dixon; there are scans of ct"):
         list_scans.run(
             kind="folder",
@@ -160,6 +162,7 @@ def test_folder_cohort(tmp_path: Path) -> None:
         "\ufeffparticipant\timage\tcontrast\n007\tw.mha\twater\n007\tf.mha\tfat\n007\tc.mha\tct\n",
         encoding="utf-8",
     )
+    (tmp_path / "c.mha").touch()  # a missing image is a row; if all are, the paths are wrong
     list_scans.run(kind="folder", cohort="c", root=tmp_path / "a.tsv", scans=tmp_path / "scans")
     ct, dixon = _scans(tmp_path / "scans")
     assert (ct.participant, ct.protocol, dixon.protocol) == ("007", "ct", "dixon")
