@@ -36,6 +36,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, root in (("folder", "tsv/scans.tsv"), ("ukb", "ukb"), ("bids", "bids")):
         listed = listing(kind, str(folder / root), scans=f"{folder}/listed/{kind}")
         assert app.run(listed) == 0, kind
+    (folder / "run_listed").mkdir()
+    (folder / "run_listed" / "scans").symlink_to(folder / "listed" / "folder")
     return folder
 
 
@@ -98,6 +100,16 @@ COMMANDS: dict[str, tuple[Words, str]] = {
     "status of nowhere": (("status", "nowhere"), "no such run folder; `organome init`"),
     "status of a cohort": (("status", "ukb"), "not a run folder"),
     "estimate of nowhere": (("estimate", "nowhere"), "no such run folder"),
+    "extract of nowhere": (("extract", "nowhere", "--output=o"), "no such run folder"),
+    "extract of nothing": (("extract", "run"), "--output requires ... `organome extract --help`"),
+    "extract nobody": (
+        ("extract", "run_listed", "--output=o", f"--participant={PARTICIPANT}9"),
+        "--participant: nobody of that name is listed in",
+    ),
+    "extract no scan": (
+        ("extract", "run_listed", "--output=o", "--scan=0000-0009"),
+        "--scan 0000-0009: no such scan in ... keys look like 0003-0017",
+    ),
     "profile unknown": (("run", "run", "--workflow-profile=slrum"), "slrum ... default, slurm"),
     "no SLURM here": (("run", "run", "--workflow-profile=slurm"), "sbatch is not on this machine"),
     "command misspelt": (("sttus",), 'Did you mean "status"?'),

@@ -14,9 +14,10 @@ from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan
 from organome.io.files.atomic import atomic_path
 from organome.io.images.labelmaps import labelmap_path
+from organome.io.runs import Run, open_run
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import read_table
-from organome.io.tables.scan_lists import read_shard
+from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path
 from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.io.viewers.dicom_segmentations import SegmentationType
 from organome.steps.extract.extracted_files import Format, Labelled, write_as
@@ -65,47 +66,54 @@ class Extracted:
 
 
 def run(
+    run_folder: Path,
+    /,
     *,
-    results: Path,
     output: Path,
     format: Format = Format.NIFTI,
-    scans: Sequence[str] = (),
+    scan: Sequence[str] = (),
+    participant: str | None = None,
+    instance: str | None = None,
     with_image: bool = False,
-    lists: Path | None = None,
     dicom: Path | None = None,
     segmentation_type: SegmentationType = "binary",
 ) -> Extracted:
-    """Extract labelmaps from the results of a run, packed or not.
+    """Extract labelmaps from the results of a run, packed or not; all, if no scan is named.
 
     Files are named by scan keys. A DICOM segmentation says of the participant what the series says.
 
     Args:
-        results: Folder of published results.
+        run_folder: Run folder.
         output: Folder to write into; files of the same name are replaced.
         format: ``nifti``, as published; ``itk-snap``, with a label description beside it;
             ``seg-nrrd`` for 3D Slicer; ``dicom-seg``, a DICOM segmentation.
-        scans: Keys of scans, ``SSSS-NNNN``; all that have a labelmap, if none is named.
+        scan: Keys of scans, ``SSSS-NNNN``, as in the tables.
+        participant: Pseudonym whose scans are wanted, as the cohort has it.
+        instance: Of these scans, those of one visit.
         with_image: Whether the image that was labelled is copied as well.
-        lists: Folder of shard lists, ``scans`` in the run folder, which say where the series of
-            each scan lies; for ``dicom-seg``.
-        dicom: Folder or archive with the series, for one scan and instead of ``lists``.
+        dicom: For ``dicom-seg``, folder or archive with the series of one scan, if it no longer
+            lies where it was listed.
         segmentation_type: Of ``dicom-seg``: ``binary`` is what every viewer shows, ``labelmap`` is
             smaller and newer.
 
     Raises:
-        SetupError: There are no results or no such scan, or nothing says where the series lie.
+        SetupError: It is not a run folder; there are no results, or no such scan or participant.
     """
-    if format is Format.DICOM_SEG and (lists is None) == (dicom is None):
-        raise SetupError("dicom-seg needs either --lists (the run's scans folder) or --dicom")
-    if dicom is not None and len(scans) != 1:
-        raise SetupError("--dicom holds the series of one scan: name it with --scans")
+    place = open_run(run_folder)
+    published = place.results / _STEP
+    keys = _wanted(place, scan, participant, instance)
+    if dicom is not None and len(keys) != 1:
+        raise SetupError("--dicom holds the series of one scan: name it with --scan")
     n_written, n_without = 0, 0
     refused: list[tuple[str, str]] = []
-    for shard, keys in _by_shard(results / _STEP, scans):
-        listed = _listed(lists, shard)
-        for labelled in _labelled(results / _STEP / shard, keys):
+    for shard, of_shard in _by_shard(published, keys):
+        if not (published / shard / LEDGER).is_file():
+            refused += [(key, "not segmented yet (organome status)") for key in of_shard]
+            continue
+        listed = {one.scan: one for one in read_shard(shard_path(place.scans, int(shard)))}
+        for labelled in _labelled(published / shard, of_shard):
             outcome = labelled.outcome
-            if outcome.status is Status.FAILED and not scans:
+            if outcome.status is Status.FAILED and not keys:
                 n_without += 1
                 continue
             try:
@@ -118,7 +126,7 @@ def run(
                     segmentation_type=segmentation_type,
                 )
                 if with_image:
-                    _copy_image(results / "prepare_images" / shard, outcome, output)
+                    _copy_image(place.results / "prepare_images" / shard, outcome, output)
             except ScanError as error:
                 refused.append((outcome.scan, str(error)))
                 continue
@@ -127,12 +135,47 @@ def run(
     return Extracted(output, n_written, n_without, tuple(refused))
 
 
+def _wanted(
+    place: Run, keys: Sequence[str], participant: str | None, instance: str | None
+) -> list[str]:
+    """Return the keys of the scans that were asked for, none for all.
+
+    Raises:
+        SetupError: A scan or participant is not listed. A participant is not named.
+    """
+    if participant is None and instance is not None:
+        raise SetupError("--instance: whose? Name --participant, too")
+    if not keys and participant is None:
+        return []
+    if keys and participant is not None:
+        raise SetupError("--scan and --participant: name one of them")
+    listed = [scan for _, path in listed_shards(place.scans) for scan in read_shard(path)]
+    unknown = sorted({*keys} - {scan.scan for scan in listed})
+    if unknown:
+        raise SetupError(
+            f"--scan {unknown[0]}: no such scan in {place.scans}; keys look like 0003-0017 and"
+            " stand in the tables"
+        )
+    if keys:
+        return list(dict.fromkeys(keys))
+    of_participant = [scan for scan in listed if scan.participant == participant]
+    if not of_participant:
+        raise SetupError(
+            f"--participant: nobody of that name is listed in {place.scans}; leading zeros count"
+        )
+    found = [scan.scan for scan in of_participant if instance in (None, scan.instance)]
+    if not found:
+        there = ", ".join(sorted({scan.instance for scan in of_participant}))
+        raise SetupError(f"--instance {instance}: that participant has {there}")
+    return found
+
+
 def _by_shard(published: Path, scans: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Name the shards, each with the scans that are wanted of it; none: all."""
     if not scans:
         shards = sorted(path.parent.name for path in published.glob(f"*/{LEDGER}"))
         if not shards:
-            raise SetupError(f"{published}: no labelmaps were published there")
+            raise SetupError(f"{published}: no labelmaps yet; `organome run` makes them")
         return [(shard, ()) for shard in shards]
     by_shard: dict[str, list[str]] = {}
     for key in dict.fromkeys(scans):
@@ -170,12 +213,6 @@ def _check_done(outcome: Outcome) -> None:
         raise ScanError(outcome.reason, f"failed in {outcome.step}: {outcome.fact}")
 
 
-def _listed(lists: Path | None, shard: str) -> dict[str, Scan]:
-    if lists is None:
-        return {}
-    return {scan.scan: scan for scan in read_shard(lists / f"{shard}.parquet")}
-
-
 def _sources(outcome: Outcome, listed: Mapping[str, Scan], dicom: Path | None) -> list[Path]:
     """Return where the series of a scan may be.
 
@@ -186,7 +223,7 @@ def _sources(outcome: Outcome, listed: Mapping[str, Scan], dicom: Path | None) -
     if dicom is not None:
         return [dicom]
     if outcome.scan not in listed:
-        raise SetupError(f"{outcome.scan} is not in the lists: they are of another run")
+        raise SetupError(f"{outcome.scan}: published and not listed; is scans/ of another run?")
     return dicom_sources(listed[outcome.scan], _contrast(outcome))
 
 

@@ -54,9 +54,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> DicomRun:
 
 
 def extracted(run: DicomRun, output: Path, format: Format, **more: Any) -> extract.Extracted:
-    if format is Format.DICOM_SEG and "dicom" not in more:
-        more["lists"] = run.lists
-    return extract.run(results=run.results, output=output, format=format, **more)
+    return extract.run(run.folder, output=output, format=format, **more)
 
 
 def names(folder: Path) -> set[str]:
@@ -70,9 +68,9 @@ def test_packed_or_not_the_same_is_extracted(
     # The time at which labels were made stands in DICOM, and is of each run its own.
     monkeypatch.setattr(extract, "_made_at", lambda _: extract._UNKNOWN_TIME)
     for one, folder in ((run, "loose"), (packed, "packed")):
-        told = extracted(one, tmp_path / folder, format)
-        assert told.n_written == len(DIRECTIONS)
-        assert (told.n_without, told.refused) == (1, ())
+        summary = extracted(one, tmp_path / folder, format)
+        assert summary.n_written == len(DIRECTIONS)
+        assert (summary.n_without, summary.refused) == (1, ())
     assert names(tmp_path / "loose") == names(tmp_path / "packed")
     assert len(names(tmp_path / "loose")) == len(DIRECTIONS) * (2 if format == "itk-snap" else 1)
     for path in (tmp_path / "loose").iterdir():
@@ -84,14 +82,14 @@ def test_extracted_twice_it_is_the_same_bytes(
     run: DicomRun, tmp_path: Path, format: Format
 ) -> None:
     for folder in ("first", "second"):
-        extracted(run, tmp_path / folder, format, scans=[KEYS["oblique"]])
+        extracted(run, tmp_path / folder, format, scan=[KEYS["oblique"]])
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
 
 
 def test_nifti_is_what_was_published_and_the_image_if_asked(run: DicomRun, tmp_path: Path) -> None:
     key = KEYS["coronal"]
-    extracted(run, tmp_path, Format.NIFTI, scans=[key], with_image=True)
+    extracted(run, tmp_path, Format.NIFTI, scan=[key], with_image=True)
     assert names(tmp_path) == {f"{key}_labels.nii.gz", f"{key}_ct.nii.gz"}
     content = (tmp_path / f"{key}_labels.nii.gz").read_bytes()
     assert content == labelmap_content(labelmap_path(run.labelmaps, key))
@@ -100,7 +98,7 @@ def test_nifti_is_what_was_published_and_the_image_if_asked(run: DicomRun, tmp_p
 
 def test_itk_snap_gets_a_line_for_each_label(run: DicomRun, tmp_path: Path) -> None:
     key = KEYS["axial"]
-    extracted(run, tmp_path, Format.ITK_SNAP, scans=[key])
+    extracted(run, tmp_path, Format.ITK_SNAP, scan=[key])
     text = (tmp_path / f"{key}_labels.txt").read_text()
     lines = [line.split(maxsplit=7) for line in text.splitlines() if not line.startswith("#")]
     assert {int(line[0]): line[7] for line in lines} == {
@@ -116,7 +114,7 @@ def test_slicer_gets_every_voxel_at_its_place(
     run: DicomRun, tmp_path: Path, direction: str
 ) -> None:
     key = KEYS[direction]
-    extracted(run, tmp_path, Format.SEG_NRRD, scans=[key])
+    extracted(run, tmp_path, Format.SEG_NRRD, scan=[key])
     path = tmp_path / f"{key}.seg.nrrd"
     published = read_labelmap(labelmap_path(run.labelmaps, key))
     segmentation = sitk.ReadImage(str(path))
@@ -131,7 +129,7 @@ def test_slicer_gets_every_voxel_at_its_place(
 
 def test_slicer_finds_all_fields_of_its_format(run: DicomRun, tmp_path: Path) -> None:
     key = KEYS["axial"]
-    extracted(run, tmp_path, Format.SEG_NRRD, scans=[key])
+    extracted(run, tmp_path, Format.SEG_NRRD, scan=[key])
     header, _, _ = (tmp_path / f"{key}.seg.nrrd").read_bytes().partition(b"\n\n")
     lines = header.decode().splitlines()
     assert lines[0].startswith("NRRD000")
@@ -140,15 +138,15 @@ def test_slicer_finds_all_fields_of_its_format(run: DicomRun, tmp_path: Path) ->
     assert fields["space"] == "left-posterior-superior"
     assert fields["kinds"] == "domain domain domain"
     assert fields["type"] in ("unsigned char", "uint8")
-    told = dict(line.split(":=", 1) for line in lines if ":=" in line)
-    assert told["Segmentation_ContainedRepresentationNames"] == "Binary labelmap|"
-    assert told["Segmentation_SourceRepresentation"] == "Binary labelmap"
-    assert told["Segmentation_ReferenceImageExtentOffset"] == "0 0 0"
+    named = dict(line.split(":=", 1) for line in lines if ":=" in line)
+    assert named["Segmentation_ContainedRepresentationNames"] == "Binary labelmap|"
+    assert named["Segmentation_SourceRepresentation"] == "Binary labelmap"
+    assert named["Segmentation_ReferenceImageExtentOffset"] == "0 0 0"
     labels = sitk.GetArrayFromImage(read_labelmap(labelmap_path(run.labelmaps, key)))
     for number, organ in enumerate(ORGANS):
         segment = {
             name.split("_", 1)[1]: value
-            for name, value in told.items()
+            for name, value in named.items()
             if name.startswith(f"Segment{number}_")
         }
         assert segment["ID"] == segment["Name"] == organ.name
@@ -167,8 +165,8 @@ def test_slicer_finds_all_fields_of_its_format(run: DicomRun, tmp_path: Path) ->
 
 
 def segmentation_of(run: DicomRun, folder: Path, key: str, **more: Any) -> hd.seg.Segmentation:
-    told = extracted(run, folder, Format.DICOM_SEG, scans=[key], **more)
-    assert told.refused == ()
+    summary = extracted(run, folder, Format.DICOM_SEG, scan=[key], **more)
+    assert summary.refused == ()
     return hd.seg.segread(folder / f"{key}_seg.dcm")
 
 
@@ -205,16 +203,16 @@ def test_dicom_gets_every_voxel_at_its_place(
 
 def test_dicom_names_structures_by_codes_with_their_side(run: DicomRun, tmp_path: Path) -> None:
     segmentation = segmentation_of(run, tmp_path, KEYS["axial"])
-    told = {}
+    named = {}
     for segment in segmentation.SegmentSequence:
         (kind,) = segment.SegmentedPropertyTypeCodeSequence
         sides = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
-        told[segment.SegmentLabel] = (kind.CodeValue, *(side.CodeMeaning for side in sides))
-    assert set(told) == {organ.name for organ in ORGANS}
-    assert len(set(told.values())) == len(ORGANS)
-    assert told["left_kidney"] == ("64033007", "Left")
-    assert told["right_kidney"] == ("64033007", "Right")
-    assert told["liver"] == ("10200004",)
+        named[segment.SegmentLabel] = (kind.CodeValue, *(side.CodeMeaning for side in sides))
+    assert set(named) == {organ.name for organ in ORGANS}
+    assert len(set(named.values())) == len(ORGANS)
+    assert named["left_kidney"] == ("64033007", "Left")
+    assert named["right_kidney"] == ("64033007", "Right")
+    assert named["liver"] == ("10200004",)
 
 
 def test_dicom_belongs_to_the_series_and_says_who_made_it(run: DicomRun, tmp_path: Path) -> None:
@@ -241,12 +239,12 @@ def test_only_structures_that_are_there_are_segments(tmp_path: Path) -> None:
     assert set(read_segments(tmp_path / "out" / "0000-0000.seg.nrrd")) == set(names)
 
 
-def test_an_empty_labelmap_is_no_dicom_object(tmp_path: Path) -> None:
+def test_an_empty_labelmap_cannot_be_a_dicom_object(tmp_path: Path) -> None:
     run = run_on_series(tmp_path / "run", [AXIAL], n_labels=0)
-    told = extracted(run, tmp_path / "out", Format.DICOM_SEG)
-    assert told.n_written == 0
-    assert "no structure was found" in told.refused[0][1]
-    assert not told.promises[0].holds
+    summary = extracted(run, tmp_path / "out", Format.DICOM_SEG)
+    assert summary.n_written == 0
+    assert "no structure was found" in summary.refused[0][1]
+    assert not summary.promises[0].holds
     assert extracted(run, tmp_path / "out", Format.SEG_NRRD).n_written == 1
 
 
@@ -254,8 +252,8 @@ def test_the_series_can_be_named_by_hand(run: DicomRun, tmp_path: Path) -> None:
     key = KEYS["oblique"]
     given = segmentation_of(run, tmp_path, key, dicom=run.series(3))
     assert given.StudyInstanceUID
-    told = extracted(run, tmp_path, Format.DICOM_SEG, scans=[key], dicom=run.series(0))
-    assert "no DICOM series lies on the voxels" in told.refused[0][1]
+    summary = extracted(run, tmp_path, Format.DICOM_SEG, scan=[key], dicom=run.series(0))
+    assert "no DICOM series lies on the voxels" in summary.refused[0][1]
 
 
 def test_an_image_that_came_as_nifti_finds_its_series(run: DicomRun, tmp_path: Path) -> None:
@@ -267,14 +265,15 @@ def test_an_image_that_came_as_nifti_finds_its_series(run: DicomRun, tmp_path: P
         (folder / name).write_bytes((run.labelmaps / name).read_bytes())
     published = read_labelmap(labelmap_path(run.labelmaps, key))
     write_image(labelmap_path(folder, key), sitk.DICOMOrient(published, "SAR"))
-    told = extract.run(
-        results=tmp_path / "results",
+    (tmp_path / "scans").symlink_to(run.lists)
+    summary = extract.run(
+        tmp_path,
         output=tmp_path,
         format=Format.DICOM_SEG,
-        scans=[key],
+        scan=[key],
         dicom=run.series(0),
     )
-    assert told.refused == ()
+    assert summary.refused == ()
     found = labels_in(hd.seg.segread(tmp_path / f"{key}_seg.dcm"))
     assert sitk.Hash(sitk.DICOMOrient(found, "LPS")) == sitk.Hash(published)
 
@@ -297,42 +296,67 @@ def test_of_several_series_on_the_same_voxels_the_last_is_taken(
 
 
 def test_what_failed_is_named_when_asked_for(run: DicomRun, tmp_path: Path) -> None:
-    told = extracted(run, tmp_path, Format.NIFTI, scans=[FAILED])
-    assert told.n_written == 0
-    assert "file_missing" in told.refused[0][1]
-    assert FAILED in str(told)
-    assert not told.promises[0].holds
+    summary = extracted(run, tmp_path, Format.NIFTI, scan=[FAILED])
+    assert summary.n_written == 0
+    assert "file_missing" in summary.refused[0][1]
+    assert FAILED in str(summary)
+    assert not summary.promises[0].holds
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"scans": ["0000-0999"]}, "has no scan"),
-        ({"scans": ["0009-0000"]}, "ledger"),
-        ({"format": Format.DICOM_SEG}, "--lists"),
-        ({"format": Format.DICOM_SEG, "dicom": Path("d")}, "--scans"),
+        ({"scan": ["0000-0999"]}, "--scan 0000-0999: no such scan in .*scans; keys look like"),
+        ({"scan": ["0009-0000"]}, "--scan 0009-0000: no such scan"),
+        ({"participant": SECRET.upper()}, "--participant: nobody of that name is listed"),
+        ({"participant": SECRET, "instance": "9"}, "--instance 9: that participant has 0, 1, 2"),
+        ({"instance": "2"}, "--instance: whose"),
+        ({"participant": SECRET, "scan": ["0000-0000"]}, "--scan and --participant: name one"),
+        ({"format": Format.DICOM_SEG, "dicom": Path("d")}, "--scan"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
     run: DicomRun, tmp_path: Path, asked: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(SetupError, match=said):
-        extract.run(results=run.results, output=tmp_path, **asked)
+    with pytest.raises(SetupError, match=said) as caught:
+        extract.run(run.folder, output=tmp_path / "out", **asked)
+    assert SECRET not in str(caught.value).lower()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_participant_is_extracted_by_pseudonym_and_by_visit(
+    run: DicomRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        of_all = extract.run(run.folder, output=tmp_path / "all", participant=SECRET)
+        of_one = extract.run(run.folder, output=tmp_path / "one", participant=SECRET, instance="2")
+    assert (of_all.n_written, [key for key, _ in of_all.refused]) == (len(DIRECTIONS), [FAILED])
+    assert of_one.n_written == 1
+    assert names(tmp_path / "one") == {f"{KEYS['coronal']}_labels.nii.gz"}
+    assert SECRET not in f"{caplog.text} {of_all} {of_one}"
+
+
+def test_a_scan_that_is_not_segmented_yet_is_named(run: DicomRun, tmp_path: Path) -> None:
+    (tmp_path / "scans").symlink_to(run.lists)
+    summary = extract.run(tmp_path, output=tmp_path / "out", scan=[KEYS["axial"]])
+    assert (summary.n_written, summary.promises[0].holds) == (0, False)
+    assert f"{KEYS['axial']}: not segmented yet" in str(summary)
 
 
 def test_nothing_published_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no labelmaps"):
-        extract.run(results=tmp_path, output=tmp_path)
+    (tmp_path / "results").mkdir()
+    with pytest.raises(SetupError, match="no labelmaps yet"):
+        extract.run(tmp_path, output=tmp_path)
 
 
 def test_no_log_line_names_a_participant_or_a_path(
     run: DicomRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        told = extracted(run, tmp_path, Format.DICOM_SEG)
+        summary = extracted(run, tmp_path, Format.DICOM_SEG)
     lines = [record.getMessage() for record in caplog.records]
     assert sum("event=extracted" in line for line in lines) == len(DIRECTIONS)
-    assert SECRET not in "\n".join([*lines, str(told)])
+    assert SECRET not in "\n".join([*lines, str(summary)])
 
 
 def test_body_composition_is_called_by_its_own_names(tmp_path: Path) -> None:
