@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from organome.domain.errors import ScanError, SetupError
 from organome.io.files.atomic import sync_file, sync_folder
-from organome.io.files.packs import packed_sizes, read_packed, write_pack
+from organome.io.files.packs import packed_sizes, write_pack
+from organome.io.files.published import read_member
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def pack_as_wanted(folder: Path, names: Sequence[str], packing: Packing, *, stag
         staging: Folder of this attempt, on the same file system; one that was replaced has none.
 
     Raises:
-        SetupError: A file in the archive is broken.
-        FileNotFoundError: A file is neither there nor packed.
+        MachineFault: A file is gone, or damaged in the archive; the next attempt makes it again.
+        FileNotFoundError: The folder is gone.
     """
     if packing.wanted:
         made = staging / packing.archive
@@ -76,17 +76,9 @@ def _contents(folder: Path, names: Sequence[str], packing: Packing) -> Iterator[
 
 
 def _content(folder: Path, name: str, packing: Packing) -> bytes:
-    archive = folder / packing.archive
+    if not folder.is_dir():  # another attempt has it
+        raise FileNotFoundError(errno.ENOENT, "gone while the shard was under way", str(folder))
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:
-        pass
-    try:
-        content = read_packed(archive, name)
-    except ScanError as error:
-        raise SetupError(f"{archive}: {error.fact}; remove it and start again") from error
-    if content is None:  # most likely the whole folder is: another attempt has it
-        raise FileNotFoundError(
-            errno.ENOENT, "gone while the shard was under way", str(folder / name)
-        )
-    return content
+        return read_member(folder / packing.archive, name)

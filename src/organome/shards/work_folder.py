@@ -24,19 +24,22 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
-from typing import Final
+from typing import Final, TypeVar
 
 from organome.domain.outcomes import Attempt, Outcome, Reason
 from organome.io.files.atomic import ATTEMPT, publish_folder, sync_file, sync_folder
 from organome.io.files.packs import packed_sizes
+from organome.io.files.published import ask_again, read_member
 from organome.io.tables.ledgers import LEDGER
 from organome.shards.journal import JOURNAL, Entries, Journal, read_journals, write_journal
 from organome.shards.lease import LEASE_TERMS, Holder, Lease, LeaseTerms
 from organome.shards.packing import Packing, is_packed_as_wanted, pack_as_wanted
 
+_T = TypeVar("_T")
 _TOKEN: Final = re.compile(r"(?:files|journal)-(\d{6,})-.*")
 
 
@@ -45,12 +48,42 @@ def files_folders(work: Path) -> list[Path]:
     return sorted(path for path in work.glob("files-*") if path.is_dir())
 
 
-def collected_file(name: str, *, work: Path, output: Path) -> Path:
-    """Find a file of a scan that is through; ask only while the lease is held."""
-    for folder in (*reversed(files_folders(work)), output):
-        if (folder / name).is_file():
-            return folder / name
-    return output / name
+@dataclass(frozen=True, slots=True)
+class CollectedFiles:
+    """Files of the scans of a shard that are through; to be read only while its lease is held.
+
+    Attributes:
+        work: Folder for what is under way.
+        output: Folder to publish.
+        archive: Name of the pack in which files may lie.
+    """
+
+    work: Path
+    output: Path
+    archive: str
+
+    def read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
+        """Read a file, be it packed or not.
+
+        Args:
+            name: Its name.
+            parse: Makes of the bytes what is wanted; ValueError or OSError where they are damaged.
+
+        Raises:
+            MachineFault: If it is gone or damaged; the next attempt makes it again.
+        """
+        for folder in (*reversed(files_folders(self.work)), self.output):
+            path = folder / name
+            if path.is_file():
+                try:
+                    return parse(path.read_bytes())
+                except (ValueError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno is not None:
+                        raise
+                    raise ask_again(path) from error
+            if name in packed_sizes(folder / self.archive):
+                return parse(read_member(folder / self.archive, name))
+        raise ask_again(self.output / name, found="gone")
 
 
 def read_outcomes(work: Path, output: Path) -> Entries:

@@ -7,6 +7,7 @@ owner, the order as given. The index stands at the end, so a pack that was cut s
 import struct
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -67,6 +68,24 @@ def read_packed(path: Path, name: str) -> bytes | None:
         return _read(path, name)
     except _DAMAGES as error:
         raise ScanError(Reason.FILE_BROKEN, f"{path.name} is damaged at {name}") from error
+
+
+def is_pack(path: Path) -> bool:
+    """Return whether a file is a pack, by its name."""
+    return path.suffix == ".zip"
+
+
+def drop_damaged(path: Path) -> None:
+    """Write a pack again without the members that cannot be read; one without an index goes."""
+    whole = []
+    for name in packed_sizes(path):
+        with suppress(*_DAMAGES):
+            content = _read(path, name)
+            whole += [] if content is None else [(name, content)]
+    if whole:
+        write_pack(path, whole)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def packed_gzip_identity(path: Path, name: str) -> JsonValue:

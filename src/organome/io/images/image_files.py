@@ -13,12 +13,13 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import ScanError
 from organome.domain.geometry import geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
 from organome.io.files.delivered import check_file, refusing
 from organome.io.files.itk import quiet_itk
+from organome.io.files.published import ask_again, is_whole_gzip
 from organome.io.images.integrity import GZIP_STREAM, check_header, check_integrity
 
 # Level 1 takes 0.7 s for a stitched contrast; ITK's writer, at level 6 whatever level is asked for,
@@ -221,12 +222,17 @@ def _affine_lps(image: sitk.Image) -> np.ndarray[tuple[int, int], np.dtype[np.fl
 
 
 def read_published(path: Path) -> sitk.Image:
-    """Read an image that a step before published.
+    """Read an image that a step before published; that step has judged it.
 
     Raises:
-        SetupError: If it is gone: then the run is at fault, not the scan.
-        ScanError: If it is broken.
+        MachineFault: If it is gone or damaged: then its step is asked for it again.
+        ScanError: If it is whole and cannot be read all the same.
     """
     if not path.is_file():
-        raise SetupError(f"{path}: gone since it was published, run the step that makes it again")
-    return read_image(path, constant=True)  # prepare_images has judged it
+        raise ask_again(path, found="gone")
+    try:
+        return read_image(path, constant=True)
+    except ScanError as error:
+        if is_whole_gzip(path):
+            raise
+        raise ask_again(path) from error

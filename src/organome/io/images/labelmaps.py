@@ -22,14 +22,14 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from organome.domain.errors import SetupError
 from organome.domain.organ_codes import colour_of
 from organome.domain.outcomes import JsonValue
 from organome.domain.schemes import LabelScheme
 from organome.io.files.atomic import atomic_path
 from organome.io.files.identity import input_identity
-from organome.io.files.packs import packed_gzip_identity, read_packed
-from organome.io.images.image_files import nifti_header, read_image, write_nifti
+from organome.io.files.packs import packed_gzip_identity
+from organome.io.files.published import read_member
+from organome.io.images.image_files import nifti_header, read_image, read_published, write_nifti
 
 LABELS_FILE: Final = "labels.nii.gz"
 PACK: Final = "labelmaps.zip"
@@ -113,32 +113,27 @@ def read_labelmap(path: Path) -> sitk.Image:
         path: Where it lies, unless it is packed.
 
     Raises:
-        SetupError: If it is gone: then the run is at fault, not the scan.
-        ScanError: If it is broken.
+        MachineFault: If it is gone or damaged: then its step is asked for it again.
     """
     if path.is_file():
-        return read_image(path, constant=True)
+        return read_published(path)
     content = labelmap_content(path)
     with TemporaryDirectory(prefix="organome-") as folder:
         unpacked = Path(folder, LABELS_FILE)
         unpacked.write_bytes(content)
-        return read_image(unpacked, constant=True)
+        return read_image(unpacked, constant=True)  # the checksum of the pack has held
 
 
 def labelmap_content(path: Path) -> bytes:
     """Read the file of a published labelmap as it is, be it a file or packed.
 
     Raises:
-        SetupError: If it is gone.
-        ScanError: If the pack is broken.
+        MachineFault: If it is gone, or the pack is damaged: then its step is asked for it again.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        content = read_packed(path.with_name(PACK), path.name)
-    if content is None:
-        raise SetupError(f"{path}: gone since it was published, run the step that makes it again")
-    return content
+        return read_member(path.with_name(PACK), path.name)
 
 
 def labelmap_identity(path: Path) -> JsonValue:

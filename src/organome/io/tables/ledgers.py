@@ -8,12 +8,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault
 from organome.domain.fingerprints import canonical_json
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
+from organome.io.files import published
 from organome.io.files.atomic import atomic_path
 
-LEDGER: Final = "ledger.parquet"
+LEDGER: Final = published.LEDGER
 
 # Equal in every run of the same scans with the same settings.
 REPRODUCIBLE_COLUMNS: Final = (
@@ -73,10 +74,12 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
     step then writes it from the journal that lies beside it.
 
     Raises:
-        SetupError: If there is no ledger, or a broken one: the step before is to do this shard.
+        MachineFault: If there is no ledger, or a broken one: the step before is to do this shard.
     """
     if not path.is_file():
-        raise SetupError(f"{path}: no ledger, the step before has not been through this shard")
+        raise MachineFault(
+            f"{path}: no ledger, the step before has not been through this shard", is_local=False
+        )
     try:
         table = pq.read_table(
             path, columns=list(REPRODUCIBLE_COLUMNS[:-1]), page_checksum_verification=True
@@ -85,11 +88,7 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        path.unlink(missing_ok=True)
-        raise SetupError(
-            f"{path}: was broken and has been removed; start again, so that the step before writes"
-            " it again from its journal"
-        ) from error
+        raise published.ask_again(path) from error
 
 
 def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

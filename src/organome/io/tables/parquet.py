@@ -143,6 +143,11 @@ def read_filtered(
     )
 
 
+def parse_table(content: bytes) -> pa.Table:
+    """Read the bytes of a Parquet file."""
+    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+
+
 def read_structures(path: Path) -> tuple[Organ, ...]:
     """Read which organs a table is about; the 40 where it does not say."""
     named = (pq.read_schema(path).metadata or {}).get(_STRUCTURES.encode())

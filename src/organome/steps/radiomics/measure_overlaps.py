@@ -22,7 +22,7 @@ from organome.domain.schemes import LabelScheme
 from organome.domain.stability_tables import overlaps_table
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import (
-    read_table,
+    parse_table,
     rows_to_arrow,
     without_meanings,
     write_pieces,
@@ -30,8 +30,9 @@ from organome.io.tables.parquet import (
 )
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.shards.packing import Packing
 from organome.shards.run import run_shard
-from organome.shards.work_folder import collected_file
+from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
 from organome.steps.radiomics.scan_rows import (
     ScanImages,
@@ -42,6 +43,7 @@ from organome.steps.radiomics.scan_rows import (
 )
 
 OVERLAPS_FILE: Final = "overlaps.parquet"
+PACK: Final = "overlaps.zip"
 _MIN_VOXELS: Final = 100  # of an organ in the overlap, in both stations
 
 
@@ -82,22 +84,23 @@ def run(
             results / step / path.stem for step in ("prepare_images", "segment_organs")
         )
         labelled = read_ledger(labelmaps / LEDGER)
-        places = work / path.stem, output / path.stem
+        collected = CollectedFiles(work / path.stem, output / path.stem, PACK)
         step = MeasureOverlaps(
             plans=plans,
             scans=listed,
             images=ScanImages(images, labelmaps, read_ledger(images / LEDGER)),
             labelled=labelled,
             scheme=scheme_of_labelmaps(labelmaps, labelled),
-            collected=places,
+            collected=collected,
         )
         outcomes = run_shard(
             step,
             scans=listed,
             upstream=labelled,
-            output=places[1],
-            work=places[0],
+            output=collected.output,
+            work=collected.work,
             workers=[step] * n_processes,
+            packing=Packing(PACK, wanted=True),
             on_outcome=on_outcome,
         )
         n_rows += sum(outcome.facts.get("n_rows", 0) for outcome in outcomes)
@@ -120,7 +123,7 @@ class MeasureOverlaps:
         images: ScanImages,
         labelled: Mapping[str, Outcome],
         scheme: LabelScheme,
-        collected: tuple[Path, Path],
+        collected: CollectedFiles,
     ) -> None:
         self._plans = tuple(plans)
         self._images = images
@@ -181,9 +184,8 @@ class MeasureOverlaps:
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Put the shard's table together."""
-        work, output = self._collected
         pieces: Iterator[pa.Table] = (
-            read_table(collected_file(f"{one.scan}_{OVERLAPS_FILE}", work=work, output=output))
+            self._collected.read(f"{one.scan}_{OVERLAPS_FILE}", parse_table)
             for one in outcomes
             if one.facts.get("n_rows") and one.step == self.name
         )

@@ -19,7 +19,7 @@ from organome.domain.scans import Scan
 from organome.domain.schemes import LabelScheme
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import (
-    read_table,
+    parse_table,
     rows_to_arrow,
     without_meanings,
     write_pieces,
@@ -27,12 +27,14 @@ from organome.io.tables.parquet import (
 )
 from organome.io.tables.scan_lists import read_shard
 from organome.io.tables.schemes import scheme_of_labelmaps
+from organome.shards.packing import Packing
 from organome.shards.run import run_shard
-from organome.shards.work_folder import collected_file
+from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
 from organome.steps.radiomics.scan_rows import ScanImages, measured_rows, missing_rows
 
 RADIOMICS_FILE: Final = "radiomics.parquet"
+PACK: Final = "radiomics.zip"
 _ROWS_PER_PIECE: Final = 1000
 # Measured, rounded up: 19 bytes a voxel for integers as they are, 35 for a fat fraction, 42 for a
 # normalised image, most of a body being labelled. Filters take a copy of the image more.
@@ -59,7 +61,8 @@ def run(
         shard: List of the shard's scans.
         images: Folder of the shard that prepare_images published.
         labelmaps: Folder of the shard that segment_organs published.
-        output: Folder to publish: the ledger, ``radiomics.parquet`` and a table per scan.
+        output: Folder to publish: the ledger, ``radiomics.parquet``, and in one archive a table
+            per scan, from which a later run puts it together.
         work: Folder for what is under way.
         settings: For each image to measure, ``<contrast>=<parameter file>``, such as
             ``ct=config/radiomics/ct.yaml``; ``fat_fraction`` is a contrast, too, in percent.
@@ -86,7 +89,7 @@ def run(
         scans=scans,
         images=ScanImages(images, labelmaps, prepared),
         scheme=scheme_of_labelmaps(labelmaps, labelled),
-        collected=(work, output),
+        collected=CollectedFiles(work, output, PACK),
     )
     return run_shard(
         step,
@@ -96,6 +99,7 @@ def run(
         work=work,
         workers=[step] * n_processes,
         max_same_reason_share=max_same_reason_share,
+        packing=Packing(PACK, wanted=True),
         on_outcome=on_outcome,
     )
 
@@ -122,7 +126,7 @@ class MeasureRadiomics:
         scans: Sequence[Scan],
         images: ScanImages,
         scheme: LabelScheme,
-        collected: tuple[Path, Path],
+        collected: CollectedFiles,
     ) -> None:
         self._plans = tuple(plans)
         self._scans = {scan.scan: scan for scan in scans}
@@ -178,9 +182,7 @@ class MeasureRadiomics:
 
     def _rows_of(self, outcome: Outcome) -> pa.Table:
         if outcome.status is Status.DONE:
-            work, output = self._collected
-            name = f"{outcome.scan}_{RADIOMICS_FILE}"
-            rows = read_table(collected_file(name, work=work, output=output))
+            rows = self._collected.read(f"{outcome.scan}_{RADIOMICS_FILE}", parse_table)
         else:
             assert outcome.reason is not None
             scan = self._scans[outcome.scan]

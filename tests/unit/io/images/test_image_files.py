@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 
-from organome.domain.errors import ScanError
+from organome.domain.errors import MachineFault, ScanError
 from organome.domain.outcomes import Reason
-from organome.io.images.image_files import check_image, read_image, write_image
+from organome.io.images.image_files import check_image, read_image, read_published, write_image
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 CODED = (".nii.gz", ".nrrd", ".mha")
@@ -190,3 +190,33 @@ def test_equal_images_are_equal_bytes_under_any_name(tmp_path: Path, image: sitk
     write_image(tmp_path / "b.nii.gz", sitk.Image(image))
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_a_published_image_that_was_damaged_is_asked_for_again(
+    tmp_path: Path, image: sitk.Image
+) -> None:
+    path, ledger = tmp_path / "0000-0000_ct.nii.gz", tmp_path / "ledger.parquet"
+    write_image(path, image)
+    whole = path.read_bytes()
+    for damaged in (whole[:-500] + bytes(500), whole[:-500], whole[:-1] + b"~", b""):
+        path.write_bytes(damaged)
+        ledger.touch()
+        with pytest.raises(MachineFault, match=r"0000-0000_ct\.nii\.gz: was damaged") as caught:
+            read_published(path)
+        assert not caught.value.is_local
+        assert not path.exists()
+        assert not ledger.exists()
+    with pytest.raises(MachineFault, match=r"0000-0000_ct\.nii\.gz: gone"):
+        read_published(path)
+
+
+def test_a_published_image_that_is_whole_and_odd_is_never_asked_for_again(
+    tmp_path: Path, image: sitk.Image
+) -> None:
+    path, ledger = tmp_path / "0000-0000_ct.nii.gz", tmp_path / "ledger.parquet"
+    image.SetSpacing((1.5, 2.25, 3000.0))
+    write_image(path, image)
+    ledger.touch()
+    with pytest.raises(ScanError, match="geometry_implausible"):
+        read_published(path)
+    assert ledger.exists()

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.domain.errors import ScanError, SetupError
-from organome.domain.outcomes import Reason
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.schemes import SCHEMES
 from organome.io.files.identity import MISSING
-from organome.io.files.packs import write_pack
+from organome.io.files.packs import packed_sizes, write_pack
 from organome.io.images.image_files import read_image, write_image
 from organome.io.images.labelmaps import (
     PACK,
@@ -172,28 +171,29 @@ def test_gone_it_is_a_fault_of_the_run(path: Path, labelmap: sitk.Image, with_pa
     assert labelmap_identity(path) == MISSING
 
 
-def test_damaged_in_a_pack_it_is_a_bad_scan(path: Path, labelmap: sitk.Image) -> None:
+def test_damaged_in_a_pack_that_one_is_asked_for_again(path: Path, labelmap: sitk.Image) -> None:
     write_labelmap(path, labelmap, TABLE)
-    size = path.stat().st_size
-    packed(path)
-    pack = path.with_name(PACK)
-    content = bytearray(pack.read_bytes())
-    content[size // 2] ^= 1
-    pack.write_bytes(content)
-    with pytest.raises(ScanError) as caught:
-        read_labelmap(path)
-    assert caught.value.reason is Reason.FILE_BROKEN
+    content = bytearray(path.read_bytes())
+    packed(path, "more")
+    pack, ledger = path.with_name(PACK), path.with_name("ledger.parquet")
+    ledger.touch()
+    pack.write_bytes(pack.read_bytes().replace(content, content[:99] + b"~" + content[100:]))
     assert labelmap_identity(path) not in (MISSING, None)
+    with pytest.raises(MachineFault, match=r"labelmaps\.zip: was damaged") as caught:
+        read_labelmap(path)
+    assert not caught.value.is_local
+    assert list(packed_sizes(pack)) == ["a", "more"]
+    assert not ledger.exists()
 
 
-def test_cut_short_a_pack_is_broken(path: Path, labelmap: sitk.Image) -> None:
+def test_cut_short_a_pack_is_asked_for_again(path: Path, labelmap: sitk.Image) -> None:
     write_labelmap(path, labelmap, TABLE)
     packed(path)
     pack = path.with_name(PACK)
     pack.write_bytes(pack.read_bytes()[:-30])
-    with pytest.raises(ScanError) as caught:
+    with pytest.raises(MachineFault, match="was damaged"):
         read_labelmap(path)
-    assert caught.value.reason is Reason.FILE_BROKEN
+    assert not pack.exists()
 
 
 def test_a_table_of_any_text_comes_back(path: Path, labelmap: sitk.Image) -> None:

@@ -43,6 +43,6 @@ def test_a_ledger_that_was_cut_short_is_removed_and_asked_for_again(
     path = tmp_path / "ledger.parquet"
     write_ledger(path, OUTCOMES)
     os.truncate(path, n_bytes if n_bytes >= 0 else path.stat().st_size + n_bytes)
-    with pytest.raises(SetupError, match=r"ledger\.parquet: was broken .* start again"):
+    with pytest.raises(SetupError, match=r"ledger\.parquet: was damaged .* start again"):
         read_ledger(path)
     assert not path.exists()

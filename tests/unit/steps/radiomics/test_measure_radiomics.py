@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 
 from doubles import radiomics_peak
 from organome.compute.radiomics.extraction import RegionFeatures, measure_features
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.features import feature_names
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine, TextureSettings
@@ -22,6 +23,7 @@ from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.run import run_shard
+from organome.shards.work_folder import read_outcomes
 from organome.steps.radiomics import measure_radiomics
 from organome.steps.radiomics.measure_radiomics import peak_bytes, run
 from organome.steps.radiomics.scan_rows import feature_values
@@ -186,6 +188,45 @@ def test_a_scan_is_not_measured_twice(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / name / "radiomics.parquet").read_bytes() for name in ("whole", "output")
     )
     assert whole == resumed
+
+
+def test_the_number_of_files_does_not_depend_on_the_number_of_scans(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.measure("water")
+    published = {path.name for path in (tmp_path / "output").iterdir()}
+    assert published == {"journal.jsonl", "ledger.parquet", "radiomics.parquet", "radiomics.zip"}
+
+
+def test_packed_rows_serve_the_next_run(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.measure("water")
+    before = (tmp_path / "output" / "radiomics.parquet").read_bytes()
+    kept = read_outcomes(tmp_path / "none", tmp_path / "output")
+    labels_zyx = np.zeros((14, 15, 16), np.uint8)
+    labels_zyx[1:8, 3:9, 3:9] = 1
+    write_image(shard.labelmaps / "0000-0001_labels.nii.gz", on_2_mm_grid(labels_zyx))
+    shard.measure("water")
+    after = read_outcomes(tmp_path / "none", tmp_path / "output")
+    assert [key for key in kept if kept[key] != after[key]] == ["0000-0001"]
+    assert row_of(shard.rows(), "spleen", "water", "0000-0001")["n_voxels"] == 7 * 6 * 6
+    assert (tmp_path / "output" / "radiomics.parquet").read_bytes() != before
+
+
+@pytest.mark.parametrize("at_share", [0.3, 0.99])
+def test_rows_that_were_damaged_in_the_pack_are_measured_again(
+    tmp_path: Path, at_share: float
+) -> None:
+    shard = Shard(tmp_path, n_scans=3)
+    shard.measure("water")
+    before = (tmp_path / "output" / "radiomics.parquet").read_bytes()
+    pack = tmp_path / "output" / "radiomics.zip"
+    content = bytearray(pack.read_bytes())
+    content[int(at_share * len(content))] ^= 0x10
+    pack.write_bytes(content)
+    for _ in range(2):
+        with suppress(MachineFault):
+            shard.measure("water")
+    assert (tmp_path / "output" / "radiomics.parquet").read_bytes() == before
 
 
 def test_order_of_settings_does_not_matter(tmp_path: Path) -> None:
