@@ -164,6 +164,9 @@ def run(
     with listening() as interrupts, machine_faults_stop_the_job():
         with interrupts.shielded():
             recover_folder(output)
+            for left in output.parent.glob(f".{output.name}.*.tmp"):  # of a killed collection
+                if left != temporary:
+                    shutil.rmtree(left, ignore_errors=True)
         try:
             with (
                 on_threads(n_workers)
@@ -297,6 +300,8 @@ def _write_parts(
     facts = {"complete": not any(n_missing), "n_not_measured": n_missing[0]}
     if FEATURES in collection.steps:
         facts["n_radiomics_not_measured"] = n_missing[1]
+    if any(one.of_phantoms for one in found.measured):
+        facts["phantom_model"] = True
     collection = replace(collection, facts=tuple(facts.items()))
     parts = {
         f"part-{place:04d}.parquet": part for place, part in enumerate(_cut(scans, scans_per_file))

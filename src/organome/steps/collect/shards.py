@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
+from organome.domain.flags import Flag
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomics_table
@@ -110,12 +111,14 @@ class Measured:
         shard: Name of the shard.
         scans: Key and order of the scans that have rows.
         kind: What has to be the same in all shards of a table: organs, features, settings.
+        of_phantoms: Whether a model labelled it that was trained on phantoms.
     """
 
     step: str
     shard: str
     scans: tuple[tuple[str, Order], ...]
     kind: Any
+    of_phantoms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     if not (folder / LEDGER).is_file():
         return None
     decided = _read(published, VOLUMES, shard, LEDGER, columns=["scan"]).column("scan").to_pylist()
-    rows = _read(published, VOLUMES, shard, SCANS, columns=["scan", *_ORDER]).to_pylist()
+    rows = _read(published, VOLUMES, shard, SCANS, columns=["scan", *_ORDER, "flags"]).to_pylist()
     scans = [row["scan"] for row in rows]
     with _reading(VOLUMES, shard, ORGAN_ROWS.file_name):
         structures = read_structures(folder / ORGAN_ROWS.file_name)
@@ -166,7 +169,13 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     if list(zip(organs["scan"], organs["label"], strict=True)) != wanted:
         fact = f"{ORGAN_ROWS.file_name} does not hold {len(structures)} rows for each scan"
         raise UnreadableError(VOLUMES, shard, fact)
-    return Measured(VOLUMES, shard, tuple((row["scan"], order_of(row)) for row in rows), structures)
+    return Measured(
+        VOLUMES,
+        shard,
+        tuple((row["scan"], order_of(row)) for row in rows),
+        structures,
+        of_phantoms=any(Flag.PHANTOM_MODEL in (row["flags"] or "") for row in rows),
+    )
 
 
 def find_radiomics(published: Published, shard: str) -> Measured | None:

@@ -36,6 +36,8 @@ column stand in the files too (Arrow field metadata) and in `dictionary.json`.
   (`n_not_measured`, and `n_radiomics_not_measured`), and so does every Parquet file in its metadata
   (`organome.complete`, ...). Collected again, these rows become what the others are: leave them
   out of an analysis, or wait; they are not failures.
+- Where a model that was trained on phantoms had a part in the labels, every table says so in its
+  metadata (`organome.phantom_model`), `dictionary.json` too, and `flags` says for which scans.
 """
 
 

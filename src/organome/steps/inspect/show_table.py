@@ -68,7 +68,15 @@ def run(
         columns=list(columns) or dataset.schema.names,
         filter=reduce(and_, holding) if holding else None,
     )
-    return _as_text(rows)
+    return "\n\n".join([*_warnings(dataset.schema), _as_text(rows)])
+
+
+def _warnings(schema: Any) -> list[str]:
+    if (schema.metadata or {}).get(b"organome.phantom_model") != b"true":
+        return []
+    return [
+        "labelled by a model that was trained on phantoms: of people these numbers mean nothing"
+    ]
 
 
 def _condition(text: str) -> tuple[str, str, str]:

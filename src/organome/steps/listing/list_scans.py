@@ -1,8 +1,9 @@
 """list_scans: cohort folders -> the sample sheet, one file per shard, before the workflow.
 
-Dealing is append-only: a scan keeps its shard and key for ever, new scans open new shards, and no
-file that is there is touched again. So one new participant is one new job, never a new cohort. Two
-listings at the same time wait for each other.
+Dealing is append-only: a scan keeps its shard and key for ever, and new scans open new shards. So
+one new participant is one new job, never a new cohort. The list of a shard is written again only
+where scans of it were delivered again, elsewhere or with other files (decision 34). Two listings at
+the same time wait for each other.
 
 Nothing is passed over in silence: an unreadable folder stops the listing, linked folders are
 followed, and what is not listed is counted by kind. No message names a participant.
@@ -11,7 +12,7 @@ followed, and what is not listed is counted by kind. No message names a particip
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -21,10 +22,11 @@ from typing import Final, assert_never
 from organome.cohorts import bids, ukb
 from organome.cohorts.folder import parse_table
 from organome.cohorts.listing import FoundImage, group_images
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.scans import CohortKind, Scan, Stations, scan_key
 from organome.io.runs import check_root
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
+from organome.shards.faults import machine_fault
 from organome.shards.lease import Lease
 from organome.shards.log import log_event
 
@@ -44,7 +46,7 @@ class ListingSummary:
         n_new: Scans listed now.
         n_gone: Known scans that are no longer found. They stay listed, and fail as missing.
         n_shards: Shards there are now.
-        n_changed: Known scans found with other files, or elsewhere. The list keeps what it says.
+        n_changed: Known scans found with other files, or elsewhere. The list says so from now on.
         left_out: What was found and is not listed: kind and number, sorted.
     """
 
@@ -90,12 +92,13 @@ def run(
         protocols: Protocols to list, ``t1`` for ``t1_ax``, too; none given means all.
 
     Returns:
-        Counts; nothing was written if ``n_new`` is 0.
+        Counts; nothing was written if ``n_new`` and ``n_changed`` are 0.
 
     Raises:
         SetupError: If nothing is found, a folder cannot be read, the TSV is wrong, a scan is found
             twice, an image is that of two participants, or the sample sheet was begun with another
             ``stations`` or under another name of the cohort.
+        MachineFault: If a disk is at fault.
     """
     if shard_size < 1:
         raise SetupError(f"shard_size: {shard_size} must be at least 1")
@@ -104,7 +107,8 @@ def run(
     found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root), root)
     with _alone(scans):
         shards = list(listed_shards(scans))
-        known = {one.identity: one for _, path in shards for one in read_shard(path)}
+        sheet = {path: read_shard(path) for _, path in shards}
+        known = {one.identity: one for listed in sheet.values() for one in listed}
         new = [scan for identity, scan in sorted(found.items()) if identity not in known]
         _check_stations(new, known.values(), stations)
         _check_names(new, known.values())
@@ -116,16 +120,26 @@ def run(
             ]
             write_shard(shard_path(scans, shard), named)
             log_event(_logger, "shard_listed", step=STEP, shard=f"{shard:04d}", n_scans=len(named))
+        n_changed = sum(_update(path, listed, found) for path, listed in sheet.items())
     mine = [one for one in known.values() if one.cohort == cohort and _is_wanted(one, protocols)]
-    again = [(one, found[one.identity]) for one in mine if one.identity in found]
     return ListingSummary(
         n_known=len(mine),
         n_new=len(new),
-        n_gone=len(mine) - len(again),
+        n_gone=sum(one.identity not in found for one in mine),
         n_shards=len(shards) + len(dealt),
-        n_changed=sum(replace(now, scan=before.scan) != before for before, now in again),
+        n_changed=n_changed,
         left_out=tuple(sorted(left_out.items())),
     )
+
+
+def _update(path: Path, listed: Sequence[Scan], found: Mapping[_Identity, Scan]) -> int:
+    """Have the list of a shard say where its scans lie now; return how many lay elsewhere."""
+    now = [replace(found.get(one.identity, one), scan=one.scan) for one in listed]
+    n_changed = sum(one != before for one, before in zip(now, listed, strict=True))
+    if n_changed:
+        write_shard(path, now)
+        log_event(_logger, "shard_updated", step=STEP, shard=path.stem, n_changed=n_changed)
+    return n_changed
 
 
 @contextmanager
@@ -191,6 +205,7 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
 
     Raises:
         SetupError: If a folder cannot be read: its scans would be lost.
+        MachineFault: If that is for a fault of the disk.
     """
     unreadable: list[OSError] = []
     seen: set[tuple[int, int]] = set()
@@ -199,7 +214,12 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
         if folder == root and begins:
             subfolders[:] = [one for one in subfolders if one.startswith(begins)]
             names = []
-        found = folder.stat()
+        try:
+            found = folder.stat()
+        except OSError as error:
+            unreadable.append(error)
+            subfolders.clear()
+            continue
         if (found.st_dev, found.st_ino) in seen:
             left_out["linked folders that were met before"] += 1
             subfolders.clear()
@@ -208,18 +228,23 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
         subfolders.sort()
         yield from (folder / one for one in sorted(names))
     if unreadable:
+        # Without their paths, which may hold the name of a participant.
         depths = {len(Path(one.filename).relative_to(root).parts) for one in unreadable}
         deep = " and ".join(map(str, sorted(depths)))
-        raise SetupError(
+        fault = next(filter(None, map(machine_fault, unreadable)), None)
+        said = (
             f"{root}: {len(unreadable)} folder(s) cannot be read, {deep} level(s) below it"
-            f" ({unreadable[0].strerror}); their scans would be lost, so nothing was listed"
+            f" ({(fault or unreadable[0]).strerror}); their scans would be lost, so nothing was"
+            " listed"
         )
+        raise SetupError(said) if fault is None else MachineFault(said, is_local=False)
 
 
 def _check_images(rows: Sequence[FoundImage], root: Path) -> None:
     """Refuse a TSV whose images are all elsewhere; a single one that is missing is a row."""
     first = rows[:_LOOKED_AT]
-    if first and not any(Path(one.path).exists() for one in first):
+    # Path.exists would raise where a disk fails, and name a file of a participant.
+    if first and not any(os.path.exists(one.path) for one in first):  # noqa: PTH110
         raise SetupError(
             f"{root}: none of the first {len(first)} images is there; their paths are relative to"
             " the folder of the TSV"

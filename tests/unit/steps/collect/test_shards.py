@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -283,3 +284,31 @@ def test_fault_of_the_machine_is_no_damage(whole: Run, monkeypatch: pytest.Monke
         whole.collect()
     assert whole.file("measure_volumes", "0000").exists()
     assert not (whole.folder / "tables").exists()
+
+
+def test_every_table_of_a_phantom_model_says_so(whole: Run) -> None:
+    path = whole.file("measure_volumes", "0001", "scans.parquet")
+    rows = read_table(path)
+    flags = pa.array([None, "no_overlap;phantom_model"], pa.string())
+    place = rows.schema.names.index("flags")
+    write_table(path, rows.set_column(place, rows.schema.field(place), flags))
+    whole.collect()
+    for table in ("scans", "organs", "visits", "radiomics"):
+        for part in (whole.folder / "tables" / table).iterdir():
+            assert pq.read_schema(part).metadata[b"organome.phantom_model"] == b"true"
+    dictionary = json.loads((whole.folder / "tables" / "dictionary.json").read_text())
+    assert dictionary["phantom_model"] is True
+
+
+def test_no_other_table_does(whole: Run) -> None:
+    whole.collect()
+    metadata = pq.read_schema(whole.folder / "tables/organs/part-0000.parquet").metadata
+    assert b"organome.phantom_model" not in metadata
+
+
+def test_what_a_killed_collection_left_is_cleared(whole: Run) -> None:
+    left = whole.folder / ".tables.host-1.tmp" / "0" / "scans"
+    left.mkdir(parents=True)
+    (left / "part-0000.parquet").touch()
+    whole.collect()
+    assert not list(whole.folder.glob(".tables*"))

@@ -75,3 +75,12 @@ def test_a_folder_of_tables_names_them(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "organs" / "part-0.parquet")
     with pytest.raises(SetupError, match="name one of organs"):
         show_table.run(tmp_path)
+
+
+def test_tables_of_a_phantom_model_say_so_first(table: Path) -> None:
+    path = table / "part-0.parquet"
+    rows = pq.read_table(path)
+    pq.write_table(rows.replace_schema_metadata({"organome.phantom_model": "true"}), path)
+    first, empty, *_ = show_table.run(table).splitlines()
+    assert "trained on phantoms" in first
+    assert empty == ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from organome.cli import app
 from organome.domain.errors import SetupError
 from organome.domain.scans import Contrast, Scan, Stations
 from organome.io.tables.scan_lists import listed_shards, read_shard
@@ -257,8 +258,61 @@ def test_another_name_of_the_cohort_does_not_list_everybody_twice(ukb: Path) -> 
     before = _state(ukb.parent / "scans")
     with pytest.raises(SetupError, match="3 of these scans are listed already, as cohort 'ukb'"):
         list_scans.run(kind="ukb", cohort="other", root=moved, scans=ukb.parent / "scans")
-    assert _list(moved) == ListingSummary(0 + 3, n_new=0, n_gone=0, n_shards=2, n_changed=3)
     assert _state(ukb.parent / "scans") == before
+
+
+def test_a_cohort_at_another_root_is_found_there(ukb: Path) -> None:
+    """The list once kept the old paths, and every scan failed as missing."""
+    _list(ukb)
+    before = _scans(ukb.parent / "scans")
+    moved = ukb.rename(ukb.parent / "moved")
+    assert _list(moved) == ListingSummary(n_known=3, n_new=0, n_gone=0, n_shards=2, n_changed=3)
+    after = _scans(ukb.parent / "scans")
+    assert [(one.scan, one.identity) for one in after] == [
+        (one.scan, one.identity) for one in before
+    ]
+    assert all(Path(source.path).is_file() for one in after for source in one.sources)
+    assert _list(moved).n_changed == 0
+
+
+def test_what_is_delivered_again_touches_one_shard(ukb: Path) -> None:
+    _list(ukb)
+    before = _state(ukb.parent / "scans")
+    (ukb / "again").mkdir()
+    (ukb / "10" / "1000005_20201_2_0.zip").rename(ukb / "again" / "1000005_20201_2_0.zip")
+    (ukb / "10" / "1000003_20201_2_0.zip").unlink()
+    summary = _list(ukb)
+    assert (summary.n_changed, summary.n_gone) == (1, 1)
+    after = _state(ukb.parent / "scans")
+    assert after["0000.parquet"] == before["0000.parquet"]
+    assert after["0001.parquet"] != before["0001.parquet"]
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_a_failing_disk_stops_the_listing_and_names_nobody(
+    call: str,
+    code: int,
+    ukb: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = ukb / "10" / "1000004"
+    folder.mkdir()
+    real = getattr(os, call)
+
+    def fail(path: Any, *more: Any, **named: Any) -> Any:
+        if str(path) == str(folder):
+            raise OSError(code, os.strerror(code), str(path))
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, call, fail)
+    words = ["--kind=ukb", "--cohort=c", f"--root={ukb}", f"--scans={ukb.parent / 'scans'}"]
+    assert app.run(["list-scans", *words]) == app.EXIT_MACHINE
+    said = capsys.readouterr().err
+    assert f"{ukb}: 1 folder(s) cannot be read, 2 level(s) below it ({os.strerror(code)})" in said
+    assert "1000004" not in said
+    assert not (ukb.parent / "scans").exists()
 
 
 def test_two_listings_at_once_lose_nothing(ukb: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from organome.io.files.cohort_roots import CohortRoot
 from organome.io.files.identity import input_identity
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.run import run_shard
+from organome.steps.listing import list_scans
+from organome.steps.listing.list_scans import ListingSummary
 from organome.steps.prepare import prepare_images
 from organome.steps.prepare.deliveries import Deliveries, Delivery
 
@@ -176,3 +179,32 @@ def test_a_mount_lost_between_two_attempts_drops_nothing_that_was_finished(
         cohort.prepare(root=cohort.root)
     published = cohort.folder / "results" / "0000"
     assert len(list(published.glob("*_ct.nii.gz"))) == 3
+
+
+def test_a_cohort_that_moved_is_not_prepared_again(tmp_path: Path) -> None:
+    """The list says where it lies now, and the same content is the same input."""
+    cohort = Cohort(tmp_path)
+    rows = [f"p{place}\tct\timages/{place}.nii.gz" for place in range(3)]
+    (cohort.root / "scans.tsv").write_text("\n".join(["participant\tprotocol\timage", *rows]))
+    results = tmp_path / "results" / "0000"
+
+    def bring_through(root: Path) -> tuple[ListingSummary, dict[str, bytes], dict[str, int]]:
+        scans = tmp_path / "scans"
+        listed = list_scans.run(kind="folder", cohort="c", root=root / "scans.tsv", scans=scans)
+        prepare_images.run(
+            shard=scans / "0000.parquet",
+            output=results,
+            work=tmp_path / "work" / "0000",
+            kind="folder",
+            root=root / "scans.tsv",
+        )
+        images = {path.name: path.stat().st_mtime_ns for path in results.glob("*.nii.gz")}
+        return listed, {"ledger": (results / "ledger.parquet").read_bytes()}, images
+
+    before = bring_through(cohort.root)
+    shutil.copytree(cohort.root, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    shutil.rmtree(cohort.root)
+    after = bring_through(tmp_path / "elsewhere")
+    assert (after[0].n_new, after[0].n_gone, after[0].n_changed) == (0, 0, 3)
+    assert after[1:] == before[1:]
+    assert len(after[2]) == 3
