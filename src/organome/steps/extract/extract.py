@@ -20,8 +20,7 @@ from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path
 from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.io.viewers.dicom_segmentations import SegmentationType
-from organome.steps.extract.extracted_files import Format, Labelled, write_as
-from organome.steps.extract.source_series import dicom_sources
+from organome.steps.extract.extracted_files import Format, Labelled, dicom_sources, write_as
 
 _logger = logging.getLogger(__name__)
 

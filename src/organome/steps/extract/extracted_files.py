@@ -1,6 +1,9 @@
-"""One labelmap in the format that somebody asked for."""
+"""One labelmap in the format that was asked for.
 
-from collections.abc import Callable, Sequence
+For DICOM, the series that it was drawn on is found again by where it lies in the body.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,24 +11,35 @@ from pathlib import Path
 from typing import assert_never
 
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 
 from organome import __version__
+from organome.cohorts.dixon import series_contrast
+from organome.cohorts.series import Series, group_series
+from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.labelmaps.remapping import label_extents
 from organome.domain.errors import ScanError
+from organome.domain.headers import Header
 from organome.domain.organ_codes import codes_of
 from organome.domain.outcomes import Outcome, Reason
+from organome.domain.scans import Scan, Source
 from organome.domain.schemes import LabelScheme
+from organome.io.dicom.slices import parse_slices, read_folder
+from organome.io.dicom.voxels import set_grid
+from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.atomic import write_bytes_atomic
 from organome.io.images.labelmaps import label_table, labelmap_content, read_labelmap
 from organome.io.viewers.dicom_segmentations import (
     CodedLabel,
     Origin,
     SegmentationType,
+    read_headers,
     write_dicom_segmentation,
 )
 from organome.io.viewers.itk_snap import write_label_descriptions
 from organome.io.viewers.slicer import SUFFIX, Segment, write_slicer_segmentation
-from organome.steps.extract.source_series import find_labelled_series
+
+_MIN_SLICES = 2
 
 
 class Format(StrEnum):
@@ -52,6 +66,19 @@ class Labelled:
     outcome: Outcome
     made: datetime
     scheme: LabelScheme
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSeries:
+    """A series and the labels on it.
+
+    Attributes:
+        headers: Header of each slice, without voxels.
+        labelmap: The labels, one plane for each slice, axes as the series has them.
+    """
+
+    headers: tuple[Dataset, ...]
+    labelmap: sitk.Image
 
 
 def write_as(
@@ -143,3 +170,88 @@ def _origin_of(labelled: Labelled) -> Origin:
         return Origin("Organome", __version__, labelled.made, model)
     given = f"labelmap as the cohort has it, scheme {labelled.scheme.name}"
     return Origin(labelled.scheme.name, "unknown", labelled.made, given)
+
+
+def dicom_sources(scan: Scan, contrast: str) -> list[Path]:
+    """Name folders and archives in which the series of a scan and contrast may be.
+
+    Raises:
+        ScanError: FORMAT_UNKNOWN if the scan was not delivered as DICOM.
+    """
+    shown = [one for one in scan.sources if one.contrast in (None, contrast)]
+    paths = [Path(one.path) for one in shown if _may_hold_dicom(one)]
+    if not paths:
+        raise ScanError(Reason.FORMAT_UNKNOWN, "the scan was not delivered as DICOM")
+    return paths
+
+
+def find_labelled_series(
+    paths: Sequence[Path], labelmap: sitk.Image, contrast: str
+) -> LabelledSeries:
+    """Find the series on whose voxels a labelmap lies.
+
+    A labelmap may have fewer slices than the series, and its axes may run otherwise: an image that
+    came as NIfTI is found on the series that it was made of. Of several series on the same voxels
+    the one of the labelled contrast is taken, of repeats the last one.
+
+    Args:
+        paths: Folders or archives of DICOM files.
+        labelmap: The labels.
+        contrast: Contrast that was labelled.
+
+    Raises:
+        ScanError: GRIDS_DIFFER if there is no such series (a stitched image has none), or what is
+            wrong with the files.
+    """
+    found = [
+        (path, series, *match)
+        for path in paths
+        for series in _series_in(path)
+        if (match := _matching_slices(series, labelmap)) is not None
+    ]
+    if not found:
+        raise ScanError(
+            Reason.GRIDS_DIFFER,
+            "no DICOM series lies on the voxels of the labelmap; a stitched image is of several",
+        )
+    of_contrast = [one for one in found if series_contrast(one[1]) == contrast]
+    path, _, slices, oriented = (of_contrast or found)[-1]
+    headers = read_headers(_files(path), [header.file for header in slices])
+    return LabelledSeries(tuple(headers), oriented)
+
+
+def _may_hold_dicom(source: Source) -> bool:
+    path = Path(source.path)
+    return path.suffix == ARCHIVE_SUFFIX or path.is_dir()
+
+
+def _series_in(path: Path) -> tuple[Series, ...]:
+    return group_series(one.header for one in parse_slices(_files(path)))
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    return read_folder(path) if path.is_dir() else read_members(path)
+
+
+def _matching_slices(
+    series: Series, labelmap: sitk.Image
+) -> tuple[tuple[Header, ...], sitk.Image] | None:
+    """Find the slices that a labelmap covers, and turn its axes to theirs."""
+    if series.fault is not None or len(series.slices) < _MIN_SLICES:
+        return None
+    whole = _grid_of(series.slices)
+    oriented = sitk.DICOMOrient(labelmap, orientation_code(whole))
+    first_mm = sum(a * b for a, b in zip(oriented.GetOrigin(), series.first.normal, strict=True))
+    start = round((first_mm - series.first.offset_mm) / series.step_mm)
+    n_slices = oriented.GetSize()[2]
+    if start < 0 or start + n_slices > len(series.slices) or n_slices < _MIN_SLICES:
+        return None
+    slices = series.slices[start : start + n_slices]
+    return (slices, oriented) if share_grid(_grid_of(slices), oriented) else None
+
+
+def _grid_of(slices: Sequence[Header]) -> sitk.Image:
+    """Make an empty image where slices lie."""
+    grid = sitk.Image((*slices[0].size_xy, len(slices)), sitk.sitkUInt8)
+    set_grid(grid, slices)
+    return grid

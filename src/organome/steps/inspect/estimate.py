@@ -8,26 +8,89 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
-from organome.steps.inspect.job_sizes import (
-    FIXED_JOB_S,
-    SEGMENT,
-    Hours,
-    JobShape,
-    ShardSize,
-    StepCost,
-    hours_left,
-    propose_size,
-    step_cost,
-)
 
+SEGMENT: Final = "segment_organs"
+FIXED_JOB_S: Final = 20  # Snakemake starts twice on the node, then the model is loaded
+MAX_SHARD_SIZE: Final = 10_000  # of the configuration
+_S_PER_MIN: Final = 60
+_S_PER_H: Final = 3600
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
 BENCHMARKS: Final = "logs/benchmarks"  # as the rules name them, <step>/<shard>.tsv
 _MEMORY_MARGIN: Final = 1.2  # scans differ, and the kernel kills at the limit
 _N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What the scans of one step have cost, and how many are left.
+
+    Attributes:
+        step: Name of the step.
+        n_measured: Scans that went through and were timed.
+        median_s: Median of their wall time in seconds, NaN where none was timed.
+        p95_s: 95th percentile, likewise.
+        mean_s: Mean, likewise: times the size of a shard, it is the time of a job.
+        n_left: Scans that the step has not decided yet.
+    """
+
+    step: str
+    n_measured: int
+    median_s: float
+    p95_s: float
+    mean_s: float
+    n_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobShape:
+    """What the jobs of a step have.
+
+    Attributes:
+        n_processes: Scans that are done at the same time, on each GPU where there are any.
+        n_gpus: GPUs of a job; 0: none.
+    """
+
+    n_processes: int = 1
+    n_gpus: int = 0
+
+    @property
+    def n_parallel(self) -> int:
+        """Scans that a job does at the same time."""
+        return self.n_processes * max(1, self.n_gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSize:
+    """A proposed size of shards.
+
+    Attributes:
+        n_scans: Scans in a shard.
+        bound_by: The step that its jobs would take too long with more.
+        job_min: Minutes that a job of each timed step takes.
+    """
+
+    n_scans: int
+    bound_by: str
+    job_min: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """What is left to do.
+
+    Attributes:
+        core_h: Hours of CPU cores, those beside the GPUs left out.
+        gpu_h: Hours of GPUs.
+    """
+
+    core_h: float
+    gpu_h: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +104,7 @@ class Estimate:
         shapes: What the jobs of each step have, by step.
         size: The proposed size of shards.
         left: What is left to do.
-        n_fitting: Processes whose memory fits on one GPU, None where that was not asked.
-        mem_gb: Memory of a process that jobs shall ask for, by step, where it was measured.
+        mem_gb: Memory of a process that jobs should ask for, by step, where it was measured.
     """
 
     n_scans: int
@@ -51,7 +113,6 @@ class Estimate:
     shapes: Mapping[str, JobShape]
     size: ShardSize
     left: Hours
-    n_fitting: int | None
     mem_gb: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -74,25 +135,21 @@ def run(
     n_gpus: int = 1,
     n_cpu_processes: int = 1,
     n_listed: int | None = None,
-    gpu_memory_gb: float | None = None,
-    memory_per_process_gb: float | None = None,
 ) -> Estimate:
     """Propose the size of shards and what jobs ask for, and estimate what is left to do.
 
     Wall times of single scans are taken as they were: let the first shard run with as many
-    processes side by side as the rest shall, because they share the machine.
+    processes side by side as the rest will, because they share the machine.
 
     Args:
         run_folder: Run folder; scans of shards under way are timed, too.
-        target_min: Minutes that a job of segment_organs shall take; 30 to 60 waste little, whether
+        target_min: Minutes that a job of segment_organs should take; 30 to 60 waste little, whether
             they start or are preempted.
         max_other_min: Minutes that a job of another step may take at most.
         n_processes: Scans that a job of segment_organs does at the same time on each of its GPUs.
         n_gpus: GPUs of a job of segment_organs; 0: it runs on the CPU.
         n_cpu_processes: Scans that a job of another step does at the same time.
         n_listed: Scans of the cohort, where not all of them are listed yet.
-        gpu_memory_gb: Memory of one GPU in GB.
-        memory_per_process_gb: Memory on the GPU that one process was seen to take, in GB.
 
     Raises:
         SetupError: It is not a run folder, or no scan has been segmented yet.
@@ -116,7 +173,6 @@ def run(
         shapes=shapes,
         size=size,
         left=hours_left(costs, shapes, shard_size=size.n_scans),
-        n_fitting=_n_fitting(gpu_memory_gb, memory_per_process_gb),
         mem_gb={cost.step: mem_gb for cost in costs if (mem_gb := _mem_gb(place, cost.step))},
     )
 
@@ -161,12 +217,72 @@ def _mem_gb(place: Run, step: str) -> float | None:
     return math.ceil(2 * _MEMORY_MARGIN * of_one_gb) / 2
 
 
-def _n_fitting(gpu_memory_gb: float | None, memory_per_process_gb: float | None) -> int | None:
-    if gpu_memory_gb is None or memory_per_process_gb is None:
-        return None
-    if memory_per_process_gb <= 0:
-        raise SetupError("memory_per_process_gb must be above 0")
-    return int(gpu_memory_gb // memory_per_process_gb)
+def step_cost(step: str, elapsed_s: Sequence[float], *, n_left: int) -> StepCost:
+    """Sum up the wall times of the scans that a step brought through."""
+    if not elapsed_s:
+        return StepCost(step, 0, math.nan, math.nan, math.nan, n_left)
+    median_s, p95_s = np.percentile(elapsed_s, (50, 95)).tolist()
+    return StepCost(step, len(elapsed_s), median_s, p95_s, float(np.mean(elapsed_s)), n_left)
+
+
+def propose_size(
+    costs: Sequence[StepCost],
+    shapes: Mapping[str, JobShape],
+    *,
+    target_min: float,
+    max_other_min: float,
+) -> ShardSize:
+    """Propose the size with which a job of segment_organs takes as long as wanted.
+
+    Args:
+        costs: One per step; those without a timed scan do not count.
+        shapes: What the jobs of each step have.
+        target_min: Minutes that a job of segment_organs should take.
+        max_other_min: Minutes that a job of another step may take.
+
+    Raises:
+        SetupError: A job would be over before it has begun.
+    """
+    timed = [cost for cost in costs if cost.n_measured]
+    wanted_min = {cost.step: max_other_min for cost in timed} | {SEGMENT: target_min}
+    if min(target_min, max_other_min) * _S_PER_MIN <= FIXED_JOB_S:
+        raise SetupError(f"a job needs {FIXED_JOB_S} s to start, so give it some minutes")
+    fitting = {
+        cost.step: (wanted_min[cost.step] * _S_PER_MIN - FIXED_JOB_S)
+        * shapes[cost.step].n_parallel
+        / max(cost.mean_s, 1e-3)  # the clock of the ledger
+        for cost in timed
+    }
+    bound_by = min(fitting, key=lambda step: fitting[step])
+    n_scans = _two_digits(min(fitting[bound_by], MAX_SHARD_SIZE))
+    job_min = {
+        cost.step: (FIXED_JOB_S + n_scans * cost.mean_s / shapes[cost.step].n_parallel) / _S_PER_MIN
+        for cost in timed
+    }
+    return ShardSize(n_scans, bound_by, job_min)
+
+
+def hours_left(
+    costs: Sequence[StepCost], shapes: Mapping[str, JobShape], *, shard_size: int
+) -> Hours:
+    """Add up what is left to do; steps without a timed scan are left out."""
+    core_s = gpu_s = 0.0
+    for cost in costs:
+        if not cost.n_measured:
+            continue
+        shape = shapes[cost.step]
+        start_s = math.ceil(cost.n_left / shard_size) * FIXED_JOB_S
+        job_s = start_s + cost.n_left * cost.mean_s / shape.n_parallel
+        gpu_s += job_s * shape.n_gpus
+        core_s += 0 if shape.n_gpus else job_s * shape.n_processes
+    return Hours(core_s / _S_PER_H, gpu_s / _S_PER_H)
+
+
+def _two_digits(number: float) -> int:
+    """Round down to two digits that count, at least 1."""
+    whole = max(1, math.floor(number))
+    unit: int = 10 ** max(0, len(str(whole)) - 2)
+    return whole // unit * unit
 
 
 def _lines(estimate: Estimate) -> Iterator[str]:
@@ -183,7 +299,8 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield from _jobs_lines(estimate)
     left = estimate.left
     yield f"left to do: {left.core_h:.1f} core-hours and {left.gpu_h:.1f} GPU-hours"
-    yield from _processes_lines(estimate)
+    if shapes[SEGMENT].n_gpus:
+        yield "several processes on a GPU pay as long as their memory fits"
     yield ""
     yield f"shard_size: {size.n_scans}"
     yield "resources:"
@@ -207,14 +324,6 @@ def _jobs_lines(estimate: Estimate) -> Iterator[str]:
             f"they are listed in {listed} shards and keep them; to deal them again, list them into"
             " another run folder"
         )
-
-
-def _processes_lines(estimate: Estimate) -> Iterator[str]:
-    if not estimate.shapes[SEGMENT].n_gpus:
-        return
-    yield "several processes on a GPU pay as long as their memory fits" + (
-        "" if estimate.n_fitting is None else f": {estimate.n_fitting} do"
-    )
 
 
 def _resources(cost: StepCost, shape: JobShape, mem_gb: Mapping[str, float]) -> str:

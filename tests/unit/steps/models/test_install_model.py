@@ -38,8 +38,7 @@ from organome.domain.known_models import KNOWN_MODELS, KnownModel
 from organome.domain.schemes import BODY_COMPOSITION_SCHEME, MRSEGMENTATOR
 from organome.io.models.checkpoints import CHECKPOINT
 from organome.io.models.folders import read_model
-from organome.steps.models import requests as model_requests
-from organome.steps.models import verify_model
+from organome.steps.models import install_model, verify_model
 from organome.steps.models.install_model import run
 
 PHANTOM = REPOSITORY / "models" / "phantom"
@@ -300,7 +299,7 @@ def test_what_is_asked_for_wrongly_is_said(
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    refused(Path("mrsegmentator-9"), tmp_path, "no URL, .*mrsegmentator-1.2, mrsegmentator-body")
+    refused(Path("mrsegmentator-9"), tmp_path, "not a URL, .*mrsegmentator-1.2, mrsegmentator-body")
 
 
 def test_numpy_1_names_are_read(release: Path, tmp_path: Path) -> None:
@@ -361,7 +360,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, **about: Any) -> None:
             **about,
         }
     )
-    monkeypatch.setattr(model_requests, "KNOWN_MODELS", {"published": model})
+    monkeypatch.setattr(install_model, "KNOWN_MODELS", {"published": model})
 
 
 def test_known_models_are_those_of_the_authors() -> None:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast, Scan, Source
-from organome.steps.extract.source_series import dicom_sources, find_labelled_series
+from organome.steps.extract.extracted_files import dicom_sources, find_labelled_series
 
 N_SLICES = 6
 SPACING = (4.0, 4.0, 5.0)  # as make_dicom has it
