@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from slurm.processes import (
     slowed,
 )
 from slurm.runs import SlurmRun
-from slurm.settings import N_GPUS, N_SHARDS, NODES, SHARD_SIZE
+from slurm.settings import CPU_NODES, N_GPUS, N_SHARDS, NODES, SHARD_SIZE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -51,14 +51,14 @@ def states_of(cluster: Cluster, job: str) -> list[str]:
 
 
 @contextmanager
-def drained(run: SlurmRun) -> Iterator[None]:
-    """Keep the GPU nodes from starting jobs for the block."""
-    for node in N_GPUS:
+def drained(run: SlurmRun, nodes: Iterable[str] = N_GPUS) -> Iterator[None]:
+    """Keep nodes, by default those with GPUs, from starting jobs for the block."""
+    for node in nodes:
         run.cluster.drain(node)
     try:
         yield
     finally:
-        for node in N_GPUS:
+        for node in nodes:
             run.cluster.resume(node)
 
 
@@ -265,17 +265,24 @@ def snakemakes_of(run: SlurmRun) -> list[int]:
 class TestFiles:
     """What happens to file systems and files."""
 
-    @pytest.mark.skip(
-        reason="organome run now refuses a cohort that is gone before any job; the unmounting has"
-        " to come after the first job"
-    )
     def test_the_input_folder_is_unmounted_for_a_while(self, run: SlurmRun) -> None:
         shutil.rmtree(run.folder / "results" / "prepare_images" / "0001")
         images = run.folder.parent / "cohort"
-        unmounted = images.rename(images.with_name("cohort_of_another_name"))
-        images.mkdir()
-        assert run.wait(run.start()) == 2  # before any job: the cohort is not there
+        with drained(run, CPU_NODES):  # a run looks for the cohort before its first job
+            controller = run.start()
+            run.wait_for(run.cluster.queue, what="a job in the queue")
+            unmounted = images.rename(images.with_name("cohort_of_another_name"))
+            images.mkdir()
+        run.wait_for(lambda: machine_faults(run), what="a machine to be found at fault")
         images.rmdir()
+        unmounted.rename(images)
+        run.finish(controller)
+
+    def test_a_run_of_a_cohort_that_is_not_mounted_starts_no_job(self, run: SlurmRun) -> None:
+        images = run.folder.parent / "cohort"
+        unmounted = images.rename(images.with_name("cohort_of_another_name"))
+        assert run.wait(run.start()) == 2
+        assert run.jobs("JobID") == []
         unmounted.rename(images)
         run.finish(run.start())
 

@@ -10,12 +10,13 @@ from organome.domain.errors import SetupError
 from organome.shards.signals import StopRequests
 from organome.steps.cluster.controllers import Controller, TakenOver
 from organome.steps.cluster.jobs import RunJobs
-from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, RunFolder
+from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, SET_UP_WRONG, RunFolder
 from organome.steps.cluster.snakemake_process import SnakemakeProcess
 from organome.steps.cluster.watchdog import Pace, RoundEnd, end, watch
 
 _logger = logging.getLogger(__name__)
 
+_MAX_MESSAGES: Final = 5  # of jobs, on the terminal; the logs have them all
 _CANCEL_POLL_S: Final = 2.0  # scancel is quick; a job submitted meanwhile shows within a second
 
 
@@ -167,4 +168,15 @@ class Rounds:
         n_done, n_left = self._folder.count_shards()
         left = f"{n_left} of {n_done + n_left} shards" if n_left else "not everything"
         verb = "could not be done" if n_left else "could be done"
-        return f"{left} {verb}; why stands in {self._log} and in logs/<rule>/<shard>.log"
+        failures = self._folder.failures()
+        # Each message once, however often its job was tried and for however many shards.
+        first = {one.message: one for one in reversed(failures) if one.code == SET_UP_WRONG}
+        said = [f"{one.step} {one.shard}: {one.message}" for one in reversed(first.values())]
+        more = [f"and {len(said) - _MAX_MESSAGES} more"] if len(said) > _MAX_MESSAGES else []
+        return "\n".join(
+            [
+                f"{left} {verb}; why stands in {self._log} and in logs/<rule>/<shard>.log",
+                *said[:_MAX_MESSAGES],
+                *more,
+            ]
+        )

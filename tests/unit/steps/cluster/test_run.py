@@ -114,6 +114,15 @@ FAILURES = "work/failures/segment_organs.000$n_starts.jsonl"
 AT_FAULT = """echo '{"code": 69, "message": "GPU"}'"""
 
 
+def test_what_a_job_found_wrong_is_said_once(fakes: FakeCommands, run_folder: Path) -> None:
+    notes = "work/failures/segment_organs.0001.jsonl"
+    wrong = """echo '{"code": 2, "message": "model: no such folder"}'"""
+    fakes.starts([f"mkdir -p work/failures; {wrong} >> {notes}; {wrong} >> {notes}; exit 1"])
+    with pytest.raises(SetupError, match="2 of 2 shards") as caught:
+        run(run_folder, **PACE)
+    assert str(caught.value).splitlines()[1:] == ["segment_organs 0001: model: no such folder"]
+
+
 def test_faults_of_machines_buy_more_rounds_up_to_the_limit(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
