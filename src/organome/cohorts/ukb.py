@@ -25,11 +25,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from organome.cohorts.contrast_matching import match_contrasts
 from organome.cohorts.dixon import (
     Acquisition,
     choose_acquisition,
     find_stations,
+    match_contrasts,
     series_contrast,
 )
 from organome.cohorts.series import Series, group_series

@@ -78,7 +78,7 @@ def test_every_bar_is_drawn_without_a_shard(monkeypatch: pytest.MonkeyPatch, nam
         assert set(callbacks) == {name}
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     reading, writing = os.pipe()
     os.close(reading)

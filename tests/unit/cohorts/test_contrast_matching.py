@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from organome.cohorts.contrast_matching import match_contrasts
-from organome.cohorts.dixon import Acquisition
+from organome.cohorts.dixon import Acquisition, match_contrasts
 from organome.cohorts.series import group_series
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag

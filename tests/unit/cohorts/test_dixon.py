@@ -46,7 +46,7 @@ def test_stations_go_from_head_to_foot_whatever_their_numbers(make_station: Make
     assert [station[0].number for station in stations] == [9, 5, 1]
 
 
-def test_repeat_at_the_same_place_is_no_station_of_its_own(make_station: MakeSeries) -> None:
+def test_repeat_at_the_same_place_is_not_a_station_of_its_own(make_station: MakeSeries) -> None:
     repeat = make_station(1, first_series=25, time="20200101130000", first_z_mm=-20.0)
     (station,) = find_stations(group_series([*repeat, *make_station(1)]))
     assert [one.number for one in station] == [1, 25]
@@ -75,7 +75,7 @@ def test_repeat_with_a_gap_does_not_displace_the_first(make_station: MakeSeries)
     assert choose_acquisition(station, DIXON_CONTRASTS).number == 1
 
 
-def test_short_repeat_is_no_station_of_its_own_and_does_not_displace(
+def test_short_repeat_is_not_a_station_of_its_own_and_does_not_displace(
     make_station: MakeSeries,
 ) -> None:
     repeat = make_station(1, first_series=25, time="20200101130000", n=3)

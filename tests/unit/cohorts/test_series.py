@@ -42,7 +42,7 @@ def test_inner_slice_missing_is_told_with_series_and_place(make_series: MakeSeri
     assert "series 1 steps 6.00 mm after slice 4 of 8" in fact
 
 
-def test_end_slice_missing_is_no_fault(make_series: MakeSeries) -> None:
+def test_end_slice_missing_is_not_a_fault(make_series: MakeSeries) -> None:
     (series,) = group_series(make_series(n=9)[1:])
     assert series.fault is None
     assert series.step_mm == pytest.approx(3.0)
@@ -81,7 +81,7 @@ def test_of_a_repeated_slice_the_last_instance_is_kept(make_series: MakeSeries) 
     assert Flag.DUPLICATE_SLICES in series.flags
 
 
-def test_tilted_gantry_is_no_rectangular_grid(make_series: MakeSeries) -> None:
+def test_tilted_gantry_is_not_a_rectangular_grid(make_series: MakeSeries) -> None:
     tilted = [
         replace(one, position_xyz_mm=(0.0, 0.5 * index, one.position_xyz_mm[2]))
         for index, one in enumerate(make_series())

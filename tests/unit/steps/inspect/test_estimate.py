@@ -138,7 +138,7 @@ def test_memory_is_proposed_from_what_the_jobs_took(cohort: Cohort) -> None:
     assert "mem_gb" not in proposed[MEASURE]
 
 
-def test_a_place_that_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_is_not_a_run_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no such run folder"):
         run(tmp_path / "mistyped")
 

@@ -58,7 +58,7 @@ def test_conditions_compare(table: Path, where: str, scans: list[str]) -> None:
 
 
 @pytest.mark.parametrize("where", ["organ", "ml>many", "ml<null", "=3"])
-def test_what_is_no_condition_is_said_in_one_line(table: Path, where: str) -> None:
+def test_what_is_not_a_condition_is_said_in_one_line(table: Path, where: str) -> None:
     with pytest.raises(SetupError, match=f"--where {where}: ") as error:
         show_table.run(table, where=[where])
     assert "\n" not in str(error.value)

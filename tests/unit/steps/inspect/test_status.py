@@ -153,7 +153,7 @@ def test_no_participant_is_printed(tmp_path: Path) -> None:
     assert "what was found" not in render_status(status_of(tmp_path))
 
 
-def test_a_folder_that_is_no_run_folder_has_no_status(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_folder_has_no_status(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no such run folder"):
         status_of(tmp_path / "none")
     with pytest.raises(SetupError, match=r"not a run folder: no config\.yaml in it"):

@@ -258,7 +258,7 @@ def test_a_truncated_archive_is_refused(archive: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_whole_model_is_refused(
+def test_what_is_not_a_whole_model_is_refused(
     release: Path, tmp_path: Path, spoil: Any, says: str
 ) -> None:
     spoilt = copy_release(release, tmp_path / "spoilt")
