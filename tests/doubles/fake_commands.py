@@ -21,7 +21,9 @@ for id in "$@"; do
 done
 """
 _SNAKEMAKE = """\
-case "$*" in *list_scans) exit 0;; esac
+case "$*" in *list_scans) ls -d "$RUN" "$RUN"/.snakemake/locks >> "$FAKES/listings" 2> /dev/null
+  exit 0;;
+esac
 echo "$@" >> "$FAKES/calls"
 case "$*" in *--unlock*) rm -r "$RUN/.snakemake/locks"; exit 0;; esac
 cd "$RUN"
@@ -31,6 +33,10 @@ echo $n_starts > "$FAKES/n_starts"
 through() { mkdir -p results/measure_volumes/$1; : > results/measure_volumes/$1/ledger.parquet; }
 n_looks() { wc -l < "$FAKES/looks" 2>/dev/null || echo 0; }
 be_looked_at() { until=$(($(n_looks) + $1)); until [ $(n_looks) -ge $until ]; do sleep 0.1; done; }
+set_up_wrong() {
+  mkdir -p work/failures
+  printf '{"code": 2, "message": "%s"}' "$2" > work/failures/segment_organs.$1.jsonl
+}
 lock() { mkdir -p .snakemake/locks; : > .snakemake/locks/0.input.lock; }
 . "$FAKES/start_$n_starts.sh"
 """
@@ -62,6 +68,16 @@ class FakeCommands:
     def cancelled(self) -> list[str]:
         """Jobs that were cancelled, options of scancel left out."""
         return [line for line in self._lines("cancelled") if not line.startswith("-")]
+
+    @property
+    def n_listings(self) -> int:
+        """How often the scans were listed."""
+        return self._lines("listings").count(str(self._run_folder))
+
+    @property
+    def was_locked_when_listed(self) -> bool:
+        """Whether the folder was locked at any listing."""
+        return len(self._lines("listings")) > self.n_listings
 
     @property
     def queue(self) -> Path:

@@ -23,7 +23,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -43,6 +43,7 @@ from organome.shards.lease_records import (
 
 LEASE: Final = "lease"
 _LOOKS_PER_BEAT: Final = 4
+_BEATS_IF_DAMAGED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +87,13 @@ class Holder:
     alive: bool | None
 
 
-def find_holder(folder: Path, *, watch_s: float = 0.0) -> Holder | None:
-    """Find out who holds the lease of a folder, None where nobody does.
+def find_holder(folder: Path) -> Holder | None:
+    """Return who holds the lease of a folder, None where nobody does.
 
-    Args:
-        folder: The folder.
-        watch_s: For how long to watch the beat of a holder on another machine at most; it is
-            watched no longer than until it moves, or was still for as long as its terms say.
-
-    Returns:
-        The holder; ``alive`` is None where ``watch_s`` was too short to know.
+    It does not wait: ``alive`` is None for a holder on another machine.
     """
-    watch = Watch(folder / LEASE)
-    while (sight := watch.look()) is not None:
-        alive = is_running(sight.record.process)
-        if alive is None and watch.has_moved:
-            alive = True
-        if alive is None and 0 < sight.record.patience_s <= watch.still_s:
-            alive = False
-        if alive is not None or watch.still_s >= watch_s:
-            return holder_of(sight.record, alive=alive)
-        time.sleep(min(1.0, watch_s / 10))
-    return None
+    sight = look_at(folder / LEASE)
+    return None if sight is None else holder_of(sight.record)
 
 
 class Watch:
@@ -141,17 +127,19 @@ class Watch:
         record = self._sight.record
         if is_running(record.process) is False:
             return True
+        if record.is_damaged:  # half-written, or damaged: a holder gives it up at its next beat
+            return self.still_s >= _BEATS_IF_DAMAGED * terms.beat_s
         return self.still_s >= max(terms.patience_s, record.patience_s)
 
 
-def holder_of(record: Record, *, alive: bool | None) -> Holder:
+def holder_of(record: Record) -> Holder:
     """Return what others may want to know of a holder."""
     return Holder(
         generation=record.generation,
         attempt=record.attempt,
         host=record.process.host,
         pid=record.process.pid,
-        alive=alive,
+        alive=is_running(record.process),
     )
 
 
@@ -209,13 +197,15 @@ class Lease:
         while True:
             sight = watch.look()
             if sight is None or watch.is_over(terms):
-                taken_from = None if sight is None else holder_of(sight.record, alive=False)
+                taken_from = None
+                if sight is not None:
+                    taken_from = replace(holder_of(sight.record), alive=False)
                 lease = cls._put(place, max(after, watch.generation), terms, taken_from)
                 if lease is not None:
                     return lease
                 continue
             if on_wait and sight.record.key != waited_for:
-                on_wait(holder_of(sight.record, alive=is_running(sight.record.process)))
+                on_wait(holder_of(sight.record))
             waited_for = sight.record.key
             if stop_waiting:
                 stop_waiting()

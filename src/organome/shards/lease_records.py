@@ -21,6 +21,7 @@ import json
 import os
 import re
 import socket
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,9 +83,11 @@ class Record:
 
     @classmethod
     def from_json(cls, generation: int, text: bytes) -> Self:
-        """Read a record; one that is half-written gives nothing but its generation."""
+        """Read a record; one that is half-written or damaged gives nothing but its generation."""
         try:
-            content: Mapping[str, Any] = json.loads(text)
+            content: dict[str, Any] = json.loads(text)
+            if content.pop("crc32") != _crc32(content):
+                raise ValueError("damaged")
             return cls(
                 generation=generation,
                 key=str(content["key"]),
@@ -92,14 +95,19 @@ class Record:
                 process=ProcessName(**content["process"]),
                 patience_s=float(content["patience_s"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls(generation, key="", attempt="", process=_NOBODY, patience_s=0.0)
 
     def to_json(self) -> bytes:
         """Write a record."""
         content = asdict(self)
         del content["generation"]  # it stands in the name of the file
-        return json.dumps(content, sort_keys=True).encode()
+        return json.dumps(content | {"crc32": _crc32(content)}, sort_keys=True).encode()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it is half-written, or was whole once; its holder loses it with the next beat."""
+        return not self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,10 @@ class Sight:
 
     record: Record
     beat: tuple[bytes, bytes]
+
+
+def _crc32(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def look_at(place: Path) -> Sight | None:

@@ -4,15 +4,16 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from doubles.clocks import PretendedClock
 from organome.domain.errors import Interrupted, MachineFault
 from organome.shards import lease as lease_module
-from organome.shards.lease import Holder, Lease, LeaseTerms, find_holder
+from organome.shards.lease import LEASE_TERMS, Holder, Lease, LeaseTerms, find_holder
 from organome.shards.lease_records import (
     ProcessName,
     Record,
@@ -265,6 +266,38 @@ def test_a_half_written_record_is_waited_for(tmp_path: Path) -> None:
     assert [one.alive for one in seen] == [None]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"",
+        lambda text: bytes(len(text)),
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace(b"elsewhere", b"elsewhern"),
+        lambda text: text.replace(b"1.0", b"9e9"),
+        lambda text: b"{}",
+        lambda text: b"[]",
+    ],
+    ids=["empty", "blank", "cut", "other host", "other patience", "nothing", "a list"],
+)
+def test_a_damaged_record_is_waited_for_no_longer_than_three_beats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    held_elsewhere(tmp_path)
+    path = tmp_path / "lease" / "000001.json"
+    path.write_bytes(damage(path.read_bytes()))
+    clock = PretendedClock()
+    monkeypatch.setattr(lease_module, "time", clock)
+    with Lease.take(tmp_path) as lease:
+        assert lease.generation == 2
+    assert 3 * LEASE_TERMS.beat_s <= clock.now_s <= 4 * LEASE_TERMS.beat_s
+
+
+def test_a_holder_whose_record_is_damaged_has_lost_it(tmp_path: Path) -> None:
+    with Lease.take(tmp_path, terms=HASTY) as lease:
+        (tmp_path / "lease" / "000001.json").write_bytes(b"")
+        assert not lease.is_held()
+
+
 def test_whoever_is_told_to_stop_waiting_takes_nothing(tmp_path: Path) -> None:
     def stop() -> None:
         raise Interrupted("SIGTERM")
@@ -313,18 +346,6 @@ class TestFindHolder:
         held_elsewhere(tmp_path)
         holder = find_holder(tmp_path)
         assert holder == Holder(1, "other", "elsewhere", 7, alive=None)
-
-    def test_elsewhere_and_beating(self, tmp_path: Path) -> None:
-        with beating(tmp_path, held_elsewhere(tmp_path)):
-            holder = find_holder(tmp_path, watch_s=1e6)
-        assert holder is not None
-        assert holder.alive is True
-
-    def test_elsewhere_and_still(self, tmp_path: Path) -> None:
-        held_elsewhere(tmp_path)
-        holder = find_holder(tmp_path, watch_s=5.0)
-        assert holder is not None
-        assert holder.alive is False
 
 
 def test_a_beat_that_cannot_begin_is_a_fault_of_the_machine_and_nobody_waits_for_it(

@@ -1,7 +1,9 @@
 """Who may run the workflow on a run folder: one controller at a time, from whatever host.
 
 The lease says who. What it cannot say is whether a Snakemake of a dead controller, its jobs on this
-machine, or one that somebody started by hand still works in the folder; that is looked up.
+machine, or one that somebody started by hand still works in the folder. On this machine that is
+looked up; of other machines only Snakemake's lock speaks, which is opened where a dead controller
+explains it.
 """
 
 import json
@@ -10,18 +12,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import psutil
 
 from organome.domain.errors import Interrupted, SetupError
 from organome.io.files.atomic import write_text_atomic
-from organome.shards.lease import Holder, Lease, find_holder
+from organome.shards.lease import LEASE, Holder, Lease, Watch, find_holder, holder_of
 from organome.steps.cluster.run_folders import RunFolder
 
 _logger = logging.getLogger(__name__)
 
-_WATCH_S: Final = 300.0  # at most; the beat moves or is given up before
 _TO_STOP_S: Final = 30.0  # a job on this machine drops its scan in flight and exits
 _OF_A_JOB: Final = ("--target-jobs", "--mode")  # flags of the Snakemakes that a Snakemake starts
 
@@ -31,13 +32,19 @@ class TakenOver(Interrupted):
 
 
 class Controller:
-    """The hold on a run folder."""
+    """The hold on a run folder.
+
+    Attributes:
+        started: A file that is as old as this hold.
+        may_unlock: Whether a lock is what a dead controller left, since its lease lay there too.
+    """
 
     def __init__(self, folder: Path, lease: Lease) -> None:
         self._folder = folder
         self._lease = lease
         self._child = folder / "snakemake.json"
         self.started = folder / "started"
+        self.may_unlock = lease.taken_from is not None
         write_text_atomic(self.started, "")
 
     def check(self) -> None:
@@ -57,8 +64,8 @@ class Controller:
 
     def note_child(self, pid: int, started_at: float) -> None:
         """Note which Snakemake is ours, so that the next controller can end what is left of it."""
-        told = {"machine": _machine(), "pid": pid, "at": started_at}
-        write_text_atomic(self._child, json.dumps(told))
+        note = {"machine": _machine(), "pid": pid, "at": started_at}
+        write_text_atomic(self._child, json.dumps(note))
 
     def end_orphans(self) -> int:
         """End what a dead controller's Snakemake left on this machine: its jobs.
@@ -86,13 +93,20 @@ def sole_controller(folder: RunFolder) -> Iterator[Controller]:
     Raises:
         SetupError: Another controller, or a Snakemake started by hand, works in it.
     """
-    gone = _find_gone(folder)
+    watch = Watch(folder.controller / LEASE)
 
-    def refuse_another(holder: Holder) -> None:
-        if gone is None or holder.generation != gone.generation:
-            _refuse(folder, holder)
+    def refuse_if_alive() -> None:
+        sight = watch.look()
+        if sight is None:
+            return
+        holder = holder_of(sight.record)
+        if holder.alive or watch.has_moved:
+            raise SetupError(
+                f"{folder.folder}: organome run works here already"
+                f" ({holder.host or 'another host'}, pid {holder.pid})"
+            )
 
-    with Lease.take(folder.controller, on_wait=refuse_another) as lease:
+    with Lease.take(folder.controller, on_wait=_log_wait, stop_waiting=refuse_if_alive) as lease:
         controller = Controller(folder.controller, lease)
         n_orphans = controller.end_orphans()
         if n_orphans:
@@ -101,25 +115,9 @@ def sole_controller(folder: RunFolder) -> Iterator[Controller]:
         yield controller
 
 
-def _find_gone(folder: RunFolder) -> Holder | None:
-    """Find the controller that left its lease behind, None where none did.
-
-    Raises:
-        SetupError: It lives, or may live.
-    """
-    holder = find_holder(folder.controller)
-    if holder is not None and holder.alive is None:
+def _log_wait(holder: Holder) -> None:
+    if not holder.alive:
         _logger.info("event=controller_watched host=%s pid=%d", holder.host, holder.pid)
-        holder = find_holder(folder.controller, watch_s=_WATCH_S)
-    if holder is not None and holder.alive is not False:
-        _refuse(folder, holder)
-    return holder
-
-
-def _refuse(folder: RunFolder, holder: Holder) -> NoReturn:
-    raise SetupError(
-        f"{folder.folder}: organome run works here already ({holder.host}, pid {holder.pid})"
-    )
 
 
 def _machine() -> str:
@@ -131,9 +129,9 @@ def _machine() -> str:
 def _session(note: Path) -> list[psutil.Process]:
     """Find the processes of a noted Snakemake's session that live on this machine."""
     try:
-        told = json.loads(note.read_text(encoding="utf-8"))
-        here = told["machine"] == _machine()
-        pid, started_at = int(told["pid"]), float(told["at"])
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        here = noted["machine"] == _machine()
+        pid, started_at = int(noted["pid"]), float(noted["at"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
     if not here:

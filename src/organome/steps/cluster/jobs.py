@@ -35,7 +35,7 @@ class RunJobs:
     """The live jobs of one run."""
 
     def __init__(self, *, name: str, folder: Path) -> None:
-        """Say which jobs are meant.
+        """Look after the jobs of one run.
 
         Args:
             name: What their names begin with.
@@ -53,7 +53,7 @@ class RunJobs:
             return None
         return tuple(job for job in jobs if job.is_live and self._is_ours(job))
 
-    def settle(self, *, cancel_running: bool, poll_s: float, requests: StopRequests) -> None:
+    def end_earlier(self, *, cancel_running: bool, poll_s: float, requests: StopRequests) -> None:
         """Bring the jobs of an earlier controller to their end.
 
         Waiting ones are cancelled, because nobody would learn of their end; running ones are
@@ -62,20 +62,20 @@ class RunJobs:
         Raises:
             Interrupted: A signal came while waiting.
         """
-        told = False
+        is_logged = False
         while (jobs := self.live()) != ():
             if jobs is None:
                 _logger.warning("event=queue_away what=earlier_jobs")
             else:
                 waiting = [job for job in jobs if job.state == "PENDING"]
                 running = [job for job in jobs if job.state != "PENDING"]
-                if not told:
+                if not is_logged:
                     does = "cancel" if cancel_running else "wait"
                     _logger.info(
                         "event=earlier_jobs n_waiting=%d n_running=%d running=%s",
                         *(len(waiting), len(running), does),
                     )
-                    told = True
+                    is_logged = True
                 cancel([*waiting, *running] if cancel_running else waiting)
             requests.sleep(poll_s)
 
@@ -146,6 +146,6 @@ class RunJobs:
 
 
 def cancel(jobs: Sequence[Job]) -> None:
-    """Cancel jobs; the next look tells whether it was heard."""
+    """Cancel jobs; the next look shows whether it was heard."""
     if jobs:
         slurm.cancel([job.job_id for job in jobs])

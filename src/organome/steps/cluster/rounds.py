@@ -1,23 +1,131 @@
-"""Round after round of Snakemake, as long as that helps."""
+"""Round after round of Snakemake, each of them watched, as long as that helps.
+
+Why Snakemake is watched: its SLURM plugin waits for ever for a job that SLURM does not know any
+more, that was preempted without being requeued, or that is held after a failed launch; and it
+submits jobs while it is being interrupted, which then belong to nobody.
+"""
 
 import logging
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from organome.domain.errors import SetupError
+from organome.io.slurm.queue import Job
 from organome.shards.signals import StopRequests
 from organome.steps.cluster.controllers import Controller, TakenOver
 from organome.steps.cluster.jobs import RunJobs
-from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, SET_UP_WRONG, RunFolder
-from organome.steps.cluster.snakemake_process import SnakemakeProcess
-from organome.steps.cluster.watchdog import Pace, RoundEnd, end, watch
+from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, RunFolder
+from organome.steps.cluster.snakemake_process import Descendants, SnakemakeProcess
 
 _logger = logging.getLogger(__name__)
 
 _MAX_MESSAGES: Final = 5  # of jobs, on the terminal; the logs have them all
 _CANCEL_POLL_S: Final = 2.0  # scancel is quick; a job submitted meanwhile shows within a second
+_FAILURES_POLL_S: Final = 2.0  # a job that must not be tried again is tried again within seconds
+_SHUT_OUT: Final = b"LockException"  # what Snakemake says where another one holds the folder
+_N_LOOKS: Final = 3
+SILENCE_LOG_S: Final = 60.0  # between two log lines while SLURM does not answer
+TICK_S: Final = 0.5  # between looks at the process and its log; the queue is asked less often
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the watchdog looks, and how long it is patient.
+
+    Attributes:
+        poll_s: Seconds between two looks at the queue.
+        stall_s: Seconds without any sign of life after which Snakemake hangs.
+        pause_s: Seconds between two rounds.
+        stop_s: Seconds that Snakemake gets to stop by itself.
+    """
+
+    poll_s: float = 30.0
+    stall_s: float = 900.0
+    pause_s: float = 300.0
+    stop_s: float = 60.0
+
+
+USUAL_PACE: Final = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """How a Snakemake ended.
+
+    Attributes:
+        code: Its exit code; None if it hung and was killed.
+        machine_at_fault: Whether SLURM was away, a job could not be launched, or it was killed.
+    """
+
+    code: int | None
+    machine_at_fault: bool
+
+
+class WrongSetUp(SetupError):
+    """A job ended with exit code 2, for a reason that is not of its shard alone."""
+
+
+class Silence:
+    """Since when SLURM has not answered; logged once a minute, so that nobody waits unaware."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+        self._logged_s = 0.0
+
+    def look(self, *, now_s: float, answers: bool) -> None:
+        """Take in whether SLURM answered now.
+
+        Args:
+            now_s: Seconds of a clock that only goes on.
+            answers: Whether it did.
+        """
+        if answers:
+            if self._since_s is not None:
+                _logger.info("event=slurm_answers silent_s=%.0f", now_s - self._since_s)
+            self._since_s = None
+        elif self._since_s is None or now_s - self._logged_s >= SILENCE_LOG_S:
+            self._since_s = now_s if self._since_s is None else self._since_s
+            self._logged_s = now_s
+            _logger.warning(
+                "event=slurm_does_not_answer silent_s=%.0f does=wait", now_s - self._since_s
+            )
+
+
+class Stillness:
+    """Since when nothing has moved: no job in the queue, no line in the log, no work here."""
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._n_looks = 0
+        self._n_written = -1
+        self._working: Descendants = frozenset()
+
+    def look(
+        self, *, now_s: float, n_written: int, working: Descendants, jobs: Sequence[Job] | None
+    ) -> float:
+        """Take in what is seen now.
+
+        Args:
+            now_s: Seconds of a clock that only goes on.
+            n_written: Bytes in Snakemake's log.
+            working: Processes below it. Those that were there at the last look are local jobs; the
+                others may be SLURM commands, which it calls for ever while it hangs.
+            jobs: Its jobs in the queue, None if the queue does not answer.
+
+        Returns:
+            Seconds since something last moved; 0 until that has been seen a few times, because a
+            single look after the whole machine was paused says nothing.
+        """
+        stirred = n_written != self._n_written or bool(working & self._working)
+        self._n_looks += 1
+        if jobs is None or jobs or stirred:
+            self._since_s, self._n_looks = now_s, 0
+        self._n_written, self._working = n_written, working
+        return now_s - self._since_s if self._n_looks >= _N_LOOKS else 0.0
 
 
 class Rounds:
@@ -35,7 +143,7 @@ class Rounds:
         requests: StopRequests,
         controller: Controller,
     ) -> None:
-        """Say what is run.
+        """Prepare a run.
 
         Args:
             command: Snakemake with its flags.
@@ -69,14 +177,17 @@ class Rounds:
 
         Raises:
             SetupError: Nothing helps, or a kind of machine drifts.
+            WrongSetUp: A job said that the set-up is wrong; it is not tried again.
             Interrupted: A signal has come, or another controller.
         """
         n_rounds = n_hangs = n_idle = 0
         while True:
-            # After a disk that was full for all every node is noted, and none is left to ask for.
-            self._folder.forget_faults()
             n_rounds += 1
-            round_end = self._round()
+            try:
+                round_end = self._round()
+            except WrongSetUp:
+                self._collect_so_far()
+                raise
             n_hangs += round_end.code is None
             n_new = self._folder.count_new_ledgers()
             faults = [one for one in self._folder.failures() if one.code == MACHINE_AT_FAULT]
@@ -89,8 +200,9 @@ class Rounds:
                 break
             n_idle = 0 if n_new else n_idle + 1
             if n_idle and (not at_fault or n_idle >= max_idle):
+                left = self._what_is_left()
                 self._collect_so_far()
-                raise SetupError(self._what_is_left())
+                raise SetupError(left)
             self._requests.sleep(self._pace.pause_s)
         self._sweep()
         return n_rounds, n_hangs
@@ -104,13 +216,15 @@ class Rounds:
 
     def _round(self, targets: Sequence[str] | None = None) -> RoundEnd:
         """Run Snakemake once, and leave no job and no lock behind."""
+        # After a disk that was full for all every node is noted, and none is left to ask for.
+        self._folder.forget_faults()
         if self._jobs is not None:
-            self._jobs.settle(
+            self._jobs.end_earlier(
                 cancel_running=self._cancel_running,
                 poll_s=self._pace.poll_s,
                 requests=self._requests,
             )
-        self._unlock()
+        self.open_lock(asked=False)
         wanted = self._targets if targets is None else targets
         process = SnakemakeProcess([*self._command, *wanted], log=self._log)
         try:
@@ -128,24 +242,43 @@ class Rounds:
             raise
         except BaseException:
             end(process, pace=self._pace, requests=self._requests)
-            self._clear()
+            self._clear(process)
             raise
-        self._clear()
+        self._clear(process)
         return round_end
 
-    def _clear(self) -> None:
+    def _clear(self, process: SnakemakeProcess) -> None:
         if self._jobs is not None:
             n_cancelled = self._jobs.cancel_all(
                 poll_s=min(_CANCEL_POLL_S, self._pace.poll_s), within_s=self._pace.stop_s
             )
             if n_cancelled:
                 _logger.info("event=leftovers_cancelled n_jobs=%d", n_cancelled)
+        if self._folder.is_locked and _SHUT_OUT not in process.written():
+            self._unlock()
+
+    def open_lock(self, *, asked: bool) -> None:
+        """Open the lock that a killed Snakemake of ours left; call it before anything is started.
+
+        What a dead controller left is opened once: a lock that comes later is not its.
+
+        Args:
+            asked: Open it whoever left it.
+
+        Raises:
+            SetupError: A Snakemake that is not ours may hold it, on whatever host.
+        """
+        may_unlock, self._controller.may_unlock = asked or self._controller.may_unlock, False
+        if not self._folder.is_locked:
+            return
+        if not may_unlock:
+            raise SetupError(
+                f"{self._folder.folder}: locked by a Snakemake that organome run did not start,"
+                " perhaps on another host; once you are sure that it is gone, start with --unlock"
+            )
         self._unlock()
 
     def _unlock(self) -> None:
-        """Open the lock of a Snakemake that was killed; that none lives, the lease says."""
-        if not self._folder.is_locked:
-            return
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             done = subprocess.run(
@@ -170,7 +303,7 @@ class Rounds:
         verb = "could not be done" if n_left else "could be done"
         failures = self._folder.failures()
         # Each message once, however often its job was tried and for however many shards.
-        first = {one.message: one for one in reversed(failures) if one.code == SET_UP_WRONG}
+        first = {one.message: one for one in reversed(failures) if one.is_set_up}
         said = [f"{one.step} {one.shard}: {one.message}" for one in reversed(first.values())]
         more = [f"and {len(said) - _MAX_MESSAGES} more"] if len(said) > _MAX_MESSAGES else []
         return "\n".join(
@@ -180,3 +313,95 @@ class Rounds:
                 *more,
             ]
         )
+
+
+def watch(
+    process: SnakemakeProcess,
+    *,
+    jobs: RunJobs | None,
+    folder: RunFolder,
+    pace: Pace,
+    requests: StopRequests,
+    check_lease: Callable[[], None],
+) -> RoundEnd:
+    """Watch until it ends or hangs; one that hangs is killed.
+
+    Args:
+        process: Snakemake.
+        jobs: Its jobs; None if they run on this machine, where nothing is known of a hang.
+        folder: The run folder.
+        pace: How often and how long.
+        requests: Whether the watchdog was asked to stop.
+        check_lease: Raises if another controller has taken the run folder.
+
+    Raises:
+        Interrupted: A signal has come, or another controller. Snakemake still runs.
+        SetupError: A kind of machine drifts. Snakemake still runs.
+        WrongSetUp: A job said that the set-up is wrong. Snakemake may still run.
+    """
+    stillness, silence = Stillness(time.monotonic()), Silence()
+    at_fault, next_look_s, next_failures_s = False, 0.0, 0.0
+    while (code := process.wait(TICK_S)) is None:
+        requests.check()
+        if time.monotonic() >= next_failures_s:
+            refuse_wrong_set_up(folder)
+            next_failures_s = time.monotonic() + _FAILURES_POLL_S
+        if time.monotonic() < next_look_s:
+            continue
+        check_lease()
+        refuse_drift(folder)
+        if jobs is not None:
+            live = jobs.live()
+            silence.look(now_s=time.monotonic(), answers=live is not None)
+            jobs.log_limits(live or ())
+            at_fault |= live is None or jobs.cancel_stuck(live) > 0
+            still_s = stillness.look(
+                now_s=time.monotonic(),
+                n_written=process.n_written,
+                working=process.working(),
+                jobs=live,
+            )
+            if still_s >= pace.stall_s:
+                _logger.warning("event=snakemake_hangs still_s=%.0f does=kill", still_s)
+                process.kill()
+                return RoundEnd(None, machine_at_fault=True)
+        next_look_s = time.monotonic() + pace.poll_s
+    if code != 0:
+        refuse_wrong_set_up(folder)
+    # Below 0 it was killed, by somebody or for want of memory, and nothing is said of the shards.
+    return RoundEnd(code, machine_at_fault=at_fault or code < 0)
+
+
+def end(process: SnakemakeProcess, *, pace: Pace, requests: StopRequests) -> None:
+    """Have Snakemake stop, by force if it takes its time or a second signal comes."""
+    process.interrupt()
+    until_s = time.monotonic() + pace.stop_s
+    while process.wait(TICK_S) is None:
+        if time.monotonic() > until_s or requests.n_asked > 1:
+            process.kill()
+            return
+
+
+def refuse_drift(folder: RunFolder) -> None:
+    """Stop if a kind of machine does not reproduce the canary.
+
+    Raises:
+        SetupError: If so.
+    """
+    drifting = folder.drift_reports()
+    if drifting:
+        raise SetupError(
+            f"a kind of machine does not reproduce the canary: see {drifting[0]}."
+            " The run is stopped; leave such nodes out, or make a new canary, and start again"
+        )
+
+
+def refuse_wrong_set_up(folder: RunFolder) -> None:
+    """Stop if a job said that the set-up is wrong: the next attempt would only say so again.
+
+    Raises:
+        WrongSetUp: If so; in the words of the job.
+    """
+    for failure in folder.failures():
+        if failure.is_set_up and not failure.is_of_one_shard:
+            raise WrongSetUp(f"{failure.step}: {failure.message}")

@@ -1,7 +1,7 @@
 """run: Snakemake under a watchdog, until all shards are through or nothing helps any more.
 
 One controller holds a run folder. It ends or waits for the jobs of an earlier one, unlocks the
-folder, starts Snakemake and watches it (``watchdog``). A Snakemake that hangs is killed and started
+folder, starts Snakemake and watches it (``rounds``). A Snakemake that hangs is killed and started
 again; so is one that gave up although shards got through meanwhile or a machine was at fault.
 """
 
@@ -27,9 +27,8 @@ from organome.io.slurm.profiles import SLURM, find_profile, read_profile
 from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
-from organome.steps.cluster.rounds import Rounds
+from organome.steps.cluster.rounds import USUAL_PACE, Pace, Rounds
 from organome.steps.cluster.run_folders import RunFolder
-from organome.steps.cluster.watchdog import USUAL_PACE, Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +123,7 @@ def run(
     workflow_profile: Path | None = None,
     targets: Sequence[str] = (),
     live_jobs: Literal["wait", "cancel"] = "wait",
+    unlock: bool = False,
     stall_s: float = USUAL_PACE.stall_s,
     max_rounds: int = 5,
     pause_s: float = USUAL_PACE.pause_s,
@@ -141,6 +141,8 @@ def run(
             ``profiles/default``.
         targets: Files or rules to make instead of everything.
         live_jobs: What becomes of running jobs of an earlier run; waiting ones are cancelled.
+        unlock: Unlock the folder even where no earlier ``organome run`` explains the lock: no
+            Snakemake works in it, on whatever host.
         stall_s: Seconds after which Snakemake hangs, without a job in the queue, a line in the log
             or work on this machine. More than three minutes: it sleeps that long between looks.
         max_rounds: Rounds in a row that may end without a further shard, all for a fault of
@@ -150,8 +152,8 @@ def run(
         stop_s: Seconds that Snakemake gets to stop by itself.
 
     Raises:
-        SetupError: Shards could not be done; another controller holds the run folder; a kind of
-            machine drifts; or Snakemake is not there.
+        SetupError: Shards could not be done; another controller or Snakemake holds the run folder;
+            a job said that the set-up is wrong; a kind of machine drifts; or there is no Snakemake.
         Interrupted: A signal has come. Jobs are cancelled, the folder is unlocked.
     """
     start_s = time.monotonic()
@@ -178,9 +180,6 @@ def run(
         *snakemake,
     ]
     with sole_controller(folder) as controller, noting_stop_requests() as requests:
-        _list_scans(command, folder.folder)
-        if not configfile:
-            place.check_contrasts()
         rounds = Rounds(
             command,
             targets=targets,
@@ -191,6 +190,10 @@ def run(
             requests=requests,
             controller=controller,
         )
+        rounds.open_lock(asked=unlock)
+        _list_scans(command, folder.folder)
+        if not configfile:
+            place.check_contrasts()
         n_rounds, n_hangs = rounds.run(max_idle=max_rounds)
         n_done, n_left = folder.count_shards()
         return RunSummary(
@@ -230,7 +233,7 @@ def _list_scans(command: Sequence[str], folder: Path) -> None:
     Raises:
         SetupError: Nothing could be listed; in the words of the step.
     """
-    # Nobody else is at work, the lease says: a lock is what a killed Snakemake left.
+    # A lock would outlive a listing that is killed, and nobody else is at work.
     done = subprocess.run(
         [*command, "--nolock", "--quiet", "all", "--", "list_scans"],
         stdin=subprocess.DEVNULL,
@@ -242,9 +245,9 @@ def _list_scans(command: Sequence[str], folder: Path) -> None:
         return
     said = (folder / "logs" / "list_scans" / "list_scans.log", "organome: ")
     lines = said[0].read_text(encoding="utf-8").splitlines() if said[0].is_file() else []
-    told = [line.removeprefix(said[1]) for line in lines if line.startswith(said[1])]
+    reasons = [line.removeprefix(said[1]) for line in lines if line.startswith(said[1])]
     last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-    raise SetupError("; ".join(told or last or ["the scans could not be listed"]))
+    raise SetupError("; ".join(reasons or last or ["the scans could not be listed"]))
 
 
 def _executor(flags: Sequence[str], profile: Path | None, *, snakefile: Path) -> str | None:

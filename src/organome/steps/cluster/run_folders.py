@@ -1,11 +1,12 @@
 """What the jobs of a run leave in its folder that the watchdog looks at.
 
 No clock is read here: the clock of a file server and that of a login node differ. What is new is
-told by comparing with what was there before.
+found by comparing with what was there before.
 """
 
 import hashlib
 import json
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ class Failure:
     code: int
     message: str
 
+    @property
+    def is_set_up(self) -> bool:
+        """Whether it was the set-up."""
+        return self.code == SET_UP_WRONG
+
+    @property
+    def is_of_one_shard(self) -> bool:
+        """Whether the message is about this shard, its scans or files; others may go well."""
+        return re.search(rf"\b{re.escape(self.shard)}\b", self.message) is not None
+
 
 class RunFolder:
     """The folder of a run; knows which ledgers it has seen."""
@@ -40,7 +51,7 @@ class RunFolder:
         self.folder = folder.resolve()
         self._nodes = self.folder / "work" / "broken_nodes"
         self._failures = self.folder / "work" / "failures"
-        self._verdicts = self.folder / "work" / "canary"
+        self._canary_reports = self.folder / "work" / "canary"
         self._seen = self._ledgers()
 
     @property
@@ -59,10 +70,10 @@ class RunFolder:
         return any((self.folder / ".snakemake" / "locks").glob("*.lock"))
 
     def forget_faults(self) -> None:
-        """Give noted nodes another chance, and have drifting kinds of machine checked again."""
+        """Allow noted nodes again, and have drifting kinds of machine checked again."""
         shutil.rmtree(self._nodes, ignore_errors=True)
         shutil.rmtree(self._failures, ignore_errors=True)
-        for path in self.drift_verdicts():
+        for path in self.drift_reports():
             path.unlink(missing_ok=True)
 
     def failures(self) -> list[Failure]:
@@ -76,9 +87,9 @@ class RunFolder:
                     found.append(Failure(step, shard, int(note["code"]), str(note["message"])))
         return found
 
-    def drift_verdicts(self) -> list[Path]:
-        """Find the verdicts of the canary that say that a kind of machine drifts."""
-        return [path for path in sorted(self._verdicts.glob("*.json")) if _says_drift(path)]
+    def drift_reports(self) -> list[Path]:
+        """Find the reports of the canary which say that a kind of machine drifts."""
+        return [path for path in sorted(self._canary_reports.glob("*.json")) if _says_drift(path)]
 
     def count_new_ledgers(self) -> int:
         """Count ledgers that were never there when this was asked before.
@@ -138,7 +149,7 @@ def _changed_ns(path: Path) -> int:
 
 def _says_drift(path: Path) -> bool:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # just being replaced, or none of ours
-    return isinstance(told, dict) and told.get("judgement") == Judgement.DRIFT
+        return False  # just being replaced, or not ours
+    return isinstance(report, dict) and report.get("judgement") == Judgement.DRIFT

@@ -43,7 +43,7 @@ class SnakemakeProcess:
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
-        self._n_shown = log.stat().st_size if log.exists() else 0
+        self._n_before = self._n_shown = log.stat().st_size if log.exists() else 0
         bound = (sys.executable, "-c", _BOUND_TO_PARENT, str(os.getpid()), *command)
         with log.open("ab") as sink:
             self._process = subprocess.Popen(
@@ -60,6 +60,12 @@ class SnakemakeProcess:
     def n_written(self) -> int:
         """Bytes in its log."""
         return self.log.stat().st_size
+
+    def written(self) -> bytes:
+        """Read all that it wrote."""
+        with self.log.open("rb") as log:
+            log.seek(self._n_before)
+            return log.read()
 
     def wait(self, wait_s: float) -> int | None:
         """Wait for its end; pass on what it wrote.

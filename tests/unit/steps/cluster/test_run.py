@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from doubles.fake_commands import FakeCommands
 from doubles.places import REPOSITORY
 from organome.domain.errors import Interrupted, SetupError
+from organome.shards.lease_records import Record, put_record, this_process
 from organome.steps.cluster.run import RunSummary, run
 
 # On a loaded machine even a pretended Snakemake is slow: it hangs only where a test says so.
@@ -114,13 +116,17 @@ FAILURES = "work/failures/segment_organs.000$n_starts.jsonl"
 AT_FAULT = """echo '{"code": 69, "message": "GPU"}'"""
 
 
-def test_what_a_job_found_wrong_is_said_once(fakes: FakeCommands, run_folder: Path) -> None:
+def test_what_a_job_found_wrong_with_its_shard_is_said_once(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
     notes = "work/failures/segment_organs.0001.jsonl"
-    wrong = """echo '{"code": 2, "message": "model: no such folder"}'"""
+    wrong = """echo '{"code": 2, "message": "scans/0001.parquet: cut short"}'"""
     fakes.starts([f"mkdir -p work/failures; {wrong} >> {notes}; {wrong} >> {notes}; exit 1"])
     with pytest.raises(SetupError, match="2 of 2 shards") as caught:
         run(run_folder, **PACE)
-    assert str(caught.value).splitlines()[1:] == ["segment_organs 0001: model: no such folder"]
+    assert str(caught.value).splitlines()[1:] == [
+        "segment_organs 0001: scans/0001.parquet: cut short"
+    ]
 
 
 def test_faults_of_machines_buy_more_rounds_up_to_the_limit(
@@ -147,13 +153,106 @@ def test_notes_and_drift_of_an_earlier_run_are_forgotten_at_the_start(
     assert not verdict.exists()
 
 
-def test_lock_of_a_killed_snakemake_is_opened(fakes: FakeCommands, run_folder: Path) -> None:
-    fakes.starts(["lock; exit 1", "exit 0"])
-    (run_folder / ".snakemake" / "locks").mkdir(parents=True)
-    (run_folder / ".snakemake" / "locks" / "0.input.lock").touch()
-    with pytest.raises(SetupError):
+# --- whose lock it is ----------------------------------------------------------------------------
+
+
+def lock(run_folder: Path) -> Path:
+    path = run_folder / ".snakemake" / "locks" / "0.input.lock"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def leave_lease(run_folder: Path) -> None:
+    """Leave the lease of a controller that ran on this machine and is gone."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = replace(this_process(), pid=gone.pid)
+    record = Record(1, key="k", attempt="a", process=process, patience_s=120.0)
+    assert put_record(run_folder / "work" / "controller" / "lease", record)
+
+
+def test_a_lock_that_our_own_dead_controller_explains_is_opened_before_anything_is_listed(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["exit 0"])
+    lock(run_folder)
+    leave_lease(run_folder)
+    run(run_folder, **PACE)
+    assert [call.endswith("--unlock") for call in fakes.calls] == [True, False]
+    assert fakes.n_listings == 1
+    assert not fakes.was_locked_when_listed
+
+
+def test_a_lock_without_a_lease_of_ours_is_refused_before_anything_is_listed(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    held = lock(run_folder)
+    with pytest.raises(SetupError, match=rf"^{run_folder}: locked by .* start with --unlock$"):
         run(run_folder, **PACE)
-    assert [call.endswith("--unlock") for call in fakes.calls] == [True, False, True]
+    assert held.exists()
+    assert (fakes.calls, fakes.n_listings) == ([], 0)
+
+
+def test_a_lock_that_the_user_knows_of_is_opened_when_asked(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["exit 0"])
+    lock(run_folder)
+    run(run_folder, unlock=True, **PACE)
+    assert [call.endswith("--unlock") for call in fakes.calls] == [True, False]
+
+
+def test_lock_of_our_own_snakemake_is_opened_when_that_was_killed(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["through 0000; lock; kill -9 $$", "exit 0"])
+    assert run(run_folder, **PACE).n_rounds == 2
+    assert [call.endswith("--unlock") for call in fakes.calls] == [False, True, False]
+
+
+def test_a_snakemake_that_came_between_keeps_its_lock(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    leave_lease(run_folder)  # it explains the locks of before, not this one
+    fakes.starts(["through 0000; lock; echo LockException:; exit 1"])
+    with pytest.raises(SetupError, match="--unlock"):
+        run(run_folder, **PACE)
+    assert (run_folder / ".snakemake" / "locks").exists()
+    assert len(fakes.calls) == 1
+
+
+# --- a wrong set-up ------------------------------------------------------------------------------
+
+
+def test_a_set_up_error_of_a_job_is_said_once_and_not_tried_again(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    wrong = "set_up_wrong 0001 'model m: digest differs'"
+    fakes.starts([f"through 0000; {wrong}; {FOR_EVER}", "exit 0", "exit 0"])
+    with pytest.raises(SetupError, match=r"^segment_organs: model m: digest differs$"):
+        run(run_folder, **PACE | {"poll_s": 60.0})
+    first, so_far = fakes.calls
+    assert not first.endswith("tables_so_far")
+    assert so_far.endswith("-- tables_so_far")  # the rows of the shards that are through
+
+
+def test_a_set_up_error_that_ends_snakemake_is_not_tried_again_either(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["set_up_wrong 0001 'no such scheme'; exit 1"])
+    with pytest.raises(SetupError, match="no such scheme"):
+        run(run_folder, **PACE)
+    assert len(fakes.calls) == 1
+
+
+def test_a_set_up_error_of_one_shard_does_not_stop_the_others(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    wrong = "set_up_wrong 0001 'shard 0001: 9 of 9 scans failed'"
+    fakes.starts([f"{wrong}; be_looked_at 6; through 0000; exit 1", f"{wrong}; exit 1", "exit 0"])
+    with pytest.raises(SetupError, match="1 of 2 shards could not be done"):
+        run(run_folder, *SLURM, **PACE)
 
 
 def test_snakemake_that_hangs_is_killed_and_started_again(

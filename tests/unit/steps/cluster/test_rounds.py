@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from organome.io.slurm.queue import Job
-from organome.steps.cluster.watchdog import Silence, Stillness
+from organome.steps.cluster.rounds import Silence, Stillness
 
 JOB = Job("1", "RUNNING", "None", "organome_x", Path())
 WORKER, COMMAND, NEXT_COMMAND = (7, 1.0), (8, 1.0), (9, 2.0)
