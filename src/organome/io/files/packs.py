@@ -75,10 +75,17 @@ def is_pack(path: Path) -> bool:
     return path.suffix == ".zip"
 
 
-def drop_damaged(path: Path) -> None:
-    """Write a pack again without the members that cannot be read; one without an index goes."""
+def drop_damaged(path: Path, *, known: str | None = None) -> None:
+    """Write a pack again without the members that cannot be read; one without an index goes.
+
+    Args:
+        path: The pack.
+        known: A member that was damaged before it was packed, so that its checksum holds.
+    """
     whole = []
     for name in packed_sizes(path):
+        if name == known:
+            continue
         with suppress(*_DAMAGES):
             content = _read(path, name)
             whole += [] if content is None else [(name, content)]

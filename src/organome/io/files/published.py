@@ -7,6 +7,7 @@ the shard for done. Its step then keeps every scan whose files are all there, an
 
 import gzip
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,21 +18,23 @@ LEDGER: Final = "ledger.parquet"
 _CHUNK_BYTES: Final = 1 << 20
 
 
-def ask_again(path: Path, *, found: str = "was damaged") -> MachineFault:
+def ask_again(path: Path, *, found: str = "was damaged", member: str | None = None) -> MachineFault:
     """Remove a damaged file, and the ledger beside it, so that the workflow makes them again.
 
     Args:
         path: The file; of a pack only the members go that are damaged.
         found: What was found, for the message.
+        member: Of a pack, what was damaged before it was packed.
 
     Returns:
         What is to be raised. No machine is at fault, and started again all goes well.
     """
-    if is_pack(path):
-        drop_damaged(path)
-    else:
-        path.unlink(missing_ok=True)
-    (path.parent / LEDGER).unlink(missing_ok=True)
+    with suppress(OSError):  # where nothing may be removed, the fault is still no scan's
+        if is_pack(path):
+            drop_damaged(path, known=member)
+        else:
+            path.unlink(missing_ok=True)
+        (path.parent / LEDGER).unlink(missing_ok=True)
     return MachineFault(
         f"{path}: {found} since it was published; start again, so that its step makes it again",
         is_local=False,

@@ -22,13 +22,14 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from organome.domain.errors import ScanError
 from organome.domain.organ_codes import colour_of
 from organome.domain.outcomes import JsonValue
 from organome.domain.schemes import LabelScheme
 from organome.io.files.atomic import atomic_path
 from organome.io.files.identity import input_identity
 from organome.io.files.packs import packed_gzip_identity
-from organome.io.files.published import read_member
+from organome.io.files.published import ask_again, is_whole_gzip, read_member
 from organome.io.images.image_files import nifti_header, read_image, read_published, write_nifti
 
 LABELS_FILE: Final = "labels.nii.gz"
@@ -121,7 +122,13 @@ def read_labelmap(path: Path) -> sitk.Image:
     with TemporaryDirectory(prefix="organome-") as folder:
         unpacked = Path(folder, LABELS_FILE)
         unpacked.write_bytes(content)
-        return read_image(unpacked, constant=True)  # the checksum of the pack has held
+        try:
+            return read_image(unpacked, constant=True)
+        except ScanError as error:
+            if is_whole_gzip(unpacked):
+                raise
+            # The checksum of the pack holds: it was damaged before it was packed.
+            raise ask_again(path.with_name(PACK), member=path.name) from error
 
 
 def labelmap_content(path: Path) -> bytes:

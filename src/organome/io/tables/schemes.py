@@ -14,6 +14,7 @@ from organome.domain.outcomes import Outcome, Status
 from organome.domain.scheme_files import parse_scheme, scheme_content
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.io.files.atomic import write_text_atomic
+from organome.io.files.published import ask_again
 from organome.io.files.strict_yaml import StrictLoader
 
 PUBLISHED: Final = "scheme.json"
@@ -88,9 +89,12 @@ def scheme_of_labelmaps(labelmaps: Path, labelled: Mapping[str, Outcome]) -> Lab
         labelled: Its ledger, for folders of earlier releases, which do not tell the scheme.
 
     Raises:
-        SetupError: The scheme that the folder tells is none.
+        MachineFault: The file of the scheme is damaged: then its step is asked for it again.
     """
-    published = read_published_scheme(labelmaps)
+    try:
+        published = read_published_scheme(labelmaps)
+    except SetupError as error:
+        raise ask_again(labelmaps / PUBLISHED) from error
     if published is not None:
         return published
     names = (one.facts["scheme"] for one in labelled.values() if one.status is Status.DONE)

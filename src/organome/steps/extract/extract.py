@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import MachineFault, ScanError, SetupError
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan
 from organome.io.files.atomic import atomic_path
@@ -126,7 +126,7 @@ def run(
                 )
                 if with_image:
                     _copy_image(place.results / "prepare_images" / shard, outcome, output)
-            except ScanError as error:
+            except (ScanError, MachineFault) as error:
                 refused.append((outcome.scan, str(error)))
                 continue
             n_written += 1

@@ -186,6 +186,20 @@ def test_damaged_in_a_pack_that_one_is_asked_for_again(path: Path, labelmap: sit
     assert not ledger.exists()
 
 
+def test_damaged_before_it_was_packed_that_one_is_asked_for_again(
+    path: Path, labelmap: sitk.Image
+) -> None:
+    write_labelmap(path, labelmap, TABLE)
+    path.write_bytes(path.read_bytes()[:-20] + bytes(20))
+    packed(path, "more")
+    ledger = path.with_name("ledger.parquet")
+    ledger.touch()
+    with pytest.raises(MachineFault, match="was damaged"):
+        read_labelmap(path)
+    assert list(packed_sizes(path.with_name(PACK))) == ["a", "more"]
+    assert not ledger.exists()
+
+
 def test_cut_short_a_pack_is_asked_for_again(path: Path, labelmap: sitk.Image) -> None:
     write_labelmap(path, labelmap, TABLE)
     packed(path)

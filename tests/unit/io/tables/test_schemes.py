@@ -6,9 +6,15 @@ import pytest
 import yaml
 
 from doubles.places import REPOSITORY
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.schemes import AMOS22, BODY_COMPOSITION_SCHEME, SCHEMES, LabelScheme
-from organome.io.tables.schemes import find_scheme, read_published_scheme, write_published_scheme
+from organome.io.tables.schemes import (
+    PUBLISHED,
+    find_scheme,
+    read_published_scheme,
+    scheme_of_labelmaps,
+    write_published_scheme,
+)
 
 TEXT = """\
 name: mine
@@ -55,6 +61,17 @@ def test_yaml_and_json_are_the_same_scheme(file: Path) -> None:
     other = file.with_suffix(".json")
     other.write_text(json.dumps(yaml.safe_load(TEXT)))
     assert find_scheme(str(other)) == find_scheme(str(file))
+
+
+def test_a_published_scheme_that_was_damaged_is_asked_for_again(tmp_path: Path) -> None:
+    write_published_scheme(tmp_path, AMOS22)
+    path, ledger = tmp_path / PUBLISHED, tmp_path / "ledger.parquet"
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+    ledger.touch()
+    with pytest.raises(MachineFault, match="was damaged"):
+        scheme_of_labelmaps(tmp_path, {})
+    assert not path.exists()
+    assert not ledger.exists()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)

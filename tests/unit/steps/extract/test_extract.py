@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from doubles.dicom_runs import AXIAL, SECRET, DicomRun, run_on_series, write_series
 from organome.compute.geometry.grids import share_grid
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.domain.scans import Contrast
 from organome.domain.schemes import scheme_by_name
@@ -293,6 +293,19 @@ def test_of_several_series_on_the_same_voxels_the_last_is_taken(
         if one.SeriesInstanceUID == referred.SeriesInstanceUID
     }
     assert numbers == {9}
+
+
+def test_a_damaged_labelmap_leaves_only_its_scan_out(
+    run: DicomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged_at_one(format: Format, labelled: Any, *more: Any, **named: Any) -> None:
+        if labelled.outcome.scan == KEYS["axial"]:
+            raise MachineFault("damaged since it was published", is_local=False)
+
+    monkeypatch.setattr(extract, "write_as", damaged_at_one)
+    summary = extracted(run, tmp_path, Format.NIFTI)
+    assert summary.n_written == len(DIRECTIONS) - 1
+    assert [key for key, _ in summary.refused] == [KEYS["axial"]]
 
 
 def test_what_failed_is_named_when_asked_for(run: DicomRun, tmp_path: Path) -> None:
