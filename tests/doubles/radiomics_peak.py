@@ -11,8 +11,9 @@ from organome.domain.radiomics_settings import Engine
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.images.image_files import write_image
+from organome.io.labelled import LabelledShard
+from organome.steps.radiomics.measure_radiomics import measured_rows
 from organome.steps.radiomics.plans import read_plans
-from organome.steps.radiomics.scan_rows import ScanImages, measured_rows
 
 SIZE_ZYX = (160, 200, 200)
 
@@ -30,9 +31,9 @@ def main(folder: Path, setting: str) -> None:
     scan = Scan("0000-0000", "demo", "0", "2", "0", "dixon", ())
     facts = {"contrasts": ["fat", "water"]}
     prepared = Outcome(scan.scan, "prepare_images", Status.DONE, "f", facts=facts)
-    images = ScanImages(folder, folder, {scan.scan: prepared})
+    published = LabelledShard(folder, folder, {scan.scan: prepared}, {}, MRSEGMENTATOR)
     plans = read_plans([setting], Engine.NATIVE)
-    n_rows = len(list(measured_rows(scan, images, plans, MRSEGMENTATOR)))
+    n_rows = len(list(measured_rows(scan, published, plans)))
     print(n_rows, _peak_bytes())
 
 

@@ -171,6 +171,16 @@ _LEVELS: Final = """
     GrayLevelNonUniformityNormalized: how unequally {things} are shared among grey levels, 0 to 1
     GrayLevelVariance: spread of the grey levels of {things}
 """
+_LEVELS_AND_SIZES: Final = """
+    HighGrayLevel{Thing}Emphasis: weight of {things} of high level
+    LowGrayLevel{Thing}Emphasis: weight of {things} of low level
+    {Large}Emphasis: weight of {large} {things}; high where smooth
+    {Small}Emphasis: weight of {small} {things}; high where rough
+    {Large}HighGrayLevelEmphasis: {large} and of high level
+    {Large}LowGrayLevelEmphasis: {large} and of low level
+    {Small}HighGrayLevelEmphasis: {small} and of high level
+    {Small}LowGrayLevelEmphasis: {small} and of low level
+"""
 _TEXTS: Final[dict[FeatureClass, str]] = {
     FeatureClass.SHAPE: """
     MeshVolume: volume within the surface of triangles
@@ -251,15 +261,10 @@ _TEXTS: Final[dict[FeatureClass, str]] = {
     SmallDependenceLowGrayLevelEmphasis: rough and of low level
     """,
     FeatureClass.GLRLM: _LEVELS.format(things="runs")
+    + _LEVELS_AND_SIZES.format(
+        Thing="Run", things="runs", Large="LongRun", large="long", Small="ShortRun", small="short"
+    )
     + """
-    HighGrayLevelRunEmphasis: weight of runs of high level
-    LowGrayLevelRunEmphasis: weight of runs of low level
-    LongRunEmphasis: weight of long runs; high where smooth
-    ShortRunEmphasis: weight of short runs; high where rough
-    LongRunHighGrayLevelEmphasis: long and of high level
-    LongRunLowGrayLevelEmphasis: long and of low level
-    ShortRunHighGrayLevelEmphasis: short and of high level
-    ShortRunLowGrayLevelEmphasis: short and of low level
     RunEntropy: disorder of level and length, in bits
     RunLengthNonUniformity: how unequal lengths are; grows with size
     RunLengthNonUniformityNormalized: how unequal lengths are, 0 to 1
@@ -267,15 +272,15 @@ _TEXTS: Final[dict[FeatureClass, str]] = {
     RunVariance: spread of the lengths
     """,
     FeatureClass.GLSZM: _LEVELS.format(things="zones")
+    + _LEVELS_AND_SIZES.format(
+        Thing="Zone",
+        things="zones",
+        Large="LargeArea",
+        large="large",
+        Small="SmallArea",
+        small="small",
+    )
     + """
-    HighGrayLevelZoneEmphasis: weight of zones of high level
-    LowGrayLevelZoneEmphasis: weight of zones of low level
-    LargeAreaEmphasis: weight of large zones; high where smooth
-    SmallAreaEmphasis: weight of small zones; high where rough
-    LargeAreaHighGrayLevelEmphasis: large and of high level
-    LargeAreaLowGrayLevelEmphasis: large and of low level
-    SmallAreaHighGrayLevelEmphasis: small and of high level
-    SmallAreaLowGrayLevelEmphasis: small and of low level
     SizeZoneNonUniformity: how unequal sizes are; grows with size of the organ
     SizeZoneNonUniformityNormalized: how unequal sizes are, 0 to 1
     ZoneEntropy: disorder of level and size, in bits

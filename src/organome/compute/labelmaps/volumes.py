@@ -1,5 +1,6 @@
 """Measure the organs of a labelmap: volume, place, completeness, pieces, intensities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,7 @@ def measure_organs(
         ScanError: LABEL_UNKNOWN if a voxel holds a value beyond the organs; LABELMAP_OFF_GRID if
             an image does not share the grid of the labelmap.
     """
-    _check_grid(labelmap, [each for each in (image, fat, water) if each is not None])
+    check_grid(labelmap, [each for each in (image, fat, water) if each is not None])
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     if labels_zyx.min() < 0 or labels_zyx.max() > n_labels:
         raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
@@ -121,7 +122,12 @@ def measure_organs(
     return measures
 
 
-def _check_grid(labelmap: sitk.Image, images: list[sitk.Image]) -> None:
+def check_grid(labelmap: sitk.Image, images: Sequence[sitk.Image]) -> None:
+    """Refuse images that do not lie on the grid of the labelmap.
+
+    Raises:
+        ScanError: LABELMAP_OFF_GRID.
+    """
     for image in images:
         if not share_grid(labelmap, image):
             raise ScanError(

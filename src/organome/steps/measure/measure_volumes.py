@@ -9,20 +9,14 @@ import SimpleITK as sitk
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
-from organome.domain.contrasts import FatWater
-from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Contrast, Scan
-from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
 from organome.domain.tables import ORGAN_ROWS, SCANS, with_structures
-from organome.io.images.image_files import read_published
-from organome.io.images.labelmaps import labelmap_identity, labelmap_path, read_labelmap
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import read_shard
-from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.shards.run import run_shard
 
 
@@ -56,23 +50,12 @@ def run(
         SetupError: If a step before has not been through, or a file that it published is gone.
     """
     scans = read_shard(shard)
-    prepared = read_ledger(images / LEDGER)
-    labelled = read_ledger(labelmaps / LEDGER)
-    for scan in scans:
-        if scan.scan not in prepared:
-            raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
-    step = MeasureVolumes(
-        scans=scans,
-        images=images,
-        labelmaps=labelmaps,
-        prepared=prepared,
-        labelled=labelled,
-        scheme=scheme_of_labelmaps(labelmaps, labelled),
-    )
+    published = LabelledShard.open(images, labelmaps, scans)
+    step = MeasureVolumes(scans, published)
     return run_shard(
         step,
         scans=scans,
-        upstream=labelled,
+        upstream=published.labelled,
         output=output,
         work=work,
         workers=[step] * n_processes,
@@ -87,22 +70,9 @@ class MeasureVolumes:
     name = "measure_volumes"
     version = 1
 
-    def __init__(
-        self,
-        *,
-        scans: Sequence[Scan],
-        images: Path,
-        labelmaps: Path,
-        prepared: Mapping[str, Outcome],
-        labelled: Mapping[str, Outcome],
-        scheme: LabelScheme = MRSEGMENTATOR,
-    ) -> None:
+    def __init__(self, scans: Sequence[Scan], published: LabelledShard) -> None:
         self._scans = {scan.scan: scan for scan in scans}
-        self._images = images
-        self._labelmaps = labelmaps
-        self._prepared = prepared
-        self._labelled = labelled
-        self._scheme = scheme
+        self._published = published
 
     def settings(self) -> Mapping[str, JsonValue]:
         """All settings that change results."""
@@ -111,13 +81,9 @@ class MeasureVolumes:
             "fat_fraction_range_percentile": FAT_FRACTION_RANGE_PERCENTILE,
         }
 
-    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
-        """The outcomes before and the labelmap itself: GPUs differ in single voxels."""
-        return [
-            self._prepared[scan.scan].fingerprint,
-            upstream.fingerprint if upstream else None,
-            labelmap_identity(self._labelmap_path(scan)),
-        ]
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
+        """The outcomes before and the labelmap."""
+        return self._published.identity(scan)
 
     def run_scan(
         self,
@@ -131,45 +97,34 @@ class MeasureVolumes:
             ScanError: If the labelmap does not fit the image.
         """
         assert upstream is not None
-        labelmap = read_labelmap(self._labelmap_path(scan))
+        published = self._published
+        labelmap = published.read_labelmap(scan)
         contrast = Contrast(upstream.facts["contrast"])
+        both = (Contrast.FAT, Contrast.WATER) if published.has_fat_fraction(scan) else ()
         by_contrast = {
-            wanted: read_published(self._images / f"{scan.scan}_{wanted}.nii.gz")
-            for wanted in sorted({contrast, *self._fat_and_water(scan)})
+            wanted: published.read_image(scan, wanted) for wanted in sorted({contrast, *both})
         }
         measures = measure_organs(
             labelmap,
             by_contrast[contrast],
             **_on_grid_of(labelmap, by_contrast),
-            n_labels=len(self._scheme.structures),
+            n_labels=len(published.scheme.structures),
         )
-        return {"organs": organ_facts(measures, self._scheme.structures)}
+        return {"organs": organ_facts(measures, published.scheme.structures)}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write the shard's scan rows and organ rows."""
+        prepared, labelled = self._published.prepared, self._published.labelled
+        scheme = self._published.scheme
         measured = [
-            (
-                self._scans[outcome.scan],
-                outcome,
-                (self._prepared[outcome.scan], self._labelled[outcome.scan]),
-            )
-            for outcome in outcomes
+            (self._scans[one.scan], one, (prepared[one.scan], labelled[one.scan]))
+            for one in outcomes
         ]
         scan_rows = [scan_row(*of_scan) for of_scan in measured]
-        all_organ_rows = [row for of_scan in measured for row in organ_rows(*of_scan, self._scheme)]
-        organ_table = with_structures(ORGAN_ROWS, self._scheme.structures)
+        all_organ_rows = [row for of_scan in measured for row in organ_rows(*of_scan, scheme)]
+        organ_table = with_structures(ORGAN_ROWS, scheme.structures)
         write_table(folder / SCANS.file_name, rows_to_arrow(SCANS, scan_rows))
         write_table(folder / ORGAN_ROWS.file_name, rows_to_arrow(organ_table, all_organ_rows))
-
-    def _labelmap_path(self, scan: Scan) -> Path:
-        return labelmap_path(self._labelmaps, scan.scan)
-
-    def _fat_and_water(self, scan: Scan) -> frozenset[Contrast]:
-        """Name the images that a fat fraction needs, none unless both were prepared and sound."""
-        facts = self._prepared[scan.scan].facts
-        both = frozenset({Contrast.FAT, Contrast.WATER})
-        is_swapped = facts.get("fat_water") == FatWater.SWAPPED  # would be 1 minus the truth
-        return both if both <= set(facts["contrasts"]) and not is_swapped else frozenset()
 
 
 def organ_facts(

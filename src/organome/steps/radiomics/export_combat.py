@@ -14,11 +14,17 @@ import pandas as pd
 import pyarrow as pa
 
 from organome.domain.errors import SetupError
+from organome.domain.radiomics_tables import RADIOMICS
 from organome.domain.stability_tables import Repeat
 from organome.domain.tables import SCANS
 from organome.io.files.atomic import write_text_atomic
 from organome.io.tables.parquet import read_table
-from organome.steps.radiomics.columns import RadiomicsTables
+from organome.steps.radiomics.columns import (
+    features_of,
+    find_parts,
+    measured_groups,
+    read_rows,
+)
 
 BATCH: Final = "SITE"  # neuroHarmonize insists on this name
 _KEY: Final = ["participant", "instance"]
@@ -100,18 +106,16 @@ def run(
     extra = None if covariates is None else _read_covariates(covariates, batch, scan_columns)
     samples = _samples(tables, batch, scan_columns, extra)
     scans = samples.scans
-    radiomics = RadiomicsTables(tables)
+    parts = find_parts(tables, RADIOMICS)
+    features = features_of(parts[0])
     kept = None if stability is None else _repeating(stability, repeat, min_icc)
     sizes, batches, n_left_out = [], set[str](), 0
-    for contrast, organ in radiomics.groups():
+    for contrast, organ in measured_groups(parts):
         if (contrasts and contrast not in contrasts) or (organs and organ not in organs):
             continue
-        names = [
-            name for name in radiomics.features if kept is None or (contrast, organ, name) in kept
-        ]
-        rows = radiomics.read(
-            ["scan", "truncated", "na_reason", *names], contrast=contrast, organ=organ
-        )
+        names = [name for name in features if kept is None or (contrast, organ, name) in kept]
+        columns = ["scan", "truncated", *names]
+        rows = read_rows(parts, columns, contrast=[contrast], organ=[organ])
         matrix = _complete(rows, names, scans, min_per_batch=min_per_batch)
         if matrix.features.empty or matrix.features.columns.empty:
             n_left_out += 1
@@ -147,9 +151,7 @@ def _samples(
     tables: Path, batch: Sequence[str], scan_columns: Sequence[str], extra: pd.DataFrame | None
 ) -> _Samples:
     """Read what is known of each scan; people are numbers, so that no pseudonym is written."""
-    parts = sorted((tables / SCANS.name).glob("*.parquet"))
-    if not parts:
-        raise SetupError(f"{tables}: no tables, collect them first")
+    parts = find_parts(tables, SCANS.name)
     known = [column.name for column in SCANS.columns]
     in_file = [] if extra is None else [name for name in extra.columns if name not in _KEY]
     unknown = sorted({*batch, *scan_columns} - {*known, *(set(in_file) & set(batch))})
@@ -161,9 +163,7 @@ def _samples(
         )
     of_scan = [name for name in batch if name not in in_file]
     columns = list(dict.fromkeys(["scan", "cohort", *_KEY, *of_scan, *scan_columns]))
-    scans = pd.concat(
-        [read_table(part, columns=columns).to_pandas() for part in parts], ignore_index=True
-    )
+    scans = read_rows(parts, columns)
     scans["subject"] = scans.groupby(["cohort", "participant"], sort=False).ngroup() + 1
     names = scans[of_scan].astype("string").fillna(_UNKNOWN)
     n_rows_unmatched = n_scans_unmatched = 0

@@ -8,7 +8,7 @@ out.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import SimpleITK as sitk
@@ -17,10 +17,10 @@ from organome.compute.stitching.shared_view import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.radiomics_settings import Engine
+from organome.domain.rows import Row
 from organome.domain.scans import Scan
-from organome.domain.schemes import LabelScheme
 from organome.domain.stability_tables import overlaps_table
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import (
     parse_table,
     rows_to_arrow,
@@ -29,17 +29,17 @@ from organome.io.tables.parquet import (
     write_table,
 )
 from organome.io.tables.scan_lists import listed_shards, read_shard
-from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
 from organome.shards.work_folder import CollectedFiles
-from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
-from organome.steps.radiomics.scan_rows import (
-    ScanImages,
+from organome.steps.radiomics.plans import (
+    Plan,
     feature_values,
+    joint_feature_names,
     labels_on_faces,
-    region_features,
-    row_key,
+    measurable,
+    read_for,
+    read_plans,
 )
 
 OVERLAPS_FILE: Final = "overlaps.parquet"
@@ -83,20 +83,13 @@ def run(
         images, labelmaps = (
             results / step / path.stem for step in ("prepare_images", "segment_organs")
         )
-        labelled = read_ledger(labelmaps / LEDGER)
+        published = LabelledShard.open(images, labelmaps, listed)
         collected = CollectedFiles(work / path.stem, output / path.stem, PACK)
-        step = MeasureOverlaps(
-            plans=plans,
-            scans=listed,
-            images=ScanImages(images, labelmaps, read_ledger(images / LEDGER)),
-            labelled=labelled,
-            scheme=scheme_of_labelmaps(labelmaps, labelled),
-            collected=collected,
-        )
+        step = MeasureOverlaps(plans, listed, published, collected)
         outcomes = run_shard(
             step,
             scans=listed,
-            upstream=labelled,
+            upstream=published.labelled,
             output=collected.output,
             work=collected.work,
             workers=[step] * n_processes,
@@ -117,18 +110,13 @@ class MeasureOverlaps:
 
     def __init__(
         self,
-        *,
         plans: Sequence[Plan],
         scans: Sequence[Scan],
-        images: ScanImages,
-        labelled: Mapping[str, Outcome],
-        scheme: LabelScheme,
+        published: LabelledShard,
         collected: CollectedFiles,
     ) -> None:
         self._plans = tuple(plans)
-        self._images = images
-        self._labelled = labelled
-        self._scheme = scheme
+        self._published = published
         self._collected = collected
         self._table = overlaps_table(joint_feature_names(plans))
         by_place = {_place(scan): scan for scan in scans}
@@ -136,7 +124,7 @@ class MeasureOverlaps:
         self._below = {
             key: other
             for key, other in below.items()
-            if other is not None and labelled[other.scan].status is Status.DONE
+            if other is not None and published.labelled[other.scan].status is Status.DONE
         }
 
     def settings(self) -> Mapping[str, JsonValue]:
@@ -150,14 +138,7 @@ class MeasureOverlaps:
     ) -> JsonValue:
         """The outcomes before of both stations, and their labelmaps."""
         both = [scan, *([self._below[scan.scan]] if scan.scan in self._below else [])]
-        return [
-            [
-                self._images.fingerprint(one),
-                self._labelled[one.scan].fingerprint,
-                self._images.labels_identity(one),
-            ]
-            for one in both
-        ]
+        return [self._published.identity(one) for one in both]
 
     def run_scan(
         self,
@@ -170,10 +151,10 @@ class MeasureOverlaps:
         Raises:
             ScanError: If an image does not lie on the grid of its labelmap, or a file is broken.
         """
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         if scan.scan in self._below:
             pair = scan, self._below[scan.scan]
-            labelmaps = [self._images.labels(one) for one in pair]
+            labelmaps = [self._published.read_labelmap(one) for one in pair]
             for plan in self._plans:
                 rows += self._rows(pair, labelmaps, plan)
         if not rows:
@@ -193,25 +174,25 @@ class MeasureOverlaps:
 
     def _rows(
         self, pair: tuple[Scan, Scan], labelmaps: Sequence[sitk.Image], plan: Plan
-    ) -> Iterator[dict[str, Any]]:
-        if not all(plan.contrast in self._images.contrasts(scan) for scan in pair):
+    ) -> Iterator[Row]:
+        if not all(plan.contrast in measurable(self._published, scan) for scan in pair):
             return
         found = []
         for scan, labelmap, other in zip(pair, labelmaps, reversed(labelmaps), strict=True):
-            image, labels = self._images.read(scan, plan.contrast, labelmap)
+            image, labels = read_for(plan, self._published, scan, labelmap)
             shared = labels_in_view_of(labels, other)
             if shared is None:
                 return
-            found.append(region_features(image, shared, plan))
+            found.append(plan.region_features(image, shared))
         truncated = [labels_on_faces(labelmap) for labelmap in labelmaps]
-        for organ in self._scheme.structures:
+        for organ in self._published.scheme.structures:
             regions = [of_one.get(organ.label) for of_one in found]
             if any(one is None or one.n_voxels < _MIN_VOXELS for one in regions):
                 continue
             for scan, region, on_faces in zip(pair, regions, truncated, strict=True):
                 assert region is not None
                 yield {
-                    **row_key(scan, plan, organ.label, organ.name),
+                    **plan.row_key(scan, organ),
                     "seam": pair[0].station,
                     "status": Status.DONE.value,
                     "truncated": organ.label in on_faces,

@@ -11,13 +11,16 @@ from typing import Final
 
 import pyarrow as pa
 
-from organome.domain.errors import ScanError, SetupError
-from organome.domain.outcomes import JsonValue, Outcome, Reason, Status
+from organome.compute.radiomics.extraction import RegionFeatures
+from organome.domain.errors import ScanError
+from organome.domain.organs import Organ
+from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
 from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.rows import Row, missing_radiomics_rows
 from organome.domain.scans import Scan
 from organome.domain.schemes import LabelScheme
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import (
     parse_table,
     rows_to_arrow,
@@ -26,12 +29,18 @@ from organome.io.tables.parquet import (
     write_table,
 )
 from organome.io.tables.scan_lists import read_shard
-from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
 from organome.shards.work_folder import CollectedFiles
-from organome.steps.radiomics.plans import Plan, joint_feature_names, read_plans
-from organome.steps.radiomics.scan_rows import ScanImages, measured_rows, missing_rows
+from organome.steps.radiomics.plans import (
+    Plan,
+    feature_values,
+    joint_feature_names,
+    labels_on_faces,
+    measurable,
+    read_for,
+    read_plans,
+)
 
 RADIOMICS_FILE: Final = "radiomics.parquet"
 PACK: Final = "radiomics.zip"
@@ -79,22 +88,12 @@ def run(
     """
     plans = read_plans(settings, engine)
     scans = read_shard(shard)
-    prepared = read_ledger(images / LEDGER)
-    labelled = read_ledger(labelmaps / LEDGER)
-    for scan in scans:
-        if scan.scan not in prepared:
-            raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
-    step = MeasureRadiomics(
-        plans=plans,
-        scans=scans,
-        images=ScanImages(images, labelmaps, prepared),
-        scheme=scheme_of_labelmaps(labelmaps, labelled),
-        collected=CollectedFiles(work, output, PACK),
-    )
+    published = LabelledShard.open(images, labelmaps, scans)
+    step = MeasureRadiomics(plans, scans, published, CollectedFiles(work, output, PACK))
     return run_shard(
         step,
         scans=scans,
-        upstream=labelled,
+        upstream=published.labelled,
         output=output,
         work=work,
         workers=[step] * n_processes,
@@ -121,17 +120,14 @@ class MeasureRadiomics:
 
     def __init__(
         self,
-        *,
         plans: Sequence[Plan],
         scans: Sequence[Scan],
-        images: ScanImages,
-        scheme: LabelScheme,
+        published: LabelledShard,
         collected: CollectedFiles,
     ) -> None:
         self._plans = tuple(plans)
         self._scans = {scan.scan: scan for scan in scans}
-        self._images = images
-        self._scheme = scheme
+        self._published = published
         self._collected = collected
         self._table = radiomics_table(joint_feature_names(plans))
 
@@ -139,13 +135,9 @@ class MeasureRadiomics:
         """All settings that change results."""
         return {plan.contrast: plan.digest for plan in self._plans}
 
-    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
-        """The outcomes before and the labelmap itself: GPUs differ in single voxels."""
-        return [
-            self._images.fingerprint(scan),
-            upstream.fingerprint if upstream else None,
-            self._images.labels_identity(scan),
-        ]
+    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
+        """The outcomes before and the labelmap."""
+        return self._published.identity(scan)
 
     def run_scan(
         self,
@@ -159,9 +151,9 @@ class MeasureRadiomics:
             ScanError: If none of the wanted images was prepared, or the labelmap does not fit.
         """
         wanted = [plan.contrast for plan in self._plans]
-        if not set(wanted) & set(self._images.contrasts(scan)):
+        if not set(wanted) & set(measurable(self._published, scan)):
             raise ScanError(Reason.CONTRAST_MISSING, f"has none of {', '.join(wanted)}")
-        measured = measured_rows(scan, self._images, self._plans, self._scheme)
+        measured = measured_rows(scan, self._published, self._plans)
         rows = rows_to_arrow(self._table, list(measured))
         write_table(place(RADIOMICS_FILE), without_meanings(rows))
         return {"n_rows": rows.num_rows}
@@ -185,7 +177,42 @@ class MeasureRadiomics:
             rows = self._collected.read(f"{outcome.scan}_{RADIOMICS_FILE}", parse_table)
         else:
             assert outcome.reason is not None
-            scan = self._scans[outcome.scan]
-            missing = missing_rows(scan, self._plans, self._scheme.structures, outcome.reason)
+            scan, organs = self._scans[outcome.scan], self._published.scheme.structures
+            images = [plan.image for plan in self._plans]
+            missing = missing_radiomics_rows(scan, images, organs, outcome.reason, outcome.status)
             rows = rows_to_arrow(self._table, list(missing))
         return without_meanings(rows)
+
+
+def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -> Iterator[Row]:
+    """Measure a scan: a row per planned contrast and organ.
+
+    Raises:
+        ScanError: If an image does not lie on the grid of the labelmap, or a file is broken.
+    """
+    scheme = published.scheme
+    labelmap = published.read_labelmap(scan)
+    on_faces = labels_on_faces(labelmap)
+    for plan in plans:
+        if plan.contrast not in measurable(published, scan):
+            yield from missing_radiomics_rows(
+                scan, [plan.image], scheme.structures, Reason.CONTRAST_MISSING, Status.DONE
+            )
+            continue
+        found = plan.region_features(*read_for(plan, published, scan, labelmap))
+        for organ in scheme.structures:
+            yield {
+                **plan.row_key(scan, organ),
+                "status": Status.DONE.value,
+                **_organ_values(organ, scheme, found.get(organ.label), on_faces),
+            }
+
+
+def _organ_values(
+    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, on_faces: frozenset[int]
+) -> Row:
+    if region is not None:
+        return {"truncated": organ.label in on_faces, **feature_values(region)}
+    if scheme.covers(organ):
+        return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
+    return {"na_reason": OrganReason.NOT_IN_SCHEME.value}

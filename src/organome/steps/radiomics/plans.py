@@ -1,21 +1,30 @@
-"""What is measured on which image."""
+"""What is measured on which image, and what an image and its labelmap become in a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.dixon.fat_fraction import fat_fraction
+from organome.compute.labelmaps.volumes import check_grid
+from organome.compute.radiomics.extraction import RegionFeatures, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.domain.errors import SetupError
+from organome.domain.organs import Organ
+from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import Engine, RadiomicsSettings, read_parameters
 from organome.domain.radiomics_tables import FAT_FRACTION
-from organome.domain.scans import Contrast
+from organome.domain.rows import Row, radiomics_key
+from organome.domain.scans import Contrast, Scan
+from organome.io.labelled import LabelledShard
 from organome.io.tables.radiomics_parameters import parameters_digest, read_parameter_file
 
-_TRIAL_SIZE: Final = 24  # voxels of 4 mm: wide enough for any filter in use
+_NOISE_SIZE: Final = 24  # voxels of 4 mm: wide enough for any filter in use
+_PERCENT: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,22 @@ class Plan:
     settings: RadiomicsSettings | None
     feature_names: tuple[str, ...]
     digest: str
+
+    @property
+    def image(self) -> tuple[str, str, str]:
+        """Contrast, engine and digest of the settings, as the tables name them."""
+        return self.contrast, self.engine.value, self.digest
+
+    def row_key(self, scan: Scan, organ: Organ) -> Row:
+        """Make the part of a row that is there whatever becomes of the organ."""
+        contrast, engine, digest = self.image
+        return radiomics_key(scan, organ, contrast=contrast, engine=engine, settings_digest=digest)
+
+    def region_features(self, image: sitk.Image, labelmap: sitk.Image) -> dict[int, RegionFeatures]:
+        """Measure all labels of an image."""
+        if self.settings is None:
+            return extract_by_pyradiomics(image, labelmap, self.parameters)
+        return extract_features(image, labelmap, self.settings.on_grid(image.GetSpacing()))
 
 
 def read_plans(settings: Sequence[str], engine: Engine) -> tuple[Plan, ...]:
@@ -61,6 +86,55 @@ def joint_feature_names(plans: Sequence[Plan]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for plan in plans for name in plan.feature_names))
 
 
+def measurable(published: LabelledShard, scan: Scan) -> tuple[str, ...]:
+    """Name the images of a scan that can be measured, the fat fraction included."""
+    found = tuple(published.prepared[scan.scan].facts.get("contrasts", ()))
+    return (*found, FAT_FRACTION) if published.has_fat_fraction(scan) else found
+
+
+def read_for(
+    plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Image
+) -> tuple[sitk.Image, sitk.Image]:
+    """Read the image of a plan; return it with its labels.
+
+    A fat fraction is computed, in percent. Where there is no signal there is none, so no labels.
+
+    Raises:
+        ScanError: If an image does not lie on the grid of the labelmap, or a file is broken.
+    """
+    is_fraction = plan.contrast == FAT_FRACTION
+    sources = (Contrast.FAT, Contrast.WATER) if is_fraction else (plan.contrast,)
+    images = [published.read_image(scan, source) for source in sources]
+    check_grid(labelmap, images)
+    if not is_fraction:
+        return images[0], labelmap
+    percent_zyx = fat_fraction(*images) * _PERCENT
+    without_signal = np.isnan(percent_zyx)
+    labels_zyx = sitk.GetArrayFromImage(labelmap)
+    labels_zyx[without_signal] = 0
+    percent_zyx[without_signal] = 0
+    percent, labels = (sitk.GetImageFromArray(each) for each in (percent_zyx, labels_zyx))
+    percent.CopyInformation(labelmap)
+    labels.CopyInformation(labelmap)
+    return percent, labels
+
+
+def labels_on_faces(labelmap: sitk.Image) -> frozenset[int]:
+    """Name the labels that reach a face of the image."""
+    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
+    faces = (labels_zyx.take(end, axis) for axis in range(3) for end in (0, -1))
+    return frozenset(int(label) for face in faces for label in np.unique(face))
+
+
+def feature_values(region: RegionFeatures) -> Row:
+    """Make the part of a row that is of one region; what is not a number is null."""
+    values = {name: value if isfinite(value) else None for name, value in region.values.items()}
+    reason = region.reason
+    if reason is None and None in values.values():
+        reason = FeatureReason.UNDEFINED
+    return {"n_voxels": region.n_voxels, "na_reason": reason and reason.value, **values}
+
+
 def _read_plan(entry: str, engine: Engine) -> Plan:
     contrast, _, path = entry.partition("=")
     if not path or contrast not in (*Contrast, FAT_FRACTION):
@@ -72,14 +146,14 @@ def _read_plan(entry: str, engine: Engine) -> Plan:
         engine=engine,
         parameters=parameters,
         settings=settings,
-        feature_names=settings.feature_names() if settings else _names_by_trial(parameters),
+        feature_names=settings.feature_names() if settings else _names_of_noise(parameters),
         digest=parameters_digest(parameters, engine),
     )
 
 
-def _names_by_trial(parameters: dict[str, Any]) -> tuple[str, ...]:
-    """Ask pyradiomics for its names by measuring a block of noise."""
-    voxels_zyx = np.random.default_rng(1).normal(100, 30, (_TRIAL_SIZE,) * 3)
+def _names_of_noise(parameters: dict[str, Any]) -> tuple[str, ...]:
+    """Have pyradiomics measure a block of noise; return the names of what it finds."""
+    voxels_zyx = np.random.default_rng(1).normal(100, 30, (_NOISE_SIZE,) * 3)
     labels_zyx = np.zeros(voxels_zyx.shape, np.uint8)
     labels_zyx[2:-2, 2:-2, 2:-2] = 1
     image, labelmap = (sitk.GetImageFromArray(each) for each in (voxels_zyx, labels_zyx))

@@ -15,11 +15,11 @@ import pandas as pd
 
 from organome.compute.metrics.repeatability import Correlation, repeatability
 from organome.domain.errors import SetupError
-from organome.domain.radiomics_tables import feature_columns
+from organome.domain.radiomics_tables import RADIOMICS
 from organome.domain.stability_tables import STABILITY, Grade, Repeat, grade_of
 from organome.domain.tables import SCANS
-from organome.io.tables.parquet import column_names, read_table, rows_to_arrow, write_table
-from organome.steps.radiomics.columns import FEATURES_AT_ONCE, RadiomicsTables
+from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.steps.radiomics.columns import feature_groups, find_parts, read_rows
 from organome.steps.radiomics.measure_overlaps import OVERLAPS_FILE
 
 _VISITS_KEY: Final = ["cohort", "participant", "array", "protocol", "station", "contrast", "organ"]
@@ -88,20 +88,16 @@ def run(
 
 
 def _of_visits(tables: Path, first: str, second: str) -> Iterator[dict[str, Any]]:
-    parts = sorted((tables / SCANS.name).glob("*.parquet"))
-    if not parts:
-        raise SetupError(f"{tables}: no tables, collect them first")
     columns = ["scan", "cohort", "participant", "instance"]
-    scans = pd.concat([read_table(part, columns=columns).to_pandas() for part in parts])
-    scans = scans[scans["instance"].isin([first, second])]
+    scans = read_rows(find_parts(tables, SCANS.name), columns, instance=[first, second])
     n_visits = scans.groupby(["cohort", "participant"])["instance"].transform("nunique")
     twice = scans["scan"][n_visits == 2].tolist()
     if not twice:
         return
-    radiomics = RadiomicsTables(tables)
-    for features in radiomics.feature_groups():
+    parts = find_parts(tables, RADIOMICS)
+    for features in feature_groups(parts[0]):
         keys = [*_VISITS_KEY, "instance", "truncated"]
-        rows = radiomics.read([*keys, *features], scans=twice)
+        rows = read_rows(parts, [*keys, *features], scan=twice)
         rows = rows[rows["truncated"].eq(False)]
         for name in ("array", "station"):
             rows[name] = rows[name].astype("string").fillna("")
@@ -113,14 +109,11 @@ def _of_stations(overlaps: Path) -> Iterator[dict[str, Any]]:
     paths = sorted(overlaps.glob(f"*/{OVERLAPS_FILE}"))
     if not paths:
         raise SetupError(f"{overlaps}: no overlaps, measure them first")
-    features = feature_columns(column_names(paths[0]))
-    for start in range(0, len(features), FEATURES_AT_ONCE):
-        group = features[start : start + FEATURES_AT_ONCE]
-        columns = [*_STATIONS_KEY, "station", *group]
-        rows = pd.concat([read_table(path, columns=columns).to_pandas() for path in paths])
+    for features in feature_groups(paths[0]):
+        rows = read_rows(paths, [*_STATIONS_KEY, "station", *features])
         rows["which"] = np.where(rows["station"] == rows["seam"], "above", "below")
-        pairs = _pairs(rows, _STATIONS_KEY, by="which", ends=("above", "below"), features=group)
-        yield from _stability_rows(Repeat.STATIONS, *pairs, group)
+        pairs = _pairs(rows, _STATIONS_KEY, by="which", ends=("above", "below"), features=features)
+        yield from _stability_rows(Repeat.STATIONS, *pairs, features)
 
 
 def _pairs(

@@ -26,7 +26,7 @@ from organome.shards.run import run_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.radiomics import measure_radiomics
 from organome.steps.radiomics.measure_radiomics import peak_bytes, run
-from organome.steps.radiomics.scan_rows import feature_values
+from organome.steps.radiomics.plans import feature_values
 
 CONTRASTS = ("fat", "water")
 CONTRAST = "original_glcm_Contrast"

@@ -9,7 +9,6 @@ import SimpleITK as sitk
 from doubles.places import REPOSITORY
 from organome.domain.radiomics_settings import Engine
 from organome.steps.radiomics.plans import Plan, read_plans
-from organome.steps.radiomics.scan_rows import region_features
 
 PRESETS = REPOSITORY / "config" / "radiomics"
 SPACING_XYZ_MM = (2.0, 2.0, 4.5)
@@ -36,7 +35,7 @@ def features(
     image, labelmap = (sitk.GetImageFromArray(each) for each in (voxels_zyx, labels_zyx))
     for each in (image, labelmap):
         each.SetSpacing(spacing_xyz_mm)
-    region = region_features(image, labelmap, plan(preset))[1]
+    region = plan(preset).region_features(image, labelmap)[1]
     assert region.reason is None
     return dict(region.values)
 

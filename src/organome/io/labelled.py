@@ -1,0 +1,84 @@
+"""What the steps before measuring have published of a shard: images, labelmaps and outcomes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import SimpleITK as sitk
+
+from organome.domain.contrasts import FatWater
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.scans import Contrast, Scan
+from organome.domain.schemes import LabelScheme
+from organome.io.images.image_files import read_published
+from organome.io.images.labelmaps import labelmap_identity, labelmap_path, read_labelmap
+from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.schemes import scheme_of_labelmaps
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledShard:
+    """A shard that prepare_images and segment_organs have been through.
+
+    Attributes:
+        images: Folder of the shard that prepare_images published.
+        labelmaps: Folder of the shard that segment_organs published.
+        prepared: Outcomes of prepare_images by scan key.
+        labelled: Outcomes of segment_organs by scan key.
+        scheme: Label scheme of the labelmaps.
+    """
+
+    images: Path
+    labelmaps: Path
+    prepared: Mapping[str, Outcome]
+    labelled: Mapping[str, Outcome]
+    scheme: LabelScheme
+
+    @classmethod
+    def open(cls, images: Path, labelmaps: Path, scans: Iterable[Scan]) -> Self:
+        """Read the ledgers and the scheme of a shard.
+
+        Raises:
+            SetupError: If a step has not been through the shard, or does not know one of the scans.
+        """
+        prepared = read_ledger(images / LEDGER)
+        labelled = read_ledger(labelmaps / LEDGER)
+        for scan in scans:
+            if scan.scan not in prepared:
+                raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
+        scheme = scheme_of_labelmaps(labelmaps, labelled)
+        return cls(images, labelmaps, prepared, labelled, scheme)
+
+    def identity(self, scan: Scan) -> JsonValue:
+        """Return the outcomes before and the labelmap itself: GPUs differ in single voxels."""
+        return [
+            self.prepared[scan.scan].fingerprint,
+            self.labelled[scan.scan].fingerprint,
+            labelmap_identity(labelmap_path(self.labelmaps, scan.scan)),
+        ]
+
+    def has_fat_fraction(self, scan: Scan) -> bool:
+        """Whether both images of a fat fraction are there; exchanged, they give 1 minus it."""
+        facts = self.prepared[scan.scan].facts
+        both = {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
+        return both and facts.get("fat_water") != FatWater.SWAPPED
+
+    def read_labelmap(self, scan: Scan) -> sitk.Image:
+        """Read the labelmap of a scan.
+
+        Raises:
+            SetupError: If it is gone: then the run is at fault, not the scan.
+            ScanError: If it is broken.
+        """
+        return read_labelmap(labelmap_path(self.labelmaps, scan.scan))
+
+    def read_image(self, scan: Scan, contrast: str) -> sitk.Image:
+        """Read an image of a scan.
+
+        Raises:
+            SetupError: If it is gone: then the run is at fault, not the scan.
+            ScanError: If it is broken.
+        """
+        return read_published(self.images / f"{scan.scan}_{contrast}.nii.gz")
