@@ -5,52 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from doubles.hard_steps import HardStep
 from doubles.places import TESTS
+from doubles.shard_folders import Shard
 from doubles.steps import CopyStep, make_scans
 from organome.domain.errors import MachineFault, ScanError, SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
-from organome.domain.scans import Scan
-from organome.io.tables.ledgers import LEDGER, REPRODUCIBLE_COLUMNS
-from organome.shards.run import run_shard
-from organome.shards.work_folder import read_outcomes
 
 PROGRAM = TESTS / "doubles" / "hard_shard.py"
 PATIENCE_S = 60.0
-
-
-class Shard:
-    """Folders of one shard, and a step that comes to grief in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.output = folder / "results" / "0000"
-        self.work = folder / "work" / "0000"
-
-    def run(
-        self, step: CopyStep, scans: Sequence[Scan], *, n: int = 3, **more: Any
-    ) -> tuple[Outcome, ...]:
-        given = {"upstream": None, "output": self.output, "work": self.work, **more}
-        return run_shard(step, scans=scans, workers=[step] * n, **given)
-
-    def journaled(self) -> set[str]:
-        return set(read_outcomes(self.work, self.output))
-
-    def contents(self) -> dict[str, bytes]:
-        """All that was published, but for what tells attempts apart."""
-        files = {path.name: path.read_bytes() for path in self.output.iterdir()}
-        ledger = pq.read_table(self.output / LEDGER, columns=list(REPRODUCIBLE_COLUMNS))
-        files[LEDGER] = str(ledger.to_pylist()).encode()
-        del files["journal.jsonl"]
-        return files
 
 
 @pytest.fixture
