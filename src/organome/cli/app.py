@@ -5,19 +5,19 @@ results are worse than promised; 69 the machine is at fault, elsewhere or later 
 well; 75 asked to stop, start again to go on; 141 nobody reads the output any more.
 """
 
+import os
 import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from organome import __version__
 from organome.cli.failures import note_failure
-from organome.cli.logs import log_to
-from organome.cli.progress import progress_bars
-from organome.cli.results import OutputClosed, show
+from organome.cli.terminal import log_to, progress_bars
 from organome.domain.errors import Interrupted, MachineFault, SetupError
 
 EXIT_OK: Final = 0
@@ -82,6 +82,10 @@ _TOOLS: Final = {
 }
 
 
+class _OutputClosed(Exception):
+    """Whoever read the output, ``head`` say, has gone."""
+
+
 def build_app() -> App:
     """Build the command line without importing a step."""
     app = App(
@@ -128,7 +132,7 @@ def run(tokens: Sequence[str]) -> int:
             result = command(*bound.args, **bound.kwargs, **callbacks)
         # What is done is done: a late signal must not make it a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        return EXIT_OK if show(result) else EXIT_BROKEN_PROMISE
+        return EXIT_OK if _show(result) else EXIT_BROKEN_PROMISE
     except CycloptsError as error:
         chain = " ".join(error.command_chain or ())
         advice = f"`organome {chain} --help` shows the flags" if chain else ""
@@ -141,7 +145,7 @@ def run(tokens: Sequence[str]) -> int:
         note_failure(tokens, error, code=EXIT_INTERRUPTED)
         print(f"organome: {error}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except OutputClosed:
+    except _OutputClosed:
         return EXIT_PIPE
     except Exception as error:
         return _judge(error, tokens)
@@ -170,6 +174,34 @@ def _judge(error: Exception, tokens: Sequence[str]) -> int:
         # Without messages: they may hold the path of a delivery, and so a participant.
         print(f"Traceback of a bug:\n{scrubbed_traceback(bug)}", end="", file=sys.stderr)
         return EXIT_BUG
+
+
+def _show(result: Any) -> bool:
+    """Print a step's summary; outcomes of scans stand in the log and the ledger already.
+
+    Returns:
+        False if the result holds a promise that is broken.
+
+    Raises:
+        _OutputClosed: Nobody reads it any more.
+    """
+    writes_itself = is_dataclass(result) and "__str__" in vars(type(result))
+    try:
+        if isinstance(result, str) or writes_itself:
+            print(result)
+        elif is_dataclass(result):
+            print("\n".join(_lines(result)))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        # Python flushes once more at its end, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _OutputClosed from error
+    return all(promise.holds for promise in getattr(result, "promises", ()))
+
+
+def _lines(summary: Any) -> list[str]:
+    values = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return [f"{name}: {'-' if value is None else value}" for name, value in values.items()]
 
 
 def main() -> None:

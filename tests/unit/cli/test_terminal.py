@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from organome.cli import app, progress
+from organome.cli import app, terminal
 
 TOOLS = {module for group in app._TOOLS.values() for module in group}
 GROUPS = app._COMMANDS | app._STEPS | app._TOOLS
@@ -72,9 +72,9 @@ def test_small_calls_on_a_terminal_end_as_they_do_without(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["on_outcome", "on_visit", "on_progress", "on_status", "on_scan"])
 def test_every_bar_is_drawn_without_a_shard(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(
-        progress, "Console", lambda **_: Console(force_terminal=True, file=sys.stderr)
+        terminal, "Console", lambda **_: Console(force_terminal=True, file=sys.stderr)
     )
-    with progress.progress_bars({name: None}, {}) as (_, callbacks):
+    with terminal.progress_bars({name: None}, {}) as (_, callbacks):
         assert set(callbacks) == {name}
 
 
