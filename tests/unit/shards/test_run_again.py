@@ -1,16 +1,17 @@
 """A shard that was published and is asked for again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doubles.steps import CopyStep, make_scans
-from organome.domain.errors import ScanError, SetupError
+from organome.domain.errors import MachineFault, ScanError, SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Scan
-from organome.io.tables.ledgers import read_ledger
+from organome.io.files.published import ask_again
+from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.shards.run import run_shard
 
 BROKEN = ScanError(Reason.FILE_BROKEN, "second series: 3 bytes missing")
@@ -117,3 +118,45 @@ def test_failures_that_a_stricter_share_forbids_are_done_again(output: Path) -> 
     again = CopyStep()
     run(again, output, n_scans=12, max_same_reason_share=0.4)
     assert again.called == sorted(faults)
+
+
+class NextStep(CopyStep):
+    """The step after: needs what was published of each scan."""
+
+    name = "next_step"
+
+    def __init__(self, before: Path) -> None:
+        super().__init__()
+        self._before = before
+
+    def run_scan(
+        self, scan: Scan, upstream: Outcome | None, place: Callable[[str], Path]
+    ) -> Mapping[str, JsonValue]:
+        path = self._before / f"{scan.scan}_second.bin"
+        if b"\0" in path.read_bytes():
+            raise ask_again(path)
+        return super().run_scan(scan, upstream, place)
+
+
+def test_a_published_file_that_was_damaged_costs_its_own_scan_in_its_own_step(
+    output: Path, tmp_path: Path
+) -> None:
+    def run_next() -> tuple[list[str], Sequence[Outcome]]:
+        step, upstream = NextStep(output), read_ledger(output / LEDGER)
+        places = {"output": tmp_path / "next" / "0000", "work": tmp_path / "work_next" / "0000"}
+        return step.called, run_shard(step, scans=make_scans(4), upstream=upstream, **places)
+
+    first = run(CopyStep(), output)
+    damaged = output / "0000-0002_second.bin"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-9] + bytes(9))  # of equal size, as a power cut leaves it
+    with pytest.raises(MachineFault, match=r"0000-0002_second\.bin: was damaged"):
+        run_next()
+    assert not (output / LEDGER).exists()  # so that the workflow asks for the shard again
+    again = CopyStep()
+    assert run(again, output) == first
+    assert again.called == ["0000-0002"]
+    assert damaged.read_bytes() == whole
+    called, outcomes = run_next()
+    assert called == ["0000-0002", "0000-0003"]
+    assert {outcome.reason for outcome in outcomes} == {None}
