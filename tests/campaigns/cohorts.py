@@ -13,8 +13,7 @@ from campaigns.runs import CampaignRun
 from doubles.cohorts import REPOSITORY, TinyCohort
 from doubles.models import write_tiny_model
 from organome.phantoms import make_phantoms
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.defects import Defect, Format
 
 _TINY: Final = """\
 cohort: {name: tiny, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}

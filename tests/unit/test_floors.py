@@ -76,7 +76,7 @@ def test_the_tree_as_it_is_keeps_all_rules(copied_tree: Path) -> None:
         ("io/tables", "organome.io.images.image_files", IO),
         ("io/files", "organome.io.tables.parquet", IO),
         ("phantoms/bodies", "organome.phantoms.delivery.cohort", PHANTOMS),
-        ("phantoms/delivery", "organome.phantoms.model.cases", PHANTOMS),
+        ("phantoms/delivery", "organome.phantoms.model.training", PHANTOMS),
         ("shards", "organome.io.images.image_files", SHARDS),
         ("shards", "torch", SHARDS),
         ("domain", "numpy", DOMAIN),

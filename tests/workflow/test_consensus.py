@@ -11,8 +11,7 @@ from doubles.cohorts import Run
 from doubles.labelled_shard import write_tiny_model
 from organome.domain.organs import USUAL_SIDES
 from organome.phantoms import make_phantoms
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.defects import Defect, Format
 from organome.phantoms.model.plans import CONFIGURATION
 
 CONFIG = """\

@@ -10,8 +10,7 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import CohortKind, Contrast, Stations
 from organome.io.tables.scan_lists import read_shard
 from organome.phantoms import make_phantoms
-from organome.phantoms.delivery.defects import DEFECTS, Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.defects import DEFECTS, Defect, Format
 from organome.steps.listing import list_scans
 from organome.steps.prepare import prepare_images
 

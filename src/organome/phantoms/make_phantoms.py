@@ -25,11 +25,16 @@ import SimpleITK as sitk
 from organome.domain.errors import SetupError
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.phantoms import PHANTOM_MARKER as MARKER
-from organome.phantoms.delivery.cohort import PRESETS, CohortPlan, Preset, Visit, plan_visits
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.cohort import (
+    PRESETS,
+    CohortPlan,
+    Preset,
+    Visit,
+    VisitRecord,
+    plan_visits,
+)
+from organome.phantoms.delivery.defects import Defect, Format
 from organome.phantoms.delivery.listings import write_listings, write_truth
-from organome.phantoms.delivery.records import VisitRecord
 from organome.phantoms.delivery.visits import make_visit
 
 VERSION: Final = 1  # raised when the same arguments give other files
@@ -87,7 +92,7 @@ def run(
         labelmaps: Whether the nifti format comes with labelmaps, as if segmented before.
         seed: Another seed gives other people.
         n_processes: Visits made at the same time; 1 works in this process.
-        on_visit: Told after each visit how many are made, and of how many.
+        on_visit: Called after each visit with how many are made, and of how many.
 
     Raises:
         SetupError: If the preset is unknown, numbers do not fit together, or the folder holds

@@ -23,7 +23,6 @@ from organome.io.models.folders import (
     write_model,
     write_note,
 )
-from organome.phantoms.model.cases import Case, draw_case
 from organome.phantoms.model.plans import (
     CONFIGURATION,
     PATCH_ZYX,
@@ -31,7 +30,7 @@ from organome.phantoms.model.plans import (
     phantom_dataset,
     phantom_plans,
 )
-from organome.phantoms.model.training import PatchSampler, Progress, train
+from organome.phantoms.model.training import Case, PatchSampler, Progress, draw_case, train
 from organome.phantoms.score_model import RECORD
 
 logger = logging.getLogger(__name__)

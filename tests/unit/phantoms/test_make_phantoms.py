@@ -15,8 +15,7 @@ from organome.phantoms import make_phantoms
 from organome.phantoms.bodies import anatomy
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.bodies.people import Covariates
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.defects import Defect, Format
 
 ARGUMENTS: dict[str, Any] = {
     "preset": "tiny",

@@ -8,6 +8,14 @@ from numpy.typing import NDArray
 
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.phantoms.bodies.canvas import Canvas, Point
+from organome.phantoms.bodies.organs import (
+    draw_abdomen,
+    draw_chest,
+    draw_envelope,
+    draw_muscles,
+    draw_skeleton,
+    draw_vessels,
+)
 from organome.phantoms.bodies.people import (
     Covariates,
     Sex,
@@ -15,12 +23,10 @@ from organome.phantoms.bodies.people import (
     draw_target_volumes_ml,
 )
 from organome.phantoms.bodies.sketch import Habitus, Sketch
-from organome.phantoms.bodies.torso import draw_envelope, draw_muscles, draw_skeleton
-from organome.phantoms.bodies.viscera import draw_abdomen, draw_chest, draw_vessels
 
 SPACING_MM: Point = (2.0, 2.0, 2.5)
-_TRIAL_MM: Point = (4.0, 4.0, 5.0)
-_TRIALS = 4
+_COARSE_MM: Point = (4.0, 4.0, 5.0)
+_FITTING_ROUNDS = 4
 _LOW: Point = (-300.0, -170.0, -485.0)  # of the standard body, mm
 _HIGH: Point = (300.0, 170.0, 690.0)
 _PATHS = frozenset(  # their volume goes with the square of the scale: only the radius is scaled
@@ -98,8 +104,8 @@ def _fit_scales(
 ) -> dict[str, float]:
     """Scale every organ until its painted volume is near its target (a few coarse attempts)."""
     scales = {organ.name: float(organ.name in targets_ml) for organ in ORGANS}
-    for _ in range(_TRIALS):
-        painted = _volumes_ml(_paint(seed, habitus, scales, drift, _TRIAL_MM), _TRIAL_MM)
+    for _ in range(_FITTING_ROUNDS):
+        painted = _volumes_ml(_paint(seed, habitus, scales, drift, _COARSE_MM), _COARSE_MM)
         for name, target in targets_ml.items():
             power = 0.5 if name in _PATHS else 1.0 / 3.0
             ratio = (target / max(painted.get(name, 0.0), 0.05 * target)) ** power

@@ -7,8 +7,8 @@ from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.domain.ukb_protocol import ACQUISITION, STATIONS
 from organome.phantoms.bodies.people import Covariates
 from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.defects import PhantomSeries
 from organome.phantoms.delivery.dicom_writing import Examination, SeriesHeader
-from organome.phantoms.delivery.formats import PhantomSeries
 
 STATION_TAKES: Final = timedelta(seconds=25)  # a breath-hold of 17 s and a table move
 CT_SERIES_NUMBER: Final = 2  # after the localizer

@@ -9,13 +9,12 @@ from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.organs import ORGANS
 from organome.io.files.atomic import write_text_atomic
 from organome.io.tables.parquet import rows_to_arrow, write_table
-from organome.phantoms.delivery.defects import DEFECTS
-from organome.phantoms.delivery.formats import Format
-from organome.phantoms.delivery.records import (
+from organome.phantoms.delivery.cohort import (
     DeliveredScan,
     VisitRecord,
     labelmap_name,
 )
+from organome.phantoms.delivery.defects import DEFECTS, Format
 
 _TEXT, _NUMBER = ColumnType.STRING, ColumnType.FLOAT64
 _VISIT_KEY: Final = (

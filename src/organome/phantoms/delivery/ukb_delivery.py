@@ -19,17 +19,22 @@ from organome.domain.scans import DIXON_CONTRASTS
 from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
 from organome.io.files.atomic import write_bytes_atomic
 from organome.phantoms.bodies.anatomy import Body
-from organome.phantoms.delivery.cohort import Visit
-from organome.phantoms.delivery.defects import spoil_archive, spoil_files, spoil_series
-from organome.phantoms.delivery.dicom_headers import dixon_header, mri_examination
-from organome.phantoms.delivery.dicom_writing import encode_series
-from organome.phantoms.delivery.formats import Format, PhantomSeries
-from organome.phantoms.delivery.records import (
+from organome.phantoms.delivery.cohort import (
     DeliveredImage,
     DeliveredScan,
+    Visit,
     planted,
     visit_rng,
 )
+from organome.phantoms.delivery.defects import (
+    Format,
+    PhantomSeries,
+    spoil_archive,
+    spoil_files,
+    spoil_series,
+)
+from organome.phantoms.delivery.dicom_headers import dixon_header, mri_examination
+from organome.phantoms.delivery.dicom_writing import encode_series
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.fields_of_view import station_grids
 

@@ -1,5 +1,6 @@
 """Make one visit of a phantom cohort: all files of one person on one day."""
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -7,25 +8,126 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
+from organome.io.files.atomic import ATTEMPT, publish_folder
 from organome.io.images.image_files import write_image
 from organome.phantoms.bodies import anatomy
 from organome.phantoms.bodies.anatomy import Body
-from organome.phantoms.delivery.cohort import CohortPlan, Visit
-from organome.phantoms.delivery.ct_delivery import deliver_ct_series
-from organome.phantoms.delivery.defects import spoil_series
-from organome.phantoms.delivery.formats import Format, PhantomSeries
-from organome.phantoms.delivery.image_delivery import deliver_bids, deliver_files
-from organome.phantoms.delivery.records import (
+from organome.phantoms.bodies.people import Covariates
+from organome.phantoms.delivery.cohort import (
+    CohortPlan,
+    DeliveredImage,
     DeliveredScan,
+    Visit,
     VisitRecord,
     labelmap_name,
     planted,
     visit_rng,
 )
+from organome.phantoms.delivery.defects import Defect, Format, PhantomSeries, spoil_series
+from organome.phantoms.delivery.dicom_headers import ct_header
+from organome.phantoms.delivery.dicom_writing import encode_series
 from organome.phantoms.delivery.ukb_delivery import deliver_archive
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.fields_of_view import abdomen_grid, ct_grid, stitched_grid
 from organome.phantoms.rendering.render import SampledGrid
+
+
+def deliver_ct_series(
+    image: sitk.Image, visit: Visit, covariates: Covariates, *, output: Path
+) -> DeliveredScan:
+    """Write a CT below ``ct/<participant>/``, one file per slice.
+
+    Args:
+        image: Hounsfield units.
+        visit: Who and when.
+        covariates: For the header.
+        output: The phantom folder.
+    """
+    path = Path(Format.CT, visit.participant, f"ct_{visit.instance}")
+    folder = output / path
+    beside = folder.with_name(f".{folder.name}.{ATTEMPT}.tmp")
+    try:
+        beside.mkdir(parents=True)
+        for file in encode_series(image, ct_header(visit, covariates)):
+            (beside / file.name).write_bytes(file.content)
+        publish_folder(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return DeliveredScan(Format.CT, "ct", (DeliveredImage(path.as_posix(), Contrast.CT),))
+
+
+# BIDS has no entity for Dixon contrasts; ``part-`` with the suffix of the German National
+# Cohort's converter (TPTBox).
+BIDS_ENDINGS: Final = {
+    Contrast.IN_PHASE: "part-inphase_vibe",
+    Contrast.OPPOSED_PHASE: "part-outphase_vibe",
+    Contrast.FAT: "part-fat_vibe",
+    Contrast.WATER: "part-water_vibe",
+    Contrast.T1: "T1w",
+    Contrast.T2: "T2w",
+    Contrast.CT: "ct",
+}
+# Every format that is read shows up, whoever is in the cohort.
+FILE_SUFFIXES: Final = {"dixon": ".nii.gz", "t1": ".nrrd", "t2": ".mha", "ct": ".nii.gz"}
+
+
+def deliver_bids(
+    series: tuple[PhantomSeries, ...],
+    visit: Visit,
+    *,
+    protocol: str,
+    defect: Defect | None,
+    output: Path,
+) -> DeliveredScan:
+    """Write the images of one protocol below ``bids/sub-*/ses-*/``."""
+    stem = f"sub-{visit.participant}_ses-{visit.instance}"
+    folder = Path(Format.BIDS, f"sub-{visit.participant}", f"ses-{visit.instance}")
+    images = []
+    for one in series:
+        kind = "ct" if one.contrast is Contrast.CT else "anat"
+        path = folder / kind / f"{stem}_{BIDS_ENDINGS[one.contrast]}.nii.gz"
+        write_image(output / path, one.image)
+        images.append(DeliveredImage(path.as_posix(), one.contrast))
+    return DeliveredScan(Format.BIDS, protocol, tuple(images), defect)
+
+
+def deliver_files(
+    series: tuple[PhantomSeries, ...],
+    visit: Visit,
+    *,
+    protocol: str,
+    defect: Defect | None,
+    output: Path,
+    labelmap: sitk.Image | None,
+) -> DeliveredScan:
+    """Write the images of one protocol below ``nifti/``, each protocol in a format of its own.
+
+    Args:
+        series: What to write.
+        visit: Who and when.
+        protocol: What was acquired.
+        defect: What was planted in them.
+        output: The phantom folder.
+        labelmap: Delivered with the images, turned onto their grid; None: none is delivered.
+    """
+    labelmap_path = None
+    if labelmap is not None:
+        labelmap_path = Path(Format.NIFTI, "labelmaps", labelmap_name(visit, protocol)).as_posix()
+        write_image(output / labelmap_path, _turned_like(labelmap, series[0].image))
+    images = []
+    for one in series:
+        name = f"{visit.participant}_{visit.instance}_{protocol}_{one.contrast}"
+        path = Path(Format.NIFTI, "images", name + FILE_SUFFIXES[protocol])
+        write_image(output / path, one.image)
+        images.append(DeliveredImage(path.as_posix(), one.contrast, labelmap_path))
+    return DeliveredScan(Format.NIFTI, protocol, tuple(images), defect)
+
+
+def _turned_like(labelmap: sitk.Image, image: sitk.Image) -> sitk.Image:
+    axes = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    turned: sitk.Image = sitk.DICOMOrient(labelmap, axes)
+    return turned
+
 
 LABELMAPS: Final = Path("truth", "labelmaps")
 COARSE_BODY_MM: Final = (4.0, 4.0, 5.0)  # finer bodies are lost on a reduced matrix

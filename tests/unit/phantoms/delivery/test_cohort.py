@@ -4,8 +4,7 @@ import pytest
 
 from organome.domain.errors import SetupError
 from organome.phantoms.delivery.cohort import PRESETS, plan_visits
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import Format
+from organome.phantoms.delivery.defects import Defect, Format
 
 DEMO = PRESETS["demo"]
 

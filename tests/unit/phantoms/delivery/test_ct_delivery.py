@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.delivery.cohort import Visit
-from organome.phantoms.delivery.ct_delivery import deliver_ct_series
+from organome.phantoms.delivery.visits import deliver_ct_series
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.phantoms.delivery.defects import (
     DEFECTS,
     Defect,
+    PhantomSeries,
     spoil_archive,
     spoil_files,
     spoil_series,
 )
-from organome.phantoms.delivery.formats import PhantomSeries
 
 POINT_XYZ_MM = (-3.0, 25.0, 307.5)
 

@@ -4,8 +4,8 @@ import SimpleITK as sitk
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.defects import PhantomSeries
 from organome.phantoms.delivery.dicom_headers import dixon_header, mri_examination
-from organome.phantoms.delivery.formats import PhantomSeries
 
 
 def test_a_series_without_station_has_no_dixon_header(body: Body, visit: Visit) -> None:

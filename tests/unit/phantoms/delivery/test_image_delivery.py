@@ -6,9 +6,8 @@ import SimpleITK as sitk
 
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.phantoms.delivery.cohort import Visit
-from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.formats import PhantomSeries
-from organome.phantoms.delivery.image_delivery import deliver_bids, deliver_files
+from organome.phantoms.delivery.defects import Defect, PhantomSeries
+from organome.phantoms.delivery.visits import deliver_bids, deliver_files
 
 
 def image(axes: str = "LPS") -> sitk.Image:

@@ -12,9 +12,8 @@ from pydicom.dataset import FileDataset
 
 from organome.domain.ukb_protocol import STATIONS
 from organome.phantoms.bodies.anatomy import Body
-from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.cohort import DeliveredScan, Visit
 from organome.phantoms.delivery.defects import Defect
-from organome.phantoms.delivery.records import DeliveredScan
 from organome.phantoms.delivery.ukb_delivery import deliver_archive, render_stations
 
 REDUCE = 28  # 8 x 6 pixels: all 1328 files, hardly any voxel

@@ -5,9 +5,8 @@ import torch
 from organome.compute.inference.network import build_network
 from organome.domain.organs import N_ORGANS
 from organome.domain.scans import Contrast
-from organome.phantoms.model.cases import Case, draw_case
 from organome.phantoms.model.plans import CONFIGURATION, SPACING_ZYX_MM, phantom_plans
-from organome.phantoms.model.training import PatchSampler, deep_loss, train
+from organome.phantoms.model.training import Case, PatchSampler, deep_loss, draw_case, train
 
 
 def case_with(labels: dict[tuple[int, int, int], int], shape: tuple[int, int, int]) -> Case:
