@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +22,7 @@ from organome.domain.outcomes import Status
 from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
 from organome.io.runs import open_run
-from organome.io.slurm.profiles import SLURM, find_profile, read_profile
+from organome.io.slurm.profiles import SLURM, find_profile, job_profile
 from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
@@ -138,7 +137,8 @@ def run(
         snakefile: The workflow, if not the one that comes with Organome.
         configfile: Configuration files, besides a ``config.yaml`` in the run folder.
         workflow_profile: Profile, ``profiles/slurm`` for a cluster; without one Snakemake takes
-            ``profiles/default``.
+            ``profiles/default``. Profiles of the user (``-- --profile``, ``SNAKEMAKE_PROFILE``)
+            count as well, after it.
         targets: Files or rules to make instead of everything.
         live_jobs: What becomes of running jobs of an earlier run; waiting ones are cancelled.
         unlock: Unlock the folder even where no earlier ``organome run`` explains the lock: no
@@ -166,7 +166,8 @@ def run(
     if workflow_profile is not None and not workflow_profile.exists():
         # Snakemake looks for a named one only where one stands.
         workflow_profile = (find_profile(workflow_profile, snakefile=snakefile) or Path()).parent
-    on_slurm = _executor(snakemake, workflow_profile, snakefile=snakefile) == SLURM
+    profile = job_profile(snakemake, workflow_profile, snakefile=snakefile)
+    on_slurm = profile is not None and profile.executor == SLURM
     if on_slurm and shutil.which("sbatch") is None:
         raise SetupError(
             "the jobs are for SLURM, and sbatch is not on this machine: run it on a login node, or"
@@ -248,13 +249,3 @@ def _list_scans(command: Sequence[str], folder: Path) -> None:
     reasons = [line.removeprefix(said[1]) for line in lines if line.startswith(said[1])]
     last = (done.stderr or done.stdout).strip().splitlines()[-1:]
     raise SetupError("; ".join(reasons or last or ["the scans could not be listed"]))
-
-
-def _executor(flags: Sequence[str], profile: Path | None, *, snakefile: Path) -> str | None:
-    """Find out who runs the jobs: as a flag says, else as the profile does."""
-    for flag, value in pairwise([*flags, ""]):
-        name, _, attached = flag.partition("=")
-        if name in ("--executor", "-e"):
-            return attached or value
-    path = find_profile(profile, snakefile=snakefile)
-    return None if path is None else read_profile(path).executor

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from organome.domain.errors import SetupError
-from organome.io.slurm.profiles import Profile, find_profile, read_profile
+from organome.io.files.assets import asset
+from organome.io.runs import Run, open_run
+from organome.io.slurm.profiles import SLURM, job_profile
 from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
+from organome.steps.doctor.cohort import check_cohort
 from organome.steps.doctor.findings import Finding, Grade, look, ok
 from organome.steps.doctor.folders import check_folders
 from organome.steps.doctor.nodes import Patience, check_nodes, write_report
-from organome.steps.doctor.software import check_gpu, check_model, check_software
+from organome.steps.doctor.software import check_gpu, check_software
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,9 @@ class Diagnosis:
 
 
 def run(
-    *,
-    directory: Path = Path(),
-    model: Path | None = None,
+    run_folder: Path,
+    /,
+    *snakemake: str,
     constraints: Path = Path("envs/constraints.txt"),
     slurm: bool = False,
     workflow_profile: Path | None = None,
@@ -49,13 +52,13 @@ def run(
     gpu: bool = False,
     report: Path | None = None,
 ) -> Diagnosis:
-    """Look at software, run folder and cluster. Exit code 3 if something will not work.
+    """Look at software, cohort, run folder and cluster; exit code 3 if something will fail.
 
     Args:
-        directory: Run folder.
-        model: Model folder.
+        run_folder: Run folder, as ``organome init`` makes it.
+        snakemake: Flags for Snakemake that ``organome run`` shall get, after ``--``.
         constraints: Versions that are tested, as pip's ``-c`` reads them.
-        slurm: Look at the cluster, too.
+        slurm: Look at the cluster, too, also where no profile is for SLURM.
         workflow_profile: Profile whose jobs the cluster shall take.
         canary_job: Submit a job of a minute to each partition that looks around there.
         wait_s: Seconds to wait for each of these jobs.
@@ -65,17 +68,20 @@ def run(
         report: File to leave the findings in, as JSON.
 
     Raises:
-        SetupError: The profile cannot be read, or is not named where it is needed.
+        SetupError: It is not a run folder; the profile cannot be read, or none is for SLURM.
     """
-    profile = _profile(workflow_profile)
+    open_run(run_folder)
+    found = job_profile(snakemake, workflow_profile, snakefile=asset("Snakefile"))
+    profile = found if found is not None and found.executor == SLURM else None
     if canary_job and profile is None:
-        raise SetupError("--canary-job: what shall it ask for? Name --workflow-profile")
+        raise SetupError("--canary-job needs a profile for SLURM: name --workflow-profile slurm")
+    slurm = slurm or profile is not None
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "machine": lambda: [ok("machine", platform.node())],
         "software": lambda: check_software(constraints=constraints),
         "gpu": lambda: [check_gpu(wanted=gpu)],
-        "model": lambda: [check_model(model)],
-        "run folder": lambda: check_folders(directory),
+        "cohort": lambda: check_cohort(Run(run_folder)),
+        "run folder": lambda: check_folders(run_folder),
     }
     if slurm or node or canary_job:
         checks["slurm commands"] = check_commands
@@ -84,16 +90,9 @@ def run(
         checks["partitions"] = lambda: check_partitions(profile)
     if canary_job and profile is not None:
         checks["node"] = lambda: check_nodes(
-            profile, run_folder=directory, model=model, patience=Patience(wait_s, poll_s)
+            profile, run_folder=run_folder, patience=Patience(wait_s, poll_s)
         )
     findings = [finding for name, check in checks.items() for finding in look(name, check)]
     if report is not None:
         write_report(report, findings)
     return Diagnosis(findings)
-
-
-def _profile(named: Path | None) -> Profile | None:
-    if named is None:
-        return None
-    path = find_profile(named, snakefile=Path("Snakefile"))
-    return None if path is None else read_profile(path)

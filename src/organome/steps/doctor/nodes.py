@@ -41,7 +41,6 @@ def check_nodes(
     profile: Profile,
     *,
     run_folder: Path,
-    model: Path | None,
     patience: Patience,
 ) -> Iterator[Finding]:
     """Have a job look around, one in each partition that the profile names.
@@ -49,7 +48,6 @@ def check_nodes(
     Args:
         profile: What jobs ask for.
         run_folder: Where they answer.
-        model: Model folder that they shall be able to read.
         patience: How long to wait for each.
     """
     asked: set[str] = set()
@@ -61,9 +59,8 @@ def check_nodes(
         small = {**resources, "mem_mb": str(_JOB_MEMORY_MB), "runtime": str(_JOB_MINUTES)}
         flags = sbatch_flags(profile, small)
         report = run_folder.resolve() / "work" / "doctor" / f"{ATTEMPT}.{kind}.json"
-        command = ["organome", "doctor", "--node", "--directory", str(run_folder.resolve())]
+        command = ["organome", "doctor", str(run_folder.resolve()), "--node"]
         command += ["--report", str(report), *(("--gpu",) if asks_for_gpu(resources) else ())]
-        command += [] if model is None else ["--model", str(model.resolve())]
         yield from _ask_node(flags, command, report=report, kind=kind, patience=patience)
 
 
@@ -74,8 +71,8 @@ def write_report(path: Path, findings: Sequence[Finding]) -> None:
 
 def read_report(path: Path) -> list[Finding]:
     """Read findings that were left."""
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return [Finding(**{**entry, "grade": Grade(entry["grade"])}) for entry in told]
+    written = json.loads(path.read_text(encoding="utf-8"))
+    return [Finding(**{**entry, "grade": Grade(entry["grade"])}) for entry in written]
 
 
 def _ask_node(

@@ -12,8 +12,6 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-from organome.domain.errors import SetupError
-from organome.io.models.folders import model_digest
 from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
 
 _OLDEST_PYTHON: Final = (3, 11)
@@ -34,12 +32,12 @@ def check_software(*, constraints: Path) -> Iterator[Finding]:
     Args:
         constraints: Versions that are tested, as pip's ``-c`` reads them.
     """
-    told = platform.python_version()
+    found_version = platform.python_version()
     if sys.version_info >= _OLDEST_PYTHON:
-        yield ok("python", told)
+        yield ok("python", found_version)
     else:
         oldest = ".".join(map(str, _OLDEST_PYTHON))
-        yield fail("python", told, f"{oldest} or newer is needed")
+        yield fail("python", found_version, f"{oldest} or newer is needed")
     yield from _check_versions(_tested(constraints))
     yield from map(_check_loading, _LOADED)
     for command in _COMMANDS:
@@ -65,16 +63,6 @@ def check_gpu(*, wanted: bool) -> Finding:
     if wanted:
         return fail("gpu", "none visible", "does the job ask for one? is torch a CUDA build?")
     return skipped("gpu", "none visible", "look on a GPU node: --canary-job")
-
-
-def check_model(folder: Path | None) -> Finding:
-    """Check that the model can be read."""
-    if folder is None:
-        return skipped("model", "none named", "--model DIR")
-    try:
-        return ok("model", f"digest {model_digest(folder)}")
-    except (SetupError, OSError) as error:
-        return fail("model", str(error), "name a folder of nnU-Net v2")
 
 
 def _check_versions(tested: dict[str, str]) -> Iterator[Finding]:
@@ -109,7 +97,7 @@ def _check_loading(package: str) -> Finding:
         return fail(
             f"import {package}", f"signal {-done.returncode}", "a build for another kind of CPU?"
         )
-    return fail(f"import {package}", _last_line(done.stderr), "install it anew")
+    return fail(f"import {package}", _last_line(done.stderr), "install it again")
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:

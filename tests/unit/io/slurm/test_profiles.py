@@ -6,7 +6,7 @@ import pytest
 
 from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
-from organome.io.slurm.profiles import SLURM, find_profile, read_profile
+from organome.io.slurm.profiles import SLURM, find_profile, job_profile, read_profile
 
 SHIPPED = REPOSITORY / "profiles"
 
@@ -50,3 +50,29 @@ def test_named_profile_must_be_there_and_be_one(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("[1, 2]")
     with pytest.raises(SetupError, match="mapping"):
         read_profile(tmp_path / "config.yaml")
+
+
+def test_profiles_of_the_user_count_after_the_workflow_profile_and_flags_before_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("mine", "executor: slurm\njobs: 5\n"), ("flow", "jobs: 7\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(text)
+    snakefile, flow = tmp_path / "Snakefile", Path("flow")
+
+    def found(*flags: str) -> tuple[str | None, int | None]:
+        profile = job_profile(flags, flow, snakefile=snakefile)
+        assert profile is not None
+        return profile.executor, profile.n_jobs
+
+    assert found() == (None, 7)
+    assert found("--profile", "mine", "--keep-going") == (SLURM, 7)
+    assert found("--profile=mine", "-e", "local") == ("local", 7)
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "mine")
+    assert found() == (SLURM, 7)
+    assert found("--profile", "none") == (None, 7)
+    with pytest.raises(SetupError, match="--profile gone"):
+        found("--profile", "gone")
+    assert job_profile((), None, snakefile=snakefile) is not None
+    assert job_profile(("--profile", "none"), None, snakefile=snakefile) is None

@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from doubles.fake_commands import FakeCommands
 from doubles.places import REPOSITORY
 from organome.cli import app
 from organome.domain.errors import SetupError
+from organome.io.runs import Run
 from organome.io.slurm.profiles import read_profile
 from organome.steps.doctor import doctor
 from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
+from organome.steps.doctor.cohort import check_cohort
 from organome.steps.doctor.doctor import Diagnosis
 from organome.steps.doctor.findings import Finding, Grade, fail, look, ok
 from organome.steps.doctor.folders import check_folders
 from organome.steps.doctor.nodes import Patience, check_nodes, write_report
-from organome.steps.doctor.software import check_gpu, check_model, check_software
+from organome.steps.doctor.software import check_gpu, check_software
 
 PROFILE = REPOSITORY / "profiles" / "slurm" / "config.yaml"
 SETTINGS = {
@@ -135,7 +139,6 @@ def test_node_answers_through_a_file_and_silence_is_a_finding(
             check_nodes(
                 read_profile(path),
                 run_folder=tmp_path,
-                model=None,
                 patience=Patience(60, 0.01, files_late_s=0.1),
             )
         )
@@ -154,11 +157,40 @@ def test_healthy_folder_passes_and_nothing_is_left_in_it(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "work"]
 
 
-def test_missing_folder_and_wrong_model_fail(tmp_path: Path) -> None:
+def test_missing_folder_fails(tmp_path: Path) -> None:
     (finding,) = check_folders(tmp_path / "none")
     assert not finding.holds
-    assert not check_model(tmp_path).holds
-    assert check_model(None).grade is Grade.SKIPPED
+
+
+GOOD = "cohort: {name: c, kind: folder, root: scans.tsv}\nsegment: {source: labelmaps}\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "subject", "said"),
+    [
+        (GOOD.replace("source", "sorce"), "configuration", "did you mean segment.source"),
+        (GOOD.replace("scans.tsv", "/gone/scans.tsv"), "cohort", "No such file"),
+        (GOOD.replace("source: labelmaps", "model: unheard-of"), "model", "not installed"),
+    ],
+)
+def test_what_is_wrong_with_the_configuration_is_found(
+    tmp_path: Path, written: str, subject: str, said: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(written)
+    finding = by_subject(list(check_cohort(Run(tmp_path))))[subject]
+    assert not finding.holds
+    assert said in finding.fact
+
+
+def test_a_good_configuration_passes_and_its_space_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
+    (tmp_path / "scans.tsv").touch()
+    (tmp_path / "scans").mkdir()
+    pq.write_table(pa.table({"scan": ["0000-0000", "0000-0001"]}), tmp_path / "scans/0000.parquet")
+    found = by_subject(list(check_cohort(Run(tmp_path))))
+    assert all(finding.holds for finding in found.values()), found
+    assert found["space for the cohort"].fact.startswith("2 scans need about 0 GB")
+    assert found["files for the cohort"].fact.startswith("1 shards need about")
 
 
 def test_clock_of_a_file_server_that_is_off_is_found(
@@ -191,14 +223,15 @@ def test_check_that_breaks_is_a_finding_and_keeps_what_it_found() -> None:
 def test_failing_finding_exits_3(
     finding: Finding, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "run", lambda: Diagnosis([finding]))
-    assert app.run(["doctor"]) == code
+    monkeypatch.setattr(doctor, "run", lambda _folder, /: Diagnosis([finding]))
+    assert app.run(["doctor", "."]) == code
     assert capsys.readouterr().out.startswith(f"{finding.grade:<8} a b")
 
 
 def test_canary_job_needs_a_profile(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD)
     with pytest.raises(SetupError, match="--workflow-profile"):
-        doctor.run(directory=tmp_path, canary_job=True)
+        doctor.run(tmp_path, canary_job=True)
 
 
 def test_folder_that_cannot_be_written_fails() -> None:
