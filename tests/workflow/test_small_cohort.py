@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from doubles.cohorts import REPOSITORY, Run, TinyCohort
-from organome.domain.scheme_files import scheme_content
 from organome.domain.schemes import MRSEGMENTATOR
+from organome.io.tables.schemes import scheme_content
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
 COLLECT = ("collect_tables", None)

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.radiomics.filters import filtered_images
-from organome.compute.radiomics.preparation import prepare, within_range
+from organome.compute.radiomics.preparation import filtered_images, prepare, within_range
 from organome.compute.radiomics.regions import (
     LabelledBox,
     Region,

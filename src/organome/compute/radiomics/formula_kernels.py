@@ -226,7 +226,7 @@ def emphasis_features(entries: Floats, n_levels: int, features: Floats) -> None:
     Args:
         entries: Rows of size, level, count, by rising size; at least one.
         n_levels: Highest grey level.
-        features: 16 numbers to add to, in the order of ``EMPHASIS_NAMES`` of ``size_matrices``.
+        features: 16 numbers to add to, in the order of ``EMPHASIS_NAMES`` of ``textures``.
     """
     by_level = np.zeros(n_levels + 1)
     n, n_voxels, by_size_squared = 0.0, 0.0, 0.0

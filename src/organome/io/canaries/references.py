@@ -1,4 +1,7 @@
-"""The folder of a canary: ``canary.json``, and an image and a labelmap for each reference scan."""
+"""The folder of a canary: ``canary.json``, image and labelmap of each reference scan, checks.
+
+A check is ``<kind>.json``, one file for each kind of machine.
+"""
 
 import hashlib
 import json
@@ -7,7 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from organome.domain.canaries import Canary, Machine, ReferenceScan
+from organome.domain.canaries import (
+    Canary,
+    CanaryCheck,
+    Judgement,
+    Machine,
+    OrganDifference,
+    Question,
+    ReferenceScan,
+    Tolerance,
+)
 from organome.domain.errors import SetupError
 from organome.io.files.atomic import write_text_atomic
 
@@ -71,3 +83,32 @@ def _canary(fields: Mapping[str, Any]) -> Canary:
         "scans": tuple(ReferenceScan(**scan) for scan in fields["scans"]),
     }
     return Canary(**{**fields, **parts})
+
+
+def check_path(folder: Path, machine: Machine) -> Path:
+    """Return where the check of a kind of machine lies."""
+    return folder / f"{machine.kind}.json"
+
+
+def write_check(folder: Path, check: CanaryCheck) -> None:
+    """Write the check of a kind of machine, in the place of an older one."""
+    path = check_path(folder, check.machine)
+    write_text_atomic(path, json.dumps(asdict(check), indent=2) + "\n")
+
+
+def read_check(folder: Path, machine: Machine) -> CanaryCheck | None:
+    """Read the check of a kind of machine; None where there is none that can be read."""
+    try:
+        content = json.loads(check_path(folder, machine).read_text(encoding="utf-8"))
+        question = content["question"]
+        parts = {
+            "judgement": Judgement(content["judgement"]),
+            "question": Question(
+                **{**question, "tolerance": Tolerance(**question["tolerance"])},
+            ),
+            "machine": Machine(**content["machine"]),
+            "worst": OrganDifference(**content["worst"]),
+        }
+        return CanaryCheck(**{**content, **parts})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None  # then the machine is checked again

@@ -30,8 +30,13 @@ from organome.domain.errors import ScanError, SetupError
 from organome.domain.inference import Device
 from organome.domain.outcomes import JsonValue
 from organome.domain.schemes import LabelScheme
-from organome.io.canaries.checks import check_path, read_check, write_check
-from organome.io.canaries.references import check_files, read_canary
+from organome.io.canaries.references import (
+    check_files,
+    check_path,
+    read_canary,
+    read_check,
+    write_check,
+)
 from organome.io.images.image_files import read_image
 from organome.io.machine.machines import read_machine
 from organome.io.models import folders as models

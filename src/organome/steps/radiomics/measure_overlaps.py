@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 import SimpleITK as sitk
 
-from organome.compute.stitching.shared_view import labels_in_view_of
+from organome.compute.stitching.seams import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.radiomics_settings import Engine

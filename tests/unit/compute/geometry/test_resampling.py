@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from organome.compute.geometry.resampling import Axis, resample_axis
+from organome.compute.stitching.stations import Axis, resample_axis
 
 OLD = Axis(start_mm=-10.0, spacing_mm=4.5, n=12)
 

@@ -12,14 +12,13 @@ from organome.compute.radiomics import (
     first_order,
     formula_kernels,
     glcm,
-    grey_levels,
     regions,
     shape_kernels,
     texture_kernels,
 )
+from organome.compute.radiomics.first_order import levels_of, place_by_edges
 from organome.compute.radiomics.formula_kernels import list_runs, read_pairs
 from organome.compute.radiomics.glcm import second_eigenvalues
-from organome.compute.radiomics.grey_levels import levels_of, place_by_edges
 from organome.compute.radiomics.texture_kernels import find_zones, linked_neighbours, tally_textures
 
 HALF_SPACE = tuple((z, y, x) for z, y, x in product((1, 0, -1), repeat=3) if (z, y, x) > (0, 0, 0))
@@ -29,7 +28,6 @@ KERNELS = [
         glcm,
         first_order,
         formula_kernels,
-        grey_levels,
         regions,
         shape_kernels,
         texture_kernels,

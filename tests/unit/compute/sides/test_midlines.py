@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.geometry.grids import Grid
-from organome.compute.sides.midlines import (
+from organome.compute.sides.pieces import (
     MAX_SLOPE,
     Leftness,
     Midline,

@@ -1,7 +1,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.stitching.shared_view import labels_in_view_of
+from organome.compute.stitching.seams import labels_in_view_of
 
 
 def station(low_mm: float, *, n_slices: int = 10, flipped: bool = False) -> sitk.Image:

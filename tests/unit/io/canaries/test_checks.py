@@ -10,7 +10,7 @@ from organome.domain.canaries import (
     Question,
     Tolerance,
 )
-from organome.io.canaries.checks import check_path, read_check, write_check
+from organome.io.canaries.references import check_path, read_check, write_check
 
 MACHINE = Machine("cuda", "NVIDIA H200", "9.0", "570.133.20", {"torch": "2"})
 CHECK = CanaryCheck(

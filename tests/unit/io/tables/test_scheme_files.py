@@ -6,8 +6,8 @@ import pytest
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS, Region, Side
 from organome.domain.scans import Modality
-from organome.domain.scheme_files import parse_scheme, scheme_content
 from organome.domain.schemes import SCHEMES, LabelScheme
+from organome.io.tables.schemes import parse_scheme, scheme_content
 
 THORAX: dict[str, Any] = {
     "name": "thorax",
