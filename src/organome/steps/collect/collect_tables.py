@@ -1,7 +1,7 @@
 """collect_tables: what the shards hold so far -> cohort tables.
 
 Every listed scan has its rows. Those of a shard that a step has not been through, or that is
-damaged, are `not_measured`, with the reason; the tables then say that they are not complete, and
+damaged, are `not_measured`, with the reason; the tables are then marked as not complete, and
 are collected again when more is there.
 
 Two passes, so that memory depends on the size of one file and not of the cohort. The first reads
@@ -19,18 +19,19 @@ which of the two, and how often a worker died, leaves no trace in the tables.
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
+from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import write_dictionary
 from organome.io.tables.scan_lists import listed_shards
 from organome.shards.faults import machine_faults_stop_the_job
@@ -49,7 +50,6 @@ from organome.steps.collect.shards import (
     find_radiomics,
     find_volumes,
     order_scans,
-    set_ledger_aside,
     structures_of_labelmaps,
 )
 from organome.steps.collect.workers import (
@@ -168,54 +168,24 @@ def run(
                 if left != temporary:
                     shutil.rmtree(left, ignore_errors=True)
         try:
-            with (
-                on_threads(n_workers)
-                if cluster is Cluster.LOCAL
-                else _on_slurm(jobs, patience_s=60 * patience_min)
-            ) as compute:
-                written, found, summary = _write_tables(
+            with ExitStack() as stack:
+                if cluster is Cluster.LOCAL:
+                    workers = on_threads(n_workers)
+                else:
+                    by_slurm = stack.enter_context(slurm_cluster(jobs))
+                    workers = on_cluster(by_slurm, n_jobs=n_jobs, patience_s=60 * patience_min)
+                compute = stack.enter_context(workers)
+                written, damaged, summary = _write_tables(
                     published, shards, radiomics, scans_per_file, temporary, compute
                 )
             interrupts.check()
             with interrupts.shielded():
                 replace_folder(written, output)
-                _see_to_damage(published, found)
+                for error in damaged:
+                    _set_aside(published, error)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return summary
-
-
-@contextmanager
-def _on_slurm(jobs: WorkerJobs, *, patience_s: float) -> Iterator[Compute]:
-    with (
-        slurm_cluster(jobs) as cluster,
-        on_cluster(cluster, n_jobs=jobs.n_jobs, patience_s=patience_s) as compute,
-    ):
-        yield compute
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What the first pass found.
-
-    Attributes:
-        measured: What is published and of one kind in all shards.
-        gaps: By measuring step and shard, why there are no rows; not where scans only wait.
-        damaged: What is unreadable.
-    """
-
-    measured: list[Measured] = field(default_factory=list)
-    gaps: dict[tuple[str, str], Gap] = field(default_factory=dict)
-    damaged: list[UnreadableError] = field(default_factory=list)
-
-    def of_kind(self, measured: Sequence[Measured], kind: Any) -> None:
-        """Take what is of a kind; the scans of other shards are not measured."""
-        for one in measured:
-            if one.kind == kind:
-                self.measured.append(one)
-            else:
-                fact = f"{one.step}: other organs or settings than in most shards"
-                self.gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, fact)
 
 
 def _write_tables(
@@ -225,51 +195,67 @@ def _write_tables(
     scans_per_file: int,
     temporary: Path,
     compute: Compute,
-) -> tuple[Path, _Found, CollectSummary]:
+) -> tuple[Path, list[UnreadableError], CollectSummary]:
     """Write all tables, once more for every shard whose damage shows only when rows are read."""
-    damaged: dict[tuple[str, str], UnreadableError] = {}
+    known: dict[tuple[str, str], UnreadableError] = {}
     while True:
-        output = temporary / f"{len(damaged)}"  # a dask worker may still write into the one before
-        found, collection = _find(published, shards, radiomics, damaged, output, compute)
+        output = temporary / f"{len(known)}"  # a dask worker may still write into the one before
         try:
-            summary = _write_parts(found, collection, shards, scans_per_file, compute)
+            collection, measured, damaged = _find(
+                published, shards, radiomics, known, output, compute
+            )
+            summary = _write_parts(collection, measured, shards, scans_per_file, compute)
         except UnreadableError as error:
-            damaged[error.step, error.shard] = error
+            known[error.step, error.shard] = error
             continue
-        return output, found, summary
+        _log_differing(collection.gaps)
+        return output, damaged, summary
 
 
 def _find(
     published: Published,
     shards: Sequence[str],
     radiomics: bool,
-    damaged: Mapping[tuple[str, str], UnreadableError],
+    known: Mapping[tuple[str, str], UnreadableError],
     output: Path,
     compute: Compute,
-) -> tuple[_Found, Collection]:
-    found = _Found()
+) -> tuple[Collection, list[Measured], list[UnreadableError]]:
+    """Find what is published and of one kind in all shards, and what is damaged."""
+    measured: list[Measured] = []
+    damaged: list[UnreadableError] = []
+    gaps: dict[tuple[str, str], Gap] = {}
 
-    def of_step(step: str) -> list[Measured]:
-        looked = compute(
-            [partial(_look, published, step, shard, damaged.get((step, shard))) for shard in shards]
-        )
-        for shard, one in zip(shards, looked, strict=True):
+    def look(step: str) -> list[Measured]:
+        calls = [partial(_look, published, step, one, known.get((step, one))) for one in shards]
+        found = []
+        for shard, one in zip(shards, compute(calls), strict=True):
             if isinstance(one, UnreadableError):
-                found.damaged.append(one)
-                found.gaps[step, shard] = (Reason.SHARD_UNREADABLE, f"{one.step}: {one.fact}")
-        return [one for one in looked if isinstance(one, Measured)]
+                damaged.append(one)
+                gaps[step, shard] = (Reason.SHARD_UNREADABLE, f"{one.step}: {one.fact}")
+            elif one is not None:
+                found.append(one)
+        return found
 
-    volumes = of_step(VOLUMES)
+    def take(found: Sequence[Measured], kind: object) -> None:
+        for one in found:
+            if one.kind == kind:
+                measured.append(one)
+            else:
+                fact = f"{one.step}: other organs or settings than in most shards"
+                gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, fact)
+
+    volumes = look(VOLUMES)
     structures = common_kind(volumes) or structures_of_labelmaps(published, shards)
-    found.of_kind(volumes, structures)
+    take(volumes, structures)
     features = None
     if radiomics:
         organs = tuple((organ.label, organ.name) for organ in structures)
-        of_features = of_step(FEATURES)
+        of_features = look(FEATURES)
         features = common_kind([one for one in of_features if one.kind.organs == organs])
-        found.of_kind(of_features, features)
+        take(of_features, features)
     steps = (VOLUMES, FEATURES) if radiomics else (VOLUMES,)
-    return found, Collection(published, steps, structures, features, found.gaps, output)
+    collection = Collection(published, steps, structures, features, gaps, output)
+    return collection, measured, damaged
 
 
 def _look(
@@ -285,14 +271,14 @@ def _look(
 
 
 def _write_parts(
-    found: _Found,
     collection: Collection,
+    measured: Sequence[Measured],
     shards: Sequence[str],
     scans_per_file: int,
     compute: Compute,
 ) -> CollectSummary:
     by_shard: dict[str, list[Measured]] = {shard: [] for shard in shards}
-    for one in found.measured:
+    for one in measured:
         by_shard[one.shard].append(one)
     placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
     scans = order_scans([scan for of_shard, _ in placed for scan in of_shard])
@@ -300,20 +286,17 @@ def _write_parts(
     facts = {"complete": not any(n_missing), "n_not_measured": n_missing[0]}
     if FEATURES in collection.steps:
         facts["n_radiomics_not_measured"] = n_missing[1]
-    if any(one.of_phantoms for one in found.measured):
+    if any(one.of_phantoms for one in measured):
         facts["phantom_model"] = True
     collection = replace(collection, facts=tuple(facts.items()))
-    parts = {
-        f"part-{place:04d}.parquet": part for place, part in enumerate(_cut(scans, scans_per_file))
-    }
-    n_visits = compute([partial(collection.write_part, part, name) for name, part in parts.items()])
-    n_radiomics_rows = 0
-    if collection.radiomics is not None:
-        n_radiomics_rows = sum(
-            compute(
-                [partial(collection.write_radiomics, part, name) for name, part in parts.items()]
-            )
-        )
+    cut = enumerate(_cut(scans, scans_per_file))
+    parts = {f"part-{place:04d}.parquet": part for place, part in cut}
+
+    def write(write_one: Callable[[Sequence[PlacedScan], str], int]) -> int:
+        return sum(compute([partial(write_one, part, name) for name, part in parts.items()]))
+
+    n_visits = write(collection.write_part)
+    n_radiomics_rows = 0 if collection.radiomics is None else write(collection.write_radiomics)
     # A worker that died while writing left a file under a temporary name.
     for unfinished in collection.output.rglob(".*"):
         unfinished.unlink()
@@ -322,7 +305,7 @@ def _write_parts(
         n_shards=len(shards),
         n_scans=len(scans),
         n_organ_rows=len(scans) * len(collection.structures),
-        n_visits=sum(n_visits),
+        n_visits=n_visits,
         n_files=len(parts),
         n_radiomics_rows=n_radiomics_rows,
         complete=not any(n_missing),
@@ -331,19 +314,23 @@ def _write_parts(
     )
 
 
-def _see_to_damage(published: Published, found: _Found) -> None:
-    """Have the next run do again what is damaged, and log it."""
-    for error in found.damaged:
-        set_ledger_aside(published, error.step, error.shard)
-        _logger.warning(
-            "shard %s: %s of %s; its scans are not measured in the tables. Its ledger is set aside:"
-            " run the workflow again, or organome %s and collect-tables",
-            error.shard,
-            error.fact,
-            error.step,
-            error.step.replace("_", "-"),
-        )
-    differing = [key for key, (reason, _) in found.gaps.items() if reason is Reason.SHARD_DIFFERS]
+def _set_aside(published: Published, error: UnreadableError) -> None:
+    """Take a damaged shard for not done, so that the next run does it again; delete nothing."""
+    ledger = published.folder(error.step, error.shard) / LEDGER
+    with suppress(FileNotFoundError):
+        ledger.rename(ledger.with_suffix(".unreadable"))
+    _logger.warning(
+        "shard %s: %s of %s; its scans are not measured in the tables. Its ledger is set aside:"
+        " run the workflow again, or organome %s and collect-tables",
+        error.shard,
+        error.fact,
+        error.step,
+        error.step.replace("_", "-"),
+    )
+
+
+def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
+    differing = [key for key, (reason, _) in gaps.items() if reason is Reason.SHARD_DIFFERS]
     if differing:
         step, shard = differing[0]
         _logger.warning(

@@ -40,7 +40,7 @@ class Collection:
         radiomics: What the radiomics rows are of; None: no such table.
         gaps: By step and shard, why rows that should be there are not.
         output: Folder of the tables.
-        facts: What the files say of the whole collection.
+        facts: What the metadata of each file holds about the whole collection.
     """
 
     published: Published

@@ -358,13 +358,6 @@ def read_rows(
     return rows.take(pa.array(np.argsort(place_of_row, kind="stable"), pa.int64()))
 
 
-def set_ledger_aside(published: Published, step: str, shard: str) -> None:
-    """Take a damaged shard for not done, so that the next run does it again; nothing is deleted."""
-    ledger = published.folder(step, shard) / LEDGER
-    with suppress(FileNotFoundError):
-        ledger.rename(ledger.with_suffix(".unreadable"))
-
-
 def order_of(key: Mapping[str, Any]) -> Order:
     """Return what a scan is sorted by, from its key columns."""
     # Null (no station) sorts before every value and is never compared with one.
