@@ -1,4 +1,4 @@
-"""Small cohorts with a model, listed and ready to run, and the tables that they must give."""
+"""Small cohorts with a model, listed and ready to run, and the tables that they must yield."""
 
 import shutil
 import subprocess

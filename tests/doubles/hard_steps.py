@@ -1,4 +1,4 @@
-"""A copying step that comes to grief in worker processes; here because they import it by name."""
+"""A copying step that fails in worker processes; here because they import it by name."""
 
 import errno
 import os
@@ -42,7 +42,7 @@ class HardStep(CopyStep):
         return CopyStep.run_scan(self, scan, upstream, place)
 
     def _note(self, scan: str) -> Path:
-        """Note that a scan is begun, and give the file that says so while it is in flight."""
+        """Note that a scan is begun; return the file that says so while it is in flight."""
         with (self._folder / "tries.txt").open("a") as file:
             file.write(f"{scan} {os.getpid()}\n")
         in_flight = self._folder / f"{scan}.flying"
@@ -65,7 +65,7 @@ class HardStep(CopyStep):
             case "is killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "crashes":
-                signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's handler tells at length
+                signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest's handler prints a lot
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "crashes once" if self._first_time(scan):
                 os._exit(3)

@@ -33,7 +33,7 @@ def scan_of(participant: str, instance: str = "2", **values: Any) -> Scan:
 
 
 def outcome_of(scan: Scan) -> Outcome:
-    """Fail the participants whose pseudonym ends in 9, give the others a liver of their own."""
+    """Fail the participants whose pseudonym ends in 9, each other has a liver of its own size."""
     if scan.participant.endswith("9"):
         return Outcome(
             scan=scan.scan,

@@ -38,7 +38,7 @@ def main(folder: Path, setting: str) -> None:
 
 
 def _peak_bytes() -> int:
-    """Ask for the peak of this very program: getrusage tells that of who started it, if larger."""
+    """Read the peak of this very program: getrusage returns that of its parent, if larger."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 

@@ -1,4 +1,4 @@
-"""A copying step in stages that comes to grief in one of them; workers import it by name."""
+"""A copying step in stages that fails in one of them; workers import it by name."""
 
 import os
 import time

@@ -345,7 +345,7 @@ class Worker:
         return self._process.pid or 0
 
     def take(self, waiting: Iterator[Sequence[Task]]) -> None:
-        """Give it scans up to what it may have in hand, as far as there are any."""
+        """Send it scans, up to as many as it may have in hand."""
         while self.has_started and not self.has_died and len(self.in_hand) < self._n_at_most:
             if not self.bundle:
                 self.bundle.extend(next(waiting, ()))

@@ -160,7 +160,7 @@ def test_signal_ends_all_processes_and_keeps_what_is_finished(
     assert program.shard.journaled() == {scan_key(place) for place in range(4)}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of such an end")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals such an end to a child")
 def test_processes_do_not_outlive_a_parent_that_was_killed_and_the_shard_goes_on(
     program: Program, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Processes that die or hang: the job goes on, the culprit is found, nobody waits for ever."""
+"""Processes that die or hang: the job goes on, the bad scan is found, nobody waits for ever."""
 
 import logging
 import os

@@ -193,7 +193,7 @@ def nifti_header(image: sitk.Image) -> nib.Nifti1Header:
 
 
 def write_nifti(path: Path, header: nib.Nifti1Header, image: sitk.Image, *, level: int) -> None:
-    """Write header and voxels as a gzip file that tells neither time nor name.
+    """Write header and voxels as a gzip file without time or name.
 
     Equal ones give equal bytes. The voxels are compressed piece by piece and never copied whole.
 

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -6,68 +6,36 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.measurable import MeasurableShard
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.io.images.image_files import write_image
-from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
+from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import read_table
-from organome.io.tables.scan_lists import write_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.measure.measure_volumes import run
 
 DIXON = ("fat", "in_phase", "water")
+FACTS = {
+    "prepare_images": {"contrasts": DIXON, "size_xyz": [12, 12, 12], "flags": []},
+    "segment_organs": {"contrast": "water", "source": "labelmaps", "scheme": "amos22"},
+}
 
 
-class Shard:
-    """A shard of small scans, as the steps before would have left it."""
+class Shard(MeasurableShard):
+    """A shard whose images are flat, with a liver and a spleen."""
 
     def __init__(self, folder: Path, n_scans: int = 2) -> None:
-        self.folder = folder
-        self.scans = [
-            Scan(
-                scan=f"0000-{place:04d}",
-                cohort="demo",
-                participant=f"00{place}",
-                instance="2",
-                array="0",
-                protocol="dixon",
-                sources=(),
-            )
-            for place in range(n_scans)
-        ]
-        write_shard(folder / "scans" / "0000.parquet", self.scans)
-        self.prepared = {scan.scan: self.outcome(scan, "prepare_images") for scan in self.scans}
-        self.labelled = {scan.scan: self.outcome(scan, "segment_organs") for scan in self.scans}
+        super().__init__(folder, FACTS, n_scans=n_scans)
         for scan in self.scans:
             for contrast in DIXON:
                 self.write_contrast(scan, contrast)
             self.write_labelmap(scan)
 
     @property
-    def images(self) -> Path:
-        return self.folder / "results" / "prepare_images" / "0000"
-
-    @property
-    def labelmaps(self) -> Path:
-        return self.folder / "results" / "segment_organs" / "0000"
-
-    @property
     def output(self) -> Path:
         return self.folder / "results" / "measure_volumes" / "0000"
-
-    def outcome(self, scan: Scan, step: str) -> Outcome:
-        facts: dict[str, Mapping[str, Any]] = {
-            "prepare_images": {"contrasts": DIXON, "size_xyz": [12, 12, 12], "flags": []},
-            "segment_organs": {"contrast": "water", "source": "labelmaps", "scheme": "amos22"},
-        }
-        return Outcome(
-            scan=scan.scan,
-            step=step,
-            status=Status.DONE,
-            fingerprint=f"{step} 1",
-            facts=facts[step],
-        )
 
     def fail(self, place: int) -> None:
         scan = self.scans[place].scan
@@ -94,10 +62,9 @@ class Shard:
         write_image(path, on_2_mm_grid(labels_zyx))
 
     def measure(self) -> tuple[Outcome, ...]:
-        write_ledger(self.images / LEDGER, list(self.prepared.values()))
-        write_ledger(self.labelmaps / LEDGER, list(self.labelled.values()))
+        self.write_ledgers()
         return run(
-            shard=self.folder / "scans" / "0000.parquet",
+            shard=self.listing,
             images=self.images,
             labelmaps=self.labelmaps,
             output=self.output,

@@ -1,7 +1,7 @@
 import math
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from doubles import radiomics_peak
+from doubles.measurable import MeasurableShard
 from organome.compute.radiomics.extraction import RegionFeatures, measure_features
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.features import feature_names
@@ -19,9 +20,7 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine, TextureSettings
 from organome.domain.scans import Scan
 from organome.io.images.image_files import read_image, write_image
-from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.parquet import read_table
-from organome.io.tables.scan_lists import write_shard
 from organome.shards.run import run_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.radiomics import measure_radiomics
@@ -30,28 +29,17 @@ from organome.steps.radiomics.plans import feature_values
 
 CONTRASTS = ("fat", "water")
 CONTRAST = "original_glcm_Contrast"
+FACTS = {
+    "prepare_images": {"contrasts": CONTRASTS},
+    "segment_organs": {"contrast": "water", "scheme": "amos22"},
+}
 
 
-class Shard:
-    """A shard of small scans, as the steps before would have left it."""
+class Shard(MeasurableShard):
+    """A shard whose images are noise, with three organs."""
 
     def __init__(self, folder: Path, n_scans: int = 2) -> None:
-        self.folder = folder
-        self.scans = [
-            Scan(
-                scan=f"0000-{place:04d}",
-                cohort="demo",
-                participant=f"00{place}",
-                instance="2",
-                array="0",
-                protocol="dixon",
-                sources=(),
-            )
-            for place in range(n_scans)
-        ]
-        write_shard(folder / "scans.parquet", self.scans)
-        self.prepared = {scan.scan: self.outcome(scan, "prepare_images") for scan in self.scans}
-        self.labelled = {scan.scan: self.outcome(scan, "segment_organs") for scan in self.scans}
+        super().__init__(folder, FACTS, n_scans=n_scans)
         for place, scan in enumerate(self.scans):
             chance = np.random.default_rng(place)
             for contrast in CONTRASTS:
@@ -67,21 +55,6 @@ class Shard:
             path = self.labelmaps / f"{scan.scan}_labels.nii.gz"
             write_image(path, on_2_mm_grid(labels_zyx))
 
-    @property
-    def images(self) -> Path:
-        return self.folder / "prepare_images"
-
-    @property
-    def labelmaps(self) -> Path:
-        return self.folder / "segment_organs"
-
-    def outcome(self, scan: Scan, step: str) -> Outcome:
-        facts: dict[str, Mapping[str, Any]] = {
-            "prepare_images": {"contrasts": CONTRASTS},
-            "segment_organs": {"contrast": "water", "scheme": "amos22"},
-        }
-        return Outcome(scan.scan, step, Status.DONE, f"{step} 1", facts=facts[step])
-
     def parameters(self, text: str = "setting: {binWidth: 20}") -> Path:
         path = self.folder / "parameters.yaml"
         path.write_text(text)
@@ -90,11 +63,10 @@ class Shard:
     def measure(
         self, *contrasts: str, output: str = "output", n_processes: int = 1, **more: Any
     ) -> tuple[Outcome, ...]:
-        write_ledger(self.images / LEDGER, list(self.prepared.values()))
-        write_ledger(self.labelmaps / LEDGER, list(self.labelled.values()))
+        self.write_ledgers()
         path = self.folder / "parameters.yaml"
         return run(
-            shard=self.folder / "scans.parquet",
+            shard=self.listing,
             images=self.images,
             labelmaps=self.labelmaps,
             output=self.folder / output,
@@ -343,7 +315,7 @@ def test_settings_that_cannot_be_read_stop_the_job(tmp_path: Path, settings: lis
     shard = Shard(tmp_path)
     with pytest.raises(SetupError):
         run(
-            shard=tmp_path / "scans.parquet",
+            shard=shard.listing,
             images=shard.images,
             labelmaps=shard.labelmaps,
             output=tmp_path / "output",
