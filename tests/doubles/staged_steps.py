@@ -65,7 +65,7 @@ class StagedStep(HardStep):
         host_bytes = need // 1000 if self._is_lean else need
         return MemoryNeed(host_bytes, host_bytes, host_bytes, 0)
 
-    def device_room_bytes(self) -> None:
+    def device_free_bytes(self) -> None:
         return None
 
     def read(self, scan: Scan, before: Outcome | None) -> Item:

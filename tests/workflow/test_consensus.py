@@ -59,7 +59,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.folder / "results" / "tables"
 
 
-def test_what_votes_is_told_and_swapped_contrasts_do_not(tables: Path) -> None:
+def test_the_row_names_what_votes_and_swapped_contrasts_do_not(tables: Path) -> None:
     scans = {row["fat_water"]: row for row in pq.read_table(tables / "scans").to_pylist()}
     sound, swapped = scans["sound"], scans["swapped"]
     assert sound["consensus_contrasts"] == "water;opposed_phase;fat;in_phase"

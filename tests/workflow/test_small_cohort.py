@@ -117,7 +117,7 @@ def test_packing_from_now_on_starts_nothing_again(folder: Path) -> None:
     assert packed(run_in(folder)).whole().jobs == []
 
 
-def test_a_changed_scheme_file_makes_the_labelmaps_anew(folder: Path) -> None:
+def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
     run = run_in(folder)
     content = scheme_content(MRSEGMENTATOR) | {"structures": ["liver", "spleen"], "notes": {}}
     for told in content["classes"].values():

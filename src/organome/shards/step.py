@@ -78,7 +78,7 @@ class StagedStep(ScanStep, Protocol):
     def memory_need(self, scan: Scan, before: Outcome | None) -> MemoryNeed | None:
         """Predict what a scan takes before anything of it is read; None where nothing is known."""
 
-    def device_room_bytes(self) -> int | None:
+    def device_free_bytes(self) -> int | None:
         """Return how much memory of a GPU a scan may take; None without a GPU."""
 
     def lean(self) -> "StagedStep":

@@ -75,7 +75,7 @@ def _start(step: StagedStep, n_workers: int) -> MemoryBudget:
                 raise
             raise MachineFault(f"a worker process could not start: {error!r}") from error
         host_bytes = job_memory_bytes() // n_workers - process_memory_bytes(os.getpid())
-        return MemoryBudget(max(0, host_bytes), step.device_room_bytes())
+        return MemoryBudget(max(0, host_bytes), step.device_free_bytes())
 
 
 def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> None:

@@ -118,10 +118,10 @@ def test_a_folder_with_other_phantoms_or_other_files_is_refused(tmp_path: Path) 
 
 
 def test_progress_is_told_after_each_visit(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    progress: Callable[[int, int], None] = lambda done, total: told.append((done, total))  # noqa: E731
+    reported: list[tuple[int, int]] = []
+    progress: Callable[[int, int], None] = lambda done, total: reported.append((done, total))  # noqa: E731
     make_phantoms.run(output=tmp_path, on_visit=progress, **ARGUMENTS)
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_unknown_presets_are_refused(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ def test_swapped_kidneys_are_told(tmp_path: Path) -> None:
     given.found = labelmap("left_kidney")
     score = given.score()
     assert score.swapped["left_kidney"].max() == 1.0
-    (told,) = not_met(score)
-    assert "left_kidney in c 0000-0000" in told
+    (unmet,) = not_met(score)
+    assert "left_kidney in c 0000-0000" in unmet
 
 
 def test_a_missed_organ_lowers_the_mean(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_missing_row_and_a_missing_reason_are_told(tmp_path: Path) -> None:
     given = Run(tmp_path)
     given.organs = given.organs.iloc[:-1]
     given.scans["reason"] = None
-    told = not_met(given.score())
-    assert any("organ rows" in text for text in told)
-    assert any("reason" in text for text in told)
+    unmet = not_met(given.score())
+    assert any("organ rows" in text for text in unmet)
+    assert any("reason" in text for text in unmet)
 
 
 def test_an_unfinished_run_is_a_fault_of_the_set_up(tmp_path: Path) -> None:

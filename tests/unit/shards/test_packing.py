@@ -104,18 +104,18 @@ def test_one_form_becomes_the_other_without_a_scan_being_done(packed: Shard, loo
 
 
 @pytest.mark.parametrize("then_packed", [False, True])
-def test_only_what_was_delivered_anew_is_done_again(
+def test_only_what_was_delivered_again_is_done_again(
     packed: Shard, loose: Shard, then_packed: bool
 ) -> None:
-    assert packed.run(packed=then_packed, identities={"0000-0002": "anew"}) == ["0000-0002"]
+    assert packed.run(packed=then_packed, identities={"0000-0002": "later"}) == ["0000-0002"]
     assert packed.files() == loose.files()
-    loose.run(packed=False, identities={"0000-0002": "anew"})
+    loose.run(packed=False, identities={"0000-0002": "later"})
     assert packed.ledger() == loose.ledger()
 
 
 def test_what_failed_at_last_is_in_the_archive_no_more(packed: Shard) -> None:
-    anew = {"0000-0002": "anew"}
-    assert packed.run(packed=True, identities=anew, faults={"0000-0002": BAD}) == ["0000-0002"]
+    changed = {"0000-0002": "later"}
+    assert packed.run(packed=True, identities=changed, faults={"0000-0002": BAD}) == ["0000-0002"]
     assert {name[:9] for name in packed.files()} == {"0000-0000", "0000-0003"}
 
 

@@ -185,8 +185,8 @@ def test_visits_and_dictionary_follow(body_composition: PhantomRun) -> None:
     assert "10 rows per scan" in dictionary["organs"]["row"]
     columns = {column["name"]: column for column in dictionary["organs"]["columns"]}
     assert columns["organ"]["levels"] == NAMES
-    told = [column["name"] for column in dictionary["visits"]["columns"]]
-    assert told == visits.column_names
+    named = [column["name"] for column in dictionary["visits"]["columns"]]
+    assert named == visits.column_names
 
 
 def test_radiomics_follow(body_composition: PhantomRun, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def seconds(value: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _split_gres(told: str) -> list[str]:
+def _split_gres(gres: str) -> list[str]:
     # gpu:a100:4(S:0-1),shard:8: the sockets in brackets may hold commas themselves.
-    plain = re.sub(r"\([^)]*\)", "", told)
-    return [gres for gres in plain.split(",") if gres and gres != "null"]
+    plain = re.sub(r"\([^)]*\)", "", gres)
+    return [entry for entry in plain.split(",") if entry and entry != "null"]

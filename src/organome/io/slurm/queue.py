@@ -2,7 +2,7 @@
 
 Whoever is asked may be away: a controller that restarts for minutes is normal on a cluster. So no
 answer is None and never an empty queue, and nobody here tries again: the caller knows how long to
-wait. Every command is told which columns to print, because users change the defaults.
+wait. Every command names the columns that it wants, because users change the defaults.
 
 Source: squeue(1), scancel(1), sbatch(1) of SLURM 22.05.
 """

@@ -94,7 +94,7 @@ class RunFolder:
     def count_new_ledgers(self) -> int:
         """Count ledgers that were never there when this was asked before.
 
-        A ledger that is published again counts once: what goes round in circles is no progress.
+        A ledger that is published again counts once: what goes round in circles is not progress.
         """
         new = self._ledgers() - self._seen
         self._seen |= new

@@ -87,7 +87,7 @@ def check_partitions(profile: Profile | None) -> Iterator[Finding]:
 
 
 def job_kinds(profile: Profile) -> dict[str, dict[str, str]]:
-    """Say what jobs ask for: by default, and by rule where the profile says so."""
+    """Return what jobs ask for: by default, and by rule where the profile says so."""
     plain = dict(profile.default_resources)
     kinds = {"default": plain, **{_GPU_STEP: dict(plain)}}
     for rule, resources in profile.resources_by_rule.items():
@@ -97,7 +97,7 @@ def job_kinds(profile: Profile) -> dict[str, dict[str, str]]:
 
 
 def asks_for_gpu(resources: Mapping[str, str]) -> bool:
-    """Say whether a job asks for a GPU."""
+    """Return whether a job asks for a GPU."""
     return resources.get("gpu", "0") != "0" or "gpu" in resources.get("gres", "")
 
 
@@ -143,7 +143,7 @@ def _check_partition(
 def _check_min_job_age(settings: Mapping[str, str], *, init_s: int) -> Finding:
     age_s, needed_s = seconds(settings.get("MinJobAge", "")), _POLLS_PER_MIN_JOB_AGE * init_s
     if age_s is None:
-        return skipped("MinJobAge", "not told")
+        return skipped("MinJobAge", "slurm.conf does not say")
     if age_s < needed_s:
         return warn(
             "MinJobAge",
@@ -157,7 +157,7 @@ def _check_min_job_age(settings: Mapping[str, str], *, init_s: int) -> Finding:
 def _check_kill_wait(settings: Mapping[str, str]) -> Finding:
     wait_s = seconds(settings.get("KillWait", ""))
     if wait_s is None:
-        return skipped("KillWait", "not told")
+        return skipped("KillWait", "slurm.conf does not say")
     if wait_s < _SHORT_KILL_WAIT_S:
         advice = "a step may be killed before it has stopped: costs the scan in flight, no more"
         return warn("KillWait", f"{wait_s} s", advice)

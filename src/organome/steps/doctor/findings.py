@@ -42,22 +42,22 @@ class Finding:
 
 
 def ok(subject: str, fact: str) -> Finding:
-    """Say that all is well."""
+    """Return the finding that all is well."""
     return Finding(subject, Grade.OK, fact)
 
 
 def warn(subject: str, fact: str, advice: str) -> Finding:
-    """Say what may go wrong."""
+    """Return a finding of what may go wrong."""
     return Finding(subject, Grade.WARN, fact, advice)
 
 
 def fail(subject: str, fact: str, advice: str) -> Finding:
-    """Say what will go wrong."""
+    """Return a finding of what will go wrong."""
     return Finding(subject, Grade.FAIL, fact, advice)
 
 
 def skipped(subject: str, fact: str, advice: str = "") -> Finding:
-    """Say what was not looked at."""
+    """Return a finding of what was not looked at."""
     return Finding(subject, Grade.SKIPPED, fact, advice)
 
 
@@ -68,5 +68,5 @@ def look(subject: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
         found.extend(check())
     except Exception as error:  # one broken thing must not hide the others
         fact = f"{type(error).__name__}: {error}".splitlines()[0]
-        found.append(fail(subject, fact, "mend this first"))
+        found.append(fail(subject, fact, "correct this first"))
     return found

@@ -107,9 +107,9 @@ def _check_one_file_system(run_folder: Path) -> Finding:
 
 def _check_space(run_folder: Path) -> Finding:
     free_gb = shutil.disk_usage(run_folder).free / 1e9
-    told = f"{free_gb:.0f} GB free"
+    fact = f"{free_gb:.0f} GB free"
     if free_gb < _NO_SPACE_GB:
-        return fail("space", told, "make room")
+        return fail("space", fact, "free some")
     if free_gb < _LOW_SPACE_GB:
-        return warn("space", told, "organome estimate says what a cohort needs; quotas, too")
-    return ok("space", told)
+        return warn("space", fact, "organome estimate says what a cohort needs; quotas, too")
+    return ok("space", fact)

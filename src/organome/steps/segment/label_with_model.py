@@ -111,9 +111,9 @@ class SegmentOrgans:
             restore_bytes=need.restore_bytes + waiting_bytes,
         )
 
-    def device_room_bytes(self) -> int | None:
+    def device_free_bytes(self) -> int | None:
         """Return how much memory of a GPU a scan may take; None where there is none."""
-        return self._labeller.device_room_bytes()
+        return self._labeller.device_free_bytes()
 
     def settings(self) -> Mapping[str, JsonValue]:
         """Return all settings that change results."""

@@ -104,7 +104,7 @@ class ModelLabeller:
         x_mm, y_mm, z_mm = spacing_xyz_mm
         return self._segmenter.predicted_memory_bytes((x, y, z), (x_mm, y_mm, z_mm))
 
-    def device_room_bytes(self) -> int | None:
+    def device_free_bytes(self) -> int | None:
         """Return how much memory of its GPU it may use, None where there is none."""
         from organome.compute.inference.loading import choose_device, gpu_budget_bytes
 

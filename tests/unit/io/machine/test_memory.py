@@ -12,10 +12,10 @@ SMALL = 512 << 20
 UNLIMITED = "9223372036854771712"  # what the first version of control groups says
 
 
-def tree(folder: Path, told: str, limits: Mapping[str, str]) -> dict[str, Path]:
+def tree(folder: Path, group: str, limits: Mapping[str, str]) -> dict[str, Path]:
     """Write what the kernel tells, and the limits by the paths of their files."""
     (folder / "proc" / "self").mkdir(parents=True)
-    (folder / "proc" / "self" / "cgroup").write_text(told)
+    (folder / "proc" / "self" / "cgroup").write_text(group)
     for name, limit in limits.items():
         path = folder / "cgroups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def tree(folder: Path, told: str, limits: Mapping[str, str]) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(
-    ("told", "limits"),
+    ("group", "limits"),
     [
         ("0::/job_7/step_0\n", {"job_7/memory.max": f"{SMALL}", "job_7/step_0/memory.max": "max"}),
         ("0::/job_7\n", {"unified/job_7/memory.max": f"{SMALL}"}),
@@ -41,13 +41,13 @@ def tree(folder: Path, told: str, limits: Mapping[str, str]) -> dict[str, Path]:
     ],
 )
 def test_lowest_limit_of_all_groups_counts(
-    tmp_path: Path, told: str, limits: Mapping[str, str]
+    tmp_path: Path, group: str, limits: Mapping[str, str]
 ) -> None:
-    assert job_memory_bytes(**tree(tmp_path, told, limits)) == SMALL
+    assert job_memory_bytes(**tree(tmp_path, group, limits)) == SMALL
 
 
 @pytest.mark.parametrize(
-    ("told", "limits"),
+    ("group", "limits"),
     [
         ("0::/job\n", {"job/memory.max": "max"}),
         ("4:memory:/job\n", {"memory/job/memory.limit_in_bytes": UNLIMITED}),
@@ -56,9 +56,9 @@ def test_lowest_limit_of_all_groups_counts(
     ],
 )
 def test_without_a_limit_it_is_the_memory_of_the_machine(
-    tmp_path: Path, told: str, limits: Mapping[str, str]
+    tmp_path: Path, group: str, limits: Mapping[str, str]
 ) -> None:
-    assert job_memory_bytes(**tree(tmp_path, told, limits)) == psutil.virtual_memory().total
+    assert job_memory_bytes(**tree(tmp_path, group, limits)) == psutil.virtual_memory().total
 
 
 def test_a_kernel_that_tells_nothing_is_no_error(tmp_path: Path) -> None:

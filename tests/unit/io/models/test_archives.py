@@ -117,9 +117,9 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_member_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
     archive = archive_of(tmp_path, ("plans.json", b"\0" * 100_000))
     content = bytearray(archive.read_bytes())
-    true, told = (100_000).to_bytes(4, "little"), (100).to_bytes(4, "little")
+    true, declared = (100_000).to_bytes(4, "little"), (100).to_bytes(4, "little")
     assert content.count(true) == 2  # beside the member and in the table of contents
-    archive.write_bytes(content.replace(true, told))
+    archive.write_bytes(content.replace(true, declared))
     with pytest.raises(SetupError, match="not a whole zip archive"):
         unpack(archive)
 

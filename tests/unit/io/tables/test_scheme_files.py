@@ -31,8 +31,8 @@ def test_what_is_written_is_read(scheme: LabelScheme) -> None:
 
 def test_structures_are_numbered_in_the_order_of_the_file() -> None:
     scheme = parse_scheme(THORAX, source="thorax.yaml")
-    told = [(one.label, one.name, one.region, one.side) for one in scheme.structures]
-    assert told == [
+    named = [(one.label, one.name, one.region, one.side) for one in scheme.structures]
+    assert named == [
         (1, "left_lung", Region.CHEST, Side.LEFT),
         (2, "heart", Region.CHEST, Side.NONE),
         (3, "trachea", Region.CHEST, Side.NONE),
@@ -61,8 +61,8 @@ def changed(**changes: Any) -> dict[str, Any]:
     return deepcopy(THORAX) | changes
 
 
-def with_class(label: Any, told: Any) -> dict[str, Any]:
-    return changed(classes={**THORAX["classes"], label: told})
+def with_class(label: Any, named: Any) -> dict[str, Any]:
+    return changed(classes={**THORAX["classes"], label: named})
 
 
 @pytest.mark.parametrize(

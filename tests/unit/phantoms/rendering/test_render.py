@@ -40,11 +40,13 @@ def test_a_voxel_is_the_mean_over_its_box() -> None:
     images = render_dixon(block_body(), grid, np.random.default_rng(0))
     water = 0.75 * LOOKS[LIVER].water + 0.25 * LOOKS[Filler.VISCERAL_FAT].water
     fat = 0.75 * LOOKS[LIVER].fat + 0.25 * LOOKS[Filler.VISCERAL_FAT].fat
-    told = {c: sitk.GetArrayFromImage(images[c]).item() / rendering.SIGNAL_COUNTS for c in images}
-    assert told[Contrast.WATER] == pytest.approx(water, abs=1e-3)
-    assert told[Contrast.FAT] == pytest.approx(fat, abs=1e-3)
-    assert told[Contrast.IN_PHASE] == pytest.approx(water + fat, abs=1e-3)
-    assert told[Contrast.OPPOSED_PHASE] == pytest.approx(abs(water - fat), abs=1e-3)
+    signals = {
+        c: sitk.GetArrayFromImage(images[c]).item() / rendering.SIGNAL_COUNTS for c in images
+    }
+    assert signals[Contrast.WATER] == pytest.approx(water, abs=1e-3)
+    assert signals[Contrast.FAT] == pytest.approx(fat, abs=1e-3)
+    assert signals[Contrast.IN_PHASE] == pytest.approx(water + fat, abs=1e-3)
+    assert signals[Contrast.OPPOSED_PHASE] == pytest.approx(abs(water - fat), abs=1e-3)
 
 
 @pytest.mark.usefixtures("quiet")
