@@ -72,6 +72,11 @@ def _on_visit(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., Non
     return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
 
 
+def _on_shards(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
+    task = bar.add_task("steps of shards", total=None)
+    return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+
+
 def _on_progress(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
     task = bar.add_task("% of the budget", total=100)
 
@@ -84,6 +89,7 @@ def _on_progress(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., 
 
 _CALLBACKS: dict[str, Callable[[Progress, Mapping[str, Any]], Callable[..., None]]] = {
     "on_outcome": _on_outcome,
+    "on_shards": _on_shards,
     "on_visit": _on_visit,
     "on_progress": _on_progress,
 }

@@ -69,7 +69,9 @@ def test_small_calls_on_a_terminal_end_as_they_do_without(tmp_path: Path) -> Non
     assert "Traceback" not in written
 
 
-@pytest.mark.parametrize("name", ["on_outcome", "on_visit", "on_progress", "on_status", "on_scan"])
+@pytest.mark.parametrize(
+    "name", ["on_outcome", "on_visit", "on_progress", "on_status", "on_shards", "on_scan"]
+)
 def test_every_bar_is_drawn_without_a_shard(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(
         terminal, "Console", lambda **_: Console(force_terminal=True, file=sys.stderr)

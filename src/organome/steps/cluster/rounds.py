@@ -26,6 +26,7 @@ _logger = logging.getLogger(__name__)
 _MAX_MESSAGES: Final = 5  # of jobs, on the terminal; the logs have them all
 _CANCEL_POLL_S: Final = 2.0  # scancel is quick; a job submitted meanwhile shows within a second
 _FAILURES_POLL_S: Final = 2.0  # a job that must not be tried again is tried again within seconds
+_REPORT_POLL_S: Final = 5.0  # each looks for three files a shard
 _SHUT_OUT: Final = b"LockException"  # what Snakemake says where another one holds the folder
 _N_LOOKS: Final = 3
 SILENCE_LOG_S: Final = 60.0  # between two log lines while SLURM does not answer
@@ -142,6 +143,7 @@ class Rounds:
         pace: Pace,
         requests: StopRequests,
         controller: Controller,
+        on_shards: Callable[[int, int], None] | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -154,6 +156,8 @@ class Rounds:
             pace: How often to look and how long to be patient.
             requests: Whether one was asked to stop.
             controller: The hold on the run folder.
+            on_shards: Called now and then with how many steps of shards are through, and how many
+                there are; then what Snakemake says goes to the log alone.
         """
         self._command = tuple(command)
         self._targets = ("--", *targets) if targets else ()
@@ -163,6 +167,7 @@ class Rounds:
         self._pace = pace
         self._requests = requests
         self._controller = controller
+        self._on_shards = on_shards
         started_at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self._log = folder.folder / "logs" / "run" / f"{started_at}.log"
 
@@ -226,7 +231,9 @@ class Rounds:
             )
         self.open_lock(asked=False)
         wanted = self._targets if targets is None else targets
-        process = SnakemakeProcess([*self._command, *wanted], log=self._log)
+        process = SnakemakeProcess(
+            [*self._command, *wanted], log=self._log, show=self._on_shards is None
+        )
         try:
             self._controller.note_child(process.pid, process.started_at)
             round_end = watch(
@@ -236,6 +243,7 @@ class Rounds:
                 pace=self._pace,
                 requests=self._requests,
                 check_lease=self._controller.check,
+                report=self._report,
             )
         except TakenOver:
             process.kill()  # its jobs and its lock are another's now
@@ -246,6 +254,10 @@ class Rounds:
             raise
         self._clear(process)
         return round_end
+
+    def _report(self) -> None:
+        if self._on_shards is not None:
+            self._on_shards(*self._folder.count_steps())
 
     def _clear(self, process: SnakemakeProcess) -> None:
         if self._jobs is not None:
@@ -323,6 +335,7 @@ def watch(
     pace: Pace,
     requests: StopRequests,
     check_lease: Callable[[], None],
+    report: Callable[[], None],
 ) -> RoundEnd:
     """Watch until it ends or hangs; one that hangs is killed.
 
@@ -333,6 +346,7 @@ def watch(
         pace: How often and how long.
         requests: Whether the watchdog was asked to stop.
         check_lease: Raises if another controller has taken the run folder.
+        report: Called every few seconds, and at the end.
 
     Raises:
         Interrupted: A signal has come, or another controller. Snakemake still runs.
@@ -340,12 +354,15 @@ def watch(
         WrongSetUp: A job said that the set-up is wrong. Snakemake may still run.
     """
     stillness, silence = Stillness(time.monotonic()), Silence()
-    at_fault, next_look_s, next_failures_s = False, 0.0, 0.0
+    at_fault, next_look_s, next_failures_s, next_report_s = False, 0.0, 0.0, 0.0
     while (code := process.wait(TICK_S)) is None:
         requests.check()
         if time.monotonic() >= next_failures_s:
             refuse_wrong_set_up(folder)
             next_failures_s = time.monotonic() + _FAILURES_POLL_S
+        if time.monotonic() >= next_report_s:
+            report()
+            next_report_s = time.monotonic() + _REPORT_POLL_S
         if time.monotonic() < next_look_s:
             continue
         check_lease()
@@ -366,6 +383,7 @@ def watch(
                 process.kill()
                 return RoundEnd(None, machine_at_fault=True)
         next_look_s = time.monotonic() + pace.poll_s
+    report()
     if code != 0:
         refuse_wrong_set_up(folder)
     # Below 0 it was killed, by somebody or for want of memory, and nothing is said of the shards.

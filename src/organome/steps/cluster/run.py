@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -128,6 +128,7 @@ def run(
     pause_s: float = USUAL_PACE.pause_s,
     poll_s: float = USUAL_PACE.poll_s,
     stop_s: float = USUAL_PACE.stop_s,
+    on_shards: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
     """List the scans of a cohort, and run the workflow on all that is not through yet.
 
@@ -150,6 +151,8 @@ def run(
         pause_s: Seconds between two rounds.
         poll_s: Seconds between two looks at the queue.
         stop_s: Seconds that Snakemake gets to stop by itself.
+        on_shards: Called now and then with how many steps of shards are through, and how many there
+            are; then what Snakemake says goes to ``logs/run`` alone.
 
     Raises:
         SetupError: Shards could not be done; another controller or Snakemake holds the run folder;
@@ -190,6 +193,7 @@ def run(
             pace=Pace(poll_s=poll_s, stall_s=stall_s, pause_s=pause_s, stop_s=stop_s),
             requests=requests,
             controller=controller,
+            on_shards=on_shards,
         )
         rounds.open_lock(asked=unlock)
         _list_scans(command, folder.folder)

@@ -19,6 +19,7 @@ from organome.io.tables.ledgers import LEDGER
 
 _SWEPT: Final = (".*.*", "*/.*.*", "tables/**/.*.*")
 LAST_STEP: Final = "measure_volumes"  # with its ledger a shard is through
+STEPS: Final = ("prepare_images", "segment_organs", LAST_STEP)
 
 MACHINE_AT_FAULT: Final = 69  # exit codes of organome
 SET_UP_WRONG: Final = 2
@@ -109,6 +110,20 @@ class RunFolder:
         through = {path.parent.name for path in ledgers}
         listed = {path.stem for path in (self.folder / "scans").glob("[0-9]*.parquet")}
         return len(through), len(listed - through)
+
+    def count_steps(self) -> tuple[int, int]:
+        """Count the steps of shards that are through, and all that there are."""
+        n_listed = sum(self.count_shards())
+        through = {
+            step: {
+                path.parent.name for path in (self.folder / "results" / step).glob(f"*/{LEDGER}")
+            }
+            for step in STEPS
+        }
+        # Prepared images may be removed, ledger and all, once a shard is measured.
+        measured = through.pop(LAST_STEP)
+        n_before = sum(len(shards - measured) for shards in through.values())
+        return len(STEPS) * len(measured) + n_before, len(STEPS) * n_listed
 
     def sweep(self, *, older_than: Path) -> int:
         """Remove what killed attempts left beside results; call it when no job lives.

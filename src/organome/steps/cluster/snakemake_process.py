@@ -34,15 +34,17 @@ Descendants = frozenset[tuple[int, float]]
 class SnakemakeProcess:
     """One running Snakemake, all below it, and what it has written."""
 
-    def __init__(self, command: Sequence[str], *, log: Path) -> None:
+    def __init__(self, command: Sequence[str], *, log: Path, show: bool = True) -> None:
         """Start it.
 
         Args:
             command: Program and arguments.
             log: File that its output is appended to.
+            show: Whether its output is passed on to stderr as well.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
+        self._shows = show
         self._n_before = self._n_shown = log.stat().st_size if log.exists() else 0
         bound = (sys.executable, "-c", _BOUND_TO_PARENT, str(os.getpid()), *command)
         with log.open("ab") as sink:
@@ -105,6 +107,8 @@ class SnakemakeProcess:
         self._show()
 
     def _show(self) -> None:
+        if not self._shows:
+            return
         with self.log.open("rb") as written:
             written.seek(self._n_shown)
             new = written.read()

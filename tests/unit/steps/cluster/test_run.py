@@ -116,6 +116,18 @@ FAILURES = "work/failures/segment_organs.000$n_starts.jsonl"
 AT_FAULT = """echo '{"code": 69, "message": "GPU"}'"""
 
 
+def test_who_asks_how_far_it_is_is_not_shown_what_snakemake_says(
+    fakes: FakeCommands, run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fakes.starts(["echo all well; through 0000; through 0001"])
+    seen: list[tuple[int, int]] = []
+    run(run_folder, **PACE, on_shards=lambda *now: seen.append(now))
+    assert seen[-1] == (6, 6)
+    assert "all well" not in capfd.readouterr().err
+    (log,) = (run_folder / "logs" / "run").iterdir()
+    assert "all well" in log.read_text()
+
+
 def test_what_a_job_found_wrong_with_its_shard_is_said_once(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
