@@ -120,7 +120,8 @@ def run(
             ]
             write_shard(shard_path(scans, shard), named)
             log_event(_logger, "shard_listed", step=STEP, shard=f"{shard:04d}", n_scans=len(named))
-        n_changed = sum(_update(path, listed, found) for path, listed in sheet.items())
+        base = root.absolute().parent if kind == "folder" else root.absolute()
+        n_changed = sum(_update(path, listed, found, base) for path, listed in sheet.items())
     mine = [one for one in known.values() if one.cohort == cohort and _is_wanted(one, protocols)]
     return ListingSummary(
         n_known=len(mine),
@@ -132,14 +133,42 @@ def run(
     )
 
 
-def _update(path: Path, listed: Sequence[Scan], found: Mapping[_Identity, Scan]) -> int:
-    """Have the list of a shard say where its scans lie now; return how many lay elsewhere."""
+def _update(path: Path, listed: Sequence[Scan], found: Mapping[_Identity, Scan], base: Path) -> int:
+    """Have the list of a shard say where its scans lie now; return how many lay elsewhere.
+
+    Where a cohort has moved as it is, the list keeps its time, so that no shard counts as stale.
+    """
     now = [replace(found.get(one.identity, one), scan=one.scan) for one in listed]
-    n_changed = sum(one != before for one, before in zip(now, listed, strict=True))
-    if n_changed:
+    changed = [pair for pair in zip(listed, now, strict=True) if pair[0] != pair[1]]
+    if changed:
+        listed_at = path.stat()
         write_shard(path, now)
-        log_event(_logger, "shard_updated", step=STEP, shard=path.stem, n_changed=n_changed)
-    return n_changed
+        if all(_lies_below_another_root(*pair, base) for pair in changed):
+            os.utime(path, ns=(listed_at.st_atime_ns, listed_at.st_mtime_ns))
+        log_event(_logger, "shard_updated", step=STEP, shard=path.stem, n_changed=len(changed))
+    return len(changed)
+
+
+def _lies_below_another_root(before: Scan, now: Scan, base: Path) -> bool:
+    """Return whether all that tells two entries of a scan apart is the folder of the cohort."""
+    if _without_paths(before) != _without_paths(now):
+        return False
+    for old, new in zip(_paths(before), _paths(now), strict=True):
+        if old.is_relative_to(base) or not new.is_relative_to(base):
+            return False
+        below = new.relative_to(base).parts
+        if old.parts[-len(below) :] != below:
+            return False
+    return True
+
+
+def _paths(scan: Scan) -> list[Path]:
+    return [Path(one) for one in (*(each.path for each in scan.sources), scan.labelmap) if one]
+
+
+def _without_paths(scan: Scan) -> Scan:
+    sources = tuple(replace(one, path="") for one in scan.sources)
+    return replace(scan, sources=sources, labelmap=scan.labelmap and "given")
 
 
 @contextmanager

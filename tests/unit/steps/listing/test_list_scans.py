@@ -265,6 +265,7 @@ def test_a_cohort_at_another_root_is_found_there(ukb: Path) -> None:
     """The list once kept the old paths, and every scan failed as missing."""
     _list(ukb)
     before = _scans(ukb.parent / "scans")
+    times = {path: path.stat().st_mtime_ns for path in (ukb.parent / "scans").iterdir()}
     moved = ukb.rename(ukb.parent / "moved")
     assert _list(moved) == ListingSummary(n_known=3, n_new=0, n_gone=0, n_shards=2, n_changed=3)
     after = _scans(ukb.parent / "scans")
@@ -272,6 +273,8 @@ def test_a_cohort_at_another_root_is_found_there(ukb: Path) -> None:
         (one.scan, one.identity) for one in before
     ]
     assert all(Path(source.path).is_file() for one in after for source in one.sources)
+    # What changes no result makes no shard stale.
+    assert times == {path: path.stat().st_mtime_ns for path in (ukb.parent / "scans").iterdir()}
     assert _list(moved).n_changed == 0
 
 
@@ -284,6 +287,8 @@ def test_what_is_delivered_again_touches_one_shard(ukb: Path) -> None:
     summary = _list(ukb)
     assert (summary.n_changed, summary.n_gone) == (1, 1)
     after = _state(ukb.parent / "scans")
+    times = [(ukb.parent / "scans" / f"000{n}.parquet").stat().st_mtime_ns for n in (0, 1)]
+    assert times[0] < times[1]
     assert after["0000.parquet"] == before["0000.parquet"]
     assert after["0001.parquet"] != before["0001.parquet"]
 
