@@ -71,7 +71,7 @@ format: setup ## bring the code into shape
 # Two at a time; what a module shares is made once, because its tests stay together. The longest modules
 # begin, so that the two end together.
 PYTEST := pytest -n 2 --dist loadscope --no-loadscope-reorder
-SUITES := tests/workflow $(wildcard tests/reports) tests/unit
+SUITES := tests/unit/steps tests/workflow $(wildcard tests/reports) tests/unit
 
 test: setup ## unit, workflow and report tests
 	$(PYTEST) $(SUITES) -m "not slow and not slurm and not gpu"
