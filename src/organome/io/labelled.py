@@ -69,8 +69,8 @@ class LabelledShard:
         """Read the labelmap of a scan.
 
         Raises:
-            SetupError: If it is gone: then the run is at fault, not the scan.
-            ScanError: If it is broken.
+            MachineFault: If it is gone or damaged: then its step is asked for it again.
+            ScanError: If it is whole and cannot be read all the same.
         """
         return read_labelmap(labelmap_path(self.labelmaps, scan.scan))
 
@@ -78,7 +78,7 @@ class LabelledShard:
         """Read an image of a scan.
 
         Raises:
-            SetupError: If it is gone: then the run is at fault, not the scan.
-            ScanError: If it is broken.
+            MachineFault: If it is gone or damaged: then its step is asked for it again.
+            ScanError: If it is whole and cannot be read all the same.
         """
         return read_published(self.images / f"{scan.scan}_{contrast}.nii.gz")

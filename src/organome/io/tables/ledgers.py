@@ -74,7 +74,7 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
     step then writes it from the journal that lies beside it.
 
     Raises:
-        MachineFault: If there is no ledger, or a broken one: the step before is to do this shard.
+        MachineFault: If the ledger is missing or damaged: the step before has to do this shard.
     """
     if not path.is_file():
         raise MachineFault(
