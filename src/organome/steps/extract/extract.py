@@ -96,7 +96,7 @@ def run(
             smaller and newer.
 
     Raises:
-        SetupError: It is not a run folder; there are no results, or no such scan or participant.
+        SetupError: It is not a run folder, has no results, or lists no such scan or participant.
     """
     place = open_run(run_folder)
     published = place.results / _STEP

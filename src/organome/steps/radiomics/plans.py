@@ -97,7 +97,7 @@ def read_for(
 ) -> tuple[sitk.Image, sitk.Image]:
     """Read the image of a plan; return it with its labels.
 
-    A fat fraction is computed, in percent. Where there is no signal there is none, so no labels.
+    A fat fraction is computed, in percent. Voxels without signal have none, and lose their labels.
 
     Raises:
         ScanError: If an image does not lie on the grid of the labelmap, or a file is broken.
