@@ -9,7 +9,12 @@ import torch
 from organome.compute.inference.network import build_network
 from organome.domain.organs import N_ORGANS
 from organome.io.models.folders import write_model
-from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset, phantom_plans
+from organome.phantoms.model.plans import (
+    CONFIGURATION,
+    SPACING_ZYX_MM,
+    phantom_dataset,
+    phantom_plans,
+)
 
 PATCH_ZYX = (16, 32, 32)
 FEATURES = (8, 16)
@@ -30,11 +35,11 @@ def write_tiny_model(folder: Path, *, seed: int = 1) -> None:
     )
 
 
-def tiny_plans() -> dict[str, Any]:
+def tiny_plans(*, spacing_zyx_mm: tuple[float, float, float] = SPACING_ZYX_MM) -> dict[str, Any]:
     """Cut the plans of the phantom model down to two stages and a small patch."""
     plans = deepcopy(phantom_plans())
     configuration = plans["configurations"][CONFIGURATION]
-    configuration["patch_size"] = list(PATCH_ZYX)
+    configuration |= {"patch_size": list(PATCH_ZYX), "spacing": list(spacing_zyx_mm)}
     arguments = configuration["architecture"]["arch_kwargs"]
     n = len(FEATURES)
     arguments |= {

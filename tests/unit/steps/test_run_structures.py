@@ -43,7 +43,7 @@ def write_model_of(folder: Path, scheme: LabelScheme) -> Path:
     """Write a tiny network with one output for each class of a scheme."""
     write_model(
         folder,
-        plans=tiny_plans(),
+        plans=tiny_plans(spacing_zyx_mm=(10.0, 10.0, 10.0)),  # a tile or two a scan
         dataset=scheme_dataset(scheme),
         configuration=CONFIGURATION,
         weights=tiny_weights(n_outputs=len(scheme.classes) + 1, n_folds=1),

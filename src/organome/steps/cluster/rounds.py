@@ -6,7 +6,6 @@ submits jobs while it is being interrupted, which then belong to nobody.
 """
 
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -267,7 +266,7 @@ class Rounds:
             if n_cancelled:
                 _logger.info("event=leftovers_cancelled n_jobs=%d", n_cancelled)
         if self._folder.is_locked and _SHUT_OUT not in process.written():
-            self._unlock()
+            self._folder.unlock()
 
     def open_lock(self, *, asked: bool) -> None:
         """Open the lock that a killed Snakemake of ours left; call it before anything is started.
@@ -288,20 +287,7 @@ class Rounds:
                 f"{self._folder.folder}: locked by a Snakemake that organome run did not start,"
                 " perhaps on another host; once you are sure that it is gone, start with --unlock"
             )
-        self._unlock()
-
-    def _unlock(self) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            done = subprocess.run(
-                [*self._command, "--unlock"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                check=False,
-            )
-        _logger.info("event=unlocked code=%d", done.returncode)
+        self._folder.unlock()
 
     def _sweep(self) -> None:
         if self._jobs is None or self._jobs.live() == ():

@@ -6,6 +6,7 @@ found by comparing with what was there before.
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 from contextlib import suppress
@@ -16,6 +17,8 @@ from typing import Final
 
 from organome.domain.canaries import Judgement
 from organome.io.tables.ledgers import LEDGER
+
+_logger = logging.getLogger(__name__)
 
 _SWEPT: Final = (".*.*", "*/.*.*", "tables/**/.*.*")
 LAST_STEP: Final = "measure_volumes"  # with its ledger a shard is through
@@ -52,6 +55,7 @@ class RunFolder:
         self.folder = folder.resolve()
         self._nodes = self.folder / "work" / "broken_nodes"
         self._failures = self.folder / "work" / "failures"
+        self._locks = self.folder / ".snakemake" / "locks"
         self._canary_reports = self.folder / "work" / "canary"
         self._seen = self._ledgers()
 
@@ -68,7 +72,12 @@ class RunFolder:
     @property
     def is_locked(self) -> bool:
         """Whether Snakemake holds the folder, or did when it was killed."""
-        return any((self.folder / ".snakemake" / "locks").glob("*.lock"))
+        return any(self._locks.glob("*.lock"))
+
+    def unlock(self) -> None:
+        """Open Snakemake's lock, as its ``--unlock`` does in a process that may be killed."""
+        shutil.rmtree(self._locks, ignore_errors=True)
+        _logger.info("event=unlocked")
 
     def forget_faults(self) -> None:
         """Allow noted nodes again, and have drifting kinds of machine checked again."""
