@@ -10,9 +10,9 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from organome.domain.fingerprints import canonical_json
 from organome.domain.outcomes import Attempt, JsonValue, Outcome, Reason, Status
@@ -29,19 +29,6 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         sync_folder(path.parent)
-
-    def __enter__(self) -> Self:
-        """Hold the file open for the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -125,40 +112,20 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
 
 
 def _record(outcome: Outcome, attempt: Attempt) -> dict[str, JsonValue]:
-    return {
-        "scan": outcome.scan,
-        "step": outcome.step,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "fact": outcome.fact,
-        "fingerprint": outcome.fingerprint,
-        "facts": dict(outcome.facts),
-        "files": dict(attempt.files),
-        "elapsed_s": attempt.elapsed_s,
-        "host": attempt.host,
-        "attempt": attempt.attempt,
-        "finished_at": attempt.finished_at,
-        "lean": attempt.lean,
-    }
+    both = (outcome, attempt)
+    record = {field.name: getattr(one, field.name) for one in both for field in fields(one)}
+    return {**record, "facts": dict(outcome.facts), "files": dict(attempt.files)}
 
 
 def _entry(record: Mapping[str, Any]) -> tuple[Outcome, Attempt]:
+    values = {
+        **record,
+        "status": Status(record["status"]),
+        "reason": None if record["reason"] is None else Reason(record["reason"]),
+        "facts": dict(record["facts"]),
+        "files": dict(record["files"]),
+    }
     return (
-        Outcome(
-            scan=record["scan"],
-            step=record["step"],
-            status=Status(record["status"]),
-            fingerprint=record["fingerprint"],
-            reason=None if record["reason"] is None else Reason(record["reason"]),
-            fact=record["fact"],
-            facts=dict(record["facts"]),
-        ),
-        Attempt(
-            files=dict(record["files"]),
-            attempt=record["attempt"],
-            host=record["host"],
-            elapsed_s=record["elapsed_s"],
-            finished_at=record["finished_at"],
-            lean=record["lean"],
-        ),
+        Outcome(**{field.name: values[field.name] for field in fields(Outcome)}),
+        Attempt(**{field.name: values[field.name] for field in fields(Attempt)}),
     )

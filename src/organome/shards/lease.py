@@ -23,9 +23,8 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from organome.domain.errors import Interrupted, MachineFault
@@ -33,7 +32,6 @@ from organome.io.files.atomic import ATTEMPT
 from organome.shards.lease_records import (
     Record,
     Sight,
-    is_running,
     look_at,
     put_record,
     remove_record,
@@ -68,32 +66,10 @@ class LeaseTerms:
 LEASE_TERMS: Final = LeaseTerms()
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lease.
-
-    Attributes:
-        generation: One more than that of the holder before.
-        attempt: Name of the run of the program.
-        host: Its machine.
-        pid: Number of its process there.
-        alive: None where that is not known from here without waiting.
-    """
-
-    generation: int
-    attempt: str
-    host: str
-    pid: int
-    alive: bool | None
-
-
-def find_holder(folder: Path) -> Holder | None:
-    """Return who holds the lease of a folder, None where nobody does.
-
-    It does not wait: ``alive`` is None for a holder on another machine.
-    """
+def find_holder(folder: Path) -> Record | None:
+    """Return who holds the lease of a folder, None where nobody does."""
     sight = look_at(folder / LEASE)
-    return None if sight is None else holder_of(sight.record)
+    return None if sight is None else sight.record
 
 
 class Watch:
@@ -125,22 +101,11 @@ class Watch:
         if self._sight is None:
             return True
         record = self._sight.record
-        if is_running(record.process) is False:
+        if record.is_alive is False:
             return True
         if record.is_damaged:  # half-written, or damaged: a holder gives it up at its next beat
             return self.still_s >= _BEATS_IF_DAMAGED * terms.beat_s
         return self.still_s >= max(terms.patience_s, record.patience_s)
-
-
-def holder_of(record: Record) -> Holder:
-    """Return what others may want to know of a holder."""
-    return Holder(
-        generation=record.generation,
-        attempt=record.attempt,
-        host=record.process.host,
-        pid=record.process.pid,
-        alive=is_running(record.process),
-    )
 
 
 class Lease:
@@ -152,7 +117,7 @@ class Lease:
     """
 
     def __init__(
-        self, place: Path, record: Record, *, terms: LeaseTerms, taken_from: Holder | None
+        self, place: Path, record: Record, *, terms: LeaseTerms, taken_from: Record | None
     ) -> None:
         self.generation = record.generation
         self.taken_from = taken_from
@@ -178,7 +143,7 @@ class Lease:
         *,
         terms: LeaseTerms = LEASE_TERMS,
         after: int = 0,
-        on_wait: Callable[[Holder], None] | None = None,
+        on_wait: Callable[[Record], None] | None = None,
         stop_waiting: Callable[[], None] | None = None,
     ) -> Self:
         """Become the holder of a folder's lease; wait as long as another one lives.
@@ -197,15 +162,13 @@ class Lease:
         while True:
             sight = watch.look()
             if sight is None or watch.is_over(terms):
-                taken_from = None
-                if sight is not None:
-                    taken_from = replace(holder_of(sight.record), alive=False)
+                taken_from = None if sight is None else sight.record
                 lease = cls._put(place, max(after, watch.generation), terms, taken_from)
                 if lease is not None:
                     return lease
                 continue
             if on_wait and sight.record.key != waited_for:
-                on_wait(holder_of(sight.record))
+                on_wait(sight.record)
             waited_for = sight.record.key
             if stop_waiting:
                 stop_waiting()
@@ -213,7 +176,7 @@ class Lease:
 
     @classmethod
     def _put(
-        cls, place: Path, before: int, terms: LeaseTerms, taken_from: Holder | None
+        cls, place: Path, before: int, terms: LeaseTerms, taken_from: Record | None
     ) -> Self | None:
         record = Record(
             generation=before + 1,
@@ -235,12 +198,7 @@ class Lease:
         """Hold the lease for the block."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Return it."""
         self.release()
 

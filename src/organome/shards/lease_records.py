@@ -105,6 +105,11 @@ class Record:
         return json.dumps(content | {"crc32": _crc32(content)}, sort_keys=True).encode()
 
     @property
+    def is_alive(self) -> bool | None:
+        """Whether its holder runs; None where that is not known from here without waiting."""
+        return is_running(self.process)
+
+    @property
     def is_damaged(self) -> bool:
         """Whether it is half-written, or was whole once; its holder loses it with the next beat."""
         return not self.key

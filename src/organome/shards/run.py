@@ -8,8 +8,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from organome.domain.errors import SetupError
@@ -18,7 +19,8 @@ from organome.domain.scans import Scan
 from organome.io.machine.memory import job_memory_bytes
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.shards.faults import machine_faults_stop_the_job
-from organome.shards.lease import LEASE_TERMS, Holder, LeaseTerms
+from organome.shards.lease import LEASE_TERMS, LeaseTerms
+from organome.shards.lease_records import Record
 from organome.shards.log import log_event
 from organome.shards.packing import Packing
 from organome.shards.pipeline import ScanResult, ScanWork
@@ -83,8 +85,8 @@ def run_shard(
         listening() as requests,
         machine_faults_stop_the_job(),
         _ShardAttempt(
-            step,
-            workers,
+            step=step,
+            workers=workers,
             n_scans=len(scans),
             output=output,
             work=work,
@@ -113,59 +115,44 @@ def _upstream_of(scan: Scan, upstream: Mapping[str, Outcome] | None) -> Outcome 
     return upstream[scan.scan]
 
 
+@dataclass(kw_only=True)
 class _ShardAttempt:
     """One attempt at one shard: what becomes of each scan, and when to stop altogether."""
 
-    def __init__(
-        self,
-        step: ScanStep,
-        workers: Sequence[ScanStep],
-        *,
-        n_scans: int,
-        output: Path,
-        work: Path,
-        requests: StopRequests,
-        max_scan_min: float,
-        memory_bytes: int,
-        max_same_reason_share: float,
-        lease_terms: LeaseTerms,
-        on_outcome: Callable[[Outcome], None] | None,
-        packing: Packing | None,
-    ) -> None:
-        self._step = step
-        self._workers = workers
-        self._n_scans = n_scans
-        self._shard = output.name
-        self._requests = requests
-        self._max_still_s = 60 * max_scan_min
-        self._memory_bytes = memory_bytes
-        self._max_same_reason_share = max_same_reason_share
-        self._on_outcome = on_outcome
+    step: ScanStep
+    workers: Sequence[ScanStep]
+    n_scans: int
+    output: Path
+    work: Path
+    requests: StopRequests
+    max_scan_min: float
+    memory_bytes: int
+    max_same_reason_share: float
+    lease_terms: LeaseTerms
+    packing: Packing | None
+    on_outcome: Callable[[Outcome], None] | None
+
+    def __post_init__(self) -> None:
+        """Wait for the lease of the shard, and take it."""
         self._n_by_reason: Counter[Reason] = Counter()
         self._work = WorkFolder(
-            work,
-            output=output,
-            terms=lease_terms,
-            on_wait=self._log_wait,
-            stop_waiting=requests.check,
-            packing=packing,
+            self.work,
+            output=self.output,
+            terms=self.lease_terms,
+            on_wait=partial(self._log_holder, "lease_wait"),
+            stop_waiting=self.requests.check,
+            packing=self.packing,
         )
-        before = self._work.taken_from
-        if before is not None:
-            self._log("lease_taken_over", None, host=before.host, generation=before.generation)
+        if self._work.taken_from is not None:
+            self._log_holder("lease_taken_over", self._work.taken_from)
 
     def __enter__(self) -> Self:
         """Hold the shard for the block."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Return the shard, however the block ends."""
-        with self._requests.shielded():
+        with self.requests.shielded():
             self._work.close()
 
     def keep(self, tasks: Sequence[Task]) -> dict[str, Outcome]:
@@ -187,11 +174,11 @@ class _ShardAttempt:
             if task.key in earlier
             and not _has_failed(task)
             and not (
-                earlier[task.key].step == self._step.name and earlier[task.key].reason in RETRIED
+                earlier[task.key].step == self.step.name and earlier[task.key].reason in RETRIED
             )
         ]
-        identities = [IdentityStep(worker) for worker in self._workers]
-        with closing(self._results(unsure, IdentityStep(self._step), identities)) as results:
+        identities = [IdentityStep(worker) for worker in self.workers]
+        with closing(self._results(unsure, IdentityStep(self.step), identities)) as results:
             for task, result in results:
                 if result.fingerprint == earlier[task.key].fingerprint:
                     kept.add(task.key)
@@ -215,12 +202,12 @@ class _ShardAttempt:
                 outcomes[task.key] = self._record(task.before, ScanResult())
         open_tasks = [task for task in tasks if not _has_failed(task)]
         try:
-            with closing(self._results(open_tasks, self._step, self._workers)) as results:
+            with closing(self._results(open_tasks, self.step, self.workers)) as results:
                 for task, result in results:
                     outcomes[task.key] = self._record(self._outcome(task, result), result)
         except Exception:
             # A library may have turned either of these into an error of its own.
-            self._requests.check()
+            self.requests.check()
             self._work.check_lease()
             raise
         return outcomes
@@ -228,10 +215,10 @@ class _ShardAttempt:
     def publish(self, outcomes: Sequence[Outcome]) -> None:
         """Write the step's tables and the ledger, and put the folder in its place."""
         tables = self._work.staging.tables
-        self._step.finish(outcomes, tables)
+        self.step.finish(outcomes, tables)
         write_ledger(tables / LEDGER, outcomes, self._work.attempts)
         n_done = sum(outcome.status is Status.DONE for outcome in outcomes)
-        with self._requests.shielded():
+        with self.requests.shielded():
             self._work.publish([outcome.scan for outcome in outcomes])
         self._log("published", None, n_done=n_done, n_failed=len(outcomes) - n_done)
 
@@ -245,10 +232,10 @@ class _ShardAttempt:
         crew = Crew(
             steps=workers,
             staging=self._work.staging,
-            requests=self._requests,
+            requests=self.requests,
             on_death=self._log_death,
-            max_still_s=self._max_still_s,
-            memory_bytes=self._memory_bytes,
+            max_still_s=60 * self.max_scan_min,
+            memory_bytes=self.memory_bytes,
         )
         with closing(do_scans(tasks, crew)) as results:
             yield from results
@@ -258,7 +245,7 @@ class _ShardAttempt:
             _logger.error("scan=%s unexpected error:\n%s", task.key, result.trace)
         return Outcome(
             scan=task.key,
-            step=self._step.name,
+            step=self.step.name,
             status=Status.DONE if result.reason is None else Status.FAILED,
             fingerprint=result.fingerprint,
             reason=result.reason,
@@ -267,12 +254,12 @@ class _ShardAttempt:
         )
 
     def _record(self, outcome: Outcome, result: ScanResult) -> Outcome:
-        self._requests.check()
-        with self._requests.shielded():
+        self.requests.check()
+        with self.requests.shielded():
             self._work.record(
                 outcome, elapsed_s=result.elapsed_s, files=result.files, lean=result.lean
             )
-        self._requests.check()
+        self.requests.check()
         event = "scan_done" if outcome.status is Status.DONE else "scan_failed"
         fields = {"reason": outcome.reason, "elapsed_s": result.elapsed_s}
         self._log(event, outcome.scan, **fields, lean=result.lean or None)
@@ -280,20 +267,20 @@ class _ShardAttempt:
         return outcome
 
     def _count(self, outcome: Outcome) -> None:
-        if self._on_outcome:
-            self._on_outcome(outcome)
-        if outcome.reason is None or outcome.step != self._step.name:
+        if self.on_outcome:
+            self.on_outcome(outcome)
+        if outcome.reason is None or outcome.step != self.step.name:
             return
         self._n_by_reason[outcome.reason] += 1
         n_failed = self._n_by_reason[outcome.reason]
         if n_failed <= self._max_failed(outcome.reason):
             return
-        self._work.void(self._step.name, outcome.reason)
+        self._work.void(self.step.name, outcome.reason)
         blame = "a fault of the machine or of the configuration"
         if outcome.reason is Reason.UNEXPECTED_ERROR:
             blame = "a bug in Organome, see the log"
         raise SetupError(
-            f"{self._step.name}, shard {self._shard}: {n_failed} of {self._n_scans} scans failed"
+            f"{self.step.name}, shard {self.output.name}: {n_failed} of {self.n_scans} scans failed"
             f" with {outcome.reason} (the last: {outcome.scan}: {outcome.fact}); this looks like"
             f" {blame}"
         )
@@ -301,21 +288,21 @@ class _ShardAttempt:
     def _max_failed(self, reason: Reason) -> float:
         """Return how many scans may fail for a reason before the scans are not to blame."""
         if reason is Reason.UNEXPECTED_ERROR:
-            return max(MAX_UNEXPECTED, MAX_UNEXPECTED_SHARE * self._n_scans)
-        if self._n_scans < MIN_SCANS_TO_JUDGE:
-            return self._n_scans
-        return self._max_same_reason_share * self._n_scans
+            return max(MAX_UNEXPECTED, MAX_UNEXPECTED_SHARE * self.n_scans)
+        if self.n_scans < MIN_SCANS_TO_JUDGE:
+            return self.n_scans
+        return self.max_same_reason_share * self.n_scans
 
     def _log_death(self, death: Death) -> None:
         self._log(
             "worker_died", None, how=death.how, scans=",".join(task.key for task in death.tasks)
         )
 
-    def _log_wait(self, holder: Holder) -> None:
-        self._log("lease_wait", None, host=holder.host, generation=holder.generation)
+    def _log_holder(self, event: str, holder: Record) -> None:
+        self._log(event, None, host=holder.process.host, generation=holder.generation)
 
     def _log(self, event: str, scan: str | None, **fields: object) -> None:
-        log_event(_logger, event, step=self._step.name, shard=self._shard, scan=scan, **fields)
+        log_event(_logger, event, step=self.step.name, shard=self.output.name, scan=scan, **fields)
 
 
 def _has_failed(task: Task) -> bool:

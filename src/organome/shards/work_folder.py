@@ -36,7 +36,8 @@ from organome.io.files.packs import packed_sizes
 from organome.io.files.published import ask_again, read_member
 from organome.io.tables.ledgers import LEDGER
 from organome.shards.journal import JOURNAL, Entries, Journal, read_journals, write_journal
-from organome.shards.lease import LEASE_TERMS, Holder, Lease, LeaseTerms
+from organome.shards.lease import LEASE_TERMS, Lease, LeaseTerms
+from organome.shards.lease_records import Record
 from organome.shards.packing import Packing, is_packed_as_wanted, pack_as_wanted
 
 _T = TypeVar("_T")
@@ -174,7 +175,7 @@ class WorkFolder:
         *,
         output: Path,
         terms: LeaseTerms = LEASE_TERMS,
-        on_wait: Callable[[Holder], None] | None = None,
+        on_wait: Callable[[Record], None] | None = None,
         stop_waiting: Callable[[], None] | None = None,
         packing: Packing | None = None,
     ) -> None:

@@ -1,6 +1,7 @@
 """The journal of a shard."""
 
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def read_journal(path: Path) -> Entries:
 
 def test_outcomes_read_back_as_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(DONE, ATTEMPT)
         journal.append_outcome(FAILED, Attempt())
     assert read_journal(path) == {"0000-0000": (DONE, ATTEMPT), "0000-0001": (FAILED, Attempt())}
@@ -39,13 +40,13 @@ def test_torn_last_line_is_ignored_and_spoils_nothing_after_it(
     tmp_path: Path, n_bytes_lost: int
 ) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(DONE, ATTEMPT)
         journal.append_outcome(FAILED, Attempt())
     path.write_bytes(path.read_bytes()[: -1 - n_bytes_lost])
     assert set(read_journal(path)) == {"0000-0000"}
     later = tmp_path / "later.jsonl"
-    with Journal(later) as journal:
+    with closing(Journal(later)) as journal:
         journal.append_outcome(FAILED, Attempt())
     assert set(read_journals([path, later])) == {"0000-0000", "0000-0001"}
 
@@ -69,7 +70,7 @@ def line_of(content: bytes) -> bytes:
 )
 def test_a_line_that_is_not_ours_is_passed_over(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(DONE, ATTEMPT)
     path.write_bytes(line + path.read_bytes() + line)
     assert read_journal(path) == {"0000-0000": (DONE, ATTEMPT)}
@@ -97,7 +98,7 @@ def test_no_flipped_bit_alters_an_outcome(tmp_path: Path) -> None:
 def test_last_line_of_a_scan_counts(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     again = Outcome("0000-0001", "prepare_images", Status.DONE, "f2")
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(FAILED, Attempt())
         journal.append_outcome(again, Attempt())
     assert read_journal(path)["0000-0001"][0] == again
@@ -105,7 +106,7 @@ def test_last_line_of_a_scan_counts(tmp_path: Path) -> None:
 
 def test_void_takes_back_earlier_failures_of_that_reason_only(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(DONE, ATTEMPT)
         journal.append_outcome(FAILED, Attempt())
         journal.append_void("prepare_images", Reason.FILE_MISSING)
@@ -119,9 +120,9 @@ def test_void_takes_back_earlier_failures_of_that_reason_only(tmp_path: Path) ->
 def test_journals_read_as_one_in_their_order(tmp_path: Path) -> None:
     first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     done = Outcome("0000-0001", "prepare_images", Status.DONE, "f2")
-    with Journal(second) as late:
+    with closing(Journal(second)) as late:
         late.append_outcome(done, Attempt())
-    with Journal(first) as early:
+    with closing(Journal(first)) as early:
         early.append_outcome(DONE, ATTEMPT)
         early.append_outcome(FAILED, Attempt())
     none = tmp_path / "none.jsonl"
@@ -133,10 +134,10 @@ def test_journals_read_as_one_in_their_order(tmp_path: Path) -> None:
 def test_taking_back_reaches_into_earlier_journals_only(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.jsonl" for number in range(3)]
     for path in (paths[0], paths[2]):
-        with Journal(path) as journal:
+        with closing(Journal(path)) as journal:
             journal.append_outcome(DONE, ATTEMPT)
             journal.append_outcome(FAILED, Attempt())
-    with Journal(paths[1]) as journal:
+    with closing(Journal(paths[1])) as journal:
         journal.append_void("prepare_images", Reason.ARCHIVE_BROKEN)
         journal.append_dropped(["0000-0000", "0000-0099"])
     assert read_journals(paths[:2]) == {}
@@ -145,7 +146,7 @@ def test_taking_back_reaches_into_earlier_journals_only(tmp_path: Path) -> None:
 
 def test_a_journal_written_at_once_has_one_line_per_entry(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with closing(Journal(path)) as journal:
         journal.append_outcome(DONE, ATTEMPT)
         journal.append_outcome(DONE, ATTEMPT)
     entries = read_journal(path)

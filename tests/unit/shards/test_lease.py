@@ -13,7 +13,7 @@ import pytest
 from doubles.clocks import PretendedClock
 from organome.domain.errors import Interrupted, MachineFault
 from organome.shards import lease as lease_module
-from organome.shards.lease import LEASE_TERMS, Holder, Lease, LeaseTerms, find_holder
+from organome.shards.lease import LEASE_TERMS, Lease, LeaseTerms, find_holder
 from organome.shards.lease_records import (
     ProcessName,
     Record,
@@ -60,7 +60,7 @@ class Newcomer:
     """Takes a lease in a thread of its own."""
 
     def __init__(self, folder: Path, terms: LeaseTerms = HASTY) -> None:
-        self.waits_for: list[Holder] = []
+        self.waits_for: list[Record] = []
         self.took: list[Lease] = []
 
         def take() -> None:
@@ -112,7 +112,7 @@ def test_a_newcomer_waits_while_the_holder_lives_and_comes_next(tmp_path: Path) 
     lease = newcomer.wait()
     assert lease.is_held()
     assert lease.taken_from is None
-    assert [one.pid for one in newcomer.waits_for] == [os.getpid()]
+    assert [one.process.pid for one in newcomer.waits_for] == [os.getpid()]
     lease.release()
 
 
@@ -127,7 +127,7 @@ def test_a_holder_on_another_machine_is_waited_for_until_its_beat_stands_still(
         assert newcomer.took == []
     lease = newcomer.wait()
     assert lease.generation == 2
-    assert lease.taken_from == Holder(1, "other", "elsewhere", 7, alive=False)
+    assert lease.taken_from == record
     lease.release()
 
 
@@ -260,10 +260,10 @@ def test_a_link_that_was_made_though_the_answer_was_lost_counts(
 def test_a_half_written_record_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "lease").mkdir()
     (tmp_path / "lease" / "000001.json").write_text('{"attem')
-    seen: list[Holder] = []
+    seen: list[Record] = []
     with Lease.take(tmp_path, terms=HASTY, on_wait=seen.append) as lease:
         assert lease.generation == 2
-    assert [one.alive for one in seen] == [None]
+    assert [one.is_alive for one in seen] == [None]
 
 
 @pytest.mark.parametrize(
@@ -340,12 +340,12 @@ class TestFindHolder:
         with Lease.take(tmp_path, terms=HASTY):
             holder = find_holder(tmp_path)
         assert holder is not None
-        assert (holder.alive, holder.pid, holder.host) == (True, os.getpid(), this_process().host)
+        assert (holder.is_alive, holder.process) == (True, this_process())
 
     def test_elsewhere_cannot_be_told_at_once(self, tmp_path: Path) -> None:
-        held_elsewhere(tmp_path)
-        holder = find_holder(tmp_path)
-        assert holder == Holder(1, "other", "elsewhere", 7, alive=None)
+        record = held_elsewhere(tmp_path)
+        assert find_holder(tmp_path) == record
+        assert record.is_alive is None
 
 
 def test_a_beat_that_cannot_begin_is_a_fault_of_the_machine_and_nobody_waits_for_it(

@@ -18,7 +18,8 @@ import psutil
 
 from organome.domain.errors import Interrupted, SetupError
 from organome.io.files.atomic import write_text_atomic
-from organome.shards.lease import LEASE, Holder, Lease, Watch, find_holder, holder_of
+from organome.shards.lease import LEASE, Lease, Watch, find_holder
+from organome.shards.lease_records import Record
 from organome.steps.cluster.run_folders import RunFolder
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Controller:
             holder = find_holder(self._folder)
         except OSError:
             return  # the disk is away, for everybody; it is asked again at the next look
-        who = f"{holder.host}, pid {holder.pid}" if holder else "somebody"
+        who = f"{holder.process.host}, pid {holder.process.pid}" if holder else "somebody"
         raise TakenOver(f"{self._folder}: another controller has taken over ({who})")
 
     def note_child(self, pid: int, started_at: float) -> None:
@@ -99,11 +100,11 @@ def sole_controller(folder: RunFolder) -> Iterator[Controller]:
         sight = watch.look()
         if sight is None:
             return
-        holder = holder_of(sight.record)
-        if holder.alive or watch.has_moved:
+        process = sight.record.process
+        if sight.record.is_alive or watch.has_moved:
             raise SetupError(
                 f"{folder.folder}: organome run works here already"
-                f" ({holder.host or 'another host'}, pid {holder.pid})"
+                f" ({process.host or 'another host'}, pid {process.pid})"
             )
 
     with Lease.take(folder.controller, on_wait=_log_wait, stop_waiting=refuse_if_alive) as lease:
@@ -115,9 +116,10 @@ def sole_controller(folder: RunFolder) -> Iterator[Controller]:
         yield controller
 
 
-def _log_wait(holder: Holder) -> None:
-    if not holder.alive:
-        _logger.info("event=controller_watched host=%s pid=%d", holder.host, holder.pid)
+def _log_wait(holder: Record) -> None:
+    if not holder.is_alive:
+        process = holder.process
+        _logger.info("event=controller_watched host=%s pid=%d", process.host, process.pid)
 
 
 def _machine() -> str:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def publish(folder: Path, step: str, shard: int, *decided: tuple[str, Reason | N
 
 def journal(path: Path, decided: Sequence[Outcome]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Journal(path) as lines:
+    with closing(Journal(path)) as lines:
         for outcome in decided:
             lines.append_outcome(outcome, Attempt())
 
