@@ -53,7 +53,7 @@ def pack_as_wanted(folder: Path, names: Sequence[str], packing: Packing, *, stag
         staging: Folder of this attempt, on the same file system; one that was replaced has none.
 
     Raises:
-        MachineFault: A file is gone, or damaged in the archive; the next attempt makes it again.
+        DamagedFile: A file is gone, or damaged in the archive; the next attempt makes it again.
         FileNotFoundError: The folder is gone.
     """
     if packing.wanted:

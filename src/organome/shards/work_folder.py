@@ -30,10 +30,11 @@ from pathlib import Path
 from socket import gethostname
 from typing import Final, TypeVar
 
+from organome.domain.errors import ScanError
 from organome.domain.outcomes import Attempt, Outcome, Reason
 from organome.io.files.atomic import ATTEMPT, publish_folder, sync_file, sync_folder
-from organome.io.files.packs import packed_sizes
-from organome.io.files.published import ask_again, read_member
+from organome.io.files.packs import packed_sizes, read_packed
+from organome.io.files.published import ask_again
 from organome.io.tables.ledgers import LEDGER
 from organome.shards.journal import JOURNAL, Entries, Journal, read_journals, write_journal
 from organome.shards.lease import LEASE_TERMS, Lease, LeaseTerms
@@ -71,19 +72,19 @@ class CollectedFiles:
             parse: Makes of the bytes what is wanted; ValueError or OSError where they are damaged.
 
         Raises:
-            MachineFault: If it is gone or damaged; the next attempt makes it again.
+            DamagedFile: If it is gone or damaged; the next attempt makes it again.
         """
         for folder in (*reversed(files_folders(self.work)), self.output):
-            path = folder / name
-            if path.is_file():
-                try:
-                    return parse(path.read_bytes())
-                except (ValueError, OSError) as error:
-                    if isinstance(error, OSError) and error.errno is not None:
-                        raise
-                    raise ask_again(path) from error
-            if name in packed_sizes(folder / self.archive):
-                return parse(read_member(folder / self.archive, name))
+            path, pack = folder / name, folder / self.archive
+            is_loose = path.is_file()
+            try:
+                content = path.read_bytes() if is_loose else read_packed(pack, name)
+                if content is not None:
+                    return parse(content)
+            except (ScanError, ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                raise (ask_again(path) if is_loose else ask_again(pack, member=name)) from error
         raise ask_again(self.output / name, found="gone")
 
 

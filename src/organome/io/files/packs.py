@@ -84,13 +84,12 @@ def drop_damaged(path: Path, *, known: str | None = None) -> None:
     """
     whole = []
     for name in packed_sizes(path):
-        if name == known:
-            continue
         with suppress(*_DAMAGES):
-            content = _read(path, name)
-            whole += [] if content is None else [(name, content)]
-    if whole:
-        write_pack(path, whole)
+            if name != known and _read(path, name) is not None:
+                whole.append(name)
+    if whole:  # read a second time, so that one at a time is in memory
+        contents = ((name, _read(path, name)) for name in whole)
+        write_pack(path, ((name, content) for name, content in contents if content is not None))
     else:
         path.unlink(missing_ok=True)
 

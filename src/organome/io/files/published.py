@@ -18,7 +18,11 @@ LEDGER: Final = "ledger.parquet"
 _CHUNK_BYTES: Final = 1 << 20
 
 
-def ask_again(path: Path, *, found: str = "was damaged", member: str | None = None) -> MachineFault:
+class DamagedFile(MachineFault):
+    """A published file is gone or damaged, and its step was asked for it again."""
+
+
+def ask_again(path: Path, *, found: str = "was damaged", member: str | None = None) -> DamagedFile:
     """Remove a damaged file, and the ledger beside it, so that the workflow makes them again.
 
     Args:
@@ -35,7 +39,7 @@ def ask_again(path: Path, *, found: str = "was damaged", member: str | None = No
         else:
             path.unlink(missing_ok=True)
         (path.parent / LEDGER).unlink(missing_ok=True)
-    return MachineFault(
+    return DamagedFile(
         f"{path}: {found} since it was published; start again, so that its step makes it again",
         is_local=False,
     )
@@ -62,7 +66,7 @@ def read_member(pack: Path, name: str) -> bytes:
     """Read a member of a published pack.
 
     Raises:
-        MachineFault: If it is gone or damaged: then its step is asked for it again.
+        DamagedFile: If it is gone or damaged: then its step is asked for it again.
     """
     try:
         content = read_packed(pack, name)
