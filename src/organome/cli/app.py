@@ -27,6 +27,11 @@ EXIT_BROKEN_PROMISE: Final = 3
 EXIT_MACHINE: Final = 69  # EX_UNAVAILABLE in sysexits.h
 EXIT_INTERRUPTED: Final = 75  # EX_TEMPFAIL in sysexits.h
 EXIT_PIPE: Final = 141  # as a shell reports SIGPIPE
+_EXIT_CODES: Final = {
+    MachineFault: EXIT_MACHINE,
+    SetupError: EXIT_SETUP,
+    Interrupted: EXIT_INTERRUPTED,
+}
 
 # Group, module, what it does. Imported when the command is called: torch takes seconds.
 _COMMANDS: Final = {
@@ -141,10 +146,6 @@ def run(tokens: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("organome: interrupted; start it again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except Interrupted as error:
-        note_failure(tokens, error, code=EXIT_INTERRUPTED)
-        print(f"organome: {error}", file=sys.stderr)
-        return EXIT_INTERRUPTED
     except _OutputClosed:
         return EXIT_PIPE
     except Exception as error:
@@ -156,20 +157,17 @@ def _in_one_line(text: str) -> str:
 
 
 def _judge(error: Exception, tokens: Sequence[str]) -> int:
-    """Report in one line what is wrong with the machine or the set-up; the rest are bugs."""
+    """Report in one line what is wrong with machine or set-up, or who asked; the rest are bugs."""
     from organome.shards.faults import machine_faults_stop_the_job, scrubbed_traceback
 
     try:
         with machine_faults_stop_the_job():
             raise error
-    except MachineFault as fault:
-        note_failure(tokens, fault, code=EXIT_MACHINE)
-        print(f"organome: {fault}", file=sys.stderr)
-        return EXIT_MACHINE
-    except SetupError as setup:
-        note_failure(tokens, setup, code=EXIT_SETUP)
-        print(f"organome: {setup}", file=sys.stderr)
-        return EXIT_SETUP
+    except (MachineFault, SetupError, Interrupted) as known:
+        code = next(code for kind, code in _EXIT_CODES.items() if isinstance(known, kind))
+        note_failure(tokens, known, code=code)
+        print(f"organome: {known}", file=sys.stderr)
+        return code
     except Exception as bug:
         # Without messages: they may hold the path of a delivery, and so a participant.
         print(f"Traceback of a bug:\n{scrubbed_traceback(bug)}", end="", file=sys.stderr)
@@ -196,7 +194,7 @@ def _show(result: Any) -> bool:
         # Python flushes once more at its end, and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _OutputClosed from error
-    return all(promise.holds for promise in getattr(result, "promises", ()))
+    return bool(getattr(result, "holds", True))
 
 
 def _lines(summary: Any) -> list[str]:

@@ -67,14 +67,12 @@ def _on_outcome(bar: Progress, arguments: Mapping[str, Any]) -> Callable[..., No
     return lambda _outcome: bar.advance(task)
 
 
-def _on_visit(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
-    task = bar.add_task("visits", total=None)
-    return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+def _of_all(description: str) -> Callable[[Progress, Mapping[str, Any]], Callable[..., None]]:
+    def show(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
+        task = bar.add_task(description, total=None)
+        return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
 
-
-def _on_shards(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
-    task = bar.add_task("steps of shards", total=None)
-    return lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+    return show
 
 
 def _on_progress(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., None]:
@@ -89,8 +87,8 @@ def _on_progress(bar: Progress, _arguments: Mapping[str, Any]) -> Callable[..., 
 
 _CALLBACKS: dict[str, Callable[[Progress, Mapping[str, Any]], Callable[..., None]]] = {
     "on_outcome": _on_outcome,
-    "on_shards": _on_shards,
-    "on_visit": _on_visit,
+    "on_shards": _of_all("steps of shards"),
+    "on_visit": _of_all("visits"),
     "on_progress": _on_progress,
 }
 

@@ -62,6 +62,11 @@ class Score:
     promises: Sequence[Promise]
 
     @property
+    def holds(self) -> bool:
+        """Whether all that was promised holds."""
+        return all(promise.holds for promise in self.promises)
+
+    @property
     def mean_dice(self) -> float:
         """Mean over all organs present in all scans that went through."""
         return float(np.nanmean(self.dice.to_numpy()))

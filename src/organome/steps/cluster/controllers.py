@@ -19,7 +19,7 @@ import psutil
 from organome.domain.errors import Interrupted, SetupError
 from organome.io.files.atomic import write_text_atomic
 from organome.shards.lease import LEASE, Lease, Watch, find_holder
-from organome.shards.lease_records import Record
+from organome.shards.lease_records import Record, this_process
 from organome.steps.cluster.run_folders import RunFolder
 
 _logger = logging.getLogger(__name__)
@@ -124,8 +124,8 @@ def _log_wait(holder: Record) -> None:
 
 def _machine() -> str:
     """Name this machine as it runs since its last start, and where its process numbers count."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    here = this_process()
+    return f"{here.boot} {here.namespace}"
 
 
 def _session(note: Path) -> list[psutil.Process]:

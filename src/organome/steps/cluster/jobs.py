@@ -76,7 +76,7 @@ class RunJobs:
                         *(len(waiting), len(running), does),
                     )
                     is_logged = True
-                cancel([*waiting, *running] if cancel_running else waiting)
+                slurm.cancel([job.job_id for job in (jobs if cancel_running else waiting)])
             requests.sleep(poll_s)
 
     def log_limits(self, jobs: Sequence[Job]) -> None:
@@ -113,7 +113,7 @@ class RunJobs:
         self._stuck_before = frozenset(stuck)
         for job in again:
             _logger.warning('event=job_stuck job=%s reason="%s"', job.job_id, job.reason)
-        cancel(again)
+        slurm.cancel([job.job_id for job in again])
         return sum(_HELD.fullmatch(job.reason) is not None for job in again)
 
     def cancel_all(self, *, poll_s: float, within_s: float) -> int:
@@ -129,8 +129,9 @@ class RunJobs:
         while n_empty < 2 and left_s > 0:
             jobs = self.live()
             open_jobs = [job for job in jobs or () if job.state != "COMPLETING"]
-            cancel(open_jobs)
-            cancelled |= {job.job_id for job in open_jobs}
+            ids = [job.job_id for job in open_jobs]
+            slurm.cancel(ids)  # the next look shows whether it was heard
+            cancelled |= {*ids}
             n_empty = n_empty + 1 if jobs is not None and not open_jobs else 0
             if n_empty < 2:
                 time.sleep(poll_s)
@@ -143,9 +144,3 @@ class RunJobs:
         if job.name.startswith(f"{self._name}_"):
             return True
         return job.folder == self._folder and _UNNAMED.fullmatch(job.name) is not None
-
-
-def cancel(jobs: Sequence[Job]) -> None:
-    """Cancel jobs; the next look shows whether it was heard."""
-    if jobs:
-        slurm.cancel([job.job_id for job in jobs])

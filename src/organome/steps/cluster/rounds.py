@@ -128,47 +128,38 @@ class Stillness:
         return now_s - self._since_s if self._n_looks >= _N_LOOKS else 0.0
 
 
+@dataclass(kw_only=True)
 class Rounds:
-    """One run of the workflow."""
+    """One run of the workflow.
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        targets: Sequence[str],
-        folder: RunFolder,
-        jobs: RunJobs | None,
-        cancel_running: bool,
-        pace: Pace,
-        requests: StopRequests,
-        controller: Controller,
-        on_shards: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """Prepare a run.
+    Attributes:
+        command: Snakemake with its flags.
+        targets: What it shall make; empty: everything.
+        folder: The run folder.
+        jobs: Its jobs in SLURM's queue; None if they run on this machine, where nothing is known
+            of a hang.
+        cancel_running: Whether running jobs of an earlier controller are cancelled.
+        pace: How often to look and how long to be patient.
+        requests: Whether one was asked to stop.
+        controller: The hold on the run folder.
+        on_shards: Called now and then with how many steps of shards are through, and how many
+            there are; then what Snakemake says goes to the log alone.
+    """
 
-        Args:
-            command: Snakemake with its flags.
-            targets: What it shall make; empty: everything.
-            folder: The run folder.
-            jobs: Its jobs in SLURM's queue; None if they run on this machine.
-            cancel_running: Whether running jobs of an earlier controller are cancelled.
-            pace: How often to look and how long to be patient.
-            requests: Whether one was asked to stop.
-            controller: The hold on the run folder.
-            on_shards: Called now and then with how many steps of shards are through, and how many
-                there are; then what Snakemake says goes to the log alone.
-        """
-        self._command = tuple(command)
-        self._targets = ("--", *targets) if targets else ()
-        self._folder = folder
-        self._jobs = jobs
-        self._cancel_running = cancel_running
-        self._pace = pace
-        self._requests = requests
-        self._controller = controller
-        self._on_shards = on_shards
+    command: Sequence[str]
+    targets: Sequence[str]
+    folder: RunFolder
+    jobs: RunJobs | None
+    cancel_running: bool
+    pace: Pace
+    requests: StopRequests
+    controller: Controller
+    on_shards: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Name the log."""
         started_at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self._log = folder.folder / "logs" / "run" / f"{started_at}.log"
+        self._log = self.folder.folder / "logs" / "run" / f"{started_at}.log"
 
     def run(self, *, max_idle: int) -> tuple[int, int]:
         """Go on until all is done or nothing helps.
@@ -188,13 +179,13 @@ class Rounds:
         while True:
             n_rounds += 1
             try:
-                round_end = self._round()
+                round_end = self._round(self.targets)
             except WrongSetUp:
                 self._collect_so_far()
                 raise
             n_hangs += round_end.code is None
-            n_new = self._folder.count_new_ledgers()
-            faults = [one for one in self._folder.failures() if one.code == MACHINE_AT_FAULT]
+            n_new = self.folder.count_new_ledgers()
+            faults = [one for one in self.folder.failures() if one.code == MACHINE_AT_FAULT]
             at_fault = round_end.machine_at_fault or bool(faults)
             _logger.info(
                 "event=round_ended round=%d code=%s n_new_ledgers=%d machine_at_fault=%s",
@@ -207,66 +198,58 @@ class Rounds:
                 left = self._what_is_left()
                 self._collect_so_far()
                 raise SetupError(left)
-            self._requests.sleep(self._pace.pause_s)
+            self.requests.sleep(self.pace.pause_s)
         self._sweep()
         return n_rounds, n_hangs
 
     def _collect_so_far(self) -> None:
         """Collect the shards that are through: those that are left must not hold up their rows."""
-        n_done, n_left = self._folder.count_shards()
-        if n_done and n_left and not self._targets:
-            last = self._round(("--", "tables_so_far"))
+        n_done, n_left = self.folder.count_shards()
+        if n_done and n_left and not self.targets:
+            last = self._round(["tables_so_far"])
             _logger.info("event=tables_so_far code=%s n_shards=%d", last.code, n_done)
 
-    def _round(self, targets: Sequence[str] | None = None) -> RoundEnd:
+    def _round(self, targets: Sequence[str]) -> RoundEnd:
         """Run Snakemake once, and leave no job and no lock behind."""
         # After a disk that was full for all every node is noted, and none is left to ask for.
-        self._folder.forget_faults()
-        if self._jobs is not None:
-            self._jobs.end_earlier(
-                cancel_running=self._cancel_running,
-                poll_s=self._pace.poll_s,
-                requests=self._requests,
+        self.folder.forget_faults()
+        if self.jobs is not None:
+            self.jobs.end_earlier(
+                cancel_running=self.cancel_running,
+                poll_s=self.pace.poll_s,
+                requests=self.requests,
             )
         self.open_lock(asked=False)
-        wanted = self._targets if targets is None else targets
+        wanted = ["--", *targets] if targets else []
         process = SnakemakeProcess(
-            [*self._command, *wanted], log=self._log, show=self._on_shards is None
+            [*self.command, *wanted], log=self._log, show=self.on_shards is None
         )
         try:
-            self._controller.note_child(process.pid, process.started_at)
-            round_end = watch(
-                process,
-                jobs=self._jobs,
-                folder=self._folder,
-                pace=self._pace,
-                requests=self._requests,
-                check_lease=self._controller.check,
-                report=self._report,
-            )
+            self.controller.note_child(process.pid, process.started_at)
+            round_end = self._watch(process)
         except TakenOver:
             process.kill()  # its jobs and its lock are another's now
             raise
         except BaseException:
-            end(process, pace=self._pace, requests=self._requests)
+            self._end(process)
             self._clear(process)
             raise
         self._clear(process)
         return round_end
 
     def _report(self) -> None:
-        if self._on_shards is not None:
-            self._on_shards(*self._folder.count_steps())
+        if self.on_shards is not None:
+            self.on_shards(*self.folder.count_steps())
 
     def _clear(self, process: SnakemakeProcess) -> None:
-        if self._jobs is not None:
-            n_cancelled = self._jobs.cancel_all(
-                poll_s=min(_CANCEL_POLL_S, self._pace.poll_s), within_s=self._pace.stop_s
+        if self.jobs is not None:
+            n_cancelled = self.jobs.cancel_all(
+                poll_s=min(_CANCEL_POLL_S, self.pace.poll_s), within_s=self.pace.stop_s
             )
             if n_cancelled:
                 _logger.info("event=leftovers_cancelled n_jobs=%d", n_cancelled)
-        if self._folder.is_locked and _SHUT_OUT not in process.written():
-            self._folder.unlock()
+        if self.folder.is_locked and _SHUT_OUT not in process.written():
+            self.folder.unlock()
 
     def open_lock(self, *, asked: bool) -> None:
         """Open the lock that a killed Snakemake of ours left; call it before anything is started.
@@ -279,27 +262,27 @@ class Rounds:
         Raises:
             SetupError: A Snakemake that is not ours may hold it, on whatever host.
         """
-        may_unlock, self._controller.may_unlock = asked or self._controller.may_unlock, False
-        if not self._folder.is_locked:
+        may_unlock, self.controller.may_unlock = asked or self.controller.may_unlock, False
+        if not self.folder.is_locked:
             return
         if not may_unlock:
             raise SetupError(
-                f"{self._folder.folder}: locked by a Snakemake that organome run did not start,"
+                f"{self.folder.folder}: locked by a Snakemake that organome run did not start,"
                 " perhaps on another host; once you are sure that it is gone, start with --unlock"
             )
-        self._folder.unlock()
+        self.folder.unlock()
 
     def _sweep(self) -> None:
-        if self._jobs is None or self._jobs.live() == ():
-            n_removed = self._folder.sweep(older_than=self._controller.started)
+        if self.jobs is None or self.jobs.live() == ():
+            n_removed = self.folder.sweep(older_than=self.controller.started)
             if n_removed:
                 _logger.info("event=swept n_removed=%d", n_removed)
 
     def _what_is_left(self) -> str:
-        n_done, n_left = self._folder.count_shards()
+        n_done, n_left = self.folder.count_shards()
         left = f"{n_left} of {n_done + n_left} shards" if n_left else "not everything"
         verb = "could not be done" if n_left else "could be done"
-        failures = self._folder.failures()
+        failures = self.folder.failures()
         # Each message once, however often its job was tried and for however many shards.
         first = {one.message: one for one in reversed(failures) if one.is_set_up}
         said = [f"{one.step} {one.shard}: {one.message}" for one in reversed(first.values())]
@@ -312,100 +295,70 @@ class Rounds:
             ]
         )
 
+    def _watch(self, process: SnakemakeProcess) -> RoundEnd:
+        """Watch Snakemake until it ends or hangs; one that hangs is killed.
 
-def watch(
-    process: SnakemakeProcess,
-    *,
-    jobs: RunJobs | None,
-    folder: RunFolder,
-    pace: Pace,
-    requests: StopRequests,
-    check_lease: Callable[[], None],
-    report: Callable[[], None],
-) -> RoundEnd:
-    """Watch until it ends or hangs; one that hangs is killed.
+        Raises:
+            Interrupted: A signal has come, or another controller. Snakemake still runs.
+            SetupError: A kind of machine drifts. Snakemake still runs.
+            WrongSetUp: A job said that the set-up is wrong. Snakemake may still run.
+        """
+        stillness, silence = Stillness(time.monotonic()), Silence()
+        at_fault, next_look_s, next_failures_s, next_report_s = False, 0.0, 0.0, 0.0
+        while (code := process.wait(TICK_S)) is None:
+            self.requests.check()
+            if time.monotonic() >= next_failures_s:
+                self._refuse_wrong_set_up()
+                next_failures_s = time.monotonic() + _FAILURES_POLL_S
+            if time.monotonic() >= next_report_s:
+                self._report()
+                next_report_s = time.monotonic() + _REPORT_POLL_S
+            if time.monotonic() < next_look_s:
+                continue
+            self.controller.check()
+            self._refuse_drift()
+            if self.jobs is not None:
+                live = self.jobs.live()
+                silence.look(now_s=time.monotonic(), answers=live is not None)
+                self.jobs.log_limits(live or ())
+                at_fault |= live is None or self.jobs.cancel_stuck(live) > 0
+                still_s = stillness.look(
+                    now_s=time.monotonic(),
+                    n_written=process.n_written,
+                    working=process.working(),
+                    jobs=live,
+                )
+                if still_s >= self.pace.stall_s:
+                    _logger.warning("event=snakemake_hangs still_s=%.0f does=kill", still_s)
+                    process.kill()
+                    return RoundEnd(None, machine_at_fault=True)
+            next_look_s = time.monotonic() + self.pace.poll_s
+        self._report()
+        if code != 0:
+            self._refuse_wrong_set_up()
+        # Below 0 it was killed, by somebody or for want of memory, and nothing is said of shards.
+        return RoundEnd(code, machine_at_fault=at_fault or code < 0)
 
-    Args:
-        process: Snakemake.
-        jobs: Its jobs; None if they run on this machine, where nothing is known of a hang.
-        folder: The run folder.
-        pace: How often and how long.
-        requests: Whether the watchdog was asked to stop.
-        check_lease: Raises if another controller has taken the run folder.
-        report: Called every few seconds, and at the end.
-
-    Raises:
-        Interrupted: A signal has come, or another controller. Snakemake still runs.
-        SetupError: A kind of machine drifts. Snakemake still runs.
-        WrongSetUp: A job said that the set-up is wrong. Snakemake may still run.
-    """
-    stillness, silence = Stillness(time.monotonic()), Silence()
-    at_fault, next_look_s, next_failures_s, next_report_s = False, 0.0, 0.0, 0.0
-    while (code := process.wait(TICK_S)) is None:
-        requests.check()
-        if time.monotonic() >= next_failures_s:
-            refuse_wrong_set_up(folder)
-            next_failures_s = time.monotonic() + _FAILURES_POLL_S
-        if time.monotonic() >= next_report_s:
-            report()
-            next_report_s = time.monotonic() + _REPORT_POLL_S
-        if time.monotonic() < next_look_s:
-            continue
-        check_lease()
-        refuse_drift(folder)
-        if jobs is not None:
-            live = jobs.live()
-            silence.look(now_s=time.monotonic(), answers=live is not None)
-            jobs.log_limits(live or ())
-            at_fault |= live is None or jobs.cancel_stuck(live) > 0
-            still_s = stillness.look(
-                now_s=time.monotonic(),
-                n_written=process.n_written,
-                working=process.working(),
-                jobs=live,
-            )
-            if still_s >= pace.stall_s:
-                _logger.warning("event=snakemake_hangs still_s=%.0f does=kill", still_s)
+    def _end(self, process: SnakemakeProcess) -> None:
+        """Have Snakemake stop, by force if it takes its time or a second signal comes."""
+        process.interrupt()
+        until_s = time.monotonic() + self.pace.stop_s
+        while process.wait(TICK_S) is None:
+            if time.monotonic() > until_s or self.requests.n_asked > 1:
                 process.kill()
-                return RoundEnd(None, machine_at_fault=True)
-        next_look_s = time.monotonic() + pace.poll_s
-    report()
-    if code != 0:
-        refuse_wrong_set_up(folder)
-    # Below 0 it was killed, by somebody or for want of memory, and nothing is said of the shards.
-    return RoundEnd(code, machine_at_fault=at_fault or code < 0)
+                return
 
+    def _refuse_drift(self) -> None:
+        """Stop if a kind of machine does not reproduce the canary."""
+        drifting = self.folder.drift_reports()
+        if drifting:
+            raise SetupError(
+                f"a kind of machine does not reproduce the canary: see {drifting[0]}."
+                " The run is stopped; leave such nodes out, or make a new canary, and start again"
+            )
 
-def end(process: SnakemakeProcess, *, pace: Pace, requests: StopRequests) -> None:
-    """Have Snakemake stop, by force if it takes its time or a second signal comes."""
-    process.interrupt()
-    until_s = time.monotonic() + pace.stop_s
-    while process.wait(TICK_S) is None:
-        if time.monotonic() > until_s or requests.n_asked > 1:
-            process.kill()
-            return
-
-
-def refuse_drift(folder: RunFolder) -> None:
-    """Stop if a kind of machine does not reproduce the canary.
-
-    Raises:
-        SetupError: If so.
-    """
-    drifting = folder.drift_reports()
-    if drifting:
-        raise SetupError(
-            f"a kind of machine does not reproduce the canary: see {drifting[0]}."
-            " The run is stopped; leave such nodes out, or make a new canary, and start again"
-        )
-
-
-def refuse_wrong_set_up(folder: RunFolder) -> None:
-    """Stop if a job said that the set-up is wrong: the next attempt would only say so again.
-
-    Raises:
-        WrongSetUp: If so; in the words of the job.
-    """
-    for failure in folder.failures():
-        if failure.is_set_up and not failure.is_of_one_shard:
-            raise WrongSetUp(f"{failure.step}: {failure.message}")
+    def _refuse_wrong_set_up(self) -> None:
+        """Stop if a job said that the set-up is wrong: the next attempt would only say so again."""
+        for failure in self.folder.failures():
+            if failure.is_set_up and not failure.is_of_one_shard:
+                raise WrongSetUp(f"{failure.step}: {failure.message}")

@@ -51,9 +51,9 @@ class RunSummary:
     scans: "ScanCounts | None" = None
 
     @property
-    def promises(self) -> tuple["MostScansDone", ...]:
-        """That most scans went through."""
-        return () if self.scans is None else (MostScansDone(self.scans.most_went_through),)
+    def holds(self) -> bool:
+        """Whether most scans went through; if not, the command ends with exit code 3."""
+        return self.scans is None or self.scans.most_went_through
 
     def __str__(self) -> str:
         """Write it as three lines: done, failed, where the tables are."""
@@ -63,13 +63,6 @@ class RunSummary:
             f"{self.n_shards_done} shards through, {self.n_shards_left} left;"
             f" {self.n_rounds} rounds, {self.n_hangs} of them hung; {self.wall_s / 60:.1f} minutes"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class MostScansDone:
-    """Whether most scans went through; if not, the command ends with exit code 3."""
-
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +178,7 @@ def run(
     ]
     with sole_controller(folder) as controller, noting_stop_requests() as requests:
         rounds = Rounds(
-            command,
+            command=command,
             targets=targets,
             folder=folder,
             jobs=RunJobs(name=folder.name, folder=folder.folder) if on_slurm else None,
@@ -220,11 +213,7 @@ def _count_scans(tables: Path) -> ScanCounts | None:
 
 
 def _check_snakemake() -> None:
-    """Refuse to start where the programs of this environment are not at hand.
-
-    Raises:
-        SetupError: If so.
-    """
+    """Refuse to start where the programs of this environment are not at hand."""
     if shutil.which("snakemake") is None:
         activate = Path(sys.executable).with_name("activate")
         raise SetupError(

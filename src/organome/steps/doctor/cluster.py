@@ -1,22 +1,36 @@
-"""Does the cluster take the jobs of the profile, and does it do what the watchdog relies on?"""
+"""Does the cluster take the jobs of the profile, and does it do what the watchdog relies on?
 
+On a node a small job asks the same questions as here, and leaves its answers in a file.
+"""
+
+import json
+import logging
 import os
 import pwd
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
+from organome.io.files.atomic import ATTEMPT, write_text_atomic
 from organome.io.slurm.cluster import Partition, cluster_settings, partitions, refusal, seconds
 from organome.io.slurm.profiles import Profile
-from organome.io.slurm.queue import ask
-from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
+from organome.io.slurm.queue import SlurmError, ask, cancel, own_jobs, submit
+from organome.steps.doctor.findings import Finding, Grade, fail, ok, skipped, warn
+
+_logger = logging.getLogger(__name__)
 
 _COMMANDS: Final = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
 _GPU_STEP: Final = "segment_organs"
 _POLLS_PER_MIN_JOB_AGE: Final = 3  # the plugin's own rule
 _SHORT_KILL_WAIT_S: Final = 20
+_JOB_MINUTES: Final = 10
+_JOB_MEMORY_MB: Final = 2000
 _FLAGS: Final = {
     "slurm_partition": "--partition",
     "slurm_account": "--account",
@@ -117,6 +131,67 @@ def sbatch_flags(profile: Profile, resources: Mapping[str, str]) -> list[str]:
     return flags
 
 
+def check_nodes(
+    profile: Profile,
+    *,
+    run_folder: Path,
+    wait_s: float,
+    poll_s: float,
+    files_late_s: float = 60.0,
+) -> Iterator[Finding]:
+    """Have a job look around, one in each partition that the profile names.
+
+    Args:
+        profile: What jobs ask for.
+        run_folder: Where they answer.
+        wait_s: Seconds to wait for each, in the queue and running.
+        poll_s: Seconds between two looks at the queue.
+        files_late_s: Seconds until a file that a node wrote must be seen here.
+    """
+    folder = run_folder.resolve()
+    asked: set[str] = set()
+    for kind, resources in job_kinds(profile).items():
+        partition = resources.get("slurm_partition", "default")
+        if partition in asked and not asks_for_gpu(resources):
+            continue
+        asked.add(partition)
+        small = {**resources, "mem_mb": str(_JOB_MEMORY_MB), "runtime": str(_JOB_MINUTES)}
+        subject = f"node ({kind})"
+        report = folder / "work" / "doctor" / f"{ATTEMPT}.{kind}.json"
+        log = report.with_suffix(".log")
+        command = ["organome", "doctor", str(folder), "--node", "--report", str(report)]
+        command += ["--gpu"] if asks_for_gpu(resources) else []
+        flags = [*sbatch_flags(profile, small), "--job-name=organome_doctor", f"--output={log}"]
+        report.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            job = submit(flags, command=shlex.join(command))
+        except SlurmError as error:
+            advice = "change account, partition or resources in the profile"
+            yield fail(subject, str(error), advice)
+            continue
+        _logger.info("event=doctor_waits job=%s kind=%s", job, kind)
+        if not _wait(job, wait_s=wait_s, poll_s=poll_s):
+            yield skipped(subject, f"job {job} did not end in {wait_s:.0f} s", "--wait-s")
+            continue
+        _wait_for_file(report, files_late_s)
+        if not report.exists():
+            why = "organome does not start there, or the run folder is another one"
+            yield fail(subject, f"job {job} left no report", f"{why}; see {log}")
+            continue
+        for entry in json.loads(report.read_text(encoding="utf-8")):
+            found = {"subject": f"{kind}: {entry['subject']}", "grade": Grade(entry["grade"])}
+            yield Finding(**entry | found)
+        report.unlink()
+        log.unlink(missing_ok=True)
+        with suppress(OSError):  # another doctor still waits for an answer
+            report.parent.rmdir()
+
+
+def write_report(path: Path, findings: Sequence[Finding]) -> None:
+    """Leave findings for the doctor that asked."""
+    write_text_atomic(path, json.dumps([asdict(finding) for finding in findings], indent=2))
+
+
 def _check_partition(
     rule: str, resources: Mapping[str, str], known: Mapping[str, Partition]
 ) -> Finding:
@@ -141,27 +216,26 @@ def _check_partition(
 
 
 def _check_min_job_age(settings: Mapping[str, str], *, init_s: int) -> Finding:
-    age_s, needed_s = seconds(settings.get("MinJobAge", "")), _POLLS_PER_MIN_JOB_AGE * init_s
-    if age_s is None:
-        return skipped("MinJobAge", "slurm.conf does not say")
-    if age_s < needed_s:
-        return warn(
-            "MinJobAge",
-            f"{age_s} s, less than {needed_s} s",
-            "the plugin will ask sacct instead of squeue and not see cancelled jobs: set"
-            f" slurm-init-seconds-before-status-checks to {age_s // _POLLS_PER_MIN_JOB_AGE}",
-        )
-    return ok("MinJobAge", f"{age_s} s")
+    age_s = seconds(settings.get("MinJobAge", "")) or 0
+    advice = (
+        "the plugin will ask sacct instead of squeue and not see cancelled jobs: set"
+        f" slurm-init-seconds-before-status-checks to {age_s // _POLLS_PER_MIN_JOB_AGE}"
+    )
+    return _check_seconds(settings, "MinJobAge", _POLLS_PER_MIN_JOB_AGE * init_s, advice)
 
 
 def _check_kill_wait(settings: Mapping[str, str]) -> Finding:
-    wait_s = seconds(settings.get("KillWait", ""))
-    if wait_s is None:
-        return skipped("KillWait", "slurm.conf does not say")
-    if wait_s < _SHORT_KILL_WAIT_S:
-        advice = "a step may be killed before it has stopped: costs the scan in flight, no more"
-        return warn("KillWait", f"{wait_s} s", advice)
-    return ok("KillWait", f"{wait_s} s to stop")
+    advice = "a step may be killed before it has stopped: costs the scan in flight, no more"
+    return _check_seconds(settings, "KillWait", _SHORT_KILL_WAIT_S, advice)
+
+
+def _check_seconds(settings: Mapping[str, str], name: str, needed_s: int, advice: str) -> Finding:
+    found_s = seconds(settings.get(name, ""))
+    if found_s is None:
+        return skipped(name, "slurm.conf does not say")
+    if found_s < needed_s:
+        return warn(name, f"{found_s} s, less than {needed_s} s", advice)
+    return ok(name, f"{found_s} s")
 
 
 def _check_preemption(settings: Mapping[str, str], profile: Profile | None) -> Finding:
@@ -219,3 +293,24 @@ def _own_limits() -> dict[str, str]:
         column: min((row[place] for row in rows if row[place].isdigit()), key=int, default="")
         for place, column in enumerate(columns)
     }
+
+
+def _wait(job: str, *, wait_s: float, poll_s: float) -> bool:
+    """Wait for the end of a job; one that takes too long, or nobody waits for, is cancelled."""
+    until_s, ended = time.monotonic() + wait_s, False
+    try:
+        while not ended and time.monotonic() < until_s:
+            time.sleep(poll_s)
+            jobs = own_jobs()
+            ended = jobs is not None and not any(j.job_id == job and j.is_live for j in jobs)
+    finally:
+        if not ended:
+            cancel([job])
+    return ended
+
+
+def _wait_for_file(path: Path, within_s: float) -> None:
+    until_s = time.monotonic() + within_s
+    while not path.exists() and time.monotonic() < until_s:
+        list(path.parent.iterdir())  # has a network file system look again
+        time.sleep(0.5)

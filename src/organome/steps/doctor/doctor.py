@@ -9,11 +9,15 @@ from organome.domain.errors import SetupError
 from organome.io.files.assets import asset
 from organome.io.runs import Run, open_run
 from organome.io.slurm.profiles import SLURM, job_profile
-from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
-from organome.steps.doctor.cohort import check_cohort
+from organome.steps.doctor.cluster import (
+    check_commands,
+    check_nodes,
+    check_partitions,
+    check_settings,
+    write_report,
+)
 from organome.steps.doctor.findings import Finding, Grade, look, ok
-from organome.steps.doctor.folders import check_folders
-from organome.steps.doctor.nodes import Patience, check_nodes, write_report
+from organome.steps.doctor.folders import check_cohort, check_folders
 from organome.steps.doctor.software import check_gpu, check_software
 
 
@@ -22,19 +26,24 @@ class Diagnosis:
     """Everything that was looked at.
 
     Attributes:
-        promises: The findings; one that does not hold makes the exit code 3.
+        findings: One that does not hold makes the exit code 3.
     """
 
-    promises: Sequence[Finding]
+    findings: Sequence[Finding]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found that will fail."""
+        return all(finding.holds for finding in self.findings)
 
     def __str__(self) -> str:
         """Write it as a table."""
         n_by_grade = {
-            grade: sum(finding.grade is grade for finding in self.promises) for grade in Grade
+            grade: sum(finding.grade is grade for finding in self.findings) for grade in Grade
         }
         counts = ", ".join(f"{n} {grade}" for grade, n in n_by_grade.items() if n)
-        width = max((len(finding.subject) for finding in self.promises), default=0)
-        lines = (finding.line(width=width) for finding in self.promises)
+        width = max((len(finding.subject) for finding in self.findings), default=0)
+        lines = (finding.line(width=width) for finding in self.findings)
         return "\n".join([*lines, "", counts])
 
 
@@ -90,7 +99,7 @@ def run(
         checks["partitions"] = lambda: check_partitions(profile)
     if canary_job and profile is not None:
         checks["node"] = lambda: check_nodes(
-            profile, run_folder=run_folder, patience=Patience(wait_s, poll_s)
+            profile, run_folder=run_folder, wait_s=wait_s, poll_s=poll_s
         )
     findings = [finding for name, check in checks.items() for finding in look(name, check)]
     if report is not None:

@@ -1,4 +1,4 @@
-"""Does the file system of the run folder keep what the steps rely on?"""
+"""Can this cohort be read, and does the file system of its run keep what the steps rely on?"""
 
 import os
 import shutil
@@ -7,9 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import platformdirs
+import pyarrow.parquet as pq
+
+import organome
+from organome.domain.errors import MachineFault, SetupError
 from organome.io.files.atomic import ATTEMPT, sync_folder
+from organome.io.files.cohort_roots import CohortRoot
+from organome.io.models.folders import model_digest
+from organome.io.models.places import locate_model
+from organome.io.runs import Run
 from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
 
+_IMAGES_MB: Final = 100  # a scan of UK Biobank, prepared
+_RESULTS_MB: Final = 1  # its labelmap and rows
+_FILES_PER_SHARD: Final = 60  # five steps with tables, packs, logs and what Snakemake notes
 _PARTS: Final = ("work", "results", "logs")
 _LOW_SPACE_GB: Final = 100
 _NO_SPACE_GB: Final = 5
@@ -17,72 +29,131 @@ _MAX_SKEW_S: Final = 5
 _SLOW_FSYNC_S: Final = 0.2  # a scan needs about five
 
 
+def check_cohort(run: Run) -> Iterator[Finding]:
+    """Check the configuration of a run, and what it names."""
+    try:
+        config = run.config()
+    except SetupError as error:
+        yield fail("configuration", str(error), "correct it, or make one: organome init")
+        return
+    yield ok("configuration", "every key is known")
+    root = run.folder / config["cohort"]["root"]
+    try:
+        CohortRoot(root).check()
+        yield ok("cohort", f"{root}: can be read")
+    except MachineFault as error:
+        yield fail("cohort", str(error), "mount it, or correct cohort.root")
+    yield _check_model(run, config["segment"])
+    yield _check_numba_cache()
+    yield from _check_space(run, keeps_images=config["keep_images"])
+
+
+def _check_model(run: Run, segment: dict[str, str]) -> Finding:
+    if segment["source"] != "model":
+        return skipped("model", "the cohort brings its labelmaps")
+    try:
+        folder = locate_model(segment["model"], relative_to=run.folder)
+        return ok("model", f"{segment['model']}, digest {model_digest(folder)}")
+    except (SetupError, OSError) as error:
+        return fail("model", str(error), "organome install-model, or correct segment.model")
+
+
+def _check_numba_cache() -> Finding:
+    places = (Path(organome.__file__).parent, Path(platformdirs.user_cache_dir()))
+    if any(os.access(place, os.W_OK) for place in places):
+        return ok("numba cache", "can be written")
+    fact = f"neither {places[0]} nor {places[1]} can be written"
+    return warn("numba cache", fact, "every job compiles again: set NUMBA_CACHE_DIR")
+
+
+def _check_space(run: Run, *, keeps_images: bool) -> Iterator[Finding]:
+    shards = list(run.scans.glob("[0-9]*.parquet"))
+    if not shards:
+        yield skipped("space for the cohort", "no scan is listed yet")
+        return
+    n_scans = sum(pq.read_metadata(path).num_rows for path in shards)
+    needed_gb = n_scans * (_RESULTS_MB + (_IMAGES_MB if keeps_images else 0)) / 1000
+    free_gb = shutil.disk_usage(run.folder).free / 1e9
+    fact = f"{n_scans} scans need about {needed_gb:.0f} GB, {free_gb:.0f} GB free"
+    advice = "free some, or set keep_images: false" if keeps_images else "free some"
+    enough = needed_gb < free_gb
+    yield (
+        ok("space for the cohort", fact) if enough else warn("space for the cohort", fact, advice)
+    )
+    n_files, n_free = len(shards) * _FILES_PER_SHARD, os.statvfs(run.folder).f_favail
+    fact = f"{len(shards)} shards need about {n_files} files, {n_free} free"
+    if 0 < n_free < n_files:  # 0: this file system does not count them
+        yield warn("files for the cohort", fact, "set a larger shard_size before listing")
+    else:
+        yield ok("files for the cohort", fact)
+
+
 def check_folders(run_folder: Path) -> Iterator[Finding]:
     """Check the run folder by writing into it; what is written is removed."""
     if not run_folder.is_dir():
         yield fail("run folder", f"{run_folder}: not there", "make it, on a shared file system")
         return
-    bench = run_folder / f".doctor.{ATTEMPT}"
+    scratch = run_folder / f".doctor.{ATTEMPT}"
     try:
-        bench.mkdir()
+        scratch.mkdir()
     except OSError as error:
         yield fail("run folder", str(error), "make it writable")
         return
     try:
         yield ok("run folder", f"{run_folder.resolve()}, writable")
-        yield _check_rename(bench)
-        yield _check_hard_links(bench)
-        yield _check_fsync(bench)
-        yield _check_clock(bench)
+        yield _check_rename(scratch)
+        yield _check_hard_links(scratch)
+        yield _check_fsync(scratch)
+        yield _check_clock(scratch)
     finally:
-        shutil.rmtree(bench, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     yield _check_one_file_system(run_folder)
-    yield _check_space(run_folder)
+    yield _check_free_space(run_folder)
 
 
-def _check_rename(bench: Path) -> Finding:
-    (bench / "old").mkdir()
-    (bench / "old" / "file").write_text("old")
-    (bench / "new").write_text("new")
-    (bench / "place").write_text("old")
-    (bench / "new").replace(bench / "place")
-    (bench / "old").rename(bench / "moved")
-    whole = (bench / "place").read_text() == "new" and (bench / "moved" / "file").exists()
-    if whole and not (bench / "new").exists() and not (bench / "old").exists():
+def _check_rename(scratch: Path) -> Finding:
+    (scratch / "old").mkdir()
+    (scratch / "old" / "file").write_text("old")
+    (scratch / "new").write_text("new")
+    (scratch / "place").write_text("old")
+    (scratch / "new").replace(scratch / "place")
+    (scratch / "old").rename(scratch / "moved")
+    whole = (scratch / "place").read_text() == "new" and (scratch / "moved" / "file").exists()
+    if whole and not (scratch / "new").exists() and not (scratch / "old").exists():
         return ok("rename", "replaces files, moves folders")
     return fail("rename", "leaves the old name or content", "use another file system")
 
 
-def _check_hard_links(bench: Path) -> Finding:
-    (bench / "one").write_text("1")
+def _check_hard_links(scratch: Path) -> Finding:
+    (scratch / "one").write_text("1")
     try:
-        os.link(bench / "one", bench / "two")
+        os.link(scratch / "one", scratch / "two")
     except OSError as error:
         return warn(
             "hard links", f"{error.strerror}", "leases are made without them, which is less sure"
         )
     try:
-        os.link(bench / "one", bench / "two")
+        os.link(scratch / "one", scratch / "two")
     except FileExistsError:
         return ok("hard links", "made, and refused where the name is taken")
     return fail("hard links", "replace a name that is taken", "use another file system")
 
 
-def _check_fsync(bench: Path) -> Finding:
+def _check_fsync(scratch: Path) -> Finding:
     start_s = time.perf_counter()
-    with (bench / "synced").open("wb") as file:
+    with (scratch / "synced").open("wb") as file:
         file.write(b"1")
         os.fsync(file.fileno())
-    sync_folder(bench)
+    sync_folder(scratch)
     took_s = time.perf_counter() - start_s
     if took_s > _SLOW_FSYNC_S:
         return warn("fsync", f"{took_s:.2f} s", "every scan waits for some: a busy file server?")
     return ok("fsync", f"{1000 * took_s:.1f} ms")
 
 
-def _check_clock(bench: Path) -> Finding:
+def _check_clock(scratch: Path) -> Finding:
     before_s = time.time()
-    path = bench / "clock"
+    path = scratch / "clock"
     path.write_text("")
     skew_s = path.stat().st_mtime - (before_s + time.time()) / 2
     if abs(skew_s) > _MAX_SKEW_S:
@@ -105,7 +176,7 @@ def _check_one_file_system(run_folder: Path) -> Finding:
     return ok("work and results", "on one file system")
 
 
-def _check_space(run_folder: Path) -> Finding:
+def _check_free_space(run_folder: Path) -> Finding:
     free_gb = shutil.disk_usage(run_folder).free / 1e9
     fact = f"{free_gb:.0f} GB free"
     if free_gb < _NO_SPACE_GB:

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from organome.domain.errors import MachineFault, ScanError, SetupError
+from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan
 from organome.io.files.atomic import atomic_path
+from organome.io.files.published import DamagedFile
 from organome.io.images.labelmaps import labelmap_path
 from organome.io.runs import Run, open_run
 from organome.io.tables.ledgers import LEDGER, read_ledger
@@ -26,13 +27,6 @@ _logger = logging.getLogger(__name__)
 
 _STEP: Final = "segment_organs"
 _UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """Whether all that was asked for was written; if not, the command fails."""
-
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +46,9 @@ class Extracted:
     refused: tuple[tuple[str, str], ...]
 
     @property
-    def promises(self) -> tuple[Whole, ...]:
-        """That nothing was refused."""
-        return (Whole(not self.refused),)
+    def holds(self) -> bool:
+        """Whether all that was asked for was written; if not, the command fails."""
+        return not self.refused
 
     def __str__(self) -> str:
         """Write it as plain text, a line for each scan that was refused."""
@@ -97,6 +91,7 @@ def run(
 
     Raises:
         SetupError: It is not a run folder, has no results, or lists no such scan or participant.
+        MachineFault: The disk is full or away.
     """
     place = open_run(run_folder)
     published = place.results / _STEP
@@ -126,7 +121,7 @@ def run(
                 )
                 if with_image:
                     _copy_image(place.results / "prepare_images" / shard, outcome, output)
-            except (ScanError, MachineFault) as error:
+            except (ScanError, DamagedFile) as error:
                 refused.append((outcome.scan, str(error)))
                 continue
             n_written += 1
@@ -231,11 +226,7 @@ def _contrast(outcome: Outcome) -> str:
 
 
 def _copy_image(images: Path, outcome: Outcome, output: Path) -> None:
-    """Copy the image that was labelled.
-
-    Raises:
-        SetupError: It is gone.
-    """
+    """Copy the image that was labelled; a SetupError says that it is gone."""
     name = f"{outcome.scan}_{_contrast(outcome)}.nii.gz"
     if not (images / name).is_file():
         raise SetupError(f"{images / name}: gone since it was made (keep_images: true keeps it)")

@@ -153,15 +153,15 @@ def test_notes_and_drift_of_an_earlier_run_are_forgotten_at_the_start(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
     note = run_folder / "work" / "broken_nodes" / "g1"
-    verdict = run_folder / "work" / "canary" / "k.json"
-    for path in (note, verdict):
+    report = run_folder / "work" / "canary" / "k.json"
+    for path in (note, report):
         path.parent.mkdir(parents=True)
     note.touch()
-    verdict.write_text('{"judgement": "drift"}')
+    report.write_text('{"judgement": "drift"}')
     fakes.starts(["exit 0"])
     assert run(run_folder, **PACE).n_rounds == 1
     assert not note.exists()
-    assert not verdict.exists()
+    assert not report.exists()
 
 
 # --- whose lock it is ----------------------------------------------------------------------------
@@ -488,7 +488,7 @@ def test_a_run_ends_with_what_is_done_what_failed_and_where_the_tables_are(
         "failed: 1 (1 not_3d)",
         f"tables: {run_folder / 'results' / 'tables'}",
     ]
-    assert all(promise.holds for promise in summary.promises)
+    assert summary.holds
 
 
 def test_a_run_in_which_most_scans_failed_does_not_end_like_a_good_one(
@@ -498,7 +498,7 @@ def test_a_run_in_which_most_scans_failed_does_not_end_like_a_good_one(
     write_scan_table(run_folder, ("done", None), ("failed", "not_3d"), ("failed", "file_broken"))
     summary = run(run_folder, **PACE)
     assert "MOST SCANS FAILED" in str(summary)
-    assert [promise.holds for promise in summary.promises] == [False]
+    assert not summary.holds
 
 
 def test_a_wrong_configuration_is_said_before_anything_is_started(

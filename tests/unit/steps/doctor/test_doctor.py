@@ -14,12 +14,16 @@ from organome.domain.errors import SetupError
 from organome.io.runs import Run
 from organome.io.slurm.profiles import read_profile
 from organome.steps.doctor import doctor
-from organome.steps.doctor.cluster import check_commands, check_partitions, check_settings
-from organome.steps.doctor.cohort import check_cohort
+from organome.steps.doctor.cluster import (
+    check_commands,
+    check_nodes,
+    check_partitions,
+    check_settings,
+    write_report,
+)
 from organome.steps.doctor.doctor import Diagnosis
 from organome.steps.doctor.findings import Finding, Grade, fail, look, ok
-from organome.steps.doctor.folders import check_folders
-from organome.steps.doctor.nodes import Patience, check_nodes, write_report
+from organome.steps.doctor.folders import check_cohort, check_folders
 from organome.steps.doctor.software import check_gpu, check_software
 
 PROFILE = REPOSITORY / "profiles" / "slurm" / "config.yaml"
@@ -139,7 +143,9 @@ def test_node_answers_through_a_file_and_silence_is_a_finding(
             check_nodes(
                 read_profile(path),
                 run_folder=tmp_path,
-                patience=Patience(60, 0.01, files_late_s=0.1),
+                wait_s=60,
+                poll_s=0.01,
+                files_late_s=0.1,
             )
         )
     )
@@ -200,7 +206,7 @@ def test_clock_of_a_file_server_that_is_off_is_found(
     assert by_subject(list(check_folders(tmp_path)))["clock of the files"].grade is Grade.WARN
 
 
-def test_software_here_loads_and_other_versions_than_tested_are_told(tmp_path: Path) -> None:
+def test_software_here_loads_and_other_versions_than_tested_are_reported(tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("pydicom==0.1\n")
     found = by_subject(list(check_software(constraints=constraints)))

@@ -16,6 +16,7 @@ from organome.domain.errors import MachineFault, SetupError
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
 from organome.domain.scans import Contrast
 from organome.domain.schemes import scheme_by_name
+from organome.io.files.published import DamagedFile
 from organome.io.images.image_files import read_image, write_image
 from organome.io.images.labelmaps import labelmap_content, labelmap_path, read_labelmap
 from organome.io.viewers.slicer import read_segments
@@ -244,7 +245,7 @@ def test_an_empty_labelmap_cannot_be_a_dicom_object(tmp_path: Path) -> None:
     summary = extracted(run, tmp_path / "out", Format.DICOM_SEG)
     assert summary.n_written == 0
     assert "no structure was found" in summary.refused[0][1]
-    assert not summary.promises[0].holds
+    assert not summary.holds
     assert extracted(run, tmp_path / "out", Format.SEG_NRRD).n_written == 1
 
 
@@ -300,7 +301,7 @@ def test_a_damaged_labelmap_leaves_only_its_scan_out(
 ) -> None:
     def damaged_at_one(format: Format, labelled: Any, *more: Any, **named: Any) -> None:
         if labelled.outcome.scan == KEYS["axial"]:
-            raise MachineFault("damaged since it was published", is_local=False)
+            raise DamagedFile("damaged since it was published", is_local=False)
 
     monkeypatch.setattr(extract, "write_as", damaged_at_one)
     summary = extracted(run, tmp_path, Format.NIFTI)
@@ -313,7 +314,7 @@ def test_what_failed_is_named_when_asked_for(run: DicomRun, tmp_path: Path) -> N
     assert summary.n_written == 0
     assert "file_missing" in summary.refused[0][1]
     assert FAILED in str(summary)
-    assert not summary.promises[0].holds
+    assert not summary.holds
 
 
 @pytest.mark.parametrize(
@@ -349,10 +350,21 @@ def test_a_participant_is_extracted_by_pseudonym_and_by_visit(
     assert SECRET not in f"{caplog.text} {of_all} {of_one}"
 
 
+def test_a_fault_of_the_machine_is_not_taken_for_a_damaged_labelmap(
+    run: DicomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: Any, **_named: Any) -> None:
+        raise MachineFault("disk: No space left on device")
+
+    monkeypatch.setattr(extract, "write_as", no_space)
+    with pytest.raises(MachineFault, match="No space"):
+        extracted(run, tmp_path, Format.NIFTI)
+
+
 def test_a_scan_that_is_not_segmented_yet_is_named(run: DicomRun, tmp_path: Path) -> None:
     (tmp_path / "scans").symlink_to(run.lists)
     summary = extract.run(tmp_path, output=tmp_path / "out", scan=[KEYS["axial"]])
-    assert (summary.n_written, summary.promises[0].holds) == (0, False)
+    assert (summary.n_written, summary.holds) == (0, False)
     assert f"{KEYS['axial']}: not segmented yet" in str(summary)
 
 
