@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
 import SimpleITK as sitk
 
 from organome.compute.stitching.seams import labels_in_view_of
@@ -21,19 +20,14 @@ from organome.domain.rows import Row
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import overlaps_table
 from organome.io.labelled import LabelledShard
-from organome.io.tables.parquet import (
-    parse_table,
-    rows_to_arrow,
-    without_meanings,
-    write_pieces,
-    write_table,
-)
+from organome.io.tables.parquet import write_pieces
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
 from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import (
     Plan,
+    PlannedStep,
     feature_values,
     joint_feature_names,
     labels_on_faces,
@@ -102,11 +96,11 @@ def run(
     return f"{n_rows // 2} parts of organs were measured twice"
 
 
-class MeasureOverlaps:
+class MeasureOverlaps(PlannedStep):
     """Measuring a station and the next one where they overlap."""
 
     name = "measure_overlaps"
-    version = 1
+    table_file = OVERLAPS_FILE
 
     def __init__(
         self,
@@ -115,10 +109,7 @@ class MeasureOverlaps:
         published: LabelledShard,
         collected: CollectedFiles,
     ) -> None:
-        self._plans = tuple(plans)
-        self._published = published
-        self._collected = collected
-        self._table = overlaps_table(joint_feature_names(plans))
+        super().__init__(overlaps_table(joint_feature_names(plans)), plans, published, collected)
         by_place = {_place(scan): scan for scan in scans}
         below = {scan.scan: by_place.get(_place(scan, 1)) for scan in scans}
         self._below = {
@@ -126,10 +117,6 @@ class MeasureOverlaps:
             for key, other in below.items()
             if other is not None and published.labelled[other.scan].status is Status.DONE
         }
-
-    def settings(self) -> Mapping[str, JsonValue]:
-        """All settings that change results."""
-        return {plan.contrast: plan.digest for plan in self._plans}
 
     def input_identity(
         self,
@@ -157,16 +144,12 @@ class MeasureOverlaps:
             labelmaps = [self._published.read_labelmap(one) for one in pair]
             for plan in self._plans:
                 rows += self._rows(pair, labelmaps, plan)
-        if not rows:
-            return {"n_rows": 0}
-        made = rows_to_arrow(self._table, rows)
-        write_table(place(OVERLAPS_FILE), without_meanings(made))
-        return {"n_rows": made.num_rows}
+        return self._write(rows, place) if rows else {"n_rows": 0}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Put the shard's table together."""
-        pieces: Iterator[pa.Table] = (
-            self._collected.read(f"{one.scan}_{OVERLAPS_FILE}", parse_table)
+        pieces = (
+            self._written(one.scan)
             for one in outcomes
             if one.facts.get("n_rows") and one.step == self.name
         )

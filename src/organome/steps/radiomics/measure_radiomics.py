@@ -21,19 +21,14 @@ from organome.domain.rows import Row, missing_radiomics_rows
 from organome.domain.scans import Scan
 from organome.domain.schemes import LabelScheme
 from organome.io.labelled import LabelledShard
-from organome.io.tables.parquet import (
-    parse_table,
-    rows_to_arrow,
-    without_meanings,
-    write_pieces,
-    write_table,
-)
+from organome.io.tables.parquet import rows_to_arrow, without_meanings, write_pieces
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
 from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import (
     Plan,
+    PlannedStep,
     feature_values,
     joint_feature_names,
     labels_on_faces,
@@ -112,11 +107,11 @@ def peak_bytes(n_voxels: int) -> int:
     return _FIXED_BYTES + _BYTES_PER_VOXEL * n_voxels
 
 
-class MeasureRadiomics:
+class MeasureRadiomics(PlannedStep):
     """Measuring features, a scan at a time."""
 
     name = "measure_radiomics"
-    version = 1
+    table_file = RADIOMICS_FILE
 
     def __init__(
         self,
@@ -125,15 +120,8 @@ class MeasureRadiomics:
         published: LabelledShard,
         collected: CollectedFiles,
     ) -> None:
-        self._plans = tuple(plans)
+        super().__init__(radiomics_table(joint_feature_names(plans)), plans, published, collected)
         self._scans = {scan.scan: scan for scan in scans}
-        self._published = published
-        self._collected = collected
-        self._table = radiomics_table(joint_feature_names(plans))
-
-    def settings(self) -> Mapping[str, JsonValue]:
-        """All settings that change results."""
-        return {plan.contrast: plan.digest for plan in self._plans}
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
         """The outcomes before and the labelmap."""
@@ -153,10 +141,7 @@ class MeasureRadiomics:
         wanted = [plan.contrast for plan in self._plans]
         if not set(wanted) & set(measurable(self._published, scan)):
             raise ScanError(Reason.CONTRAST_MISSING, f"has none of {', '.join(wanted)}")
-        measured = measured_rows(scan, self._published, self._plans)
-        rows = rows_to_arrow(self._table, list(measured))
-        write_table(place(RADIOMICS_FILE), without_meanings(rows))
-        return {"n_rows": rows.num_rows}
+        return self._write(list(measured_rows(scan, self._published, self._plans)), place)
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Put the shard's table together."""
@@ -174,7 +159,7 @@ class MeasureRadiomics:
 
     def _rows_of(self, outcome: Outcome) -> pa.Table:
         if outcome.status is Status.DONE:
-            rows = self._collected.read(f"{outcome.scan}_{RADIOMICS_FILE}", parse_table)
+            rows = self._written(outcome.scan)
         else:
             assert outcome.reason is not None
             scan, organs = self._scans[outcome.scan], self._published.scheme.structures

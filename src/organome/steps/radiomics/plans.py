@@ -1,27 +1,36 @@
-"""What is measured on which image, and what an image and its labelmap become in a row."""
+"""What is measured on which image, what it becomes in a row, and what both steps share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.labelmaps.volumes import check_grid
 from organome.compute.radiomics.extraction import RegionFeatures, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
+from organome.domain.columns import Table
 from organome.domain.errors import SetupError
 from organome.domain.organs import Organ
-from organome.domain.outcomes import FeatureReason
+from organome.domain.outcomes import FeatureReason, JsonValue
 from organome.domain.radiomics_settings import Engine, RadiomicsSettings, read_parameters
 from organome.domain.radiomics_tables import FAT_FRACTION
 from organome.domain.rows import Row, radiomics_key
 from organome.domain.scans import Contrast, Scan
 from organome.io.labelled import LabelledShard
+from organome.io.tables.parquet import (
+    parse_table,
+    rows_to_arrow,
+    without_meanings,
+    write_table,
+)
 from organome.io.tables.radiomics_parameters import parameters_digest, read_parameter_file
+from organome.shards.work_folder import CollectedFiles
 
 _NOISE_SIZE: Final = 24  # voxels of 4 mm: wide enough for any filter in use
 _PERCENT: Final = 100.0
@@ -62,6 +71,41 @@ class Plan:
         if self.settings is None:
             return extract_by_pyradiomics(image, labelmap, self.parameters)
         return extract_features(image, labelmap, self.settings.on_grid(image.GetSpacing()))
+
+
+class PlannedStep:
+    """Measuring by plans, a scan at a time: each leaves its rows in a file until all are through.
+
+    Attributes:
+        table_file: Name of the shard's table, and with its key before it of each scan's.
+    """
+
+    table_file: str
+    version = 1
+
+    def __init__(
+        self,
+        table: Table,
+        plans: Sequence[Plan],
+        published: LabelledShard,
+        collected: CollectedFiles,
+    ) -> None:
+        self._table = table
+        self._plans = tuple(plans)
+        self._published = published
+        self._collected = collected
+
+    def settings(self) -> Mapping[str, JsonValue]:
+        """All settings that change results."""
+        return {plan.contrast: plan.digest for plan in self._plans}
+
+    def _write(self, rows: Sequence[Row], place: Callable[[str], Path]) -> dict[str, JsonValue]:
+        made = rows_to_arrow(self._table, rows)
+        write_table(place(self.table_file), without_meanings(made))
+        return {"n_rows": made.num_rows}
+
+    def _written(self, scan: str) -> pa.Table:
+        return self._collected.read(f"{scan}_{self.table_file}", parse_table)
 
 
 def read_plans(settings: Sequence[str], engine: Engine) -> tuple[Plan, ...]:
