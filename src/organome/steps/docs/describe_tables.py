@@ -1,10 +1,11 @@
 """describe_tables: ``docs/tables.md`` from the same columns as the tables themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from organome.domain.columns import Column, Table
+from organome.domain.columns import Table
 from organome.domain.features import feature_names
 from organome.domain.organs import ORGANS, SIDE_FINDING_MEANINGS
 from organome.domain.radiomics_tables import radiomics_table
@@ -14,7 +15,7 @@ from organome.domain.reasons import (
     ORGAN_REASON_MEANINGS,
     REASON_MEANINGS,
 )
-from organome.domain.schemes import SCHEMES, LabelScheme
+from organome.domain.schemes import SCHEMES
 from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
 from organome.io.files.atomic import write_text_atomic
 
@@ -58,98 +59,100 @@ def run(*, output: Path) -> None:
     write_text_atomic(output, "\n".join(parts))
 
 
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = (f"| {' | '.join(map(str, row))} |" for row in rows)
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines]
+
+
+def _meanings(column: str, meanings: Mapping[Any, str]) -> list[str]:
+    return _table([column, "means"], ((f"`{name}`", means) for name, means in meanings.items()))
+
+
+def _section(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
 def _reasons_section() -> str:
-    lines = [
+    return _section(
         "## Why a volume is null",
         "",
         "In `na_reason` of an organ of a scan that went through:",
         "",
-        "| na_reason | means |",
-        "|---|---|",
-        *(f"| `{reason}` | {means} |" for reason, means in ORGAN_REASON_MEANINGS.items()),
+        *_meanings("na_reason", ORGAN_REASON_MEANINGS),
         "",
         "In `reason` of a scan that failed or is not measured yet (`status`), and in `na_reason` of"
         " all its organs; `failed_step` and `fact` say more:",
         "",
-        "| reason | means |",
-        "|---|---|",
-        *(f"| `{reason}` | {means} |" for reason, means in REASON_MEANINGS.items()),
+        *_meanings("reason", REASON_MEANINGS),
         "",
         "In `na_reason` of radiomics there are more, of organs that were found:",
         "",
-        "| na_reason | means |",
-        "|---|---|",
-        *(f"| `{reason}` | {means} |" for reason, means in FEATURE_REASON_MEANINGS.items()),
+        *_meanings("na_reason", FEATURE_REASON_MEANINGS),
         "",
         "In `flags` of a scan, whether it went through or not: odd, but handled.",
         "",
-        "| flag | means |",
-        "|---|---|",
-        *(f"| `{flag}` | {means} |" for flag, means in FLAG_MEANINGS.items()),
+        *_meanings("flag", FLAG_MEANINGS),
         "",
         "In `side_finding` of an organ whose side is suspect; nothing is changed for it.",
         "",
-        "| side_finding | means |",
-        "|---|---|",
-        *(f"| `{finding}` | {means} |" for finding, means in SIDE_FINDING_MEANINGS.items()),
-    ]
-    return "\n".join(lines) + "\n"
+        *_meanings("side_finding", SIDE_FINDING_MEANINGS),
+    )
 
 
 def _table_section(table: Table) -> str:
-    columns = (*table.columns, *table.organ_columns)
-    lines = [
+    return _section(
         f"## {table.name}",
         "",
         f"{table.row} Key: {', '.join(f'`{name}`' for name in table.key)}.",
         "",
-        "| column | type | unit | null | meaning |",
-        "|---|---|---|---|---|",
-        *(_column_line(column) for column in columns),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _column_line(column: Column) -> str:
-    null = "yes" if column.nullable else "no"
-    name = f"`{column.name}`"
-    meaning = escape(column.meaning, quote=False)  # "<organ>" would be taken for HTML
-    return f"| {name} | {column.type} | {column.unit or ''} | {null} | {meaning} |"
+        *_table(
+            ["column", "type", "unit", "null", "meaning"],
+            (
+                (
+                    f"`{one.name}`",
+                    one.type,
+                    one.unit or "",
+                    "yes" if one.nullable else "no",
+                    escape(one.meaning, quote=False),  # "<organ>" would be taken for HTML
+                )
+                for one in (*table.columns, *table.organ_columns)
+            ),
+        ),
+    )
 
 
 def _schemes_section() -> str:
-    lines = [
+    return _section(
         "## Label schemes",
         "",
         "Where an organ of a tool is not quite what its name says. Organs that are not named here",
         "are taken over as they are.",
         "",
-        "| scheme | organ | difference |",
-        "|---|---|---|",
-        *(line for scheme in SCHEMES.values() for line in _scheme_lines(scheme)),
-    ]
-    return "\n".join(lines) + "\n"
+        *_table(
+            ["scheme", "organ", "difference"],
+            (
+                (scheme.name, organ, note)
+                for scheme in SCHEMES.values()
+                for organ, note in scheme.notes.items()
+            ),
+        ),
+    )
 
 
 def _structures_section() -> str:
-    lines = [
+    return _section(
         "## Structures of other schemes",
         "",
         "A run whose label scheme has structures of its own has these in place of the 40 organs,",
         "in `organs` as in `visits`; [models.md](models.md) says how to write a scheme.",
         "",
-        "| scheme | label | organ | region | side |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {scheme.name} | {one.label} | {one.name} | {one.region} | {one.side} |"
-            for scheme in SCHEMES.values()
-            if scheme.structures != ORGANS
-            for one in scheme.structures
+        *_table(
+            ["scheme", "label", "organ", "region", "side"],
+            (
+                (scheme.name, one.label, one.name, one.region, one.side)
+                for scheme in SCHEMES.values()
+                if scheme.structures != ORGANS
+                for one in scheme.structures
+            ),
         ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _scheme_lines(scheme: LabelScheme) -> Iterator[str]:
-    for organ, note in scheme.notes.items():
-        yield f"| {scheme.name} | {organ} | {note} |"
+    )

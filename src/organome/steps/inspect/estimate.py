@@ -81,19 +81,6 @@ class ShardSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
-    """What is left to do.
-
-    Attributes:
-        core_h: Hours of CPU cores, those beside the GPUs left out.
-        gpu_h: Hours of GPUs.
-    """
-
-    core_h: float
-    gpu_h: float
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
     """What the rest of a cohort needs.
 
@@ -103,7 +90,8 @@ class Estimate:
         costs: What scans cost, one entry a step.
         shapes: What the jobs of each step have, by step.
         size: The proposed size of shards.
-        left: What is left to do.
+        core_h: Hours of CPU cores that are left to do, those beside the GPUs left out.
+        gpu_h: Hours of GPUs that are left to do.
         mem_gb: Memory of a process that jobs should ask for, by step, where it was measured.
     """
 
@@ -112,7 +100,8 @@ class Estimate:
     costs: tuple[StepCost, ...]
     shapes: Mapping[str, JobShape]
     size: ShardSize
-    left: Hours
+    core_h: float
+    gpu_h: float
     mem_gb: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -166,13 +155,15 @@ def run(
     shapes = {cost.step: JobShape(n_cpu_processes) for cost in costs}
     shapes[SEGMENT] = JobShape(n_processes, n_gpus)
     size = propose_size(costs, shapes, target_min=target_min, max_other_min=max_other_min)
+    core_h, gpu_h = hours_left(costs, shapes, shard_size=size.n_scans)
     return Estimate(
         n_scans=n_scans,
         n_shards_listed=len(n_by_shard) if n_listed is None else None,
         costs=costs,
         shapes=shapes,
         size=size,
-        left=hours_left(costs, shapes, shard_size=size.n_scans),
+        core_h=core_h,
+        gpu_h=gpu_h,
         mem_gb={cost.step: mem_gb for cost in costs if (mem_gb := _mem_gb(place, cost.step))},
     )
 
@@ -264,8 +255,11 @@ def propose_size(
 
 def hours_left(
     costs: Sequence[StepCost], shapes: Mapping[str, JobShape], *, shard_size: int
-) -> Hours:
-    """Add up what is left to do; steps without a timed scan are left out."""
+) -> tuple[float, float]:
+    """Add up the hours of cores and of GPUs that are left; steps without a timed scan do not count.
+
+    Cores beside the GPUs are left out.
+    """
     core_s = gpu_s = 0.0
     for cost in costs:
         if not cost.n_measured:
@@ -275,7 +269,7 @@ def hours_left(
         job_s = start_s + cost.n_left * cost.mean_s / shape.n_parallel
         gpu_s += job_s * shape.n_gpus
         core_s += 0 if shape.n_gpus else job_s * shape.n_processes
-    return Hours(core_s / _S_PER_H, gpu_s / _S_PER_H)
+    return core_s / _S_PER_H, gpu_s / _S_PER_H
 
 
 def _two_digits(number: float) -> int:
@@ -297,8 +291,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield f"a shard of {size.n_scans} scans takes, in minutes a job: {minutes}"
     yield f"(bound by {size.bound_by}; {FIXED_JOB_S} s of each job go into starting it)"
     yield from _jobs_lines(estimate)
-    left = estimate.left
-    yield f"left to do: {left.core_h:.1f} core-hours and {left.gpu_h:.1f} GPU-hours"
+    yield f"left to do: {estimate.core_h:.1f} core-hours and {estimate.gpu_h:.1f} GPU-hours"
     if shapes[SEGMENT].n_gpus:
         yield "several processes on a GPU pay as long as their memory fits"
     yield ""

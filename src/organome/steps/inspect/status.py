@@ -82,8 +82,32 @@ class CohortStatus:
         return self.n_listed > 0 and all(step.n_left == 0 for step in self.steps)
 
     def __str__(self) -> str:
-        """Write it as plain text."""
-        return render_status(self)
+        """Write it as plain text of a few lines."""
+        listed = f"{_counted(self.n_listed, 'scan')} listed in {_counted(self.n_shards, 'shard')}"
+        lines = [
+            listed if self.n_listed else f"{listed}; `organome run` lists them",
+            *([self.warning] if self.warning else []),
+            "",
+            f"{'step':<17} {'done':>9} {'failed':>9} {'failed before':>14} {'left':>9}",
+            *(
+                f"{step.step:<17} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14} "
+                f"{step.n_left:>9}"
+                for step in self.steps
+            ),
+            *_rate_lines(self.steps),
+            "",
+            "no scan in the tables"
+            if self.n_in_tables is None
+            else f"{_counted(self.n_in_tables, 'scan')} in the tables",
+        ]
+        failed = [
+            f"{step.step:<17} {n_failed:>9} {reason}"
+            for step in self.steps
+            for reason, n_failed in step.n_failed_by_reason.items()
+        ]
+        if failed:
+            lines += ["", f"{'failed in':<17} {'scans':>9} reason", *failed]
+        return "\n".join(lines) + "\n"
 
 
 def run(
@@ -144,35 +168,6 @@ def read_status(place: Run, *, now: datetime) -> CohortStatus:
         n_in_tables=sum(map(count_rows, parts)) if parts else None,
         warning=_warning(place),
     )
-
-
-def render_status(status: CohortStatus) -> str:
-    """Write a status as plain text of a few lines."""
-    listed = f"{_counted(status.n_listed, 'scan')} listed in {_counted(status.n_shards, 'shard')}"
-    lines = [
-        listed if status.n_listed else f"{listed}; `organome run` lists them",
-        *([status.warning] if status.warning else []),
-        "",
-        f"{'step':<17} {'done':>9} {'failed':>9} {'failed before':>14} {'left':>9}",
-        *(
-            f"{step.step:<17} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14} "
-            f"{step.n_left:>9}"
-            for step in status.steps
-        ),
-        *_rate_lines(status.steps),
-        "",
-        "no scan in the tables"
-        if status.n_in_tables is None
-        else f"{_counted(status.n_in_tables, 'scan')} in the tables",
-    ]
-    failed = [
-        f"{step.step:<17} {n_failed:>9} {reason}"
-        for step in status.steps
-        for reason, n_failed in step.n_failed_by_reason.items()
-    ]
-    if failed:
-        lines += ["", f"{'failed in':<17} {'scans':>9} reason", *failed]
-    return "\n".join(lines) + "\n"
 
 
 def _rate_lines(steps: Sequence[StepStatus]) -> Iterator[str]:

@@ -155,8 +155,8 @@ def test_a_cohort_that_is_not_listed_yet_is_extrapolated(cohort: Cohort) -> None
     assert [cost.n_left for cost in estimate.costs] == [100_000] * 3
     assert estimate.n_shards == 371
     starts_h = 371 * 20 / 3600
-    assert estimate.left.gpu_h == pytest.approx(100_000 * 9.75 / 3600 + starts_h)
-    assert estimate.left.core_h == pytest.approx(100_000 * 7.075 / 3600 + 2 * starts_h)
+    assert estimate.gpu_h == pytest.approx(100_000 * 9.75 / 3600 + starts_h)
+    assert estimate.core_h == pytest.approx(100_000 * 7.075 / 3600 + 2 * starts_h)
     assert "keep them" not in str(estimate)
 
 
@@ -249,10 +249,12 @@ def test_a_job_must_be_longer_than_its_start() -> None:
 def test_hours_are_of_what_is_left_and_of_starting_jobs() -> None:
     costs = [cost(PREPARE, 3.6, n_left=1000), cost(SEGMENT, 7.2, n_left=2000)]
     shapes = {PREPARE: JobShape(n_processes=2), SEGMENT: JobShape(n_processes=4, n_gpus=2)}
-    left = hours_left(costs, shapes, shard_size=300)
+    core_h, gpu_h = hours_left(costs, shapes, shard_size=300)
     starts_h = FIXED_JOB_S / 3600
-    assert left.core_h == pytest.approx(1.0 + 4 * starts_h * 2)
-    assert left.gpu_h == pytest.approx(4.0 / 4 + 7 * starts_h * 2)
-    on_cpu = hours_left(costs, shapes | {SEGMENT: JobShape(n_processes=4)}, shard_size=300)
-    assert on_cpu.gpu_h == 0
-    assert on_cpu.core_h == pytest.approx(left.core_h + 4.0 + 7 * starts_h * 4)
+    assert core_h == pytest.approx(1.0 + 4 * starts_h * 2)
+    assert gpu_h == pytest.approx(4.0 / 4 + 7 * starts_h * 2)
+    on_cpu_h, no_gpu_h = hours_left(
+        costs, shapes | {SEGMENT: JobShape(n_processes=4)}, shard_size=300
+    )
+    assert no_gpu_h == 0
+    assert on_cpu_h == pytest.approx(core_h + 4.0 + 7 * starts_h * 4)

@@ -15,7 +15,7 @@ from organome.io.tables.ledgers import write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.journal import Journal
-from organome.steps.inspect.status import CohortStatus, StepStatus, read_status, render_status, run
+from organome.steps.inspect.status import CohortStatus, StepStatus, read_status, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
 
@@ -130,7 +130,7 @@ def test_text_holds_the_numbers_and_the_reasons_but_no_scan(tmp_path: Path) -> N
     list_shard(tmp_path, 0, 3)
     few, many = (PREPARE, Reason.ARCHIVE_EMPTY), (PREPARE, Reason.STATION_MISSING)
     publish(tmp_path, PREPARE, 0, many, few, many)
-    text = render_status(status_of(tmp_path))
+    text = str(status_of(tmp_path))
     assert text.splitlines() == [
         "3 scans listed in 1 shard",
         "",
@@ -150,8 +150,8 @@ def test_text_holds_the_numbers_and_the_reasons_but_no_scan(tmp_path: Path) -> N
 def test_no_participant_is_printed(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 2)
     publish(tmp_path, PREPARE, 0, (PREPARE, None), (PREPARE, Reason.NOT_3D))
-    assert "pseudonym" not in render_status(status_of(tmp_path))
-    assert "what was found" not in render_status(status_of(tmp_path))
+    assert "pseudonym" not in str(status_of(tmp_path))
+    assert "what was found" not in str(status_of(tmp_path))
 
 
 def test_a_folder_that_is_not_a_run_folder_has_no_status(tmp_path: Path) -> None:
@@ -163,9 +163,7 @@ def test_a_folder_that_is_not_a_run_folder_has_no_status(tmp_path: Path) -> None
 
 def test_a_run_that_was_not_begun_has_a_status(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
-    assert render_status(status_of(tmp_path)).startswith(
-        "0 scans listed in 0 shards; `organome run`"
-    )
+    assert str(status_of(tmp_path)).startswith("0 scans listed in 0 shards; `organome run`")
 
 
 def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Path) -> None:
