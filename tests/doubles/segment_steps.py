@@ -17,12 +17,13 @@ from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.scans import Contrast, Scan, scan_key
 from organome.domain.schemes import scheme_by_name
 from organome.io.images.image_files import write_image
+from organome.io.models.folders import model_digest
 from organome.io.tables.ledgers import LEDGER, write_ledger
 from organome.io.tables.scan_lists import write_shard
 from organome.steps.segment import segment_organs
 from organome.steps.segment.label_with_model import SegmentOrgans
 from organome.steps.segment.labelling import Labelling
-from organome.steps.segment.model_labeller import ModelLabeller, find_labeller
+from organome.steps.segment.model_labeller import ModelLabeller
 
 SPACING_XYZ_MM = (5.0, 5.0, 6.0)
 SIZE_ZYX = (12, 24, 24)
@@ -69,8 +70,12 @@ class PreparedShard:
         return segment_organs.run(**given | settings)
 
     def step(self, kind: "type[SegmentOrgans]" = SegmentOrgans) -> SegmentOrgans:
-        labeller = find_labeller(
-            self.model, device="cpu", n_threads=1, inference=InferenceSettings()
+        labeller = ModelLabeller(
+            folder=self.model,
+            digest=model_digest(self.model),
+            device="cpu",
+            n_threads=1,
+            inference=InferenceSettings(),
         )
         return kind(self.labelling(), labeller)
 
@@ -146,7 +151,7 @@ class Counting(ModelLabeller):
     """Notes each load of the network beside the model."""
 
     def start(self) -> None:
-        if "_segmenter" not in vars(self):
+        if "segmenter" not in vars(self):
             with (self.folder / "loads.txt").open("a") as file:
                 file.write(f"{os.getpid()}\n")
         super().start()

@@ -143,7 +143,7 @@ class SegmentOrgans:
         choice = self._labelling.choose(before)
         path = self._labelling.image_path(scan, choice.contrasts[0])
         image = read_published(path)
-        first = LabelledImage(choice.contrasts[0], self._labeller.prepare(image))
+        first = LabelledImage(choice.contrasts[0], self._labeller.segmenter.prepare(image))
         return LabelledScan(scan, choice, path, image, (first,), choice.left_out)
 
     def work(self, item: LabelledScan) -> LabelledScan:
@@ -157,7 +157,7 @@ class SegmentOrgans:
             image = read_published(self._labelling.image_path(item.scan, contrast))
             if not share_grid(item.image, image):
                 return None
-            return LabelledImage(contrast, self._labeller.prepare(image))
+            return LabelledImage(contrast, self._labeller.segmenter.prepare(image))
 
         done, left_out = [], dict(item.left_out)
         (first,), others = item.images, item.choice.contrasts[1:]
@@ -166,7 +166,7 @@ class SegmentOrgans:
                 if image is None:
                     left_out[contrast] = LeftOut.OTHER_GRID
                 else:
-                    done.append(replace(image, labels=self._labeller.infer(image.labels)))
+                    done.append(replace(image, labels=self._labeller.segmenter.infer(image.labels)))
         return replace(item, images=tuple(done), left_out=left_out)
 
     def write(self, item: LabelledScan, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
@@ -181,9 +181,9 @@ class SegmentOrgans:
 
         labelmaps, of_folds = [], []
         for one in item.images:
-            labelmaps.append(organs(self._labeller.restore(one.labels)))
+            labelmaps.append(organs(self._labeller.segmenter.restore(one.labels)))
             if self._fold_agreement:
-                folds = self._labeller.restore_folds(one.labels)
+                folds = self._labeller.segmenter.restore_folds(one.labels)
                 of_folds.append(_agreement([organs(fold) for fold in folds]))
         labelmap, of_contrasts = _elect(labelmaps)
         scheme = self._labelling.scheme

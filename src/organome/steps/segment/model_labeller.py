@@ -6,17 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import SimpleITK as sitk
-
-from organome.domain.errors import SetupError
 from organome.domain.inference import Device, InferenceSettings, MemoryNeed
 from organome.domain.outcomes import JsonValue
-from organome.io.models.folders import model_digest, read_model
-from organome.io.models.phantoms import is_for_phantoms
+from organome.io.models.folders import read_model
 
 if TYPE_CHECKING:
-    from organome.compute.inference.preparation import PreparedImage
-    from organome.compute.inference.segmenter import InferredLabels, Segmenter
+    from organome.compute.inference.segmenter import Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,34 +70,13 @@ class ModelLabeller:
             SetupError: The model cannot be loaded.
             MachineFault: The GPU is missing or broken.
         """
-        _ = self._segmenter
-
-    def prepare(self, image: sitk.Image) -> "PreparedImage":
-        """Bring an image to what the network takes, on the CPU."""
-        return self._segmenter.prepare(image)
-
-    def infer(self, prepared: "PreparedImage") -> "InferredLabels":
-        """Run the network.
-
-        Raises:
-            ScanError: The image is too large for the memory, or the network gives no numbers.
-            MachineFault: The GPU is broken.
-        """
-        return self._segmenter.infer(prepared)
-
-    def restore(self, inferred: "InferredLabels") -> sitk.Image:
-        """Return the labelmap, with the model's own labels, on the grid of the image."""
-        return self._segmenter.restore(inferred)
-
-    def restore_folds(self, inferred: "InferredLabels") -> Sequence[sitk.Image]:
-        """Return the labelmap of each fold alone; none where they were not asked for."""
-        return self._segmenter.restore_folds(inferred)
+        _ = self.segmenter
 
     def memory_need(self, size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> MemoryNeed:
         """Predict what labelling an image takes."""
         x, y, z = size_xyz
         x_mm, y_mm, z_mm = spacing_xyz_mm
-        return self._segmenter.predicted_memory_bytes((x, y, z), (x_mm, y_mm, z_mm))
+        return self.segmenter.predicted_memory_bytes((x, y, z), (x_mm, y_mm, z_mm))
 
     def device_free_bytes(self) -> int | None:
         """Return how much memory of its GPU it may use, None where there is none."""
@@ -131,7 +105,8 @@ class ModelLabeller:
         return replace(self, inference=self.inference.lean(), n_sharing=1)
 
     @cached_property
-    def _segmenter(self) -> "Segmenter":
+    def segmenter(self) -> "Segmenter":
+        """The network, loaded when it is first asked for."""
         import torch
 
         from organome.compute.inference.loading import load_segmenter
@@ -143,37 +118,3 @@ class ModelLabeller:
             gpu=self.gpu,
             settings=self.inference,
         )
-
-
-def find_labeller(
-    folder: Path | None,
-    *,
-    device: Device,
-    n_threads: int,
-    inference: InferenceSettings,
-    n_sharing: int = 1,
-) -> ModelLabeller:
-    """Digest a model folder; the network itself is loaded where it is used.
-
-    Args:
-        folder: The model folder.
-        device: Where the network runs.
-        n_threads: Threads of the network on a CPU.
-        inference: How it is run.
-        n_sharing: Processes that share a GPU.
-
-    Raises:
-        SetupError: No folder is given, or it is not a model folder.
-        MachineFault: The folder cannot be read, or its mount is lost.
-    """
-    if folder is None:
-        raise SetupError("segment source is 'model', but no model folder is given")
-    return ModelLabeller(
-        folder=folder,
-        digest=model_digest(folder),
-        device=device,
-        n_threads=n_threads,
-        inference=inference,
-        n_sharing=n_sharing,
-        for_phantoms=is_for_phantoms(folder),
-    )

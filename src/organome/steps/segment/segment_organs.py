@@ -15,7 +15,8 @@ from organome.domain.outcomes import Outcome
 from organome.domain.scans import Contrast
 from organome.io.files.cohort_roots import CohortRoot
 from organome.io.images.labelmaps import PACK
-from organome.io.models.folders import check_pinned, read_dataset
+from organome.io.models import folders
+from organome.io.models.phantoms import is_for_phantoms
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.scan_lists import read_shard
 from organome.io.tables.schemes import find_scheme
@@ -24,7 +25,7 @@ from organome.shards.run import MAX_SCAN_MIN, run_shard
 from organome.shards.step import ScanStep
 from organome.steps.segment.label_with_model import SegmentOrgans
 from organome.steps.segment.labelling import Labelling
-from organome.steps.segment.model_labeller import find_labeller
+from organome.steps.segment.model_labeller import ModelLabeller
 from organome.steps.segment.take_labelmaps import TakeLabelmaps
 
 LabelSource = Literal["model", "labelmaps"]
@@ -116,20 +117,22 @@ def run(
             cohort_root.check()
             steps = [TakeLabelmaps(labelling, cohort_root)] * n_processes
         case "model":
-            labeller = find_labeller(
-                model,
+            if model is None:
+                raise SetupError("segment source is 'model', but no model folder is given")
+            labeller = ModelLabeller(
+                folder=model,
+                digest=folders.model_digest(model),
                 device=device,
                 n_threads=n_threads,
                 n_sharing=n_processes,
                 inference=InferenceSettings(
                     tile_step_size=tile_step_size, fold_labels=fold_agreement
                 ),
+                for_phantoms=is_for_phantoms(model),
             )
             if model_digest is not None:
-                check_pinned(labeller.digest, pinned=model_digest)
-            check_labels(
-                read_dataset(labeller.folder), labelling.scheme, model=labeller.folder.name
-            )
+                folders.check_pinned(labeller.digest, pinned=model_digest)
+            check_labels(folders.read_dataset(model), labelling.scheme, model=model.name)
             steps = n_processes * [
                 SegmentOrgans(labelling, one, fold_agreement=fold_agreement)
                 for one in labeller.on_all_gpus(n_gpus)
