@@ -215,19 +215,14 @@ def _content(path: Path) -> bytes:
 
 def _put_exclusively(target: Path, record: Record) -> bool:
     try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        _write_through(target, record.to_json(), mode="xb")
     except FileExistsError:
         return False
-    try:
-        os.write(descriptor, record.to_json())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     return True
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+def _write_through(path: Path, content: bytes, *, mode: str = "wb") -> None:
+    with path.open(mode) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

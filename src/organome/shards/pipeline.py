@@ -108,12 +108,12 @@ class ScanWork:
         Raises:
             SetupError: The job is to stop; a MachineFault if the machine is to blame.
         """
-        fault = machine_fault(error)
-        if fault is not None and not isinstance(error, SetupError | Interrupted):
-            raise fault_at_scan(task.key, fault, own=self._staging.folder.parent) from error
         if isinstance(error, SetupError | Interrupted):
             raise error
-        trace, untried = None, isinstance(error, TooLargeError)
+        fault = machine_fault(error)
+        if fault is not None:
+            raise fault_at_scan(task.key, fault, own=self._staging.folder.parent) from error
+        trace = None
         short_of_memory = lacks_memory(error)
         if isinstance(error, ScanError) and (
             error.reason is Reason.OUT_OF_MEMORY or not short_of_memory
@@ -131,7 +131,7 @@ class ScanWork:
             elapsed_s=elapsed_s,
             reason=reason,
             fact=fact,
-            untried=untried,
+            untried=isinstance(error, TooLargeError),
             trace=trace,
         )
 

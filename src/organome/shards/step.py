@@ -111,15 +111,8 @@ class IdentityStep:
     def __init__(self, step: ScanStep) -> None:
         self.name = step.name
         self.version = step.version
-        self._step = step
-
-    def settings(self) -> Mapping[str, JsonValue]:
-        """All settings of the step itself."""
-        return self._step.settings()
-
-    def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
-        """What the step itself looks at."""
-        return self._step.input_identity(scan, upstream)
+        self.settings = step.settings
+        self.input_identity = step.input_identity
 
     def run_scan(
         self,

@@ -7,7 +7,7 @@ before it labels a cohort, and leaves a check that the jobs after it find.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,23 +158,13 @@ def _load(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _ComparedScan:
-    """A reference scan that was labelled again.
-
-    Attributes:
-        identical: Whether the two labelmaps are the same to the last voxel.
-        differences: How they differ, organ by organ.
-    """
-
-    identical: bool
-    differences: tuple[OrganDifference, ...]
-
-
 def _compare(
     folder: Path, scan: ReferenceScan, segmenter: "Segmenter", scheme: LabelScheme
-) -> _ComparedScan:
+) -> tuple[bool, list[OrganDifference]]:
     """Label a reference scan again and compare.
+
+    Returns:
+        Whether the two labelmaps are the same to the last voxel; how they differ, by organ.
 
     Raises:
         ScanError: It cannot be read, or its labels cannot be understood.
@@ -184,33 +174,27 @@ def _compare(
     labels = segmenter.restore(segmenter.infer(segmenter.prepare(image)))
     labelmap = remap_labelmap(labels, scheme)
     labelmap.CopyInformation(reference)  # one grid, but rounded twice
-    return _ComparedScan(
-        identical=np.array_equal(
-            sitk.GetArrayViewFromImage(reference), sitk.GetArrayViewFromImage(labelmap)
-        ),
-        differences=tuple(
-            replace(difference, scan=scan.scan)
-            for difference in organ_differences(reference, labelmap, scheme.structures)
-        ),
+    identical = np.array_equal(
+        sitk.GetArrayViewFromImage(reference), sitk.GetArrayViewFromImage(labelmap)
     )
+    found = organ_differences(reference, labelmap, scheme.structures)
+    return identical, [replace(difference, scan=scan.scan) for difference in found]
 
 
 def _sum_up(
-    scans: Sequence[_ComparedScan], *, question: Question, canary: Canary, machine: Machine
+    scans: Sequence[tuple[bool, list[OrganDifference]]],
+    *,
+    question: Question,
+    canary: Canary,
+    machine: Machine,
 ) -> CanaryCheck:
     """Sum up all scans.
-
-    Args:
-        scans: The canary's scans, compared.
-        question: What is asked.
-        canary: What was compared with.
-        machine: The machine that labelled them again.
 
     Raises:
         SetupError: No organ is large enough to be compared: such a check could not fail.
     """
     tolerance = question.tolerance
-    differences = [one for scan in scans for one in scan.differences]
+    differences = [one for _, of_scan in scans for one in of_scan]
     drifting = [one for one in differences if one.drifts(tolerance)]
     compared = [one for one in differences if one.is_compared(tolerance)]
     if not compared:
@@ -225,7 +209,7 @@ def _sum_up(
         machine=machine,
         n_scans=len(scans),
         n_organs=len(compared),
-        identical=all(scan.identical for scan in scans),
+        identical=all(identical for identical, _ in scans),
         worst=min(drifting or compared, key=lambda one: (one.dice, -one.volume_change)),
         min_dice=min(one.dice for one in compared),
         max_volume_change=max(one.volume_change for one in compared),

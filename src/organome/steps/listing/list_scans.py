@@ -326,11 +326,7 @@ def _by_identity(scans: Sequence[Scan], root: Path) -> dict[_Identity, Scan]:
 
 
 def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Stations) -> None:
-    """Refuse to list the same images a second time with another setting.
-
-    Raises:
-        SetupError: If so: stitched scans and stations must not be pooled.
-    """
+    """Refuse another setting for images that are listed: the two must not be pooled."""
     is_stitched = {scan.identity[:-1]: scan.station is None for scan in known}
     for scan in new:
         here = scan.station is None
@@ -342,11 +338,7 @@ def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Statio
 
 
 def _check_names(new: Iterable[Scan], known: Iterable[Scan]) -> None:
-    """Refuse to list the same images a second time under another name of the cohort.
-
-    Raises:
-        SetupError: If so: everybody would be in the tables twice.
-    """
+    """Refuse another name of the cohort for images that are listed: all would be there twice."""
     names = {_files_of(scan): scan.cohort for scan in known}
     again = Counter(names[_files_of(scan)] for scan in new if _files_of(scan) in names)
     if again:

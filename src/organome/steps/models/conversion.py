@@ -118,11 +118,7 @@ def _convert_fold(source: Path, made: Path, plans: dict[str, Any]) -> Mapping[st
 
 
 def _try_out(model: Model, name: str) -> None:
-    """Make sure that every fold fits the plans and the classes.
-
-    Raises:
-        SetupError: If not.
-    """
+    """Refuse a model of which a fold does not fit the plans or the classes."""
     n_outputs = len(model_classes(model.dataset, model=name)) + 1
     try:
         network = build_network(model.plans, model.configuration, n_outputs=n_outputs)

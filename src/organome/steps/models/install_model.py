@@ -152,11 +152,7 @@ def run(
 def _model_request(
     source: str, *, name: str | None, sha256: str | None, scheme: str | None, inside: str | None
 ) -> ModelRequest:
-    """Make sense of what was asked for; the flags of install-model say what each is.
-
-    Raises:
-        SetupError: If that cannot be.
-    """
+    """Make sense of what was asked for; the flags of install-model say what each is."""
     known = KNOWN_MODELS.get(name or source)
     if known is None and _URL.match(source) is None and not Path(source).exists():
         raise SetupError(

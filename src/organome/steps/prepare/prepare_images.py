@@ -29,6 +29,10 @@ from organome.steps.prepare.deliveries import Deliveries
 HEADERS_FILE: Final = "headers.parquet"
 MM_DECIMALS: Final = 3
 RATIO_DECIMALS: Final = 5
+_OF_HEADERS: Final = (
+    *("manufacturer", "scanner_model", "field_strength_t"),
+    *("height_m", "weight_kg"),
+)
 
 
 def run(
@@ -179,11 +183,7 @@ class PrepareImages:
 
 
 def _check_stations(scans: Sequence[Scan], stations: Stations) -> None:
-    """Refuse to stitch what was listed station by station, and the other way round.
-
-    Raises:
-        SetupError: If so.
-    """
+    """Refuse to stitch what was listed station by station, and the other way round."""
     for scan in scans:
         several = len({source.station for source in scan.sources}) > 1
         if (scan.station is not None and stations is Stations.STITCH) or (
@@ -249,12 +249,4 @@ def _seam_facts(seams: Sequence[Seam]) -> dict[str, JsonValue]:
 
 
 def _header_facts(header: Header | None) -> dict[str, JsonValue]:
-    if header is None:
-        return {}
-    return {
-        "manufacturer": header.manufacturer,
-        "scanner_model": header.scanner_model,
-        "field_strength_t": header.field_strength_t,
-        "height_m": header.height_m,
-        "weight_kg": header.weight_kg,
-    }
+    return {} if header is None else {name: getattr(header, name) for name in _OF_HEADERS}
