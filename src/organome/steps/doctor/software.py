@@ -5,12 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
 
@@ -65,7 +66,7 @@ def check_gpu(*, wanted: bool) -> Finding:
     return skipped("gpu", "none visible", "look on a GPU node: --canary-job")
 
 
-def _check_versions(tested: dict[str, str]) -> Iterator[Finding]:
+def _check_versions(tested: Mapping[str, str]) -> Iterator[Finding]:
     others = []
     for text in requires("organome") or ():
         needed = Requirement(text)
@@ -78,8 +79,13 @@ def _check_versions(tested: dict[str, str]) -> Iterator[Finding]:
             continue
         if not needed.specifier.contains(found, prereleases=True):
             yield fail(needed.name, found, f"{needed.specifier} is needed")
-        elif tested.get(_plain(needed.name), found) not in (found, found.partition("+")[0]):
-            others.append(f"{needed.name} {found} (tested: {tested[_plain(needed.name)]})")
+        elif tested.get(canonicalize_name(needed.name), found) not in (
+            found,
+            found.partition("+")[0],
+        ):
+            others.append(
+                f"{needed.name} {found} (tested: {tested[canonicalize_name(needed.name)]})"
+            )
     if others:
         yield warn("versions", ", ".join(others), "make a canary, or install what is tested")
     elif tested:
@@ -110,12 +116,8 @@ def _last_line(text: str) -> str:
     return text.strip().splitlines()[-1] if text.strip() else "no word of why"
 
 
-def _tested(constraints: Path) -> dict[str, str]:
+def _tested(constraints: Path) -> Mapping[str, str]:
     if not constraints.is_file():
         return {}
     pinned = re.findall(r"^([\w.-]+)==([\w.+!-]+)", constraints.read_text(), flags=re.MULTILINE)
-    return {_plain(name): release for name, release in pinned}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return {canonicalize_name(name): release for name, release in pinned}
