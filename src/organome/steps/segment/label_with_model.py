@@ -29,19 +29,6 @@ ByLabel = Mapping[int, Agreement]
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImage:
-    """One image of a scan.
-
-    Attributes:
-        contrast: What it shows.
-        labels: What the labeller has made of it so far.
-    """
-
-    contrast: Contrast
-    labels: Any
-
-
-@dataclass(frozen=True, slots=True)
 class LabelledScan:
     """A scan with the images that are labelled.
 
@@ -50,7 +37,8 @@ class LabelledScan:
         choice: Which of its images are wanted.
         path: Where the first of them was published.
         image: That image; all labels must lie on its grid.
-        images: Those that are prepared or labelled so far.
+        images: Contrast of those that are prepared or labelled so far, and what the labeller has
+            made of each.
         left_out: Wanted images that take no part.
     """
 
@@ -58,7 +46,7 @@ class LabelledScan:
     choice: ContrastChoice
     path: Path
     image: sitk.Image
-    images: tuple[LabelledImage, ...]
+    images: tuple[tuple[Contrast, Any], ...]
     left_out: Mapping[Contrast, LeftOut]
 
 
@@ -143,7 +131,7 @@ class SegmentOrgans:
         choice = self._labelling.choose(before)
         path = self._labelling.image_path(scan, choice.contrasts[0])
         image = read_published(path)
-        first = LabelledImage(choice.contrasts[0], self._labeller.segmenter.prepare(image))
+        first = (choice.contrasts[0], self._labeller.segmenter.prepare(image))
         return LabelledScan(scan, choice, path, image, (first,), choice.left_out)
 
     def work(self, item: LabelledScan) -> LabelledScan:
@@ -153,20 +141,20 @@ class SegmentOrgans:
             ScanError: An image is too large for the memory, or the network gives no numbers.
         """
 
-        def prepare(contrast: Contrast) -> LabelledImage | None:
+        def prepare(contrast: Contrast) -> Any:
             image = read_published(self._labelling.image_path(item.scan, contrast))
             if not share_grid(item.image, image):
                 return None
-            return LabelledImage(contrast, self._labeller.segmenter.prepare(image))
+            return self._labeller.segmenter.prepare(image)
 
         done, left_out = [], dict(item.left_out)
         (first,), others = item.images, item.choice.contrasts[1:]
         with closing(_in_turn(first, others, prepare, ahead=not self._is_lean)) as coming:
-            for contrast, image in coming:
-                if image is None:
+            for contrast, prepared in coming:
+                if prepared is None:
                     left_out[contrast] = LeftOut.OTHER_GRID
                 else:
-                    done.append(replace(image, labels=self._labeller.segmenter.infer(image.labels)))
+                    done.append((contrast, self._labeller.segmenter.infer(prepared)))
         return replace(item, images=tuple(done), left_out=left_out)
 
     def write(self, item: LabelledScan, place: Callable[[str], Path]) -> Mapping[str, JsonValue]:
@@ -180,10 +168,10 @@ class SegmentOrgans:
             return self._labelling.organs(labels, image=item.image)
 
         labelmaps, of_folds = [], []
-        for one in item.images:
-            labelmaps.append(organs(self._labeller.segmenter.restore(one.labels)))
+        for _, labels in item.images:
+            labelmaps.append(organs(self._labeller.segmenter.restore(labels)))
             if self._fold_agreement:
-                folds = self._labeller.segmenter.restore_folds(one.labels)
+                folds = self._labeller.segmenter.restore_folds(labels)
                 of_folds.append(_agreement([organs(fold) for fold in folds]))
         labelmap, of_contrasts = _elect(labelmaps)
         scheme = self._labelling.scheme
@@ -206,7 +194,7 @@ class SegmentOrgans:
         if self._labelling.combine is not Combine.CONSENSUS:
             return {}
         return {
-            "consensus_contrasts": [one.contrast.value for one in item.images],
+            "consensus_contrasts": [contrast.value for contrast, _ in item.images],
             "contrasts_left_out": [
                 f"{contrast}:{reason}" for contrast, reason in item.left_out.items()
             ],
@@ -214,12 +202,12 @@ class SegmentOrgans:
 
 
 def _in_turn(
-    first: LabelledImage,
+    first: tuple[Contrast, Any],
     others: Sequence[Contrast],
-    prepare: Callable[[Contrast], LabelledImage | None],
+    prepare: Callable[[Contrast], Any],
     *,
     ahead: bool,
-) -> Generator[tuple[Contrast, LabelledImage | None]]:
+) -> Generator[tuple[Contrast, Any]]:
     """Prepare images one after the other, so that no more than two are in memory at a time.
 
     Args:
@@ -229,18 +217,18 @@ def _in_turn(
         ahead: Prepare the next one while the last is used.
     """
     if not ahead or not others:
-        yield first.contrast, first
+        yield first
         for contrast in others:
             yield contrast, prepare(contrast)
         return
     with ThreadPoolExecutor(max_workers=1) as reader:
         coming = reader.submit(prepare, others[0])
-        yield first.contrast, first
+        yield first
         for place, contrast in enumerate(others, start=1):
-            image = coming.result()
+            prepared = coming.result()
             if place < len(others):
                 coming = reader.submit(prepare, others[place])
-            yield contrast, image
+            yield contrast, prepared
 
 
 def _elect(labelmaps: Sequence[sitk.Image]) -> tuple[sitk.Image, ByLabel]:
