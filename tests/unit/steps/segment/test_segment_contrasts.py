@@ -37,6 +37,10 @@ class Thresholds:
         self.most_prepared = 0
         self._n_prepared = 0
 
+    @property
+    def segmenter(self) -> "Thresholds":
+        return self
+
     def prepare(self, image: sitk.Image) -> sitk.Image:
         self._n_prepared += 1
         self.most_prepared = max(self.most_prepared, self._n_prepared)
