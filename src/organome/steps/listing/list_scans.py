@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final, assert_never
@@ -59,14 +59,8 @@ class ListingSummary:
 
     def __str__(self) -> str:
         """Write it as plain text, a line a number."""
-        numbers = {
-            "n_known": self.n_known,
-            "n_new": self.n_new,
-            "n_gone": self.n_gone,
-            "n_shards": self.n_shards,
-            "n_changed": self.n_changed,
-            **{f"left out, {kind}": number for kind, number in self.left_out},
-        }
+        numbers = asdict(self) | {f"left out, {kind}": number for kind, number in self.left_out}
+        del numbers["left_out"]
         return "\n".join(f"{name}: {number}" for name, number in numbers.items())
 
 
