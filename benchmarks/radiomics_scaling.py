@@ -9,11 +9,13 @@ import SimpleITK as sitk
 from benchmarks.radiomics_phantoms import draw, like
 from threadpoolctl import threadpool_limits
 
-from organome.compute.radiomics.extraction import measure_features
+from organome.compute.radiomics.extraction import extract_features
+from organome.domain.radiomics_settings import RadiomicsSettings
 
 N_LABELS: Final = (1, 2, 5, 10, 20, 40)
 SHARES: Final = (0.125, 0.25, 0.5, 1.0)
 REPETITIONS: Final = 5
+DEFAULTS: Final = RadiomicsSettings()
 
 
 def scaling() -> dict[str, float]:
@@ -34,7 +36,7 @@ def _by_labels(image: sitk.Image, labelmap: sitk.Image) -> dict[str, float]:
         # Neighbours in the list are neighbours in the body.
         merged[present] = 1 + np.arange(len(present)) * n_labels // len(present)
         some = like(labelmap, merged[labels_zyx])
-        taken_s.append(_least_cpu_s(lambda some=some: measure_features(image, some)))  # type: ignore[misc]
+        taken_s.append(_least_cpu_s(lambda some=some: extract_features(image, some, DEFAULTS)))  # type: ignore[misc]
         print(f"  {n_labels:45} {taken_s[-1]:6.3f}", flush=True)
     slope_ms = 1e3 * np.polyfit(N_LABELS, taken_s, 1)[0]
     print(
@@ -55,7 +57,7 @@ def _by_voxels(image: sitk.Image, labelmap: sitk.Image) -> dict[str, float]:
         )
         sizes.append(int(np.count_nonzero(sitk.GetArrayViewFromImage(part_labels))))
         taken_s.append(
-            _least_cpu_s(lambda a=part, b=part_labels: measure_features(a, b))  # type: ignore[misc]
+            _least_cpu_s(lambda a=part, b=part_labels: extract_features(a, b, DEFAULTS))  # type: ignore[misc]
         )
         print(
             f"  {sizes[-1]:42} {taken_s[-1]:6.3f} {1e9 * taken_s[-1] / sizes[-1]:8.0f}",

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.radiomics.extraction import measure_features
+from organome.compute.radiomics.extraction import extract_features
+from organome.domain.radiomics_settings import RadiomicsSettings
 
 
 def main(size: int, kind: str) -> None:
     """Measure a cube that is one label but for its outermost layer."""
     small = sitk.GetImageFromArray(np.arange(512).reshape(8, 8, 8).astype(kind))
-    measure_features(small, sitk.Cast(small > 100, sitk.sitkUInt8))  # loads what is compiled
+    extract_features(small, small > 100, RadiomicsSettings())  # loads what is compiled
     labelmap = sitk.Image([size] * 3, sitk.sitkUInt8)
     labelmap[1:-1, 1:-1, 1:-1] = 1
     voxels_zyx = np.random.default_rng(0).integers(0, 500, (size,) * 3, np.int16).astype(kind)
     image = sitk.GetImageFromArray(voxels_zyx)
     del voxels_zyx
     before = _bytes("VmRSS")
-    found = measure_features(image, labelmap)
+    found = extract_features(image, labelmap, RadiomicsSettings())
     print(found[1].n_voxels, _bytes("VmHWM") - before)
 
 

@@ -183,40 +183,31 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
     """
     reading = _Reading(source)
     reading.known(parameters, ("setting", "imageType", "featureClass", "organome"), "top")
-    setting = {**_DEFAULTS, **(parameters.get("setting") or {})}
-    reading.known(setting, (*_DEFAULTS, *_IGNORED), "setting")
+    setting = parameters.get("setting") or {}
+    reading.known(setting, (*_TEXTURE, *_PREPARATION, *_ONLY_AS_HERE, *_IGNORED), "setting")
     own = parameters.get("organome") or {}
     reading.known(own, ("normalizeOver", "inPlane"), "organome")
     in_plane = bool(own.get("inPlane", False))
-    if list(setting["distances"]) != [1]:
+    if list(setting.get("distances", [1])) != [1]:
         reading.refuse("distances other than [1]")
-    if setting["weightingNorm"] not in (None, "no_weighting_norm"):
+    if setting.get("weightingNorm") not in (None, "no_weighting_norm"):
         reading.refuse("weightingNorm")
-    if not setting["symmetricalGLCM"]:
+    if not setting.get("symmetricalGLCM", True):
         reading.refuse("symmetricalGLCM: false")
-    spacing = setting["resampledPixelSpacing"]
-    resegment = setting["resegmentRange"]
+    texture = TextureSettings(**_renamed(setting, _TEXTURE))
+    preparation = _renamed(setting, _PREPARATION)
+    for name in ("resampled_spacing_xyz_mm", "resegment_range"):
+        if preparation.get(name) is not None:
+            preparation[name] = tuple(preparation[name])
+    spacing = preparation.get("resampled_spacing_xyz_mm")
+    if spacing is not None and len(spacing) != 3:
+        raise SetupError(f"{source}: resampledPixelSpacing needs three numbers")
     return RadiomicsSettings(
-        texture=TextureSettings(
-            bin_width=setting["binWidth"],
-            bin_count=setting["binCount"],
-            voxel_array_shift=setting["voxelArrayShift"],
-            gldm_a=setting["gldm_a"],
-            force_2d=setting["force2D"] or in_plane,
-            force_2d_dimension=setting["force2Ddimension"],
-            minimum_roi_dimensions=setting["minimumROIDimensions"],
-            minimum_roi_size=setting["minimumROISize"],
-        ),
-        preparation=Preparation(
-            normalize=setting["normalize"],
+        texture=replace(texture, force_2d=texture.force_2d or in_plane),
+        preparation=replace(
+            Preparation(**preparation),
             normalize_over=NormalizeOver(own.get("normalizeOver", NormalizeOver.IMAGE)),
-            normalize_scale=setting["normalizeScale"],
-            remove_outliers=setting["removeOutliers"],
-            resampled_spacing_xyz_mm=None if spacing is None else _three(spacing, reading),
-            interpolator=setting["interpolator"],
-            resegment_range=None if resegment is None else tuple(resegment),
-            resegment_mode=ResegmentMode(setting["resegmentMode"]),
-            resegment_shape=setting["resegmentShape"],
+            resegment_mode=ResegmentMode(setting.get("resegmentMode", ResegmentMode.ABSOLUTE)),
         ),
         filters=_read_filters(parameters.get("imageType") or {"Original": {}}, reading),
         classes=_read_classes(parameters.get("featureClass"), reading),
@@ -225,27 +216,28 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
     )
 
 
-_DEFAULTS: Final[Mapping[str, Any]] = {
-    "binWidth": 25,
-    "binCount": None,
-    "voxelArrayShift": 0,
-    "gldm_a": 0,
-    "force2D": False,
-    "force2Ddimension": 0,
-    "minimumROIDimensions": 2,
-    "minimumROISize": None,
-    "normalize": False,
-    "normalizeScale": 1,
-    "removeOutliers": None,
-    "resampledPixelSpacing": None,
-    "interpolator": "sitkBSpline",
-    "resegmentRange": None,
-    "resegmentMode": "absolute",
-    "resegmentShape": False,
-    "distances": [1],
-    "weightingNorm": None,
-    "symmetricalGLCM": True,
+# Names of pyradiomics, and of the same setting here.
+_TEXTURE: Final = {
+    "binWidth": "bin_width",
+    "binCount": "bin_count",
+    "voxelArrayShift": "voxel_array_shift",
+    "gldm_a": "gldm_a",
+    "force2D": "force_2d",
+    "force2Ddimension": "force_2d_dimension",
+    "minimumROIDimensions": "minimum_roi_dimensions",
+    "minimumROISize": "minimum_roi_size",
 }
+_PREPARATION: Final = {
+    "normalize": "normalize",
+    "normalizeScale": "normalize_scale",
+    "removeOutliers": "remove_outliers",
+    "resampledPixelSpacing": "resampled_spacing_xyz_mm",
+    "interpolator": "interpolator",
+    "resegmentRange": "resegment_range",
+    "resegmentMode": "resegment_mode",
+    "resegmentShape": "resegment_shape",
+}
+_ONLY_AS_HERE: Final = ("distances", "weightingNorm", "symmetricalGLCM")
 # They decide on what pyradiomics writes beside features, or on how much it crops.
 _IGNORED: Final = (
     "label",
@@ -272,11 +264,8 @@ class _Reading:
             self.refuse(f"{', '.join(unknown)} ({where})")
 
 
-def _three(spacing: Sequence[float], reading: _Reading) -> tuple[float, float, float]:
-    if len(spacing) != 3:
-        raise SetupError(f"{reading.source}: resampledPixelSpacing needs three numbers")
-    x, y, z = spacing
-    return x, y, z
+def _renamed(setting: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {ours: setting[theirs] for theirs, ours in names.items() if theirs in setting}
 
 
 def _read_filters(types: Mapping[str, Any], reading: _Reading) -> Filters:

@@ -10,7 +10,7 @@ from organome.domain.organs import Organ
 from organome.domain.outcomes import OrganReason, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
-from organome.domain.tables import HEADER_COLUMNS
+from organome.domain.tables import HEADER_COLUMNS, SCAN_KEY
 
 Row: TypeAlias = dict[str, Any]
 
@@ -20,15 +20,7 @@ _JOINT: Final = ";"
 
 def scan_key_values(scan: Scan) -> Row:
     """Return the key columns of a scan."""
-    return {
-        "cohort": scan.cohort,
-        "participant": scan.participant,
-        "instance": scan.instance,
-        "array": scan.array,
-        "protocol": scan.protocol,
-        "station": scan.station,
-        "scan": scan.scan,
-    }
+    return {column.name: getattr(scan, column.name) for column in SCAN_KEY}
 
 
 def header_values(facts: Mapping[str, Any]) -> Row:

@@ -13,13 +13,13 @@ from organome.compute.radiomics.regions import (
     Region,
     find_regions,
     inside_box,
-    labels_present,
     only,
     part_of,
 )
 from organome.compute.radiomics.shape import LabelledShapes
 from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
 from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
+from organome.domain.organs import BACKGROUND
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import RadiomicsSettings, TextureSettings
 
@@ -42,15 +42,6 @@ class RegionFeatures:
     n_voxels: int
     values: Mapping[str, float] = field(default_factory=dict)
     reason: FeatureReason | None = None
-
-
-def measure_features(
-    image: sitk.Image, labelmap: sitk.Image, texture: TextureSettings | None = None
-) -> dict[int, RegionFeatures]:
-    """Measure the 107 features of every label of the image as it is; see ``extract_features``."""
-    return extract_features(
-        image, labelmap, RadiomicsSettings(texture=texture or TextureSettings())
-    )
 
 
 def extract_features(
@@ -85,7 +76,8 @@ def extract_features(
     box = find_regions(sitk.GetArrayViewFromImage(prepared_labels))
     found = {} if box is None else _Extraction(prepared, box, settings).run()
     if prepared_labels is not labelmap:
-        for label in set(labels_present(sitk.GetArrayViewFromImage(labelmap))) - set(found):
+        labels = np.unique(sitk.GetArrayViewFromImage(labelmap)).tolist()
+        for label in set(labels) - {BACKGROUND} - set(found):
             found[label] = RegionFeatures(n_voxels=0, reason=FeatureReason.RESAMPLED_AWAY)
     return dict(sorted(found.items()))
 

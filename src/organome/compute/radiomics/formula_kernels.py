@@ -32,35 +32,6 @@ def read_pairs(codes_aic: NDArray[np.int32], present: Counts, pairs_aij: Floats)
             pairs[i, i] = 2 * alike
 
 
-@njit(cache=True, nogil=True)
-def list_runs(codes_ic: NDArray[np.int32], level_counts: Counts, entries: Floats) -> int:
-    """List the runs of one direction as rows of length, level, count, by rising length.
-
-    Voxels that come second in their run are the runs of two or more voxels, and so on.
-    """
-    n_levels = level_counts.size - 1
-    at_least = level_counts.copy()
-    for level in range(1, n_levels + 1):
-        for code in range(n_levels + 1, codes_ic.shape[1]):
-            at_least[level] -= codes_ic[level, code]
-    n, length = 0, 1
-    n_left: Any = 1
-    while n_left:
-        n_left = 0
-        code = n_levels + length
-        for level in range(1, n_levels + 1):
-            longer = np.int64(codes_ic[level, code]) if code < codes_ic.shape[1] else 0
-            if at_least[level] > longer:
-                entries[n, 0] = length
-                entries[n, 1] = level
-                entries[n, 2] = at_least[level] - longer
-                n += 1
-            at_least[level] = longer
-            n_left += longer > 0
-        length += 1
-    return n
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Floats) -> None:
     """Add up the GLCM features that need no entropy of the whole matrix, over all angles.
@@ -150,21 +121,6 @@ def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Fl
 
 
 @njit(cache=True, nogil=True)
-def marginal_products(p_aij: Floats, px_ai: Floats, independent_aij: Floats) -> None:
-    """Fill the marginal probabilities of symmetric matrices, and the products of any two."""
-    n_angles, n, _ = p_aij.shape
-    for angle in range(n_angles):
-        p, px, independent = p_aij[angle], px_ai[angle], independent_aij[angle]
-        for i in range(n):
-            px[i] = 0.0
-            for j in range(n):
-                px[i] += p[i, j]
-        for i in range(n):
-            for j in range(n):
-                independent[i, j] = px[i] * px[j]
-
-
-@njit(cache=True, nogil=True)
 def sum_entropies(
     p_aij: Floats,
     px_ai: Floats,
@@ -192,31 +148,17 @@ def sum_entropies(
         entropies[3, angle] = -hxy2
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def correlation_products(p_aij: Floats, px_ai: Floats, q_aij: Floats) -> None:
-    """Fill the matrix whose second eigenvalue is the square of MCC, summing as pyradiomics does."""
-    n_angles, n, _ = p_aij.shape
-    for angle in range(n_angles):
-        p, px, q = p_aij[angle], px_ai[angle], q_aij[angle]
-        for i in range(n):
-            for j in range(n):
-                q[i, j] = 0.0
-                for k in range(n):
-                    q[i, j] += (p[i, k] * p[j, k]) / (px[i] * px[k] + EPS)
-
-
 @njit(cache=True, nogil=True)
-def list_entries(matrix: NDArray[np.int32], entries: Floats) -> int:
-    """List what a matrix (level, size) holds as rows of size, level, count, by rising size."""
+def list_entries(counts: NDArray[Any], entries: Floats) -> None:
+    """List counts (level, size from 1) that are not 0 as rows of size, level, count, by size."""
     n = 0
-    for size in range(1, matrix.shape[1]):
-        for level in range(1, matrix.shape[0]):
-            if matrix[level, size]:
-                entries[n, 0] = size
+    for place in range(counts.shape[1]):
+        for level in range(counts.shape[0]):
+            if counts[level, place]:
+                entries[n, 0] = place + 1
                 entries[n, 1] = level
-                entries[n, 2] = matrix[level, size]
+                entries[n, 2] = counts[level, place]
                 n += 1
-    return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -226,7 +168,7 @@ def emphasis_features(entries: Floats, n_levels: int, features: Floats) -> None:
     Args:
         entries: Rows of size, level, count, by rising size; at least one.
         n_levels: Highest grey level.
-        features: 16 numbers to add to, in the order of ``EMPHASIS_NAMES`` of ``textures``.
+        features: 16 numbers to add to, in the order of ``emphasis_names`` of ``textures``.
     """
     by_level = np.zeros(n_levels + 1)
     n, n_voxels, by_size_squared = 0.0, 0.0, 0.0

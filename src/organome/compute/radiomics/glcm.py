@@ -19,19 +19,19 @@ from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.formula_kernels import (
     EPS,
     cooccurrence_features,
-    correlation_products,
-    marginal_products,
     read_pairs,
     sum_entropies,
 )
-from organome.domain.features import GLCM
+from organome.domain.features import FEATURES, FeatureClass
 
 _MAX_SWEEPS = 60
 _ROUNDING = float(np.finfo(np.float64).eps)
 
 
 _OTHER_NAMES: Final = ("Imc1", "Imc2", "JointEntropy", "MCC")
-_MOMENT_NAMES: Final = tuple(name for name in GLCM if name not in _OTHER_NAMES)
+_MOMENT_NAMES: Final = tuple(
+    name for name in FEATURES[FeatureClass.GLCM] if name not in _OTHER_NAMES
+)
 # Below it the square of MCC is so near the rounding of its matrix that the solver decides on the
 # value, even on whether there is one.
 _MCC_SQUARED_NOISE: Final = 1e-7
@@ -189,9 +189,8 @@ def _without_pairs(*, n_flat: bool, n_angles: int) -> dict[str, float]:
 
 
 def _entropy_features(p_aij: Floats) -> dict[str, float]:
-    px_ai = np.empty(p_aij.shape[:2])
-    independent_aij = np.empty_like(p_aij)
-    marginal_products(p_aij, px_ai, independent_aij)
+    px_ai = p_aij.sum(axis=1)
+    independent_aij = px_ai[:, :, None] * px_ai[:, None, :]
     # Logarithms are numpy's, and sums in the order of pyradiomics: where Imc2 is the root of a
     # difference that is zero but for rounding, only the same rounding gives the same value.
     entropies = np.empty((4, len(p_aij)))
@@ -232,8 +231,11 @@ def _mcc(p_aij: Floats, px_ai: Floats) -> float:
 
 
 def _mcc_as_pyradiomics(p_aij: Floats, px_ai: Floats) -> float:
-    products = np.empty_like(p_aij)
-    correlation_products(p_aij, px_ai, products)
+    """Take the coefficient from the matrix of pyradiomics, summed in its order."""
+    products = np.zeros_like(p_aij)
+    for k in range(p_aij.shape[1]):
+        p_aik, divisors_ai = p_aij[:, :, k], px_ai * px_ai[:, k, None] + EPS
+        products += p_aik[:, :, None] * p_aik[:, None, :] / divisors_ai[:, :, None]
     values: NDArray[Any] = np.linalg.eigvals(products)
     values.sort()
     with np.errstate(invalid="ignore"):

@@ -284,15 +284,6 @@ def find_regions(labels_zyx: NDArray[np.uint8]) -> LabelledBox | None:
     return LabelledBox(padded_zyx=padded_zyx, shift_zyx=(z, y, x), regions=tuple(regions))
 
 
-def labels_present(labels_zyx: NDArray[np.uint8]) -> list[int]:
-    """Name the labels that some voxel holds, rising."""
-    counts = np.zeros(N_LABELS, np.int64)
-    scan_rows(labels_zyx, counts, np.empty(6, np.int64))
-    counts[0] = 0
-    present: list[int] = np.flatnonzero(counts).tolist()
-    return present
-
-
 def part_of(region: Region, kept: NDArray[np.bool_], box: LabelledBox) -> Region | None:
     """Keep some voxels of a region.
 

@@ -3,6 +3,7 @@
 Runs, zones and dependencies, which are sizes by grey level, share their formulas.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, Final
 
@@ -25,7 +26,6 @@ from organome.compute.radiomics.first_order import (
 from organome.compute.radiomics.formula_kernels import (
     emphasis_features,
     list_entries,
-    list_runs,
     neighbour_features,
 )
 from organome.compute.radiomics.glcm import glcm_features
@@ -35,81 +35,42 @@ from organome.compute.radiomics.texture_kernels import (
     linked_neighbours,
     tally_textures,
 )
-from organome.domain.features import NGTDM, FeatureClass
+from organome.domain.features import FEATURES, FeatureClass
 from organome.domain.radiomics_settings import TextureSettings
 
-EMPHASIS_NAMES: Final = (
-    "small",
-    "large",
-    "low",
-    "high",
-    "small_low",
-    "small_high",
-    "large_low",
-    "large_high",
-    "size_variance",
-    "entropy",
-    "level_nonuniformity",
-    "level_nonuniformity_normalized",
-    "level_variance",
-    "size_nonuniformity",
-    "size_nonuniformity_normalized",
-    "percentage",
+
+def emphasis_names(
+    small: str, large: str, *, thing: str, of_level: str, sizes: str
+) -> tuple[str, ...]:
+    """Name the features of a matrix of sizes by grey level, in the order of their formulas."""
+    return (
+        f"{small}Emphasis",
+        f"{large}Emphasis",
+        f"LowGrayLevel{of_level}Emphasis",
+        f"HighGrayLevel{of_level}Emphasis",
+        f"{small}LowGrayLevelEmphasis",
+        f"{small}HighGrayLevelEmphasis",
+        f"{large}LowGrayLevelEmphasis",
+        f"{large}HighGrayLevelEmphasis",
+        f"{thing}Variance",
+        f"{thing}Entropy",
+        "GrayLevelNonUniformity",
+        "GrayLevelNonUniformityNormalized",
+        "GrayLevelVariance",
+        f"{sizes}NonUniformity",
+        f"{sizes}NonUniformityNormalized",
+        f"{thing}Percentage",
+    )
+
+
+GLRLM_NAMES: Final = emphasis_names(
+    "ShortRun", "LongRun", thing="Run", of_level="Run", sizes="RunLength"
 )
-GLRLM_NAMES: Final = (
-    "ShortRunEmphasis",
-    "LongRunEmphasis",
-    "LowGrayLevelRunEmphasis",
-    "HighGrayLevelRunEmphasis",
-    "ShortRunLowGrayLevelEmphasis",
-    "ShortRunHighGrayLevelEmphasis",
-    "LongRunLowGrayLevelEmphasis",
-    "LongRunHighGrayLevelEmphasis",
-    "RunVariance",
-    "RunEntropy",
-    "GrayLevelNonUniformity",
-    "GrayLevelNonUniformityNormalized",
-    "GrayLevelVariance",
-    "RunLengthNonUniformity",
-    "RunLengthNonUniformityNormalized",
-    "RunPercentage",
+GLSZM_NAMES: Final = emphasis_names(
+    "SmallArea", "LargeArea", thing="Zone", of_level="Zone", sizes="SizeZone"
 )
-GLSZM_NAMES: Final = (
-    "SmallAreaEmphasis",
-    "LargeAreaEmphasis",
-    "LowGrayLevelZoneEmphasis",
-    "HighGrayLevelZoneEmphasis",
-    "SmallAreaLowGrayLevelEmphasis",
-    "SmallAreaHighGrayLevelEmphasis",
-    "LargeAreaLowGrayLevelEmphasis",
-    "LargeAreaHighGrayLevelEmphasis",
-    "ZoneVariance",
-    "ZoneEntropy",
-    "GrayLevelNonUniformity",
-    "GrayLevelNonUniformityNormalized",
-    "GrayLevelVariance",
-    "SizeZoneNonUniformity",
-    "SizeZoneNonUniformityNormalized",
-    "ZonePercentage",
-)
-# Every voxel is one dependency, so that three of the sixteen say nothing: pyradiomics leaves them.
-GLDM_NAMES: Final = (
-    "SmallDependenceEmphasis",
-    "LargeDependenceEmphasis",
-    "LowGrayLevelEmphasis",
-    "HighGrayLevelEmphasis",
-    "SmallDependenceLowGrayLevelEmphasis",
-    "SmallDependenceHighGrayLevelEmphasis",
-    "LargeDependenceLowGrayLevelEmphasis",
-    "LargeDependenceHighGrayLevelEmphasis",
-    "DependenceVariance",
-    "DependenceEntropy",
-    "GrayLevelNonUniformity",
-    None,
-    "GrayLevelVariance",
-    "DependenceNonUniformity",
-    "DependenceNonUniformityNormalized",
-    None,
+GLDM_NAMES: Final = emphasis_names(
+    "SmallDependence", "LargeDependence", thing="Dependence", of_level="", sizes="Dependence"
 )
 
 
@@ -131,13 +92,19 @@ def glrlm_features(
         if len(codes_aic) == 1:  # pyradiomics then sums over nothing
             features["RunEntropy"] = features["RunVariance"] = 0.0
         return features
-    sums = np.zeros(len(EMPHASIS_NAMES))
-    for angle in used:
-        n_levels = level_counts.size - 1
-        entries = np.empty((min(int(level_counts.sum()), codes_aic[angle].size), 3))
-        n_entries = list_runs(codes_aic[angle], level_counts, entries)
-        emphasis_features(entries[:n_entries], n_levels, sums)
-    return dict(zip(GLRLM_NAMES, (sums / used.size).tolist(), strict=True))
+    runs = [list_runs(codes_aic[angle], level_counts) for angle in used]
+    return _mean_features(GLRLM_NAMES, runs, level_counts.size - 1)
+
+
+def list_runs(codes_ic: NDArray[np.int32], level_counts: Counts) -> Floats:
+    """List the runs of one direction as rows of length, level, count, by rising length.
+
+    Voxels that come second in their run are the runs of two or more voxels, and so on.
+    """
+    n_longer = codes_ic[:, level_counts.size :]
+    at_least = np.column_stack((level_counts - n_longer.sum(axis=1), n_longer))
+    at_least[:, :-1] -= n_longer
+    return _entries(at_least)
 
 
 def glszm_features(
@@ -151,12 +118,8 @@ def glszm_features(
         n_levels: Highest grey level.
     """
     by_size, counts = np.unique(large[:, ::-1], axis=0, return_counts=True)
-    entries: Floats = np.vstack((_entries(small), np.column_stack((by_size, counts)))).astype(
-        np.float64
-    )
-    features = np.zeros(len(EMPHASIS_NAMES))
-    emphasis_features(entries, n_levels, features)
-    return dict(zip(GLSZM_NAMES, features.tolist(), strict=True))
+    entries: Floats = np.vstack((_entries(small[:, 1:]), np.column_stack((by_size, counts))))
+    return _mean_features(GLSZM_NAMES, [entries], n_levels)
 
 
 def gldm_features(dependencies: NDArray[np.int32]) -> dict[str, float]:
@@ -165,18 +128,25 @@ def gldm_features(dependencies: NDArray[np.int32]) -> dict[str, float]:
     Args:
         dependencies: Voxels by level and number of dependent neighbours, from 0.
     """
-    n_levels, n_sizes = dependencies.shape
-    sizes = np.zeros((n_levels, n_sizes + 1), np.int32)
-    sizes[:, 1:] = dependencies  # pyradiomics counts the voxel itself
-    features = np.zeros(len(EMPHASIS_NAMES))
-    emphasis_features(_entries(sizes), n_levels - 1, features)
-    named = zip(GLDM_NAMES, features.tolist(), strict=True)
-    return {name: value for name, value in named if name is not None}
+    # pyradiomics counts the voxel itself. Every voxel is one dependency, so that two of the sixteen
+    # say nothing: it leaves them out.
+    features = _mean_features(GLDM_NAMES, [_entries(dependencies)], len(dependencies) - 1)
+    return {name: features[name] for name in FEATURES[FeatureClass.GLDM]}
 
 
-def _entries(matrix: NDArray[np.int32]) -> Floats:
-    entries = np.empty((int(np.count_nonzero(matrix)), 3))
-    return entries[: list_entries(matrix, entries)]
+def _entries(counts: NDArray[Any]) -> Floats:
+    entries = np.empty((int(np.count_nonzero(counts)), 3))
+    list_entries(counts, entries)
+    return entries
+
+
+def _mean_features(
+    names: Sequence[str], matrices: Sequence[Floats], n_levels: int
+) -> dict[str, float]:
+    sums = np.zeros(len(names))
+    for entries in matrices:
+        emphasis_features(entries, n_levels, sums)
+    return dict(zip(names, (sums / len(matrices)).tolist(), strict=True))
 
 
 Features = dict[FeatureClass, dict[str, float]]
@@ -285,7 +255,8 @@ def _texture_features(
         ngtdm,
         same,
     )
-    neighbours = np.empty(len(NGTDM))
+    ngtdm_names = FEATURES[FeatureClass.NGTDM]
+    neighbours = np.empty(len(ngtdm_names))
     neighbour_features(ngtdm, neighbours)
     zones = np.zeros((n_levels + 1, _SMALL_ZONE), np.int32)
     large = np.empty((places.size // _SMALL_ZONE + 1, 2), np.int64)
@@ -301,7 +272,7 @@ def _texture_features(
             codes, level_counts[: n_levels + 1], _used_angles(codes, places, box_zyx, steps_zyx)
         ),
         FeatureClass.GLSZM: glszm_features(zones, large[:n_large], n_levels=n_levels),
-        FeatureClass.NGTDM: dict(zip(NGTDM, neighbours.tolist(), strict=True)),
+        FeatureClass.NGTDM: dict(zip(ngtdm_names, neighbours.tolist(), strict=True)),
     }
 
 

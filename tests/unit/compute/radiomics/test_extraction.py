@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.features import measure_features
 from doubles.pyradiomics import differences, reference_features
-from organome.compute.radiomics.extraction import measure_features
 from organome.domain.features import feature_names
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import TextureSettings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.radiomics.extraction import measure_features
+from doubles.features import measure_features
 from organome.domain.radiomics_settings import TextureSettings
 
 # Slices of 4 rows and 5 columns; a dot lies outside of the region.

@@ -7,11 +7,11 @@ import pytest
 import SimpleITK as sitk
 
 from doubles import extraction_peak
+from doubles.features import measure_features
 from organome.compute.radiomics.extraction import (
     BYTES_PER_FLOAT_VOXEL,
     BYTES_PER_INTEGER_VOXEL,
     BYTES_PER_LEVEL_PAIR,
-    measure_features,
 )
 from organome.domain.radiomics_settings import TextureSettings
 

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from doubles.features import measure_features
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.radiomics.extraction import measure_features
 from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_settings import TextureSettings
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.features import measure_features
 from doubles.places import SHARED_DATA
 from doubles.pyradiomics import differences, reference_features
-from organome.compute.radiomics.extraction import measure_features
 from organome.domain.features import FEATURES
 from organome.domain.radiomics_settings import TextureSettings
 

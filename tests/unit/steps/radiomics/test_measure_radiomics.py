@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 
 from doubles import radiomics_peak
+from doubles.features import measure_features
 from doubles.measurable import MeasurableShard
-from organome.compute.radiomics.extraction import RegionFeatures, measure_features
+from organome.compute.radiomics.extraction import RegionFeatures
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.features import feature_names
 from organome.domain.outcomes import Outcome, Reason, Status
