@@ -1,7 +1,6 @@
 """Memory for scans: what a worker process may take, and which scans are let in beside others."""
 
 import threading
-from dataclasses import dataclass
 from typing import Final
 
 from organome.domain.errors import ScanError
@@ -15,27 +14,21 @@ class TooLargeError(ScanError):
     """A scan needs more memory than there is, as far as can be known before it is begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryBudget:
-    """Memory that one process may take for scans.
-
-    Attributes:
-        host_bytes: Of the machine.
-        device_bytes: Of its GPU; None without one.
-    """
-
-    host_bytes: int
-    device_bytes: int | None = None
-
-
 class MemoryGate:
-    """Lets scans in as long as they fit the budget together, and any scan on its own.
+    """Lets scans in as long as they fit into memory together, and any scan on its own.
 
     They come in in the order in which they ask, so that small ones never overtake a large one.
     """
 
-    def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
+    def __init__(self, host_bytes: int, device_bytes: int | None = None) -> None:
+        """Open it.
+
+        Args:
+            host_bytes: Memory of the machine that one process may take for scans.
+            device_bytes: Memory of its GPU, likewise; None without one.
+        """
+        self._host_bytes = host_bytes
+        self._device_bytes = device_bytes
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._inside: dict[str, int] = {}
@@ -53,8 +46,8 @@ class MemoryGate:
         if need is None:
             return
         for kind, needed, there in (
-            ("memory", need.host_bytes, self._budget.host_bytes),
-            ("memory of the GPU", need.device_bytes, self._budget.device_bytes),
+            ("memory", need.host_bytes, self._host_bytes),
+            ("memory of the GPU", need.device_bytes, self._device_bytes),
         ):
             if there is not None and needed > there:
                 fact = f"needs about {needed / GB:.1f} GB of {kind}, {there / GB:.1f} GB are there"
@@ -71,4 +64,4 @@ class MemoryGate:
 
     def _fits(self, wanted_bytes: int) -> bool:
         taken_bytes = sum(self._inside.values())
-        return not self._inside or taken_bytes + wanted_bytes <= self._budget.host_bytes
+        return not self._inside or taken_bytes + wanted_bytes <= self._host_bytes

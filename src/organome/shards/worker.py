@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from organome.domain.errors import MachineFault, ScanError
 from organome.io.machine.memory import job_memory_bytes, process_memory_bytes
 from organome.shards.faults import lacks_memory, machine_faults_stop_the_job, scrubbed_traceback
-from organome.shards.memory import MemoryBudget, MemoryGate
+from organome.shards.memory import MemoryGate
 from organome.shards.pipeline import ScanPipeline, ScanResult, ScanWork
 from organome.shards.step import ScanStep, StagedStep, Task, has_stages
 from organome.shards.work_folder import Staging
@@ -49,18 +49,18 @@ def work(connection: Connection, step: ScanStep, staging: Staging, n_workers: in
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         if has_stages(step):
             try:
-                budget = _start(step, n_workers)
+                gate = _start(step, n_workers)
             except Exception as error:
                 connection.send((None, _portable(error)))
                 return
             connection.send(STARTED)
-            _do_overlapping(connection, step, staging, budget)
+            _do_overlapping(connection, step, staging, gate)
         else:
             connection.send(STARTED)
             _do_one_by_one(connection, step, staging)
 
 
-def _start(step: StagedStep, n_workers: int) -> MemoryBudget:
+def _start(step: StagedStep, n_workers: int) -> MemoryGate:
     """Have the step load what all scans need, and see how much memory is left for scans.
 
     Raises:
@@ -75,7 +75,7 @@ def _start(step: StagedStep, n_workers: int) -> MemoryBudget:
                 raise
             raise MachineFault(f"a worker process could not start: {error!r}") from error
         host_bytes = job_memory_bytes() // n_workers - process_memory_bytes(os.getpid())
-        return MemoryBudget(max(0, host_bytes), step.device_free_bytes())
+        return MemoryGate(max(0, host_bytes), step.device_free_bytes())
 
 
 def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> None:
@@ -91,7 +91,7 @@ def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> 
 
 
 def _do_overlapping(
-    connection: Connection, step: StagedStep, staging: Staging, budget: MemoryBudget
+    connection: Connection, step: StagedStep, staging: Staging, gate: MemoryGate
 ) -> None:
     sending = threading.Lock()
 
@@ -111,7 +111,7 @@ def _do_overlapping(
         os._exit(1)
 
     threading.excepthook = end_process
-    pipeline = ScanPipeline(step, staging, gate=MemoryGate(budget), on_end=send)
+    pipeline = ScanPipeline(step, staging, gate=gate, on_end=send)
     threading.Thread(target=receive, daemon=True).start()
     pipeline.run()
 

@@ -6,7 +6,7 @@ import pytest
 
 from organome.domain.inference import MemoryNeed
 from organome.domain.outcomes import Reason
-from organome.shards.memory import MemoryBudget, MemoryGate, TooLargeError
+from organome.shards.memory import MemoryGate, TooLargeError
 
 GB = 10**9
 PATIENCE_S = 60.0
@@ -17,30 +17,30 @@ def need(host_bytes: int, device_bytes: int = 0) -> MemoryNeed:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "budget", "fact"),
+    ("wanted", "gate", "fact"),
     [
-        (need(9 * GB), MemoryBudget(8 * GB), "needs about 9.0 GB of memory, 8.0 GB are there"),
+        (need(9 * GB), MemoryGate(8 * GB), "needs about 9.0 GB of memory, 8.0 GB are there"),
         (
             need(GB, 12_500_000_000),
-            MemoryBudget(8 * GB, 11 * GB),
+            MemoryGate(8 * GB, 11 * GB),
             "needs about 12.5 GB of memory of the GPU, 11.0 GB are there",
         ),
     ],
 )
 def test_what_fits_nowhere_says_by_how_much(
-    wanted: MemoryNeed, budget: MemoryBudget, fact: str
+    wanted: MemoryNeed, gate: MemoryGate, fact: str
 ) -> None:
     with pytest.raises(TooLargeError) as caught:
-        MemoryGate(budget).enter("a", wanted)
+        gate.enter("a", wanted)
     assert (caught.value.reason, caught.value.fact) == (Reason.OUT_OF_MEMORY, fact)
 
 
 def test_without_a_gpu_nobody_asks_for_its_memory() -> None:
-    MemoryGate(MemoryBudget(8 * GB)).enter("a", need(GB, 99 * GB))
+    MemoryGate(8 * GB).enter("a", need(GB, 99 * GB))
 
 
 def test_a_large_scan_waits_for_all_others_and_is_not_overtaken() -> None:
-    gate = MemoryGate(MemoryBudget(8 * GB))
+    gate = MemoryGate(8 * GB)
     came_in: list[str] = []
     gate.enter("small", need(2 * GB))
 
@@ -65,7 +65,7 @@ def test_a_large_scan_waits_for_all_others_and_is_not_overtaken() -> None:
 
 
 def test_who_was_never_in_may_leave() -> None:
-    gate = MemoryGate(MemoryBudget(GB))
+    gate = MemoryGate(GB)
     gate.leave("unknown")
     gate.enter("of unknown size", None)
     gate.enter("whole", need(GB))

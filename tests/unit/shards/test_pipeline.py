@@ -12,7 +12,7 @@ from doubles.staged_steps import Item, StagedStep
 from doubles.steps import make_scans
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.outcomes import JsonValue, Reason
-from organome.shards.memory import MemoryBudget, MemoryGate
+from organome.shards.memory import MemoryGate
 from organome.shards.pipeline import ScanPipeline, ScanResult, ScanWork
 from organome.shards.step import Task
 from organome.shards.work_folder import Staging
@@ -24,17 +24,17 @@ KEYS = [scan.scan for scan in make_scans(8)]
 class Line:
     """A pipeline that runs in a thread, so that a test never waits for ever."""
 
-    def __init__(self, folder: Path, *, budget: MemoryBudget = MemoryBudget(10**12)) -> None:  # noqa: B008 frozen
+    def __init__(self, folder: Path, *, host_bytes: int = 10**12) -> None:
         self.staging = Staging(folder / "work" / ".one")
         self.staging.open()
-        self.budget = budget
+        self.host_bytes = host_bytes
         self.ends: list[tuple[str, ScanResult | BaseException]] = []
 
     def run(self, step: StagedStep, n_scans: int = 8) -> Mapping[str, Any]:
         pipeline = ScanPipeline(
             step,
             self.staging,
-            gate=MemoryGate(self.budget),
+            gate=MemoryGate(self.host_bytes),
             on_end=lambda *one: self.ends.append(one),
         )
         for scan in make_scans(n_scans):
@@ -137,7 +137,7 @@ class CountingStep(StagedStep):
 def test_what_is_in_hand_fits_into_memory_together(
     tmp_path: Path, needs: Sequence[int], most: int
 ) -> None:
-    line = Line(tmp_path, budget=MemoryBudget(9))
+    line = Line(tmp_path, host_bytes=9)
     step = CountingStep(tmp_path / "traces", needs_bytes=dict(zip(KEYS, needs, strict=True)))
     ends = line.run(step)
     assert all(end.reason is None for end in ends.values())
@@ -146,7 +146,7 @@ def test_what_is_in_hand_fits_into_memory_together(
 
 def test_what_does_not_fit_alone_is_not_begun_and_says_by_how_much(tmp_path: Path) -> None:
     step = StagedStep(tmp_path / "traces", needs_bytes={KEYS[1]: 23_400_000_000})
-    ends = Line(tmp_path, budget=MemoryBudget(8_000_000_000)).run(step)
+    ends = Line(tmp_path, host_bytes=8_000_000_000).run(step)
     assert ends[KEYS[1]].reason is Reason.OUT_OF_MEMORY
     assert ends[KEYS[1]].fact == "needs about 23.4 GB of memory, 8.0 GB are there"
     assert ends[KEYS[1]].untried
