@@ -33,26 +33,6 @@ TICK_S: Final = 0.5  # between looks at the process and its log; the queue is as
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How often the watchdog looks, and how long it is patient.
-
-    Attributes:
-        poll_s: Seconds between two looks at the queue.
-        stall_s: Seconds without any sign of life after which Snakemake hangs.
-        pause_s: Seconds between two rounds.
-        stop_s: Seconds that Snakemake gets to stop by itself.
-    """
-
-    poll_s: float = 30.0
-    stall_s: float = 900.0
-    pause_s: float = 300.0
-    stop_s: float = 60.0
-
-
-USUAL_PACE: Final = Pace()
-
-
-@dataclass(frozen=True, slots=True)
 class RoundEnd:
     """How a Snakemake ended.
 
@@ -139,7 +119,10 @@ class Rounds:
         jobs: Its jobs in SLURM's queue; None if they run on this machine, where nothing is known
             of a hang.
         cancel_running: Whether running jobs of an earlier controller are cancelled.
-        pace: How often to look and how long to be patient.
+        poll_s: Seconds between two looks at the queue.
+        stall_s: Seconds without any sign of life after which Snakemake hangs.
+        pause_s: Seconds between two rounds.
+        stop_s: Seconds that Snakemake gets to stop by itself.
         requests: Whether one was asked to stop.
         controller: The hold on the run folder.
         on_shards: Called now and then with how many steps of shards are through, and how many
@@ -151,7 +134,10 @@ class Rounds:
     folder: RunFolder
     jobs: RunJobs | None
     cancel_running: bool
-    pace: Pace
+    poll_s: float
+    stall_s: float
+    pause_s: float
+    stop_s: float
     requests: StopRequests
     controller: Controller
     on_shards: Callable[[int, int], None] | None = None
@@ -198,7 +184,7 @@ class Rounds:
                 left = self._what_is_left()
                 self._collect_so_far()
                 raise SetupError(left)
-            self.requests.sleep(self.pace.pause_s)
+            self.requests.sleep(self.pause_s)
         self._sweep()
         return n_rounds, n_hangs
 
@@ -216,7 +202,7 @@ class Rounds:
         if self.jobs is not None:
             self.jobs.end_earlier(
                 cancel_running=self.cancel_running,
-                poll_s=self.pace.poll_s,
+                poll_s=self.poll_s,
                 requests=self.requests,
             )
         self.open_lock(asked=False)
@@ -244,7 +230,7 @@ class Rounds:
     def _clear(self, process: SnakemakeProcess) -> None:
         if self.jobs is not None:
             n_cancelled = self.jobs.cancel_all(
-                poll_s=min(_CANCEL_POLL_S, self.pace.poll_s), within_s=self.pace.stop_s
+                poll_s=min(_CANCEL_POLL_S, self.poll_s), within_s=self.stop_s
             )
             if n_cancelled:
                 _logger.info("event=leftovers_cancelled n_jobs=%d", n_cancelled)
@@ -328,11 +314,11 @@ class Rounds:
                     working=process.working(),
                     jobs=live,
                 )
-                if still_s >= self.pace.stall_s:
+                if still_s >= self.stall_s:
                     _logger.warning("event=snakemake_hangs still_s=%.0f does=kill", still_s)
                     process.kill()
                     return RoundEnd(None, machine_at_fault=True)
-            next_look_s = time.monotonic() + self.pace.poll_s
+            next_look_s = time.monotonic() + self.poll_s
         self._report()
         if code != 0:
             self._refuse_wrong_set_up()
@@ -342,7 +328,7 @@ class Rounds:
     def _end(self, process: SnakemakeProcess) -> None:
         """Have Snakemake stop, by force if it takes its time or a second signal comes."""
         process.interrupt()
-        until_s = time.monotonic() + self.pace.stop_s
+        until_s = time.monotonic() + self.stop_s
         while process.wait(TICK_S) is None:
             if time.monotonic() > until_s or self.requests.n_asked > 1:
                 process.kill()

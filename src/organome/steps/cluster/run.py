@@ -26,7 +26,7 @@ from organome.io.slurm.profiles import SLURM, find_profile, job_profile
 from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
-from organome.steps.cluster.rounds import USUAL_PACE, Pace, Rounds
+from organome.steps.cluster.rounds import Rounds
 from organome.steps.cluster.run_folders import RunFolder
 
 
@@ -116,11 +116,11 @@ def run(
     targets: Sequence[str] = (),
     live_jobs: Literal["wait", "cancel"] = "wait",
     unlock: bool = False,
-    stall_s: float = USUAL_PACE.stall_s,
+    stall_s: float = 900.0,
     max_rounds: int = 5,
-    pause_s: float = USUAL_PACE.pause_s,
-    poll_s: float = USUAL_PACE.poll_s,
-    stop_s: float = USUAL_PACE.stop_s,
+    pause_s: float = 300.0,
+    poll_s: float = 30.0,
+    stop_s: float = 60.0,
     on_shards: Callable[[int, int], None] | None = None,
 ) -> RunSummary:
     """List the scans of a cohort, and run the workflow on all that is not through yet.
@@ -183,7 +183,10 @@ def run(
             folder=folder,
             jobs=RunJobs(name=folder.name, folder=folder.folder) if on_slurm else None,
             cancel_running=live_jobs == "cancel",
-            pace=Pace(poll_s=poll_s, stall_s=stall_s, pause_s=pause_s, stop_s=stop_s),
+            poll_s=poll_s,
+            stall_s=stall_s,
+            pause_s=pause_s,
+            stop_s=stop_s,
             requests=requests,
             controller=controller,
             on_shards=on_shards,
