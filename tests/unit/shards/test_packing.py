@@ -10,10 +10,12 @@ import pytest
 from doubles.steps import CopyStep, make_scans
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.files.packs import packed_sizes, read_packed
+from organome.io.files.packs import packed_sizes, read_packed, write_pack
+from organome.io.files.published import DamagedFile
 from organome.io.tables.ledgers import REPRODUCIBLE_COLUMNS
 from organome.shards.packing import Packing
 from organome.shards.run import run_shard
+from organome.shards.work_folder import CollectedFiles
 
 ARCHIVE = "files.zip"
 BAD = ScanError(Reason.FILE_BROKEN, "broken on purpose")
@@ -132,3 +134,43 @@ def test_a_lost_or_broken_archive_is_made_again(packed: Shard, loose: Shard) -> 
         spoil()
         assert packed.run(packed=True) == ["0000-0000", "0000-0002", "0000-0003"]
         assert archive.read_bytes() == whole
+
+
+class TestCollectedFiles:
+    """A file of a scan that is through, read for the tables of the shard."""
+
+    @pytest.fixture
+    def collected(self, tmp_path: Path) -> CollectedFiles:
+        members = [(f"0000-000{place}_rows", b"%d" % place) for place in range(3)]
+        write_pack(tmp_path / "output" / ARCHIVE, members)
+        return CollectedFiles(tmp_path / "work", tmp_path / "output", ARCHIVE)
+
+    def test_it_is_read_from_the_pack_and_a_newer_one_beside_it_counts_more(
+        self, collected: CollectedFiles
+    ) -> None:
+        assert collected.read("0000-0001_rows", bytes) == b"1"
+        (collected.output / "0000-0001_rows").write_bytes(b"newer")
+        assert collected.read("0000-0001_rows", bytes) == b"newer"
+
+    def test_what_is_damaged_goes_and_the_rest_of_its_pack_stays(
+        self, collected: CollectedFiles
+    ) -> None:
+        pack = collected.output / ARCHIVE
+        content = pack.read_bytes()
+        at = content.index(b"0000-0001_rows") + len(b"0000-0001_rows")
+        pack.write_bytes(content[:at] + b"x" + content[at + 1 :])
+        with pytest.raises(DamagedFile, match="was damaged"):
+            collected.read("0000-0001_rows", bytes)
+        assert list(packed_sizes(pack)) == ["0000-0000_rows", "0000-0002_rows"]
+        with pytest.raises(DamagedFile, match="gone"):
+            collected.read("0000-0001_rows", bytes)
+
+    def test_one_that_was_damaged_before_it_was_packed_goes_too(
+        self, collected: CollectedFiles
+    ) -> None:
+        with pytest.raises(DamagedFile):
+            collected.read("0000-0002_rows", lambda content: int(content + b"?"))
+        assert list(packed_sizes(collected.output / ARCHIVE)) == [
+            "0000-0000_rows",
+            "0000-0001_rows",
+        ]
