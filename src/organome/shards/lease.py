@@ -81,7 +81,6 @@ class Watch:
         self._since_s = time.monotonic()
         self.still_s = 0.0  # between the first look that showed what the last one did, and that
         self.has_moved = False
-        self.generation = 0
 
     def look(self) -> Sight | None:
         """Look at the lease."""
@@ -93,7 +92,6 @@ class Watch:
             self._sight = sight
             self._since_s = time.monotonic()
         self.still_s = max(0.0, now_s - self._since_s)
-        self.generation = 0 if sight is None else sight.record.generation
         return sight
 
     def is_over(self, terms: LeaseTerms) -> bool:
@@ -163,7 +161,8 @@ class Lease:
             sight = watch.look()
             if sight is None or watch.is_over(terms):
                 taken_from = None if sight is None else sight.record
-                lease = cls._put(place, max(after, watch.generation), terms, taken_from)
+                before = max(after, taken_from.generation if taken_from else 0)
+                lease = cls._put(place, before, terms, taken_from)
                 if lease is not None:
                     return lease
                 continue
