@@ -1,17 +1,20 @@
 """A run on CTs delivered as DICOM series, with labelmaps that the cohort brings along."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom.uid import generate_uid
 
 from organome.domain.scans import Contrast, Scan, Source, scan_key
 from organome.io.images.image_files import write_image
 from organome.io.tables.scan_lists import write_shard
-from organome.phantoms.delivery.dicom_writing import Examination, SeriesHeader, encode_series
+from organome.phantoms.bodies.people import Covariates
+from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.dicom_writing import ct_header, encode_series
 from organome.steps.prepare import prepare_images
 from organome.steps.segment import segment_organs
 
@@ -21,22 +24,9 @@ ORIGIN_XYZ_MM = (-31.5, 12.25, -201.75)
 AXIAL = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 SECRET = "p-secret"
 
-HEADER = SeriesHeader(
-    examination=Examination(
-        uid_seed="dicom run",
-        participant=SECRET,
-        sex="female",
-        age_years=50.0,
-        height_m=1.7,
-        weight_kg=70.0,
-        started=datetime(2020, 2, 3, 4, 5, 6),
-    ),
-    modality="CT",
-    number=4,
-    description="CT",
-    image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
-    started=datetime(2020, 2, 3, 4, 5, 6),
-    rescale_intercept=-1024,
+HEADER = ct_header(
+    Visit(SECRET, "2", 0, "female", 0.0, datetime(2020, 2, 3, 4, 5, 6), with_ct=True),
+    Covariates("female", age_years=50.0, height_m=1.7, weight_kg=70.0),
 )
 
 
@@ -107,8 +97,10 @@ def run_on_series(
 def write_series(folder: Path, image: sitk.Image, *, number: int) -> None:
     """Write a series, a file a slice."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in encode_series(image, replace(HEADER, number=number)):
-        (folder / file.name).write_bytes(file.content)
+    uid = generate_uid(entropy_srcs=[str(number)])
+    header = HEADER | {"SeriesNumber": number, "SeriesInstanceUID": uid}
+    for name, content in encode_series(image, header):
+        (folder / name).write_bytes(content)
 
 
 def image_of(voxels_zyx: np.ndarray, direction: tuple[float, ...]) -> sitk.Image:

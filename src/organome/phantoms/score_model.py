@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +12,13 @@ import numpy as np
 
 from organome.compute.labelmaps.overlap import count_confusion, dice_by_organ, swapped_share_by_pair
 from organome.domain.organs import ORGANS
-from organome.domain.scans import DIXON_CONTRASTS, Contrast
+from organome.domain.scans import Contrast
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.folders import read_model
-from organome.phantoms.bodies.anatomy import Body, draw_body
+from organome.phantoms.bodies.anatomy import draw_body
 from organome.phantoms.rendering.fields_of_view import ct_grid
 from organome.phantoms.rendering.render import (
     SampledGrid,
-    render_dixon,
     render_image,
     truth_labelmap,
 )
@@ -79,10 +78,7 @@ def run(
             scores.append(score)
             if on_image is not None:
                 on_image(score)
-    records = [
-        {"contrast": s.contrast.value, "seed": s.seed, "dice": s.dice, "swapped": s.swapped}
-        for s in scores
-    ]
+    records = [asdict(score) for score in scores]
     write_text_atomic(model / SCORES, json.dumps(records, indent=1) + "\n")
     record = json.loads((model / RECORD).read_text()) if (model / RECORD).exists() else {}
     card = render_card(scores, record)
@@ -98,16 +94,11 @@ def _score_image(job: tuple[Path, int, Contrast]) -> ImageScore:
     folder, seed, contrast = job
     torch.set_num_threads(1)
     segmenter = load_segmenter(read_model(folder), device="auto", tile_step_size=0.5)
-    image, truth = _render(draw_body(seed), contrast, np.random.default_rng([seed, 7]))
+    body, grid = draw_body(seed), ct_grid() if contrast is Contrast.CT else WHOLE_SCAN
+    image = render_image(body, contrast, grid, np.random.default_rng([seed, 7]))
+    truth = truth_labelmap(body, grid)
     confusion = count_confusion(truth, segment(image, segmenter))
     return ImageScore(contrast, seed, dice_by_organ(confusion), swapped_share_by_pair(confusion))
-
-
-def _render(body: Body, contrast: Contrast, rng: np.random.Generator) -> tuple[Any, Any]:
-    grid = ct_grid() if contrast is Contrast.CT else WHOLE_SCAN
-    if contrast in DIXON_CONTRASTS:
-        return render_dixon(body, grid, rng)[contrast], truth_labelmap(body, grid)
-    return render_image(body, contrast, grid, rng), truth_labelmap(body, grid)
 
 
 def render_card(scores: Sequence[ImageScore], record: Mapping[str, Any]) -> str:

@@ -131,7 +131,7 @@ def ellipsoid(
     """
     rotation = _rotation(tilt_deg)
     reach = float(max(radii)) if any(tilt_deg) else None
-    spans = [(reach or radius) * REACH * (1.0 + bump) for radius in radii]
+    spans = np.array([(reach or radius) * REACH * (1.0 + bump) for radius in radii])
 
     def level(x: Singles, y: Singles, z: Singles) -> Singles:
         d = (x - np.float32(centre[0]), y - np.float32(centre[1]), z - np.float32(centre[2]))
@@ -146,7 +146,7 @@ def ellipsoid(
             value = value * (1.0 + np.float32(bump * power / 3.0) * ripple)
         return value
 
-    return Shape(level, _shift(centre, spans, -1.0), _shift(centre, spans, 1.0))
+    return Shape(level, as_point(centre - spans), as_point(centre + spans))
 
 
 def tube(points: Sequence[Point], radii_mm: Sequence[float]) -> tuple[Shape, ...]:
@@ -174,7 +174,7 @@ def smooth_path(points: Sequence[Point], n_points: int) -> tuple[Point, ...]:
                 + (3 * p1 - p0 - 3 * p2 + p3) * u**3
             )
         )
-    return tuple((float(q[0]), float(q[1]), float(q[2])) for q in out)
+    return tuple(as_point(q) for q in out)
 
 
 def column(
@@ -228,7 +228,7 @@ def _capsule(start: Point, end: Point, start_mm: float, end_mm: float) -> Shape:
 
     reach = max(start_mm, end_mm)
     low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
-    return Shape(level, _point(low), _point(high))
+    return Shape(level, as_point(low), as_point(high))
 
 
 def _along(d: tuple[Singles, Singles, Singles], axis: NDArray[np.floating]) -> Singles:
@@ -246,13 +246,6 @@ def _rotation(tilt_deg: Point) -> NDArray[np.float64]:
     return turned
 
 
-def _shift(centre: Point, spans: Sequence[float], sign: float) -> Point:
-    return (
-        centre[0] + sign * spans[0],
-        centre[1] + sign * spans[1],
-        centre[2] + sign * spans[2],
-    )
-
-
-def _point(values: NDArray[np.floating]) -> Point:
+def as_point(values: NDArray[np.floating]) -> Point:
+    """Return three numbers as a point."""
     return (float(values[0]), float(values[1]), float(values[2]))

@@ -31,45 +31,37 @@ class Covariates:
         return self.weight_kg / self.height_m**2
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Mean volume by sex, and its spread between people as a coefficient of variation."""
-
-    female_ml: float
-    male_ml: float
-    spread: float
-
-
-_REFERENCES: Final[dict[str, Reference]] = {
-    "spleen": Reference(180, 238, 0.22),
-    "kidney": Reference(156, 193, 0.12),
-    "gallbladder": Reference(25, 28, 0.25),
-    "liver": Reference(1411, 1710, 0.13),
-    "stomach": Reference(350, 380, 0.18),
-    "pancreas": Reference(66, 88, 0.14),
-    "adrenal_gland": Reference(3.6, 4.4, 0.12),
-    "lung": Reference(1450, 1900, 0.08),
-    "heart": Reference(590, 760, 0.12),
-    "urinary_bladder": Reference(150, 170, 0.30),
-    "esophagus": Reference(34, 40, 0.10),
-    "small_bowel": Reference(720, 820, 0.12),
-    "duodenum": Reference(62, 72, 0.12),
-    "colon": Reference(640, 720, 0.12),
+# Mean volume of women and of men in mL, and its spread as a coefficient of variation.
+_REFERENCES: Final[dict[str, tuple[float, float, float]]] = {
+    "spleen": (180, 238, 0.22),
+    "kidney": (156, 193, 0.12),
+    "gallbladder": (25, 28, 0.25),
+    "liver": (1411, 1710, 0.13),
+    "stomach": (350, 380, 0.18),
+    "pancreas": (66, 88, 0.14),
+    "adrenal_gland": (3.6, 4.4, 0.12),
+    "lung": (1450, 1900, 0.08),
+    "heart": (590, 760, 0.12),
+    "urinary_bladder": (150, 170, 0.30),
+    "esophagus": (34, 40, 0.10),
+    "small_bowel": (720, 820, 0.12),
+    "duodenum": (62, 72, 0.12),
+    "colon": (640, 720, 0.12),
     # no published mean found; plausible values
-    "aorta": Reference(135, 185, 0.12),
-    "inferior_vena_cava": Reference(80, 100, 0.12),
-    "portal_vein_and_splenic_vein": Reference(26, 32, 0.12),
-    "iliac_artery": Reference(16, 20, 0.10),
-    "iliac_vena": Reference(22, 27, 0.10),
-    "spine": Reference(560, 720, 0.07),
-    "sacrum": Reference(190, 225, 0.08),
-    "hip": Reference(280, 350, 0.07),
-    "femur": Reference(380, 500, 0.07),
-    "autochthonous_muscle": Reference(560, 760, 0.10),
-    "iliopsoas_muscle": Reference(270, 380, 0.10),
-    "gluteus_maximus": Reference(560, 720, 0.12),
-    "gluteus_medius": Reference(250, 320, 0.12),
-    "gluteus_minimus": Reference(66, 84, 0.12),
+    "aorta": (135, 185, 0.12),
+    "inferior_vena_cava": (80, 100, 0.12),
+    "portal_vein_and_splenic_vein": (26, 32, 0.12),
+    "iliac_artery": (16, 20, 0.10),
+    "iliac_vena": (22, 27, 0.10),
+    "spine": (560, 720, 0.07),
+    "sacrum": (190, 225, 0.08),
+    "hip": (280, 350, 0.07),
+    "femur": (380, 500, 0.07),
+    "autochthonous_muscle": (560, 760, 0.10),
+    "iliopsoas_muscle": (270, 380, 0.10),
+    "gluteus_maximus": (560, 720, 0.12),
+    "gluteus_medius": (250, 320, 0.12),
+    "gluteus_minimus": (66, 84, 0.12),
 }
 GALLBLADDER_REMOVED: Final = 0.07  # share of middle-aged adults after cholecystectomy, rounded
 KIDNEY_SINGLE: Final = 0.01  # rounded up from about 1 in 750 (agenesis) plus nephrectomy
@@ -101,13 +93,13 @@ def draw_target_volumes_ml(rng: np.random.Generator, who: Covariates) -> dict[st
     size = (who.height_m / usual_m) ** 2 * (1.0 - 0.002 * max(who.age_years - 50.0, 0.0))
     for organ in ORGANS:
         kind = organ.name.removeprefix("left_").removeprefix("right_")
-        reference = _REFERENCES[kind]
-        mean = reference.female_ml if who.sex == "female" else reference.male_ml
+        female_ml, male_ml, spread = _REFERENCES[kind]
+        mean_ml = female_ml if who.sex == "female" else male_ml
         own = float(np.clip(rng.normal(), -2, 2))
         common = shared.setdefault(kind, own)
         lungs = {"left_lung": 0.92, "right_lung": 1.08}.get(organ.name, 1.0)
-        deviation = reference.spread * (0.8 * common + 0.2 * own)
-        drawn[organ.name] = mean * size * lungs * float(np.exp(deviation))
+        deviation = spread * (0.8 * common + 0.2 * own)
+        drawn[organ.name] = mean_ml * size * lungs * float(np.exp(deviation))
     if rng.random() < GALLBLADDER_REMOVED:
         del drawn["gallbladder"]
     if rng.random() < KIDNEY_SINGLE:

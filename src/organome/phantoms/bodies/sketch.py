@@ -16,6 +16,7 @@ from organome.phantoms.bodies.canvas import (
     Level,
     Point,
     Shape,
+    as_point,
     column,
     ellipsoid,
     smooth_path,
@@ -67,8 +68,8 @@ class Habitus:
             deep=tall**0.5 * (1.0 + 0.10 * bulk) * (0.97 if female else 1.0),
             hips=1.05 if female else 1.0,
             fat_mm=float(np.clip(18.0 + 22.0 * bulk + (5.0 if female else 0.0), 7.0, 42.0)),
-            bend_mm=(float(bend[0]), float(bend[1]), float(bend[2])),
-            bend_phase=(float(phase[0]), float(phase[1]), float(phase[2])),
+            bend_mm=as_point(bend),
+            bend_phase=as_point(phase),
         )
 
     def place(self, point: Point) -> Point:
@@ -118,8 +119,8 @@ class Sketch:
         place = self.habitus.place(centre)
         return ellipsoid(
             _moved(place, chance),
-            _point(np.asarray(radii) * scale * stretch * size),
-            tilt_deg=_point(np.asarray(tilt_deg) + chance[6:9] * TILT_DEG),
+            as_point(np.asarray(radii) * scale * stretch * size),
+            tilt_deg=as_point(np.asarray(tilt_deg) + chance[6:9] * TILT_DEG),
             power=power,
             bump=bump,
             phase=float(chance[9] * 3.0),
@@ -179,8 +180,4 @@ def _widened(level: Level) -> Level:
 
 
 def _moved(point: Point, chance: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Point:
-    return _point(np.asarray(point) + chance[:3] * SHIFT_MM)
-
-
-def _point(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Point:
-    return (float(values[0]), float(values[1]), float(values[2]))
+    return as_point(np.asarray(point) + chance[:3] * SHIFT_MM)

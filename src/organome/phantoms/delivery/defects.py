@@ -5,13 +5,14 @@ of an archive before it is packed, or on the packed archive. To add one: a name 
 function, an entry in ``DEFECTS``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from organome.domain.outcomes import Reason
@@ -80,7 +81,8 @@ class Defect(StrEnum):
     FLIPPED = "flipped"
 
 
-SpoilSeries = Callable[[Sequence[PhantomSeries], np.random.Generator], tuple[PhantomSeries, ...]]
+Series: TypeAlias = tuple[PhantomSeries, ...]
+SpoilSeries = Callable[[Series, Generator], Series]
 SpoilFiles = Callable[[Mapping[str, bytes]], dict[str, bytes]]
 SpoilArchive = Callable[[bytes], bytes]
 
@@ -106,12 +108,10 @@ class Planting:
     archive: SpoilArchive | None = None
 
 
-def spoil_series(
-    defect: Defect | None, series: Sequence[PhantomSeries], rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def spoil_series(defect: Defect | None, series: Series, rng: Generator) -> Series:
     """Plant a defect in the images, if it belongs there."""
     spoil = DEFECTS[defect].series if defect else None
-    return spoil(series, rng) if spoil else tuple(series)
+    return spoil(series, rng) if spoil else series
 
 
 def spoil_files(defect: Defect | None, files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -141,16 +141,12 @@ def _remove_dicom(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if not name.endswith(".dcm")}
 
 
-def _remove_station(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _remove_station(series: Series, _rng: Generator) -> Series:
     """Leave out one station in the middle: its neighbours no longer overlap."""
     return tuple(one for one in series if one.station != SPOILT_STATION)
 
 
-def _repeat_station(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _repeat_station(series: Series, _rng: Generator) -> Series:
     """Have a station twice at the same place: a first take spoilt by motion, a good second one."""
     first = tuple(
         replace(one, image=_ghosted(one.image)) if one.station == SPOILT_STATION else one
@@ -160,9 +156,7 @@ def _repeat_station(
     return first + second
 
 
-def _crop_one_series(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _crop_one_series(series: Series, _rng: Generator) -> Series:
     """Give one series a smaller matrix than the other contrasts of its station."""
     margin = [CROPPED_PIXELS, CROPPED_PIXELS, 0]
     return tuple(
@@ -173,21 +167,21 @@ def _crop_one_series(
     )
 
 
-def _remove_slice(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _remove_slice(series: Series, _rng: Generator) -> Series:
     """Lose one inner slice of one series: 43 for 44."""
+
+    def order(n_slices: int) -> tuple[int, ...]:
+        return tuple(index for index in range(n_slices) if index != n_slices // 2)
+
     return tuple(
-        _without_middle_slice(one)
+        replace(one, slice_order=order(one.image.GetDepth()))
         if (one.station, one.contrast) == (SPOILT_STATION, Contrast.WATER)
         else one
         for one in series
     )
 
 
-def _shuffle_instances(
-    series: Sequence[PhantomSeries], rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _shuffle_instances(series: Series, rng: Generator) -> Series:
     """Number the slices of every series at random; each keeps its true position."""
     return tuple(
         replace(
@@ -197,9 +191,7 @@ def _shuffle_instances(
     )
 
 
-def _swap_fat_water(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
+def _swap_fat_water(series: Series, _rng: Generator) -> Series:
     """Take fat for water and water for fat in one station, or in the whole image if it has none."""
     other = {Contrast.FAT: Contrast.WATER, Contrast.WATER: Contrast.FAT}
     images = {(one.station, one.contrast): one.image for one in series}
@@ -211,23 +203,11 @@ def _swap_fat_water(
     )
 
 
-def _break_voxels(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
-    """Store floats, and a small block of NaN in the middle: a division by zero upstream."""
-    return tuple(replace(one, image=_with_nan(one.image)) for one in series)
-
-
-def _store_coronal(
-    series: Sequence[PhantomSeries], _rng: np.random.Generator
-) -> tuple[PhantomSeries, ...]:
-    """Store the voxels as coronal slices; the affine says so, nothing has moved."""
-    return tuple(replace(one, image=sitk.DICOMOrient(one.image, "LIP")) for one in series)
-
-
-def _flip(series: Sequence[PhantomSeries], _rng: np.random.Generator) -> tuple[PhantomSeries, ...]:
-    """Store the voxels from left to right and head to foot; the affine says so."""
-    return tuple(replace(one, image=sitk.DICOMOrient(one.image, "RPI")) for one in series)
+def _store_as(axes: str) -> SpoilSeries:
+    """Store the voxels along other axes; the affine says so, nothing has moved."""
+    return lambda series, _rng: tuple(
+        replace(one, image=sitk.DICOMOrient(one.image, axes)) for one in series
+    )
 
 
 def _ghosted(image: sitk.Image) -> sitk.Image:
@@ -237,16 +217,14 @@ def _ghosted(image: sitk.Image) -> sitk.Image:
     return _like(spoilt_zyx.astype(voxels_zyx.dtype), image)
 
 
-def _without_middle_slice(series: PhantomSeries) -> PhantomSeries:
-    n_slices = series.image.GetDepth()
-    kept = tuple(index for index in range(n_slices) if index != n_slices // 2)
-    return replace(series, slice_order=kept)
+def _break_voxels(series: Series, _rng: Generator) -> Series:
+    """Store floats, and a small block of NaN in the middle: a division by zero upstream."""
+    return tuple(replace(one, image=_with_nan(one.image)) for one in series)
 
 
 def _with_nan(image: sitk.Image) -> sitk.Image:
     voxels_zyx = sitk.GetArrayFromImage(image).astype(np.float32)
-    middle = tuple(slice(n // 2, n // 2 + 2) for n in voxels_zyx.shape)
-    voxels_zyx[middle] = np.nan
+    voxels_zyx[tuple(slice(n // 2, n // 2 + 2) for n in voxels_zyx.shape)] = np.nan
     return _like(voxels_zyx, image)
 
 
@@ -325,12 +303,12 @@ DEFECTS: Final[dict[Defect, Planting]] = {
         _IMAGE_FILES,
         None,
         "Go through, labelmap on the very grid as delivered, volumes as of the axial image.",
-        series=_store_coronal,
+        series=_store_as("LIP"),  # coronal slices
     ),
     Defect.FLIPPED: Planting(
         _IMAGE_FILES,
         None,
         "Go through, left and right by the affine and never by the order of the voxels.",
-        series=_flip,
+        series=_store_as("RPI"),  # from left to right, head to foot
     ),
 }

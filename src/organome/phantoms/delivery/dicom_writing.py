@@ -1,15 +1,15 @@
 """Write images as series of single-slice DICOM files, the same bytes every time.
 
-Identifiers are digests of a seed, times come from the caller, and the name of the implementation
-is fixed, so that neither the clock nor the version of pydicom shows in a file.
+Headers are plausible, complete, and recognisably nobody's. Identifiers are digests of a seed, times
+come from the visit, and the name of the implementation is fixed, so that neither the clock nor the
+version of pydicom shows in a file.
 
 Source: DICOM PS3.3 C.7.6.2 (image plane), C.8.2 and C.8.3 (CT and MR image); PS3.5 A.2 (explicit
 VR little endian).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any, Final
 
@@ -27,96 +27,137 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DSfloat
 
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Modality
+from organome.domain.ukb_protocol import ACQUISITION, STATIONS
+from organome.phantoms.bodies.people import Covariates
+from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.defects import PhantomSeries
+
 IMPLEMENTATION_UID: Final = generate_uid(entropy_srcs=["organome", "dicom_writing"])
-STORAGE_CLASSES: Final = {"MR": MRImageStorage, "CT": CTImageStorage}
 MAX_STORED: Final = 65535
+STATION_TAKES: Final = timedelta(seconds=25)  # a breath-hold of 17 s and a table move
+CT_SERIES_NUMBER: Final = 2  # after the localizer
+IMAGE_TYPES: Final = {
+    Contrast.IN_PHASE: ["ORIGINAL", "PRIMARY", "DIXON", "IN_PHASE"],
+    Contrast.OPPOSED_PHASE: ["ORIGINAL", "PRIMARY", "DIXON", "OPP_PHASE"],
+    Contrast.FAT: ["DERIVED", "PRIMARY", "DIXON", "FAT"],
+    Contrast.WATER: ["DERIVED", "PRIMARY", "DIXON", "WATER"],
+}
+# Site and serial number identify a person's hospital: they are here so that tests can show that
+# no table repeats them.
+SITE: Final = {
+    "InstitutionName": "Phantom Imaging Centre",
+    "InstitutionAddress": "1 Phantom Road,Nowhere,GB",
+    "DeviceSerialNumber": "00000",
+}
+SCANNERS: Final[dict[Modality, dict[str, Any]]] = {
+    Modality.MRI: {
+        "SOPClassUID": MRImageStorage,
+        "Modality": "MR",
+        "Manufacturer": ACQUISITION.manufacturer,
+        "ManufacturerModelName": ACQUISITION.model_name,
+        "MagneticFieldStrength": ACQUISITION.field_strength_t,
+        "SoftwareVersions": "syngo MR D13",
+    },
+    Modality.CT: {
+        "SOPClassUID": CTImageStorage,
+        "Modality": "CT",
+        "Manufacturer": "SIEMENS",
+        "ManufacturerModelName": "SOMATOM Force",
+        "SoftwareVersions": "syngo CT VB20",
+    },
+}
+CT_ACQUISITION: Final[dict[str, Any]] = {
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+    "KVP": 120,
+    "ConvolutionKernel": "Br40",
+    "BodyPartExamined": "ABDOMEN",
+    "RescaleIntercept": -1024,
+    "RescaleSlope": 1,
+}
+DIXON_ACQUISITION: Final[dict[str, Any]] = {
+    "ScanningSequence": "GR",
+    "SequenceVariant": "SP",
+    "ScanOptions": "DIXON",
+    "MRAcquisitionType": "3D",
+    "SequenceName": "*fl3d2",
+    "RepetitionTime": ACQUISITION.repetition_time_ms,
+    "FlipAngle": ACQUISITION.flip_angle_deg,
+    "PixelBandwidth": ACQUISITION.pixel_bandwidth_hz,
+    "ImagedNucleus": "1H",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What all series of one visit to the scanner share.
+def ct_header(visit: Visit, covariates: Covariates) -> dict[str, Any]:
+    """Return what all slices of the CT of a visit share, by DICOM keyword."""
+    return CT_ACQUISITION | _series_header(
+        visit,
+        covariates,
+        Modality.CT,
+        number=CT_SERIES_NUMBER,
+        description="Chest Abdomen Pelvis 4.0 Br40",
+        started=visit.started,
+    )
 
-    Attributes:
-        uid_seed: All identifiers are digests of it; another seed gives other identifiers.
-        participant: Pseudonym, as PatientID.
-        sex: ``female`` or ``male``.
-        age_years: Age on the day.
-        height_m: Height.
-        weight_kg: Weight.
-        started: Day and time of the examination.
-        equipment: DICOM keywords of scanner and site, such as ``Manufacturer``.
+
+def dixon_header(visit: Visit, covariates: Covariates, series: PhantomSeries) -> dict[str, Any]:
+    """Return what all slices of a series share; a second take comes last, after all stations.
+
+    Raises:
+        ValueError: If the series belongs to no station.
     """
-
-    uid_seed: str
-    participant: str
-    sex: str
-    age_years: float
-    height_m: float
-    weight_kg: float
-    started: datetime
-    equipment: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesHeader:
-    """What all slices of one series share.
-
-    Attributes:
-        examination: The visit that it belongs to.
-        modality: ``MR`` or ``CT``.
-        number: SeriesNumber.
-        description: SeriesDescription.
-        image_type: ImageType.
-        started: Day and time at which the series was acquired.
-        acquisition: DICOM keywords of the acquisition, such as ``EchoTime``.
-        rescale_intercept: What readers add to a stored value; None leaves the rescaling out.
-    """
-
-    examination: Examination
-    modality: str
-    number: int
-    description: str
-    image_type: tuple[str, ...]
-    started: datetime
-    acquisition: Mapping[str, Any] = field(default_factory=dict)
-    rescale_intercept: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DicomFile:
-    """One slice as it stands on disk.
-
-    Attributes:
-        name: SOP instance UID with ``.dcm``, as scanners and biobanks name files.
-        series_uid: SeriesInstanceUID.
-        content: The bytes of the file.
-    """
-
-    name: str
-    series_uid: str
-    content: bytes
+    if series.station is None:
+        raise ValueError(f"{series.contrast}: no station")
+    station = STATIONS[series.station - 1]
+    n_before = station.number - 1 if series.take == 1 else len(STATIONS)
+    number = station.series_number(series.contrast)
+    if series.take > 1:
+        number = len(DIXON_CONTRASTS) * len(STATIONS) + (number - 1) % len(DIXON_CONTRASTS) + 1
+    common = _series_header(
+        visit,
+        covariates,
+        Modality.MRI,
+        number=number,
+        description=station.series_description(series.contrast),
+        started=visit.started + n_before * STATION_TAKES,
+    )
+    # fat and water come of both echoes; which one their header names is our choice
+    in_phase = series.contrast is Contrast.IN_PHASE
+    echo_ms = (
+        ACQUISITION.in_phase_echo_time_ms if in_phase else ACQUISITION.opposed_phase_echo_time_ms
+    )
+    of_contrast = {"ImageType": IMAGE_TYPES[series.contrast], "EchoTime": echo_ms}
+    return common | DIXON_ACQUISITION | of_contrast
 
 
 def encode_series(
-    image: sitk.Image, header: SeriesHeader, *, slice_order: Sequence[int] | None = None
-) -> Iterator[DicomFile]:
+    image: sitk.Image, header: Mapping[str, Any], *, slice_order: Sequence[int] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Encode an image as one DICOM file per slice.
 
     Args:
         image: Integer voxels and grid (LPS), 3D, any direction. Its z axis becomes the stack.
-        header: What all slices share.
+        header: What all slices share, by DICOM keyword.
         slice_order: Slice indices in the order of their instance numbers, from 1 on; all slices,
             upwards, if None. Slices left out are not written. Positions never change with it.
 
     Yields:
-        The files in the order of their instance numbers.
+        Name (the SOP instance UID with ``.dcm``, as scanners and biobanks name files) and content
+        of each file, in the order of their instance numbers.
 
     Raises:
         ValueError: If the image is not 3D, or a stored value is not an integer from 0 to 65535.
     """
-    stored_zyx = _stored_voxels(image, header.rescale_intercept or 0)
-    template = _series_template(image, header)
-    normal = np.cross(*np.reshape(_orientation(image), (2, 3)))
+    stored_zyx = _stored_voxels(image, header.get("RescaleIntercept", 0))
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    along_row, along_column = direction[:, 0], direction[:, 1]
+    normal = np.cross(along_row, along_column)
+    template = Dataset()
+    for keyword, value in header.items():
+        setattr(template, keyword, value)
+    template.ImageOrientationPatient = [_decimal(one) for one in (*along_row, *along_column)]
+    _describe_pixels(template, image)
+    template.file_meta = _file_meta(template.SOPClassUID)
     for number, index in enumerate(slice_order or range(len(stored_zyx)), start=1):
         position = np.asarray(image.TransformIndexToPhysicalPoint((0, 0, int(index))))
         sop_uid = _uid(template.SeriesInstanceUID, str(index))
@@ -128,7 +169,43 @@ def encode_series(
         template.PixelData = stored_zyx[index].tobytes()
         buffer = BytesIO()
         pydicom.dcmwrite(buffer, template, enforce_file_format=True)
-        yield DicomFile(f"{sop_uid}.dcm", template.SeriesInstanceUID, buffer.getvalue())
+        yield f"{sop_uid}.dcm", buffer.getvalue()
+
+
+def _series_header(
+    visit: Visit,
+    covariates: Covariates,
+    modality: Modality,
+    *,
+    number: int,
+    description: str,
+    started: datetime,
+) -> dict[str, Any]:
+    seed = f"{visit.body_seed}/{visit.participant}/{visit.instance}/{modality}"
+    age_years = int(covariates.age_years)
+    header = {
+        **SCANNERS[modality],
+        **SITE,
+        "PatientID": visit.participant,
+        "PatientName": visit.participant,
+        "PatientSex": covariates.sex[0].upper(),
+        "PatientBirthDate": f"{visit.started.year - age_years}0101",  # as it may be delivered
+        "PatientAge": f"{age_years:03d}Y",
+        "PatientSize": _decimal(covariates.height_m),
+        "PatientWeight": _decimal(covariates.weight_kg),
+        "PatientPosition": "HFS",
+        "StudyID": "1",
+        "StudyInstanceUID": _uid(seed, "study"),
+        "FrameOfReferenceUID": _uid(seed, "frame of reference"),
+        "SeriesInstanceUID": _uid(seed, "series", str(number)),
+        "SeriesNumber": number,
+        "SeriesDescription": description,
+        "ProtocolName": description,
+    }
+    times = {"Study": visit.started, "Series": started, "Acquisition": started, "Content": started}
+    for event, time in times.items():
+        header |= {f"{event}Date": f"{time:%Y%m%d}", f"{event}Time": f"{time:%H%M%S.%f}"}
+    return header
 
 
 def _stored_voxels(image: sitk.Image, intercept: int) -> NDArray[np.uint16]:
@@ -142,55 +219,11 @@ def _stored_voxels(image: sitk.Image, intercept: int) -> NDArray[np.uint16]:
     return stored_zyx
 
 
-def _series_template(image: sitk.Image, header: SeriesHeader) -> Dataset:
-    examination = header.examination
-    template = Dataset()
-    template.SOPClassUID = STORAGE_CLASSES[header.modality]
-    template.Modality = header.modality
-    template.SeriesInstanceUID = _uid(examination.uid_seed, "series", str(header.number))
-    template.SeriesNumber = header.number
-    template.SeriesDescription = header.description
-    template.ProtocolName = header.description
-    template.ImageType = list(header.image_type)
-    for keyword, value in (*examination.equipment.items(), *header.acquisition.items()):
-        setattr(template, keyword, value)
-    _describe_examination(template, examination)
-    for event in ("Series", "Acquisition", "Content"):
-        setattr(template, f"{event}Date", f"{header.started:%Y%m%d}")
-        setattr(template, f"{event}Time", f"{header.started:%H%M%S.%f}")
-    _describe_pixels(template, image)
-    if header.rescale_intercept is not None:
-        template.RescaleIntercept = header.rescale_intercept
-        template.RescaleSlope = 1
-    template.file_meta = _file_meta(template.SOPClassUID)
-    return template
-
-
-def _describe_examination(template: Dataset, examination: Examination) -> None:
-    template.PatientID = examination.participant
-    template.PatientName = examination.participant
-    template.PatientSex = examination.sex[0].upper()
-    birth_year = examination.started.year - int(examination.age_years)
-    template.PatientBirthDate = f"{birth_year}0101"  # to the year, as it may be delivered
-    template.PatientAge = f"{int(examination.age_years):03d}Y"
-    template.PatientSize = _decimal(examination.height_m)
-    template.PatientWeight = _decimal(examination.weight_kg)
-    template.StudyDate = f"{examination.started:%Y%m%d}"
-    template.StudyTime = f"{examination.started:%H%M%S.%f}"
-    template.StudyID = "1"
-    template.StudyInstanceUID = _uid(examination.uid_seed, "study")
-    template.FrameOfReferenceUID = _uid(examination.uid_seed, "frame of reference")
-    template.PatientPosition = "HFS"
-
-
 def _describe_pixels(template: Dataset, image: sitk.Image) -> None:
-    n_columns, n_rows, _ = image.GetSize()
+    template.Columns, template.Rows, _ = image.GetSize()
     column_mm, row_mm, slice_mm = image.GetSpacing()
-    template.ImageOrientationPatient = [_decimal(value) for value in _orientation(image)]
     template.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
-    template.SliceThickness = _decimal(slice_mm)
-    template.SpacingBetweenSlices = _decimal(slice_mm)
-    template.Rows, template.Columns = n_rows, n_columns
+    template.SliceThickness = template.SpacingBetweenSlices = _decimal(slice_mm)
     template.SamplesPerPixel = 1
     template.PhotometricInterpretation = "MONOCHROME2"
     template.BitsAllocated = template.BitsStored = 16
@@ -206,11 +239,6 @@ def _file_meta(storage_class: UID) -> FileMetaDataset:
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     meta.ImplementationVersionName = "ORGANOME"
     return meta
-
-
-def _orientation(image: sitk.Image) -> tuple[float, ...]:
-    direction = np.reshape(image.GetDirection(), (3, 3))
-    return (*direction[:, 0], *direction[:, 1])  # along a row, then along a column
 
 
 def _uid(*parts: str) -> UID:

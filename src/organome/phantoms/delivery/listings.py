@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,9 +113,14 @@ def write_listings(records: Sequence[VisitRecord], output: Path) -> None:
 
 def write_truth(records: Sequence[VisitRecord], truth: Path) -> None:
     """Write the tables of what is true: scans, volumes, covariates, defects."""
-    _write_table(truth, TRUE_SCANS, map(_scan_row, *_scans(records)))
-    _write_table(truth, TRUE_DEFECTS, _defect_rows(records))
-    _write_table(truth, TRUE_COVARIATES, map(_covariates_row, records))
+    scans = [(record, scan) for record in records for scan in record.scans]
+    _write_table(truth, TRUE_SCANS, [_scan_row(*one) for one in scans])
+    _write_table(truth, TRUE_DEFECTS, [_defect_row(*one) for one in scans if one[1].defect])
+    _write_table(
+        truth,
+        TRUE_COVARIATES,
+        [{**_visit_key(record), **asdict(record.covariates)} for record in records],
+    )
     _write_table(
         truth,
         TRUE_VOLUMES,
@@ -172,11 +178,6 @@ def _write_table(truth: Path, table: Table, rows: Iterable[Mapping[str, Any]]) -
     write_table(truth / f"{table.name}.parquet", rows_to_arrow(table, list(rows)))
 
 
-def _scans(records: Iterable[VisitRecord]) -> tuple[list[VisitRecord], list[DeliveredScan]]:
-    pairs = [(record, scan) for record in records for scan in record.scans]
-    return [record for record, _ in pairs], [scan for _, scan in pairs]
-
-
 def _scan_row(record: VisitRecord, scan: DeliveredScan) -> dict[str, Any]:
     return {
         **_scan_key(record, scan),
@@ -186,28 +187,14 @@ def _scan_row(record: VisitRecord, scan: DeliveredScan) -> dict[str, Any]:
     }
 
 
-def _defect_rows(records: Iterable[VisitRecord]) -> list[dict[str, Any]]:
-    return [
-        {
-            **_scan_key(record, scan),
-            "defect": scan.defect,
-            "expected": DEFECTS[scan.defect].expected,
-            "promise": DEFECTS[scan.defect].promise,
-        }
-        for record in records
-        for scan in record.scans
-        if scan.defect is not None
-    ]
-
-
-def _covariates_row(record: VisitRecord) -> dict[str, Any]:
-    who = record.covariates
+def _defect_row(record: VisitRecord, scan: DeliveredScan) -> dict[str, Any]:
+    assert scan.defect is not None
+    planting = DEFECTS[scan.defect]
     return {
-        **_visit_key(record),
-        "sex": who.sex,
-        "age_years": who.age_years,
-        "height_m": who.height_m,
-        "weight_kg": who.weight_kg,
+        **_scan_key(record, scan),
+        "defect": scan.defect,
+        "expected": planting.expected,
+        "promise": planting.promise,
     }
 
 

@@ -7,9 +7,7 @@ Source: archives as described in the public code that reads them (Bai's ``ukbb_c
 ml, Langner's ``ukb_mimir``).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -33,8 +31,7 @@ from organome.phantoms.delivery.defects import (
     spoil_files,
     spoil_series,
 )
-from organome.phantoms.delivery.dicom_headers import dixon_header, mri_examination
-from organome.phantoms.delivery.dicom_writing import encode_series
+from organome.phantoms.delivery.dicom_writing import dixon_header, encode_series
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.fields_of_view import station_grids
 
@@ -45,36 +42,21 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
 # Noise hardly compresses: higher levels cost three times the time for a few per cent.
 DEFLATE_LEVEL: Final = 1
-
-
 DEFECT_STREAM = 0  # stations use theirs, 1 to 6
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRow:
-    """One DICOM file in the manifest.
+def encode_manifest(visit: Visit, series: Mapping[str, tuple[str, str]]) -> bytes:
+    """Encode the manifest, files in the order of their names.
 
-    Attributes:
-        filename: Name of the member.
-        participant: Pseudonym, under the heading ``patientid``.
-        series_uid: SeriesInstanceUID.
-        date: Day of the examination.
-        series_description: SeriesDescription.
+    Args:
+        visit: Whose files they are.
+        series: SeriesInstanceUID and SeriesDescription by name of the file.
     """
-
-    filename: str
-    participant: str
-    series_uid: str
-    date: datetime
-    series_description: str
-
-
-def encode_manifest(rows: Iterable[ManifestRow]) -> bytes:
-    """Encode the manifest, rows in the order of their file names."""
+    started = visit.started
+    day = f"{MONTHS[started.month - 1]} {started.day:02d}, {started.year}"
     lines = [
-        f"{row.filename},{row.participant},{row.series_uid},"
-        f"{MONTHS[row.date.month - 1]} {row.date.day:02d}, {row.date.year},{row.series_description}"
-        for row in sorted(rows, key=lambda row: row.filename)
+        f"{name},{visit.participant},{uid},{day},{description}"
+        for name, (uid, description) in sorted(series.items())
     ]
     return "\n".join((MANIFEST_HEADING, *lines, "")).encode()
 
@@ -133,19 +115,11 @@ def render_stations(body: Body, visit: Visit, *, reduce: int) -> tuple[PhantomSe
 
 
 def _encode_files(body: Body, visit: Visit, series: tuple[PhantomSeries, ...]) -> dict[str, bytes]:
-    examination = mri_examination(visit, body.covariates)
-    files, rows = {}, []
+    files: dict[str, bytes] = {}
+    listed: dict[str, tuple[str, str]] = {}
     for one in series:
-        header = dixon_header(examination, one)
-        for file in encode_series(one.image, header, slice_order=one.slice_order):
-            files[file.name] = file.content
-            rows.append(
-                ManifestRow(
-                    filename=file.name,
-                    participant=visit.participant,
-                    series_uid=file.series_uid,
-                    date=visit.started,
-                    series_description=header.description,
-                )
-            )
-    return files | {MANIFEST: encode_manifest(rows)}
+        header = dixon_header(visit, body.covariates, one)
+        for name, content in encode_series(one.image, header, slice_order=one.slice_order):
+            files[name] = content
+            listed[name] = (header["SeriesInstanceUID"], header["SeriesDescription"])
+    return files | {MANIFEST: encode_manifest(visit, listed)}

@@ -1,6 +1,5 @@
 """Make one visit of a phantom cohort: all files of one person on one day."""
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +7,6 @@ import SimpleITK as sitk
 from threadpoolctl import threadpool_limits
 
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
-from organome.io.files.atomic import ATTEMPT, publish_folder
 from organome.io.images.image_files import write_image
 from organome.phantoms.bodies import anatomy
 from organome.phantoms.bodies.anatomy import Body
@@ -24,8 +22,7 @@ from organome.phantoms.delivery.cohort import (
     visit_rng,
 )
 from organome.phantoms.delivery.defects import Defect, Format, PhantomSeries, spoil_series
-from organome.phantoms.delivery.dicom_headers import ct_header
-from organome.phantoms.delivery.dicom_writing import encode_series
+from organome.phantoms.delivery.dicom_writing import ct_header, encode_series
 from organome.phantoms.delivery.ukb_delivery import deliver_archive
 from organome.phantoms.rendering import render as rendering
 from organome.phantoms.rendering.fields_of_view import abdomen_grid, ct_grid, stitched_grid
@@ -45,14 +42,9 @@ def deliver_ct_series(
     """
     path = Path(Format.CT, visit.participant, f"ct_{visit.instance}")
     folder = output / path
-    beside = folder.with_name(f".{folder.name}.{ATTEMPT}.tmp")
-    try:
-        beside.mkdir(parents=True)
-        for file in encode_series(image, ct_header(visit, covariates)):
-            (beside / file.name).write_bytes(file.content)
-        publish_folder(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in encode_series(image, ct_header(visit, covariates)):
+        (folder / name).write_bytes(content)
     return DeliveredScan(Format.CT, "ct", (DeliveredImage(path.as_posix(), Contrast.CT),))
 
 

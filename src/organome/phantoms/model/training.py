@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from organome.domain.organs import N_ORGANS
-from organome.domain.scans import DIXON_CONTRASTS, Contrast
+from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import Body, draw_body
 from organome.phantoms.bodies.canvas import Point
 from organome.phantoms.rendering.render import (
     SampledGrid,
-    render_dixon,
     render_image,
     truth_labelmap,
 )
@@ -75,10 +74,7 @@ def draw_case(seed: int, spacing_xyz_mm: Point, contrast: Contrast | None = None
     contrast = contrast or Contrast(drawn)
     body = draw_body(seed, spacing_xyz_mm=CASE_SPACING_MM)
     grid = draw_field_of_view(body, contrast, spacing_xyz_mm, rng)
-    if contrast in DIXON_CONTRASTS:
-        image = render_dixon(body, grid, rng)[contrast]
-    else:
-        image = render_image(body, contrast, grid, rng)
+    image = render_image(body, contrast, grid, rng)
     voxels = sitk.GetArrayFromImage(image).astype(np.float32)
     voxels = (voxels - voxels.mean()) / max(float(voxels.std()), 1e-8)
     labels = sitk.GetArrayFromImage(truth_labelmap(body, grid))

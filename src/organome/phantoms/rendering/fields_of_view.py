@@ -7,20 +7,6 @@ from organome.domain import ukb_protocol
 from organome.domain.ukb_protocol import OVERLAP_MM, PIXEL_MM, STATIONS, Station
 from organome.phantoms.rendering.render import SampledGrid
 
-# A 500 mm field of view at the 256 matrix and slices of 4 mm, lung apices to ischium: coarser
-# than diagnostic CT, on purpose, for that 512 pixels cost four times the work and show no more.
-CT_SIZE_XYZ: Final = (256, 256, 180)
-CT_PIXEL_MM: Final = 500.0 / 256.0
-CT_SLICE_MM: Final = 4.0
-CT_BOTTOM_MM: Final = -110.0
-
-# A usual abdominal protocol, dome of the liver to iliac crests: organs beyond it are cut.
-ABDOMEN_SIZE_XYZ: Final = (256, 192, 60)
-ABDOMEN_PIXEL_MM: Final = 420.0 / 256.0
-ABDOMEN_SLICE_MM: Final = 5.0
-ABDOMEN_BOTTOM_MM: Final = 100.0
-
-
 # Upper face of the first station above the femoral heads; the last one then ends at -450 mm. The
 # table moves by fixed steps from the landmark, so the coverage does not scale with height.
 TOP_MM: Final = 660.0
@@ -63,23 +49,30 @@ def axial_grid(
 
 
 def ct_grid(*, reduce: int = 1) -> SampledGrid:
-    """Grid of a CT of chest, abdomen and pelvis."""
+    """Grid of a CT of chest, abdomen and pelvis, lung apices to ischium.
+
+    A 500 mm field of view at the 256 matrix and slices of 4 mm: coarser than diagnostic CT, on
+    purpose, for that 512 pixels cost four times the work and show no more.
+    """
     return axial_grid(
-        size_xyz=CT_SIZE_XYZ,
-        pixel_mm=CT_PIXEL_MM,
-        slice_mm=CT_SLICE_MM,
-        bottom_mm=CT_BOTTOM_MM,
+        size_xyz=(256, 256, 180),
+        pixel_mm=500.0 / 256.0,
+        slice_mm=4.0,
+        bottom_mm=-110.0,
         reduce=reduce,
     )
 
 
 def abdomen_grid(*, reduce: int = 1) -> SampledGrid:
-    """Grid of an axial T1 or T2 of the abdomen."""
+    """Grid of an axial T1 or T2 of the abdomen, dome of the liver to iliac crests.
+
+    A usual protocol: organs beyond it are cut.
+    """
     return axial_grid(
-        size_xyz=ABDOMEN_SIZE_XYZ,
-        pixel_mm=ABDOMEN_PIXEL_MM,
-        slice_mm=ABDOMEN_SLICE_MM,
-        bottom_mm=ABDOMEN_BOTTOM_MM,
+        size_xyz=(256, 192, 60),
+        pixel_mm=420.0 / 256.0,
+        slice_mm=5.0,
+        bottom_mm=100.0,
         reduce=reduce,
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Singles
 from organome.domain.organs import N_ORGANS
-from organome.domain.scans import Contrast
+from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.bodies.tissues import N_TISSUES, Filler, look_table
 
@@ -55,13 +55,10 @@ def truth_labelmap(body: Body, grid: SampledGrid) -> sitk.Image:
     """Label each voxel by the tissue at its centre; uint8, the 40 organ labels, 0 elsewhere."""
     tissue = body.tissue_zyx
     for axis in range(3):
-        tissue = np.take(tissue, _nearest(body, grid, 2 - axis), axis=axis)
-    inside = np.ones((1, 1, 1), np.bool_)
-    for axis in range(3):
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        inside = inside & _covered(body, grid, 2 - axis).reshape(shape)
-    return grid.onto(np.where(inside & (tissue <= N_ORGANS), tissue, 0).astype(np.uint8))
+        where, n = _positions(body, grid, 2 - axis), tissue.shape[axis]
+        tissue = np.take(tissue, np.clip(where, 0, n - 1), axis=axis)
+        np.moveaxis(tissue, axis, 0)[(where < 0) | (where >= n)] = Filler.AIR
+    return grid.onto(np.where(tissue <= N_ORGANS, tissue, 0).astype(np.uint8))
 
 
 def render_dixon(
@@ -89,7 +86,9 @@ def render_dixon(
 def render_image(
     body: Body, contrast: Contrast, grid: SampledGrid, rng: np.random.Generator
 ) -> sitk.Image:
-    """Render T1, T2 or fat-saturated T1 (int16 counts), or CT (int16 Hounsfield units)."""
+    """Render one contrast: int16 counts, or int16 Hounsfield units of a CT."""
+    if contrast in DIXON_CONTRASTS:
+        return render_dixon(body, grid, rng)[contrast]
     if contrast is Contrast.CT:
         return grid.onto(_render_hu(body, grid, rng))
     table = _spread(rng, look_table(contrast.value))
@@ -143,16 +142,6 @@ def _positions(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.int64]:
     steps = (centres - body.origin_xyz_mm[axis]) / body.spacing_xyz_mm[axis]
     nearest: NDArray[np.int64] = np.floor(steps + 0.5).astype(np.int64)
     return nearest
-
-
-def _nearest(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.int64]:
-    return np.clip(_positions(body, grid, axis), 0, body.tissue_zyx.shape[2 - axis] - 1)
-
-
-def _covered(body: Body, grid: SampledGrid, axis: int) -> NDArray[np.bool_]:
-    where = _positions(body, grid, axis)
-    covered: NDArray[np.bool_] = (where >= 0) & (where < body.tissue_zyx.shape[2 - axis])
-    return covered
 
 
 def _spread(rng: np.random.Generator, table: Singles) -> Singles:

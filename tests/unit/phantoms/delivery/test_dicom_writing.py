@@ -1,7 +1,9 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -10,28 +12,17 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from organome.phantoms.delivery.dicom_writing import Examination, SeriesHeader, encode_series
+from organome.domain.scans import Contrast
+from organome.phantoms.bodies.people import Covariates
+from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.defects import PhantomSeries
+from organome.phantoms.delivery.dicom_writing import ct_header, dixon_header, encode_series
 
-EXAMINATION = Examination(
-    uid_seed="1",
-    participant="1234567",
-    sex="female",
-    age_years=57.9,
-    height_m=1.684,
-    weight_kg=71.25,
-    started=datetime(2015, 1, 5, 8, 30),
-    equipment={"Manufacturer": "SIEMENS", "MagneticFieldStrength": 1.5},
-)
-HEADER = SeriesHeader(
-    examination=EXAMINATION,
-    modality="MR",
-    number=8,
-    description="Dixon_BH_17s_W",
-    image_type=("DERIVED", "PRIMARY", "DIXON", "WATER"),
-    started=datetime(2015, 1, 5, 8, 31, 7),
-    acquisition={"EchoTime": 2.39, "FlipAngle": 10.0},
-)
-CT_HEADER = replace(HEADER, modality="CT", image_type=("ORIGINAL",), rescale_intercept=-1024)
+WHO = Covariates("female", 57.9, 1.684, 71.25)
+VISIT = Visit("1234567", "2", 1, "female", 0.0, datetime(2015, 1, 5, 8, 30), with_ct=False)
+EMPTY = sitk.Image(2, 2, 2, sitk.sitkInt16)
+HEADER = dixon_header(VISIT, WHO, PhantomSeries(Contrast.WATER, EMPTY, 2))
+CT_HEADER = ct_header(VISIT, WHO)
 
 
 def image(low: int = 0, axes: str = "LPS") -> sitk.Image:
@@ -42,10 +33,10 @@ def image(low: int = 0, axes: str = "LPS") -> sitk.Image:
     return oriented
 
 
-def read(image: sitk.Image, header: SeriesHeader = HEADER, **how: object) -> list[FileDataset]:
+def read(image: sitk.Image, header: Mapping[str, Any] = HEADER, **how: object) -> list[FileDataset]:
     return [
-        pydicom.dcmread(BytesIO(file.content))
-        for file in encode_series(image, header, **how)  # type: ignore[arg-type]
+        pydicom.dcmread(BytesIO(content))
+        for _, content in encode_series(image, header, **how)  # type: ignore[arg-type]
     ]
 
 
@@ -75,7 +66,7 @@ def test_tags_are_those_of_the_header() -> None:
     assert (one.PatientID, one.PatientSex, one.PatientAge) == ("1234567", "F", "057Y")
     assert (one.PatientSize, one.PatientWeight) == (1.684, 71.25)
     assert (one.StudyDate, one.StudyTime) == ("20150105", "083000.000000")
-    assert (one.SeriesTime, one.AcquisitionTime) == ("083107.000000", "083107.000000")
+    assert (one.SeriesTime, one.AcquisitionTime) == ("083025.000000", "083025.000000")
 
 
 def test_instance_numbers_count_from_one_in_the_given_order_and_positions_stay() -> None:
@@ -95,12 +86,14 @@ def test_slices_left_out_are_not_written() -> None:
 def test_equal_input_gives_equal_bytes_and_another_seed_other_identifiers() -> None:
     files = list(encode_series(image(), HEADER))
     assert files == list(encode_series(image(), HEADER))
-    other = replace(HEADER, examination=replace(EXAMINATION, uid_seed="2"))
-    assert not {file.name for file in files} & {file.name for file in encode_series(image(), other)}
+    series = PhantomSeries(Contrast.WATER, EMPTY, 2)
+    other = dict(encode_series(image(), dixon_header(replace(VISIT, body_seed=2), WHO, series)))
+    assert not dict(files).keys() & other.keys()
 
 
 def test_identifiers_are_shared_as_dicom_wants_it() -> None:
-    slices = read(image()) + read(image(), replace(HEADER, number=9))
+    next_one = dixon_header(VISIT, WHO, PhantomSeries(Contrast.IN_PHASE, EMPTY, 3))
+    slices = read(image()) + read(image(), next_one)
     assert len({one.SOPInstanceUID for one in slices}) == 6
     assert len({one.SeriesInstanceUID for one in slices}) == 2
     assert len({one.StudyInstanceUID for one in slices}) == 1
@@ -110,8 +103,8 @@ def test_identifiers_are_shared_as_dicom_wants_it() -> None:
 @pytest.mark.parametrize("axes", ["LPS", "LIP", "RPI", "PIR"])
 def test_itk_reads_a_ct_series_where_it_was(tmp_path: Path, axes: str) -> None:
     written = image(low=-1000, axes=axes)
-    for file in encode_series(written, CT_HEADER):
-        (tmp_path / file.name).write_bytes(file.content)
+    for name, content in encode_series(written, CT_HEADER):
+        (tmp_path / name).write_bytes(content)
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
     back = sitk.DICOMOrient(sitk.ReadImage(names), "LPS")
     expected = image(low=-1000)
@@ -135,3 +128,16 @@ def test_values_that_cannot_be_stored_are_refused(low: int) -> None:
 def test_floats_are_refused() -> None:
     with pytest.raises(ValueError, match="integers needed"):
         list(encode_series(sitk.Cast(image(), sitk.sitkFloat32), HEADER))
+
+
+def test_a_series_without_station_has_no_dixon_header() -> None:
+    with pytest.raises(ValueError, match="no station"):
+        dixon_header(VISIT, WHO, PhantomSeries(Contrast.WATER, EMPTY))
+
+
+def test_a_second_take_gets_the_numbers_after_the_last_station() -> None:
+    header = dixon_header(VISIT, WHO, PhantomSeries(Contrast.FAT, EMPTY, 3, take=2))
+    last = dixon_header(VISIT, WHO, PhantomSeries(Contrast.WATER, EMPTY, 6))
+    assert header["SeriesNumber"] == 27
+    assert header["SeriesDescription"] == "Dixon_BH_17s_F"
+    assert header["SeriesTime"] > last["SeriesTime"]

@@ -1,16 +1,13 @@
 import zipfile
-from datetime import datetime
 from io import BytesIO
 
-from organome.phantoms.delivery.ukb_delivery import ManifestRow, encode_archive, encode_manifest
+from organome.phantoms.delivery.cohort import Visit
+from organome.phantoms.delivery.ukb_delivery import encode_archive, encode_manifest
 
 
-def row(filename: str) -> ManifestRow:
-    return ManifestRow(filename, "1234567", "1.2.3", datetime(2015, 1, 5), "Dixon_noBH_F")
-
-
-def test_the_manifest_is_as_odd_as_the_real_one() -> None:
-    lines = encode_manifest([row("b.dcm"), row("a.dcm")]).decode().splitlines()
+def test_the_manifest_is_as_odd_as_the_real_one(visit: Visit) -> None:
+    series = ("1.2.3", "Dixon_noBH_F")
+    lines = encode_manifest(visit, {"b.dcm": series, "a.dcm": series}).decode().splitlines()
     assert lines[0].split(",")[-1] == "series discription"
     assert lines[1] == "a.dcm,1234567,1.2.3,Jan 05, 2015,Dixon_noBH_F"
     assert len(lines[2].split(",")) == len(lines[0].split(",")) + 1
