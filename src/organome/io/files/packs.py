@@ -70,11 +70,6 @@ def read_packed(path: Path, name: str) -> bytes | None:
         raise ScanError(Reason.FILE_BROKEN, f"{path.name} is damaged at {name}") from error
 
 
-def is_pack(path: Path) -> bool:
-    """Return whether a file is a pack, by its name."""
-    return path.suffix == ".zip"
-
-
 def drop_damaged(path: Path, *, known: str | None = None) -> None:
     """Write a pack again without the members that cannot be read; one without an index goes.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from organome.domain.errors import MachineFault, ScanError
-from organome.io.files.packs import drop_damaged, is_pack, read_packed
+from organome.io.files.packs import drop_damaged, read_packed
 
 LEDGER: Final = "ledger.parquet"
 _CHUNK_BYTES: Final = 1 << 20
@@ -34,7 +34,7 @@ def ask_again(path: Path, *, found: str = "was damaged", member: str | None = No
         What is to be raised. No machine is at fault, and started again all goes well.
     """
     with suppress(OSError):  # where nothing may be removed, the fault is still no scan's
-        if is_pack(path):
+        if path.suffix == ".zip":
             drop_damaged(path, known=member)
         else:
             path.unlink(missing_ok=True)

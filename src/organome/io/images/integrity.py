@@ -16,7 +16,7 @@ RFC 1950 and 1952.
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -62,9 +62,14 @@ def check_header(path: Path) -> None:
             file; FILE_BROKEN if the header is damaged; GEOMETRY_IMPLAUSIBLE if it holds numbers
             that no grid has; NOT_3D if it declares several volumes.
     """
-    check = _format(path).check_header
+    suffix = _suffix(path)
     with _damage(), path.open("rb") as file:
-        check(file)
+        if suffix in _FRAMES:
+            _FRAMES[suffix](file)
+            return
+        sizes = _nifti_layout(_head(_pieces(file, suffix, step=NIFTI2_HEADER_BYTES))).sizes
+    if prod(sizes[3:]) > 1:
+        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, sizes))}")
 
 
 def check_integrity(path: Path, *, voxel_bytes: int) -> None:
@@ -78,22 +83,20 @@ def check_integrity(path: Path, *, voxel_bytes: int) -> None:
         ScanError: FILE_BROKEN if the file is damaged, or holds far more than it declares;
             NOT_FINITE if it is a NIfTI with NaN.
     """
-    check = _format(path).check_content
+    suffix = _suffix(path)
     with _damage(), path.open("rb") as file:
-        check(file, voxel_bytes + MAX_OFFSET_BYTES)
+        if suffix not in _FRAMES:
+            _check_nifti(_pieces(file, suffix))
+        elif (frame := _FRAMES[suffix](file)) is not None:
+            for _ in _inflated(file, frame, limit=voxel_bytes + MAX_OFFSET_BYTES):
+                pass  # the checksum at its end counts
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    check_header: Callable[[BinaryIO], None]
-    check_content: Callable[[BinaryIO, int], None]
-
-
-def _format(path: Path) -> _Format:
-    for suffix, one in _FORMATS.items():
+def _suffix(path: Path) -> str:
+    for suffix in _SUFFIXES:
         if path.name.endswith(suffix):
-            return one
-    raise ScanError(Reason.FORMAT_UNKNOWN, f"none of {', '.join(_FORMATS)}")
+            return suffix
+    raise ScanError(Reason.FORMAT_UNKNOWN, f"none of {', '.join(_SUFFIXES)}")
 
 
 @contextmanager
@@ -131,29 +134,14 @@ class _Layout:
     float_type: np.dtype[Any] | None
 
 
-def _check_nifti_gz_header(file: BinaryIO) -> None:
-    _check_nifti_head(_head(_inflated(file, GZIP_STREAM, step=NIFTI2_HEADER_BYTES)))
+def _pieces(file: BinaryIO, suffix: str, *, step: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Read a NIfTI, inflated if need be."""
+    if suffix == ".nii.gz":
+        return _inflated(file, GZIP_STREAM, step=step)
+    return iter(lambda: file.read(step), b"")
 
 
-def _check_nifti_header(file: BinaryIO) -> None:
-    _check_nifti_head(file.read(NIFTI2_HEADER_BYTES))
-
-
-def _check_nifti_head(head: bytes) -> None:
-    layout = _nifti_layout(head)
-    if prod(layout.sizes[3:]) > 1:
-        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, layout.sizes))}")
-
-
-def _check_nifti_gz(file: BinaryIO, _limit: int) -> None:
-    _check_nifti_bytes(_inflated(file, GZIP_STREAM))
-
-
-def _check_nifti(file: BinaryIO, _limit: int) -> None:
-    _check_nifti_bytes(iter(lambda: file.read(CHUNK_BYTES), b""))
-
-
-def _check_nifti_bytes(pieces: Iterator[bytes]) -> None:
+def _check_nifti(pieces: Iterator[bytes]) -> None:
     head = _head(pieces)
     layout = _nifti_layout(head)
     place, pending = 0, b""
@@ -232,12 +220,8 @@ def _check_coordinates(values: Iterable[float]) -> None:
             raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, f"the grid holds the number {value:g}")
 
 
-def _check_nrrd_header(file: BinaryIO) -> None:
-    _nrrd_encoding(file)
-
-
-def _nrrd_encoding(file: BinaryIO) -> str:
-    """Check the header of a NRRD and return the encoding of its voxels, which follow."""
+def _nrrd_frame(file: BinaryIO) -> int | None:
+    """Check the header of a NRRD and return how its voxels, which follow, are compressed."""
     encoding = ""
     for line in _header_lines(file):
         name, colon, value = line.partition(":")
@@ -253,20 +237,11 @@ def _nrrd_encoding(file: BinaryIO) -> str:
         if field in _NRRD_GEOMETRY:
             words = (word for word in _NUMBER.findall(value) if word not in _NRRD_NO_NUMBERS)
             _check_coordinates(map(float, words))
-    return encoding
+    return GZIP_STREAM if encoding in ("gzip", "gz") else None
 
 
-def _check_nrrd(file: BinaryIO, limit: int) -> None:
-    if _nrrd_encoding(file) in ("gzip", "gz"):
-        _exhaust(_inflated(file, GZIP_STREAM, limit=limit))
-
-
-def _check_mha_header(file: BinaryIO) -> None:
-    _mha_is_compressed(file)
-
-
-def _mha_is_compressed(file: BinaryIO) -> bool:
-    """Check the header of a MetaImage and return whether its voxels, which follow, are packed."""
+def _mha_frame(file: BinaryIO) -> int | None:
+    """Check the header of a MetaImage and return how its voxels, which follow, are compressed."""
     compressed = False
     for line in _header_lines(file):
         name, _, value = (part.strip() for part in line.partition("="))
@@ -280,12 +255,7 @@ def _mha_is_compressed(file: BinaryIO) -> bool:
             if value != "LOCAL":
                 raise ScanError(Reason.FORMAT_UNKNOWN, "MetaImage with its voxels in another file")
             break
-    return compressed
-
-
-def _check_mha(file: BinaryIO, limit: int) -> None:
-    if _mha_is_compressed(file):
-        _exhaust(_inflated(file, ZLIB_STREAM, limit=limit))
+    return ZLIB_STREAM if compressed else None
 
 
 def _header_lines(file: BinaryIO) -> Iterator[str]:
@@ -335,14 +305,5 @@ def _inflated(
         yield inflated
 
 
-def _exhaust(pieces: Iterator[bytes]) -> None:
-    for _ in pieces:
-        pass
-
-
-_FORMATS: Final = {
-    ".nii.gz": _Format(_check_nifti_gz_header, _check_nifti_gz),
-    ".nii": _Format(_check_nifti_header, _check_nifti),
-    ".nrrd": _Format(_check_nrrd_header, _check_nrrd),
-    ".mha": _Format(_check_mha_header, _check_mha),
-}
+_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
+_FRAMES: Final = {".nrrd": _nrrd_frame, ".mha": _mha_frame}

@@ -11,8 +11,6 @@ Source: NIfTI-1.1 (extensions; code 30 is NIFTI_ECODE_CARET, intent 1002 NIFTI_I
 label table of GIfTI 1.0, as the Caret volume extension holds it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -39,41 +37,11 @@ PACK: Final = "labelmaps.zip"
 DEFLATE_LEVEL: Final = 6
 CARET: Final = 30
 LABEL_INTENT: Final = 1002
-_SCHEME: Final = "LabelScheme"
-_OPAQUE: Final = "1"
 # Everything in the header that says where the voxels lie.
 _GRID_FIELDS: Final = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class NamedLabel:
-    """What a voxel value means, and the colour to show it in.
-
-    Attributes:
-        label: Voxel value, 1 to 255.
-        name: Name of the structure.
-        colour: Red, green and blue, 0 to 255.
-    """
-
-    label: int
-    name: str
-    colour: tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelTable:
-    """What the voxel values of a labelmap mean.
-
-    Attributes:
-        scheme: Name of the label scheme.
-        labels: All values that may be there, whether or not they are.
-    """
-
-    scheme: str
-    labels: tuple[NamedLabel, ...]
 
 
 def labelmap_path(folder: Path, scan: str) -> Path:
@@ -82,14 +50,14 @@ def labelmap_path(folder: Path, scan: str) -> Path:
 
 
 def write_labelmap(
-    path: Path, labelmap: sitk.Image, table: LabelTable, *, grid_of: Path | None = None
+    path: Path, labelmap: sitk.Image, scheme: LabelScheme, *, grid_of: Path | None = None
 ) -> None:
     """Write a labelmap; equal ones give equal bytes.
 
     Args:
         path: Where, ``.nii.gz``.
         labelmap: Labels of type uint8, 3D.
-        table: What they mean.
+        scheme: What they mean.
         grid_of: NIfTI file on whose grid the labels lie. Its header is copied as far as it tells
             the grid: computed again, directions of oblique grids differ in the last bit.
 
@@ -102,7 +70,7 @@ def write_labelmap(
     if grid_of is not None:
         _copy_grid(nib.Nifti1Image.from_filename(grid_of).header, header)
     header["intent_code"] = LABEL_INTENT
-    header.extensions.append(nib.nifti1.Nifti1Extension(CARET, _caret_xml(table)))
+    header.extensions.append(nib.nifti1.Nifti1Extension(CARET, _caret_xml(scheme)))
     with atomic_path(path) as temporary:
         write_nifti(temporary, header, labelmap, level=DEFLATE_LEVEL)
 
@@ -150,19 +118,6 @@ def labelmap_identity(path: Path) -> JsonValue:
     return packed_gzip_identity(path.with_name(PACK), path.name)
 
 
-def read_label_table(path: Path) -> LabelTable | None:
-    """Read what the labels of a labelmap mean from its own header, None if that does not say.
-
-    Args:
-        path: A file of its own, ``.nii.gz`` or ``.nii``.
-    """
-    header: nib.Nifti1Header = nib.Nifti1Image.from_filename(path).header
-    for extension in header.extensions:
-        if extension.get_code() == CARET:
-            return _parse_caret_xml(extension.content.rstrip(b"\0"))
-    return None
-
-
 def _copy_grid(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
     if not np.array_equal(source["dim"][1:4], target["dim"][1:4]):
         raise ValueError(f"labels of {target['dim'][1:4]} voxels, image of {source['dim'][1:4]}")
@@ -170,52 +125,23 @@ def _copy_grid(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
         target[field] = source[field]
 
 
-def _caret_xml(table: LabelTable) -> bytes:
+def _caret_xml(scheme: LabelScheme) -> bytes:
     root = ElementTree.Element("CaretExtension")
     date = ElementTree.SubElement(root, "Date")
     date.text = ""  # equal labelmaps shall be equal bytes
     volume = ElementTree.SubElement(root, "VolumeInformation", Index="0")
     labels = ElementTree.SubElement(volume, "LabelTable")
-    for one in (NamedLabel(0, "background", (0, 0, 0)), *table.labels):
-        red, green, blue = (f"{value / 255:.4f}" for value in one.colour)
-        alpha = _OPAQUE if one.label else "0"
+    named = ((one.label, one.name, colour_of(one), "1") for one in scheme.structures)
+    for label, name, colour, alpha in ((0, "background", (0, 0, 0), "0"), *named):
+        red, green, blue = (f"{value / 255:.4f}" for value in colour)
         entry = ElementTree.SubElement(
-            labels, "Label", Key=str(one.label), Red=red, Green=green, Blue=blue, Alpha=alpha
+            labels, "Label", Key=str(label), Red=red, Green=green, Blue=blue, Alpha=alpha
         )
-        entry.text = one.name
+        entry.text = name
     known = ElementTree.SubElement(ElementTree.SubElement(volume, "MetaData"), "MD")
-    for tag, text in (("Name", _SCHEME), ("Value", table.scheme)):
+    for tag, text in (("Name", "LabelScheme"), ("Value", scheme.name)):
         ElementTree.SubElement(known, tag).text = text
     ElementTree.SubElement(volume, "VolumeType").text = "Label"
     ElementTree.indent(root, space="")
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
-
-
-def _parse_caret_xml(content: bytes) -> LabelTable:
-    root = ElementTree.fromstring(content)
-    entries: Sequence[ElementTree.Element] = root.findall(".//LabelTable/Label")
-    named: Mapping[str, str] = {
-        one.findtext("Name", ""): one.findtext("Value", "") for one in root.findall(".//MD")
-    }
-    return LabelTable(
-        scheme=named.get(_SCHEME, ""),
-        labels=tuple(
-            NamedLabel(int(one.attrib["Key"]), one.text or "", _colour(one))
-            for one in entries
-            if one.attrib["Key"] != "0"
-        ),
-    )
-
-
-def _colour(entry: ElementTree.Element) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * float(entry.attrib[one])) for one in ("Red", "Green", "Blue"))
-    return red, green, blue
-
-
-def label_table(scheme: LabelScheme) -> LabelTable:
-    """Name the structures of a scheme."""
-    return LabelTable(
-        scheme=scheme.name,
-        labels=tuple(NamedLabel(one.label, one.name, colour_of(one)) for one in scheme.structures),
-    )

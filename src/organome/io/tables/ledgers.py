@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -93,29 +94,17 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
 
 def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:
     return {
-        "scan": outcome.scan,
-        "step": outcome.step,
-        "status": outcome.status.value,
-        "reason": None if outcome.reason is None else outcome.reason.value,
-        "fact": outcome.fact,
-        "fingerprint": outcome.fingerprint,
+        **{name: getattr(outcome, name) for name in REPRODUCIBLE_COLUMNS[:-2]},
+        **asdict(attempt),
         "facts": canonical_json(dict(outcome.facts)),
         "files": list(attempt.files),
-        "elapsed_s": attempt.elapsed_s,
-        "host": attempt.host,
-        "attempt": attempt.attempt,
-        "finished_at": attempt.finished_at,
-        "lean": attempt.lean,
     }
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
-    return Outcome(
-        scan=row["scan"],
-        step=row["step"],
-        status=Status(row["status"]),
-        fingerprint=row["fingerprint"],
-        reason=None if row["reason"] is None else Reason(row["reason"]),
-        fact=row["fact"],
-        facts=json.loads(row["facts"]),
-    )
+    parts = {
+        "status": Status(row["status"]),
+        "reason": None if row["reason"] is None else Reason(row["reason"]),
+        "facts": json.loads(row["facts"]),
+    }
+    return Outcome(**{**row, **parts})

@@ -1,6 +1,7 @@
 """The sample sheet: one Parquet file per shard, one row per scan."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ def listed_shards(folder: Path) -> Iterator[tuple[int, Path]]:
 
 def write_shard(path: Path, scans: Sequence[Scan]) -> None:
     """Write the scans of a shard, whole or not at all; equal scans give equal bytes."""
-    table = pa.Table.from_pylist([_row(scan) for scan in scans], schema=SCHEMA)
+    table = pa.Table.from_pylist([asdict(scan) for scan in scans], schema=SCHEMA)
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -81,34 +82,9 @@ def listed_contrasts(folder: Path) -> set[str] | None:
     return known if known and None not in shown else None
 
 
-def _row(scan: Scan) -> dict[str, Any]:
-    return {
-        "scan": scan.scan,
-        "cohort": scan.cohort,
-        "participant": scan.participant,
-        "instance": scan.instance,
-        "array": scan.array,
-        "protocol": scan.protocol,
-        "station": scan.station,
-        "sources": [
-            {
-                "path": source.path,
-                "contrast": None if source.contrast is None else source.contrast.value,
-                "station": source.station,
-            }
-            for source in scan.sources
-        ],
-        "labelmap": scan.labelmap,
-    }
-
-
 def _scan(row: dict[str, Any]) -> Scan:
-    sources = tuple(
-        Source(
-            path=source["path"],
-            contrast=None if source["contrast"] is None else Contrast(source["contrast"]),
-            station=source["station"],
-        )
-        for source in row["sources"]
+    sources = (
+        Source(**(one | {"contrast": one["contrast"] and Contrast(one["contrast"])}))
+        for one in row["sources"]
     )
-    return Scan(**(row | {"sources": sources}))
+    return Scan(**(row | {"sources": tuple(sources)}))

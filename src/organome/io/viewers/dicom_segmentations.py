@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import highdicom as hd
 import numpy as np
@@ -28,10 +28,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 from organome import __version__
 from organome.domain.errors import ScanError
-from organome.domain.organ_codes import PRIVATE, Code, StructureCodes
+from organome.domain.organ_codes import PRIVATE, Code, codes_of, colour_of
+from organome.domain.organs import Organ
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
-from organome.io.images.labelmaps import NamedLabel
 
 SegmentationType = Literal["binary", "labelmap"]
 _NEEDED: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
@@ -60,19 +60,6 @@ class Origin:
     version: str
     made: datetime
     description: str
-
-
-@dataclass(frozen=True, slots=True)
-class CodedLabel:
-    """A label and what it stands for.
-
-    Attributes:
-        label: Its value, name and colour.
-        codes: What other programs know it by.
-    """
-
-    label: NamedLabel
-    codes: StructureCodes
 
 
 def read_headers(files: Iterable[tuple[str, bytes]], names: Sequence[str]) -> list[Dataset]:
@@ -108,7 +95,7 @@ def write_dicom_segmentation(
     labels_zyx: npt.NDArray[np.uint8],
     headers: Sequence[Dataset],
     *,
-    labels: Sequence[CodedLabel],
+    structures: Sequence[Organ],
     origin: Origin,
     kind: SegmentationType = "binary",
 ) -> None:
@@ -118,7 +105,7 @@ def write_dicom_segmentation(
         path: Where, ``.dcm``.
         labels_zyx: One plane for each header, on the very grid of it.
         headers: Headers of the slices that the labels were drawn on.
-        labels: What the labels mean; those without a voxel get no segment.
+        structures: What the labels mean; those without a voxel get no segment.
         origin: Who made them.
         kind: ``binary`` has a plane of bits for each segment and slice, and every viewer shows it;
             ``labelmap``, of 2024, has one plane a slice and keeps the label values.
@@ -127,18 +114,19 @@ def write_dicom_segmentation(
         ScanError: FILE_BROKEN if a header breaks the standard where it matters.
         ValueError: If no label has a voxel, or one has no meaning.
     """
-    segments = _segments(labels_zyx, labels)
+    segments = _segments(labels_zyx, structures)
     seed = _seed(labels_zyx, headers, origin, kind)
     numbers = _numbers(segments, kind)
-    planes_zyx = np.take(_renumbering(numbers), labels_zyx)
+    renumbering = np.zeros(256, np.uint8)
+    renumbering[list(numbers)] = list(numbers.values())
     try:
         with _quiet():
             made = hd.seg.Segmentation(
                 source_images=headers,
-                pixel_array=planes_zyx,
+                pixel_array=renumbering[labels_zyx],
                 segmentation_type=kind.upper(),
                 segment_descriptions=[
-                    _description(one, numbers[one.label.label], origin) for one in segments
+                    _description(one, numbers[one.label], origin) for one in segments
                 ],
                 series_instance_uid=_uid(*seed, "series"),
                 series_number=_SERIES_NUMBER,
@@ -153,7 +141,10 @@ def write_dicom_segmentation(
                 transfer_syntax_uid=ExplicitVRLittleEndian if kind == "binary" else RLELossless,
                 coding_schemes=_private_scheme(segments),
                 series_description=f"Organs, {origin.algorithm}"[:_MAX_SHORT_TEXT],
-                **_times(origin.made),
+                content_date=origin.made.date(),
+                content_time=origin.made.time(),
+                series_date=origin.made.date(),
+                series_time=origin.made.time(),
             )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # Its message holds header texts, and so may name the participant.
@@ -172,48 +163,42 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _segments(labels_zyx: npt.NDArray[np.uint8], labels: Sequence[CodedLabel]) -> list[CodedLabel]:
+def _segments(labels_zyx: npt.NDArray[np.uint8], structures: Sequence[Organ]) -> list[Organ]:
     present = set(np.flatnonzero(np.bincount(labels_zyx.ravel(), minlength=256)).tolist()) - {0}
-    segments = [one for one in labels if one.label.label in present]
-    if unknown := present - {one.label.label for one in segments}:
+    segments = [one for one in structures if one.label in present]
+    if unknown := present - {one.label for one in segments}:
         raise ValueError(f"labels without a meaning: {sorted(unknown)}")
     if not segments:
         raise ValueError("no label has a voxel")
     return segments
 
 
-def _numbers(segments: Sequence[CodedLabel], kind: SegmentationType) -> dict[int, int]:
+def _numbers(segments: Sequence[Organ], kind: SegmentationType) -> dict[int, int]:
     """Number segments by label; binary ones must be numbered without gaps."""
     if kind == "labelmap":
-        return {one.label.label: one.label.label for one in segments}
-    return {one.label.label: number for number, one in enumerate(segments, start=1)}
+        return {one.label: one.label for one in segments}
+    return {one.label: number for number, one in enumerate(segments, start=1)}
 
 
-def _renumbering(numbers: dict[int, int]) -> npt.NDArray[np.uint8]:
-    table = np.zeros(256, np.uint8)
-    for label, number in numbers.items():
-        table[label] = number
-    return table
-
-
-def _description(one: CodedLabel, number: int, origin: Origin) -> hd.seg.SegmentDescription:
+def _description(one: Organ, number: int, origin: Origin) -> hd.seg.SegmentDescription:
+    coded = codes_of(one)
     made = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=one.label.name[:_MAX_SHORT_TEXT],
-        segmented_property_category=_concept(one.codes.category),
-        segmented_property_type=_concept(one.codes.kind),
+        segment_label=one.name[:_MAX_SHORT_TEXT],
+        segmented_property_category=_concept(coded.category),
+        segmented_property_type=_concept(coded.kind),
         algorithm_type="AUTOMATIC",
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=origin.algorithm[:_MAX_SHORT_TEXT],
             family=codes.cid7162.ArtificialIntelligence,
             version=origin.version,
         ),
-        display_color=hd.color.CIELabColor.from_rgb(*one.label.colour),
+        display_color=hd.color.CIELabColor.from_rgb(*colour_of(one)),
     )
-    made.SegmentDescription = f"{one.label.name}, label {one.label.label}; {origin.description}"
-    if one.codes.side is not None:
+    made.SegmentDescription = f"{one.name}, label {one.label}; {origin.description}"
+    if coded.side is not None:
         kind = made.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [_concept(one.codes.side)]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [_concept(coded.side)]
     return made
 
 
@@ -221,19 +206,10 @@ def _concept(code: Code) -> hd.sr.CodedConcept:
     return hd.sr.CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def _private_scheme(
-    segments: Sequence[CodedLabel],
-) -> list[CodingSchemeIdentificationItem] | None:
-    if all(one.codes.kind.scheme != PRIVATE for one in segments):
+def _private_scheme(segments: Sequence[Organ]) -> list[CodingSchemeIdentificationItem] | None:
+    if all(codes_of(one).kind.scheme != PRIVATE for one in segments):
         return None
     return [CodingSchemeIdentificationItem(designator=PRIVATE, name=_PRIVATE_SCHEME)]
-
-
-def _times(made: datetime) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(("content_date", "series_date"), made.date()),
-        **dict.fromkeys(("content_time", "series_time"), made.time()),
-    }
 
 
 def _seed(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from organome.domain.organ_codes import colour_of
+from organome.domain.organs import Organ
 from organome.io.files.atomic import write_text_atomic
-from organome.io.images.labelmaps import NamedLabel
 
 _HEADING: Final = """\
 ################################################
@@ -28,10 +29,13 @@ _HEADING: Final = """\
 """
 
 
-def write_label_descriptions(path: Path, labels: Sequence[NamedLabel]) -> None:
+def write_label_descriptions(path: Path, structures: Sequence[Organ]) -> None:
     """Write the description of labels; load it with Segmentation > Import label descriptions."""
     clear = _line(0, (0, 0, 0), shown=0, name="Clear Label")
-    lines = [clear, *(_line(one.label, one.colour, shown=1, name=one.name) for one in labels)]
+    lines = [
+        clear,
+        *(_line(one.label, colour_of(one), shown=1, name=one.name) for one in structures),
+    ]
     write_text_atomic(path, _HEADING + "".join(lines))
 
 

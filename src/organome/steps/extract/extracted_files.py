@@ -20,7 +20,6 @@ from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.labelmaps.remapping import label_extents
 from organome.domain.errors import ScanError
 from organome.domain.headers import Header
-from organome.domain.organ_codes import codes_of
 from organome.domain.outcomes import Outcome, Reason
 from organome.domain.scans import Scan, Source
 from organome.domain.schemes import LabelScheme
@@ -28,16 +27,15 @@ from organome.io.dicom.slices import parse_slices, read_folder
 from organome.io.dicom.voxels import set_grid
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.atomic import write_bytes_atomic
-from organome.io.images.labelmaps import label_table, labelmap_content, read_labelmap
+from organome.io.images.labelmaps import labelmap_content, read_labelmap
 from organome.io.viewers.dicom_segmentations import (
-    CodedLabel,
     Origin,
     SegmentationType,
     read_headers,
     write_dicom_segmentation,
 )
 from organome.io.viewers.itk_snap import write_label_descriptions
-from organome.io.viewers.slicer import SUFFIX, Segment, write_slicer_segmentation
+from organome.io.viewers.slicer import SUFFIX, write_slicer_segmentation
 
 _MIN_SLICES = 2
 
@@ -107,7 +105,7 @@ def write_as(
         case Format.ITK_SNAP:
             _write_nifti(labelled, folder)
             description = folder / f"{labelled.path.name.removesuffix('.nii.gz')}.txt"
-            write_label_descriptions(description, label_table(labelled.scheme).labels)
+            write_label_descriptions(description, labelled.scheme.structures)
         case Format.SEG_NRRD:
             _write_seg_nrrd(labelled, folder)
         case Format.DICOM_SEG:
@@ -124,13 +122,9 @@ def _write_nifti(labelled: Labelled, folder: Path) -> None:
 def _write_seg_nrrd(labelled: Labelled, folder: Path) -> None:
     """Write it as a segmentation of 3D Slicer, a segment for each structure that is there."""
     labelmap = read_labelmap(labelled.path)
-    extents = label_extents(labelmap)
-    segments = [
-        Segment(one.label, one.codes, extents[one.label.label])
-        for one in _coded_labels(labelled.scheme)
-        if one.label.label in extents
-    ]
-    write_slicer_segmentation(folder / f"{labelled.outcome.scan}{SUFFIX}", labelmap, segments)
+    path = folder / f"{labelled.outcome.scan}{SUFFIX}"
+    structures = labelled.scheme.structures
+    write_slicer_segmentation(path, labelmap, structures, label_extents(labelmap))
 
 
 def _write_dicom_seg(
@@ -147,19 +141,10 @@ def _write_dicom_seg(
         folder / f"{labelled.outcome.scan}_seg.dcm",
         labels_zyx,
         series.headers,
-        labels=_coded_labels(labelled.scheme),
+        structures=labelled.scheme.structures,
         origin=_origin_of(labelled),
         kind=kind,
     )
-
-
-def _coded_labels(scheme: LabelScheme) -> list[CodedLabel]:
-    """Name the structures of a scheme in words and codes."""
-    names = label_table(scheme).labels
-    return [
-        CodedLabel(named, codes_of(structure))
-        for named, structure in zip(names, scheme.structures, strict=True)
-    ]
 
 
 def _origin_of(labelled: Labelled) -> Origin:

@@ -15,7 +15,7 @@ from organome.domain.errors import ScanError
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
-from organome.io.images.labelmaps import LABELS_FILE, label_table, write_labelmap
+from organome.io.images.labelmaps import LABELS_FILE, write_labelmap
 from organome.io.tables.schemes import write_published_scheme
 from organome.io.tables.step_settings import write_settings
 from organome.steps.segment.contrast_choice import (
@@ -130,7 +130,7 @@ class Labelling:
         # An organ of which all was given to its partner is not there to be checked.
         for name in sorted(moved_ml.keys() - facts.keys()):
             facts[name] = {"moved_ml": round(moved_ml[name], DECIMALS)}
-        write_labelmap(place(LABELS_FILE), labelmap, label_table(self.scheme), grid_of=image)
+        write_labelmap(place(LABELS_FILE), labelmap, self.scheme, grid_of=image)
         return {"sides": facts} if facts else {}
 
     def finish(self, folder: Path, settings: Mapping[str, JsonValue]) -> None:

@@ -2,7 +2,9 @@
 
 import gzip
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nibabel as nib
 import numpy as np
@@ -10,24 +12,44 @@ import pytest
 import SimpleITK as sitk
 
 from organome.domain.errors import MachineFault, SetupError
+from organome.domain.organ_codes import colour_of
+from organome.domain.organs import Organ, Region, Side
 from organome.domain.schemes import SCHEMES
 from organome.io.files.identity import MISSING
 from organome.io.files.packs import packed_sizes, write_pack
 from organome.io.images.image_files import read_image, write_image
 from organome.io.images.labelmaps import (
     PACK,
-    LabelTable,
-    NamedLabel,
-    label_table,
     labelmap_content,
     labelmap_identity,
     labelmap_path,
-    read_label_table,
     read_labelmap,
     write_labelmap,
 )
 
-TABLE = label_table(SCHEMES["mrsegmentator"])
+SCHEME = SCHEMES["mrsegmentator"]
+CARET = 30
+
+
+def label_table(path: Path) -> ElementTree.Element | None:
+    """Read the table of labels in the header, None where there is none."""
+    for extension in nib.load(path).header.extensions:
+        if extension.get_code() == CARET:
+            return ElementTree.fromstring(extension.content.rstrip(b"\0"))
+    return None
+
+
+def names_of(table: ElementTree.Element) -> dict[int, str | None]:
+    return {int(one.attrib["Key"]): one.text for one in table.findall(".//LabelTable/Label")}
+
+
+def colours_of(table: ElementTree.Element) -> dict[int, tuple[int, ...]]:
+    return {
+        int(one.attrib["Key"]): tuple(
+            round(255 * float(one.attrib[name])) for name in ("Red", "Green", "Blue")
+        )
+        for one in table.findall(".//LabelTable/Label")
+    }
 
 
 def turned(seed: int) -> tuple[float, ...]:
@@ -72,7 +94,7 @@ def test_the_grid_is_that_of_the_image_to_the_last_bit(
     write_image(source, image_on(direction))
     image = read_image(source)
     labels = sitk.Cast(image, sitk.sitkUInt8)
-    write_labelmap(path, labels, TABLE, grid_of=source)
+    write_labelmap(path, labels, SCHEME, grid_of=source)
     read = read_labelmap(path)
     assert read.GetPixelID() == sitk.sitkUInt8
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(labels))
@@ -81,7 +103,7 @@ def test_the_grid_is_that_of_the_image_to_the_last_bit(
 
 
 def test_other_programs_read_it(path: Path, labelmap: sitk.Image) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plain = sitk.ReadImage(str(path))
@@ -95,19 +117,22 @@ def test_other_programs_read_it(path: Path, labelmap: sitk.Image) -> None:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_header_names_the_labels(path: Path, labelmap: sitk.Image, name: str) -> None:
-    table = label_table(SCHEMES[name])
-    write_labelmap(path, labelmap, table)
-    assert read_label_table(path) == table
-    assert {one.label: one.name for one in table.labels} == {
-        one.label: one.name for one in SCHEMES[name].structures
-    }
+    scheme = SCHEMES[name]
+    write_labelmap(path, labelmap, scheme)
+    table = label_table(path)
+    assert table is not None
+    structures = scheme.structures
+    assert names_of(table) == {0: "background", **{one.label: one.name for one in structures}}
+    assert colours_of(table) == {0: (0, 0, 0), **{one.label: colour_of(one) for one in structures}}
+    known = {one.findtext("Name"): one.findtext("Value") for one in table.findall(".//MD")}
+    assert known == {"LabelScheme": name}
     # For whoever looks without any program that knows it.
-    assert f">{table.labels[3].name}</Label>".encode() in gzip.decompress(path.read_bytes())
+    assert f">{structures[3].name}</Label>".encode() in gzip.decompress(path.read_bytes())
 
 
 def test_a_labelmap_without_names_has_none(path: Path, labelmap: sitk.Image) -> None:
     write_image(path, labelmap)
-    assert read_label_table(path) is None
+    assert label_table(path) is None
 
 
 def test_equal_labelmaps_are_equal_bytes_wherever_they_lie(
@@ -115,7 +140,7 @@ def test_equal_labelmaps_are_equal_bytes_wherever_they_lie(
 ) -> None:
     other = tmp_path / "elsewhere" / "another_labels.nii.gz"
     for each in (path, other):
-        write_labelmap(each, labelmap, TABLE)
+        write_labelmap(each, labelmap, SCHEME)
     assert path.read_bytes() == other.read_bytes()
     assert path.read_bytes()[3:8] == bytes(5)  # of gzip: no name, no time
     assert [one.name for one in tmp_path.iterdir() if one.is_file()] == [path.name]
@@ -125,11 +150,11 @@ def test_labels_of_another_type_or_size_are_refused(
     tmp_path: Path, path: Path, labelmap: sitk.Image
 ) -> None:
     with pytest.raises(ValueError, match="uint8"):
-        write_labelmap(path, sitk.Cast(labelmap, sitk.sitkInt16), TABLE)
+        write_labelmap(path, sitk.Cast(labelmap, sitk.sitkInt16), SCHEME)
     source = tmp_path / "image.nii.gz"
     write_image(source, labelmap[1:])
     with pytest.raises(ValueError, match="voxels"):
-        write_labelmap(path, labelmap, TABLE, grid_of=source)
+        write_labelmap(path, labelmap, SCHEME, grid_of=source)
     assert not path.exists()
 
 
@@ -143,7 +168,7 @@ def packed(path: Path, *others: str) -> None:
 
 
 def test_packed_it_is_the_same(path: Path, labelmap: sitk.Image) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     lying = read_labelmap(path), labelmap_content(path), labelmap_identity(path)
     packed(path)
     assert not path.exists()
@@ -153,10 +178,10 @@ def test_packed_it_is_the_same(path: Path, labelmap: sitk.Image) -> None:
 
 
 def test_its_identity_is_of_its_content(path: Path, labelmap: sitk.Image) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     packed(path)
     before = labelmap_identity(path)
-    write_labelmap(path, labelmap + 1, TABLE)
+    write_labelmap(path, labelmap + 1, SCHEME)
     lying = labelmap_identity(path)
     packed(path, "more")
     assert before != lying == labelmap_identity(path)
@@ -172,7 +197,7 @@ def test_gone_it_is_a_fault_of_the_run(path: Path, labelmap: sitk.Image, with_pa
 
 
 def test_damaged_in_a_pack_that_one_is_asked_for_again(path: Path, labelmap: sitk.Image) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     content = bytearray(path.read_bytes())
     packed(path, "more")
     pack, ledger = path.with_name(PACK), path.with_name("ledger.parquet")
@@ -189,7 +214,7 @@ def test_damaged_in_a_pack_that_one_is_asked_for_again(path: Path, labelmap: sit
 def test_damaged_before_it_was_packed_that_one_is_asked_for_again(
     path: Path, labelmap: sitk.Image
 ) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     path.write_bytes(path.read_bytes()[:-20] + bytes(20))
     packed(path, "more")
     ledger = path.with_name("ledger.parquet")
@@ -201,7 +226,7 @@ def test_damaged_before_it_was_packed_that_one_is_asked_for_again(
 
 
 def test_cut_short_a_pack_is_asked_for_again(path: Path, labelmap: sitk.Image) -> None:
-    write_labelmap(path, labelmap, TABLE)
+    write_labelmap(path, labelmap, SCHEME)
     packed(path)
     pack = path.with_name(PACK)
     pack.write_bytes(pack.read_bytes()[:-30])
@@ -211,6 +236,9 @@ def test_cut_short_a_pack_is_asked_for_again(path: Path, labelmap: sitk.Image) -
 
 
 def test_a_table_of_any_text_comes_back(path: Path, labelmap: sitk.Image) -> None:
-    table = LabelTable("<a> & b", (NamedLabel(7, 'x < "y"', (1, 254, 255)),))
-    write_labelmap(path, labelmap, table)
-    assert read_label_table(path) == table
+    structure = Organ(7, 'x < "y"', Region.OTHER, Side.NONE)
+    write_labelmap(path, labelmap, replace(SCHEME, name="<a> & b", structures=(structure,)))
+    table = label_table(path)
+    assert table is not None
+    assert names_of(table)[7] == 'x < "y"'
+    assert table.findtext(".//MD/Value") == "<a> & b"

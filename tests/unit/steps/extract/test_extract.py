@@ -19,9 +19,21 @@ from organome.domain.schemes import scheme_by_name
 from organome.io.files.published import DamagedFile
 from organome.io.images.image_files import read_image, write_image
 from organome.io.images.labelmaps import labelmap_content, labelmap_path, read_labelmap
-from organome.io.viewers.slicer import read_segments
 from organome.steps.extract import extract
 from organome.steps.extract.extracted_files import Format
+
+
+def read_segments(path: Path) -> dict[str, int]:
+    """Read the label of each segment by its name."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    keys = reader.GetMetaDataKeys()
+    numbers = [key.removesuffix("_LabelValue") for key in keys if key.endswith("_LabelValue")]
+    return {
+        reader.GetMetaData(f"{one}_Name"): int(reader.GetMetaData(f"{one}_LabelValue"))
+        for one in numbers
+    }
 
 
 def turned(seed: int) -> tuple[float, ...]:
