@@ -1,7 +1,7 @@
 """Score a model on phantoms it has never seen, and write its card."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -30,6 +30,34 @@ WHOLE_SCAN: Final = SampledGrid(  # a stitched neck-to-knee scan
 CARD: Final = "README.md"
 RECORD: Final = "training.json"
 SCORES: Final = "dice.json"
+_CARD: Final = """\
+# The phantom model
+
+**This model is not for people.** It was trained on procedural phantoms and knows nothing of real \
+anatomy: what it labels in a real image has no meaning. It is here so that the whole pipeline \
+runs, and is tested, without a download.
+
+A stock nnU-Net v2 folder (`plans.json`, `dataset.json`, `fold_0/checkpoint_final.pth`):
+MR contrasts and CT in one network, 40 organs by MRSegmentator's ids, no mirroring, no
+optimiser state. `nnUNetv2_predict_from_modelfolder -f 0 -chk checkpoint_final.pth` runs
+it, on images whose axes are stored in LPS order.
+
+## How it was trained
+
+`organome dev train-model` draws bodies and trains; its `--help` says how.
+The result depends on how many steps fit into the budget.
+
+{origin}
+## Dice on unseen phantoms
+
+{n_bodies} bodies that were not in the training, each in {n_contrasts} contrasts, on the grid of a \
+stitched UK Biobank scan (CT: chest to pelvis): mean **{dice:.3f}** over all organs in view. \
+Printed by `organome dev score-model`.
+
+{table}
+
+Largest share of a left/right pair given to the other side: {swapped:.1%}.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,53 +131,21 @@ def _score_image(job: tuple[Path, int, Contrast]) -> ImageScore:
 
 def render_card(scores: Sequence[ImageScore], record: Mapping[str, Any]) -> str:
     """Write the card of the phantom model as Markdown."""
-    return "\n".join(_card_lines(scores, record)) + "\n"
-
-
-def _card_lines(scores: Sequence[ImageScore], record: Mapping[str, Any]) -> Iterator[str]:
     contrasts = list(dict.fromkeys(score.contrast for score in scores))
-    yield "# The phantom model"
-    yield ""
-    yield (
-        "**This model is not for people.** It was trained on procedural phantoms and knows nothing"
-        " of real anatomy: what it labels in a real image has no meaning. It is here so that the"
-        " whole pipeline runs, and is tested, without a download."
-    )
-    yield ""
-    yield "A stock nnU-Net v2 folder (`plans.json`, `dataset.json`, `fold_0/checkpoint_final.pth`):"
-    yield "MR contrasts and CT in one network, 40 organs by MRSegmentator's ids, no mirroring, no"
-    yield "optimiser state. `nnUNetv2_predict_from_modelfolder -f 0 -chk checkpoint_final.pth` runs"
-    yield "it, on images whose axes are stored in LPS order."
-    yield ""
-    yield "## How it was trained"
-    yield ""
-    yield "`organome dev train-model` draws bodies and trains; its `--help` says how."
-    yield "The result depends on how many steps fit into the budget."
-    yield ""
-    for name, value in record.items():
-        yield f"- {name.replace('_', ' ')}: {value}"
-    yield ""
-    yield "## Dice on unseen phantoms"
-    yield ""
-    n_bodies = len({score.seed for score in scores})
-    values = [value for score in scores for value in score.dice.values()]
-    yield (
-        f"{n_bodies} bodies that were not in the training, each in {len(contrasts)} contrasts,"
-        f" on the grid of a stitched UK Biobank scan (CT: chest to pelvis):"
-        f" mean **{np.mean(values):.3f}** over all organs in view."
-        " Printed by `organome dev score-model`."
-    )
-    yield ""
-    yield "| organ | " + " | ".join(contrasts) + " |"
-    yield "|---|" + "---|" * len(contrasts)
+    rows = [f"| organ | {' | '.join(contrasts)} |", "|---" * (len(contrasts) + 1) + "|"]
     for organ in ORGANS:
         cells = (_mean(scores, contrast, organ.name) for contrast in contrasts)
-        yield f"| {organ.name} | " + " | ".join(cells) + " |"
-    means = (_mean(scores, contrast, None) for contrast in contrasts)
-    yield "| **mean** | " + " | ".join(f"**{mean}**" for mean in means) + " |"
-    yield ""
-    swapped = max((v for score in scores for v in score.swapped.values()), default=0.0)
-    yield f"Largest share of a left/right pair given to the other side: {swapped:.1%}."
+        rows.append(f"| {organ.name} | {' | '.join(cells)} |")
+    cells = (f"**{_mean(scores, contrast, None)}**" for contrast in contrasts)
+    rows.append(f"| **mean** | {' | '.join(cells)} |")
+    return _CARD.format(
+        origin="".join(f"- {name.replace('_', ' ')}: {value}\n" for name, value in record.items()),
+        n_bodies=len({score.seed for score in scores}),
+        n_contrasts=len(contrasts),
+        dice=float(np.mean([value for score in scores for value in score.dice.values()])),
+        table="\n".join(rows),
+        swapped=max((v for score in scores for v in score.swapped.values()), default=0.0),
+    )
 
 
 def _mean(scores: Sequence[ImageScore], contrast: Contrast, organ: str | None) -> str:

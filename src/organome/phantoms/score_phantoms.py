@@ -66,11 +66,6 @@ class Score:
         """Whether all that was promised holds."""
         return all(promise.holds for promise in self.promises)
 
-    @property
-    def mean_dice(self) -> float:
-        """Mean over all organs present in all scans that went through."""
-        return float(np.nanmean(self.dice.to_numpy()))
-
     def __str__(self) -> str:
         """Write it as plain text."""
         return render_score(self)

@@ -36,10 +36,15 @@ def write_pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """
     with atomic_path(path) as temporary, ZipFile(temporary, "w", ZIP_STORED) as pack:
         for name, content in members:
-            entry = ZipInfo(name, date_time=_MEMBER_TIME)
-            entry.create_system = _UNIX
-            entry.external_attr = 0o644 << 16
-            pack.writestr(entry, content)
+            pack.writestr(dateless(name), content)
+
+
+def dateless(name: str) -> ZipInfo:
+    """Describe a member of a zip archive without any real date, owner or system."""
+    entry = ZipInfo(name, date_time=_MEMBER_TIME)
+    entry.create_system = _UNIX
+    entry.external_attr = 0o644 << 16
+    return entry
 
 
 def packed_sizes(path: Path) -> dict[str, int]:

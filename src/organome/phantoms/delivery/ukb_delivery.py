@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from organome.domain.scans import DIXON_CONTRASTS
 from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
 from organome.io.files.atomic import write_bytes_atomic
+from organome.io.files.packs import dateless
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.delivery.cohort import (
     DeliveredImage,
@@ -38,8 +39,6 @@ from organome.phantoms.rendering.fields_of_view import station_grids
 MANIFEST: Final = "manifest.cvs"
 MANIFEST_HEADING: Final = "filename,patientid,seriesid,date,series discription"
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# The earliest time that zip knows: archives with the same members are the same bytes.
-MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
 # Noise hardly compresses: higher levels cost three times the time for a few per cent.
 DEFLATE_LEVEL: Final = 1
 DEFECT_STREAM = 0  # stations use theirs, 1 to 6
@@ -70,10 +69,7 @@ def encode_archive(members: Mapping[str, bytes]) -> bytes:
     buffer = BytesIO()
     with ZipFile(buffer, "w") as archive:
         for name in sorted(members):
-            entry = ZipInfo(name, date_time=MEMBER_TIME)
-            entry.create_system = 3  # unix, whatever machine writes it
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, members[name], ZIP_DEFLATED, DEFLATE_LEVEL)
+            archive.writestr(dateless(name), members[name], ZIP_DEFLATED, DEFLATE_LEVEL)
     return buffer.getvalue()
 
 
