@@ -20,7 +20,7 @@ from organome.compute.inference.logits_interpolation import LogitsInterpolation
 from organome.compute.inference.network import FoldNetworks
 from organome.compute.inference.preparation import Preparation, PreparedImage
 from organome.compute.inference.sums import DeviceSums, TileSums, make_sums
-from organome.compute.inference.tiling import AirMask, Corner, Tiling, tile_weights
+from organome.compute.inference.tiling import Corner, Tiling, air_limit, tile_weights
 from organome.domain.inference import InferenceSettings
 
 
@@ -80,11 +80,18 @@ def visit_tiles(
     where = networks.device if settings.sums_on_device else torch.device("cpu")
     voxels_zyx = pad(torch.from_numpy(prepared.voxels_zyx).to(where), tiling)
     first, n_rows = tiling.before[0], prepared.voxels_zyx.shape[0]
-    air = AirMask(prepared.voxels_zyx, tiling) if settings.skip_air else None
+    body_zyx = None
+    if settings.skip_air:
+        is_body = prepared.voxels_zyx > air_limit(prepared.voxels_zyx)
+        body_zyx = pad(torch.from_numpy(is_body), tiling)
     for row in tiling.rows():
         for one in sums:
             one.open(row.start)
-        wanted = iter(row.corners if air is None else air.not_air(row.corners))
+        wanted = (
+            corner
+            for corner in row.corners
+            if body_zyx is None or _cut(body_zyx, corner, tiling).any()
+        )
         while corners := list(islice(wanted, settings.tile_batch)):
             tiles = torch.stack([_cut(voxels_zyx, corner, tiling) for corner in corners])
             _add(networks, tiles[:, None], corners, sums)

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from organome.compute.inference.gpu_faults import check_device
-from organome.compute.inference.memory import ModelSize, measure_model
+from organome.compute.inference.memory import ModelSize, count_activations
 from organome.compute.inference.network import FoldNetworks, build_network
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
@@ -129,14 +129,16 @@ def _load_networks(model: Model, n_labels: int) -> list[torch.nn.Module]:
 def _measure(model: Model, order: Sequence[int], configuration: Any, *, n_labels: int) -> ModelSize:
     with torch.device("meta"):
         network = build_network(model.plans, model.configuration, n_outputs=n_labels)
-    return measure_model(
-        network.eval(),
+    patch = tuple(configuration.patch_size)
+    return ModelSize(
         n_labels=n_labels,
         n_folds=len(model.weights),
+        patch=patch,
+        spacing_zyx_mm=tuple(configuration.spacing),
+        transpose_forward=tuple(order),
+        n_activations=count_activations(network.eval(), patch, n_labels=n_labels),
+        n_parameters=sum(one.numel() for one in network.parameters()),
         is_mirrored=bool(model.mirroring_axes),
-        patch=configuration.patch_size,
-        spacing_zyx_mm=configuration.spacing,
-        transpose_forward=order,
     )
 
 

@@ -79,14 +79,11 @@ def predict_memory(
     resized = _SINGLE * (prod(shape) + _largest_between(native, shape))
     labels = n_native * n_wholes
     sums = n_wholes * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
-    network = _network_bytes(model, settings, on_gpu=device.type == "cuda")
     on_gpu = device.type == "cuda"
-    on_host = 0 if on_gpu else network
-    if not (on_gpu and settings.sums_on_device):
-        on_host += sums
-    on_device = 0
-    if on_gpu:
-        on_device = network + (sums if settings.sums_on_device else 0)
+    network = _network_bytes(model, settings, on_gpu=on_gpu)
+    sums_on_gpu = on_gpu and settings.sums_on_device
+    on_host = (0 if on_gpu else network) + (0 if sums_on_gpu else sums)
+    on_device = (network if on_gpu else 0) + (sums if sums_on_gpu else 0)
     prepared = _SINGLE * prod(shape)
     return MemoryNeed(
         prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
@@ -124,26 +121,13 @@ def _network_bytes(model: ModelSize, settings: InferenceSettings, *, on_gpu: boo
     return _SINGLE * (settings.tile_batch * tile + n_networks * model.n_parameters)
 
 
-def measure_model(
-    network: nn.Module,
-    *,
-    n_labels: int,
-    n_folds: int,
-    is_mirrored: bool,
-    patch: Sequence[int],
-    spacing_zyx_mm: Sequence[float],
-    transpose_forward: Sequence[int],
-) -> ModelSize:
-    """Find what the memory of a model depends on.
+def count_activations(network: nn.Module, patch: Sequence[int], *, n_labels: int) -> int:
+    """Count the numbers in the largest tensor between two layers of a network, for one tile.
 
     Args:
-        network: One of its networks, on any device; it is run there on one tile.
-        n_labels: Outputs of the network.
-        n_folds: Networks.
-        is_mirrored: Whether tiles are mirrored.
+        network: On any device; it is run there on one tile.
         patch: Shape of a tile.
-        spacing_zyx_mm: Spacing of the model.
-        transpose_forward: Order of axes of the plans.
+        n_labels: Outputs of the network, which are counted apart.
     """
     sizes = [0]
 
@@ -157,13 +141,4 @@ def measure_model(
         network(torch.empty((1, 1, *patch), device=device))
     for hook in hooks:
         hook.remove()
-    return ModelSize(
-        n_labels=n_labels,
-        n_folds=n_folds,
-        patch=tuple(patch),
-        spacing_zyx_mm=tuple(spacing_zyx_mm),
-        transpose_forward=tuple(transpose_forward),
-        n_activations=max(sizes),
-        n_parameters=sum(one.numel() for one in network.parameters()),
-        is_mirrored=is_mirrored,
-    )
+    return max(sizes)

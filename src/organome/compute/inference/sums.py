@@ -4,8 +4,9 @@
 device of torch: from a GPU nothing but labels comes back. Both give the same, to the last bit.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +22,30 @@ _SLICES_AT_A_TIME: Final = 16
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 
-class TileSums(Protocol):
-    """Logits of tiles, summed up along a window of rows that moves through the image."""
+class TileSums(ABC):
+    """Logits of tiles, summed up along a window of rows that moves through the image.
+
+    The rows that are held form a ring.
+    """
+
+    def __init__(self, tiling: Tiling, n_rows_held: int) -> None:
+        self._n_held = n_rows_held
+        self._n_rows = tiling.shape[0]
+        self._depth = tiling.patch[0]
+        self._n_opened = 0
 
     def open(self, start: int) -> None:
         """Prepare for tiles that begin at a row."""
+        stop = min(start + self._depth, self._n_rows)
+        for row in self._rows(self._n_opened, stop):
+            self._clear(row)
+        self._n_opened = max(stop, self._n_opened)
 
+    @abstractmethod
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
         """Add the logits of a tile, weighted."""
 
+    @abstractmethod
     def finish(self, start: int, stop: int) -> None:
         """Turn the sums of rows, to which no further tile adds, into logits and labels.
 
@@ -37,6 +53,7 @@ class TileSums(Protocol):
             NotFiniteError: Logits are NaN or infinite.
         """
 
+    @abstractmethod
     def export(
         self, interpolation: LogitsInterpolation, first: int, found_zyx: npt.NDArray[np.uint8]
     ) -> None:
@@ -48,33 +65,20 @@ class TileSums(Protocol):
             found_zyx: The slices, to be set.
         """
 
+    @abstractmethod
+    def _clear(self, row: int) -> None:
+        """Set a row of the ring to 0."""
 
-class Window:
-    """Which row of an image lies where, in a ring that holds some of them."""
-
-    def __init__(self, tiling: Tiling, n_rows_held: int) -> None:
-        self._n_held = n_rows_held
-        self._n_rows = tiling.shape[0]
-        self._depth = tiling.patch[0]
-        self._n_opened = 0
-
-    def opened(self, start: int) -> Sequence[int]:
-        """Move on to where a tile fits; return the rows that are new."""
-        stop = min(start + self._depth, self._n_rows)
-        new = self.rows(self._n_opened, stop)
-        self._n_opened = max(stop, self._n_opened)
-        return new
-
-    def rows(self, start: int, stop: int) -> Sequence[int]:
-        """Return where rows of the image lie."""
+    def _rows(self, start: int, stop: int) -> Sequence[int]:
+        """Return where rows of the image lie in the ring."""
         return [row % self._n_held for row in range(start, stop)]
 
-    def of_slice(self, z: AxisInterpolation, number: int) -> tuple[int, int]:
+    def _rows_of_slice(self, z: AxisInterpolation, number: int) -> tuple[int, int]:
         """Return where the rows lie that a slice of the image is made from."""
         return int(z.lower[number]) % self._n_held, int(z.upper[number]) % self._n_held
 
 
-class DeviceSums:
+class DeviceSums(TileSums):
     """The same as ``HostSums``, to the last bit, by operations of torch."""
 
     def __init__(
@@ -96,7 +100,7 @@ class DeviceSums:
             n_rows_held: Rows to hold at a time, None for as few as will do.
         """
         n_z, (_, n_y, n_x) = n_rows_held or tiling.n_rows_held, tiling.shape
-        self._window = Window(tiling, n_z)
+        super().__init__(tiling, n_z)
         self._before = tiling.before
         self._patch = tiling.patch
         self._device = device
@@ -106,11 +110,9 @@ class DeviceSums:
         self._weights_zyx = torch.zeros(shape, dtype=torch.half, device=device)
         self._labels_zyx = torch.zeros(shape, dtype=torch.uint8, device=device)
 
-    def open(self, start: int) -> None:
-        """Prepare for tiles that begin at a row."""
-        for row in self._window.opened(start):
-            self._sums_czyx[:, row] = 0
-            self._weights_zyx[row] = 0
+    def _clear(self, row: int) -> None:
+        self._sums_czyx[:, row] = 0
+        self._weights_zyx[row] = 0
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
         """Add the logits of a tile, weighted."""
@@ -118,7 +120,7 @@ class DeviceSums:
         z, y, x = corner
         weighted = logits_czyx.to(self._device).float() * self._importance_zyx
         within = (slice(y, y + n_y), slice(x, x + n_x))
-        rows = self._window.rows(z, z + n_z)
+        rows = self._rows(z, z + n_z)
         turn = n_z if rows[-1] >= rows[0] else n_z - rows[-1] - 1
         for first, stop in ((0, turn), (turn, n_z)):
             if first < stop:
@@ -128,14 +130,14 @@ class DeviceSums:
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
-        for row in self._window.rows(start, stop):
+        for row in self._rows(start, stop):
             sums_cyx, weights_yx = self._sums_czyx[:, row], self._weights_zyx[row]
             unseen = weights_yx == 0
             sums_cyx[1:].masked_fill_(unseen, _NOT_SEEN)
             weights_yx.masked_fill_(unseen, 1.0)
             sums_cyx.div_(weights_yx)
             self._labels_zyx[row] = sums_cyx.argmax(0)
-        rows = torch.tensor(self._window.rows(start, stop), device=self._device)
+        rows = torch.tensor(self._rows(start, stop), device=self._device)
         if not self._sums_czyx.index_select(1, rows).isfinite().all():
             raise NotFiniteError
 
@@ -155,12 +157,12 @@ class DeviceSums:
         return logits_czyx
 
     def _label_slices(self, interpolation: LogitsInterpolation, slices: range) -> torch.Tensor:
-        _, y, x = interpolation.axes
-        rows = [self._window.of_slice(interpolation.axes[0], number) for number in slices]
+        z, y, x = interpolation.axes
+        rows = np.array([self._rows_of_slice(z, number) for number in slices])
         ends = tuple(
             (self._place(lower), self._place(upper))
             for lower, upper in (
-                (np.array([row[0] for row in rows]), np.array([row[1] for row in rows])),
+                (rows[:, 0], rows[:, 1]),
                 (y.lower, y.upper),
                 (x.lower, x.upper),
             )
@@ -169,14 +171,8 @@ class DeviceSums:
         mixed = torch.zeros_like(labels, dtype=torch.bool)
         for corner in _CORNERS[1:]:
             mixed |= self._corner(self._labels_zyx, ends, corner) != labels
-        weights = tuple(
-            self._place(one)
-            for one in (
-                interpolation.axes[0].weight[slices.start : slices.stop],
-                y.weight,
-                x.weight,
-            )
-        )
+        z_weight = z.weight[slices.start : slices.stop]
+        weights = tuple(self._place(one) for one in (z_weight, y.weight, x.weight))
         for places in mixed.nonzero().split(_VOXELS_AT_A_TIME):
             values = self._interpolate(places, ends, weights)
             if interpolation.rounds_to_half:
@@ -221,25 +217,23 @@ def _between(lower: torch.Tensor, upper: torch.Tensor, weight: torch.Tensor) -> 
     return lower * (1.0 - weight) + upper * weight
 
 
-class HostSums:
+class HostSums(TileSums):
     """Sums in the memory of the machine, by compiled loops."""
 
     def __init__(
         self, tiling: Tiling, n_labels: int, importance_zyx: npt.NDArray[np.float16]
     ) -> None:
         n_z, (_, n_y, n_x) = tiling.n_rows_held, tiling.shape
-        self._window = Window(tiling, n_z)
+        super().__init__(tiling, n_z)
         self._importance_zyx = importance_zyx.astype(np.float32)
         self._sums_zycx = np.zeros((n_z, n_y, n_labels, n_x), dtype=np.uint16)
         self._weights_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint16)
         self._labels_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint8)
         self._line = np.empty((n_labels, n_x), dtype=np.float32)
 
-    def open(self, start: int) -> None:
-        """Prepare for tiles that begin at a row."""
-        for row in self._window.opened(start):
-            self._sums_zycx[row] = 0
-            self._weights_zyx[row] = 0
+    def _clear(self, row: int) -> None:
+        self._sums_zycx[row] = 0
+        self._weights_zyx[row] = 0
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
         """Add the logits of a tile, weighted."""
@@ -253,7 +247,7 @@ class HostSums:
         from organome.compute.inference.sum_kernels import finish_row
 
         lines = np.empty((2, self._sums_zycx.shape[3]), dtype=np.float32)
-        for row in self._window.rows(start, stop):
+        for row in self._rows(start, stop):
             sums, weights = self._sums_zycx[row], self._weights_zyx[row]
             if not finish_row(sums, weights, self._labels_zyx[row], lines):
                 raise NotFiniteError
@@ -270,7 +264,7 @@ class HostSums:
             export_slice(
                 self._sums_zycx,
                 self._labels_zyx,
-                (*self._window.of_slice(z, number), z.weight[number]),
+                (*self._rows_of_slice(z, number), z.weight[number]),
                 (y.lower, y.upper, y.weight),
                 (x.lower, x.upper, x.weight),
                 interpolation.rounds_to_half,

@@ -4,7 +4,7 @@ Source: nnU-Net 2.8 (``predict_from_raw_data``): the same tiles in the same orde
 Otsu 1979 for the threshold between air and body.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -62,11 +62,6 @@ class Tiling:
         """Rows of logits that must be held at a time: those of a tile, and the one before."""
         return min(self.shape[0], self.patch[0] + 1)
 
-    @property
-    def n_tiles(self) -> int:
-        """Number of tiles."""
-        return int(np.prod([len(one) for one in self.starts]))
-
     def rows(self) -> Iterator[TileRow]:
         """Visit all tiles along the first axis."""
         z_starts = self.starts[0]
@@ -111,30 +106,6 @@ def tile_weights(patch: tuple[int, ...]) -> npt.NDArray[np.float16]:
     weights: npt.NDArray[np.float16] = gaussian.numpy()
     weights.flags.writeable = False
     return weights
-
-
-class AirMask:
-    """Which tiles of an image hold part of a body."""
-
-    def __init__(self, voxels_zyx: npt.NDArray[np.float32], tiling: Tiling) -> None:
-        self._body_zyx = np.pad(
-            voxels_zyx > air_limit(voxels_zyx),
-            [
-                (before, wanted - n - before)
-                for n, wanted, before in zip(
-                    voxels_zyx.shape, tiling.shape, tiling.before, strict=True
-                )
-            ],
-        )
-        self._patch = tiling.patch
-
-    def not_air(self, corners: Iterable[Corner]) -> list[Corner]:
-        """Return the tiles in which not all voxels are air."""
-        return [corner for corner in corners if self._holds_body(corner)]
-
-    def _holds_body(self, corner: Corner) -> bool:
-        z, y, x = (slice(first, first + n) for first, n in zip(corner, self._patch, strict=True))
-        return bool(self._body_zyx[z, y, x].any())
 
 
 def air_limit(voxels_zyx: npt.NDArray[np.float32]) -> float:

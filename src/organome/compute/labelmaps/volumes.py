@@ -64,16 +64,6 @@ class OrganMeasure:
     intensities: Intensities | None = None
     fat_fraction_mean: float | None = None
 
-    @property
-    def truncated(self) -> bool:
-        """Whether the organ reaches a face of the image, so that it may go on beyond."""
-        return bool(self.touches)
-
-    @property
-    def volume_ml(self) -> float | None:
-        """Volume in mL of an organ that is wholly in view, None where it is cut."""
-        return None if self.truncated else self.volume_observed_ml
-
 
 def measure_organs(
     labelmap: sitk.Image,

@@ -131,12 +131,8 @@ def test_touched_faces_follow_the_body_and_not_the_array(orientation: str) -> No
     measures = measure_organs(sitk.DICOMOrient(lps_image(labels_zyx), orientation))
     for label, (_, _, face) in enumerate(named_ends(), start=1):
         assert measures[label].touches == (face,)
-        assert measures[label].truncated
-        assert measures[label].volume_ml is None
         assert measures[label].volume_observed_ml > 0
     assert measures[40].touches == ()
-    assert not measures[40].truncated
-    assert measures[40].volume_ml == measures[40].volume_observed_ml
 
 
 def named_ends() -> list[tuple[int, int, Face]]:
