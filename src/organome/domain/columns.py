@@ -1,6 +1,6 @@
 """Columns and tables as plain data: the one description that schemas, dictionary and docs share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -72,13 +72,10 @@ class Table:
     def all_columns(self) -> tuple[Column, ...]:
         """Every column in the order of the file, the organ columns once per organ."""
         return self.columns + tuple(
-            Column(
+            replace(
+                column,
                 name=column.name.replace(ORGAN_PLACEHOLDER, organ.name),
-                type=column.type,
                 meaning=column.meaning.replace(ORGAN_PLACEHOLDER, organ.name),
-                unit=column.unit,
-                nullable=column.nullable,
-                levels=column.levels,
             )
             for organ in self.structures
             for column in self.organ_columns

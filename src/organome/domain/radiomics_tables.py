@@ -11,13 +11,7 @@ from organome.domain.tables import SCAN_KEY
 RADIOMICS: Final = "radiomics"  # name of the table
 FAT_FRACTION: Final = "fat_fraction"  # measured like a contrast, in percent
 
-_STRING, _BOOL, _INT8, _INT64, _FLOAT = (
-    ColumnType.STRING,
-    ColumnType.BOOL,
-    ColumnType.INT8,
-    ColumnType.INT64,
-    ColumnType.FLOAT64,
-)
+_STRING, _BOOL, _INT8, _, _INT64, _FLOAT = ColumnType
 _REASONS: Final = (*FeatureReason, *OrganReason, *Reason)
 
 # All but the features.

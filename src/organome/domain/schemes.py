@@ -128,19 +128,6 @@ class LabelScheme:
         """Return whether any class of the scheme becomes this organ."""
         return organ.label in self.organ_labels.values()
 
-    @property
-    def merged(self) -> Mapping[str, tuple[str, ...]]:
-        """Organ name -> names of its classes, for organs that are made of several."""
-        sources = {
-            organ.name: tuple(
-                self.classes[source]
-                for source, label in self.organ_labels.items()
-                if label == organ.label
-            )
-            for organ in self.structures
-        }
-        return {organ: classes for organ, classes in sources.items() if len(classes) > 1}
-
 
 def scheme_by_name(name: str) -> LabelScheme:
     """Find a scheme by the name it has in the config.

@@ -7,12 +7,7 @@ from typing import Final
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.radiomics_tables import radiomics_table
 
-_STRING, _INT8, _INT32, _FLOAT = (
-    ColumnType.STRING,
-    ColumnType.INT8,
-    ColumnType.INT32,
-    ColumnType.FLOAT64,
-)
+_STRING, _, _INT8, _INT32, _, _FLOAT = ColumnType
 
 
 class Repeat(StrEnum):

@@ -53,33 +53,17 @@ class Station:
         return f"Dixon_{hold}_{SERIES_SUFFIXES[contrast]}"
 
 
-@dataclass(frozen=True, slots=True)
-class DixonAcquisition:
-    """How the Dixon stations are acquired; one set of numbers for all stations.
-
-    Attributes:
-        repetition_time_ms: TR.
-        opposed_phase_echo_time_ms: TE of the first echo.
-        in_phase_echo_time_ms: TE of the second echo.
-        flip_angle_deg: Flip angle.
-        pixel_bandwidth_hz: Receiver bandwidth per pixel.
-        field_strength_t: Nominal; Siemens writes 1.5.
-        manufacturer: As in the header.
-        model_name: As in the header.
-    """
-
-    repetition_time_ms: float = 6.69
-    opposed_phase_echo_time_ms: float = 2.39
-    in_phase_echo_time_ms: float = 4.77
-    flip_angle_deg: float = 10.0
-    pixel_bandwidth_hz: float = 440.0
-    field_strength_t: float = 1.5
-    manufacturer: str = "SIEMENS"
-    model_name: str = "Aera"
-
+# How all stations are acquired.
+REPETITION_TIME_MS: Final = 6.69
+OPPOSED_PHASE_ECHO_TIME_MS: Final = 2.39  # the first echo
+IN_PHASE_ECHO_TIME_MS: Final = 4.77  # the second
+FLIP_ANGLE_DEG: Final = 10.0
+PIXEL_BANDWIDTH_HZ: Final = 440.0
+FIELD_STRENGTH_T: Final = 1.5  # nominal; Siemens writes 1.5
+MANUFACTURER: Final = "SIEMENS"
+MODEL_NAME: Final = "Aera"
 
 SERIES_SUFFIXES: Final = dict(zip(DIXON_CONTRASTS, ("in", "opp", "F", "W"), strict=True))
-ACQUISITION: Final = DixonAcquisition()
 STATIONS: Final = (
     Station(number=1, n_columns=224, n_rows=168, n_slices=64, slice_mm=3.0, breath_hold=False),
     Station(number=2, n_columns=224, n_rows=174, n_slices=44, slice_mm=4.5, breath_hold=True),

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from doubles.places import SHARED_DATA
+from doubles.schemes import merged
 from organome.domain.errors import SetupError
 from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, Region, pairs_of
 from organome.domain.scans import Contrast
@@ -100,13 +101,13 @@ def test_classes_that_are_easily_mistaken(
 
 
 def test_only_lungs_and_spine_of_ct_are_merged() -> None:
-    merged = {scheme.name: set(scheme.merged) for scheme in SCHEMES.values() if scheme.merged}
-    assert merged == {"totalsegmentator_ct": {"left_lung", "right_lung", "spine"}}
-    assert len(TOTALSEGMENTATOR_CT.merged["spine"]) == 25
-    assert TOTALSEGMENTATOR_CT.merged["left_lung"] == (
+    found = {scheme.name: set(merged(scheme)) for scheme in SCHEMES.values() if merged(scheme)}
+    assert found == {"totalsegmentator_ct": {"left_lung", "right_lung", "spine"}}
+    assert len(merged(TOTALSEGMENTATOR_CT)["spine"]) == 25
+    assert merged(TOTALSEGMENTATOR_CT)["left_lung"] == [
         "lung_upper_lobe_left",
         "lung_lower_lobe_left",
-    )
+    ]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)

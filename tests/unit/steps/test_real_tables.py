@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from doubles.places import SHARED_DATA
+from doubles.schemes import merged
 from organome.domain.organs import N_ORGANS, ORGANS
 from organome.domain.scans import Stations
 from organome.domain.schemes import TOTALSEGMENTATOR_CT
@@ -81,7 +82,7 @@ def test_ct_gives_the_volumes_of_the_reference_exactly(tmp_path: Path) -> None:
     assert len(tables["organs"]) == len(organs) == N_ORGANS
     for source, label in TOTALSEGMENTATOR_CT.organ_labels.items():
         organ = ORGANS[label - 1].name
-        if organ in TOTALSEGMENTATOR_CT.merged:
+        if organ in merged(TOTALSEGMENTATOR_CT):
             continue
         row, reference = organs[organ], statistics[TOTALSEGMENTATOR_CT.classes[source]]
         if reference["volume"] == 0.0:

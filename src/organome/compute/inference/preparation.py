@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy.ndimage import binary_fill_holes
 
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.geometry.grids import Grid
@@ -41,14 +42,6 @@ def nonzero_box(voxels_zyx: Voxels) -> Box:
     return tuple(box)
 
 
-def filled_mask(voxels_zyx: Voxels) -> npt.NDArray[np.bool_]:
-    """Mark all voxels that are not 0, and the holes between them."""
-    from scipy.ndimage import binary_fill_holes
-
-    filled: npt.NDArray[np.bool_] = binary_fill_holes(voxels_zyx != 0)
-    return filled
-
-
 def normalise(
     voxels_zyx: npt.NDArray[np.float32], configuration: Any, intensities: Mapping[str, Any]
 ) -> npt.NDArray[np.float32]:
@@ -73,7 +66,8 @@ def normalise(
         raise RuntimeError(f"nnU-Net has no normalisation {name}")
     seg_zyx = None
     if masked:
-        seg_zyx = np.where(filled_mask(voxels_zyx), np.int8(0), np.int8(_OUTSIDE))
+        filled = binary_fill_holes(voxels_zyx != 0)
+        seg_zyx = np.where(filled, np.int8(0), np.int8(_OUTSIDE))
     normalised: npt.NDArray[np.float32] = scheme(
         use_mask_for_norm=masked, intensityproperties=intensities["0"]
     ).run(voxels_zyx, seg_zyx)

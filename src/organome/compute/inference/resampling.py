@@ -193,15 +193,12 @@ class ResamplingRule:
         """Find the axis across slices that are resampled for themselves, if any."""
         from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
 
-        force = self.separation.get("force_separate_z", self._default_force)
+        default = False if self.function == SKIMAGE else None
+        force = self.separation.get("force_separate_z", default)
         threshold = self.separation.get("separate_z_anisotropy_threshold")
         given = () if threshold is None else (threshold,)
         separate, axis = determine_do_sep_z_and_axis(force, spacing, other, *given)
         return int(axis) if separate else None
-
-    @property
-    def _default_force(self) -> bool | None:
-        return False if self.function == SKIMAGE else None
 
 
 def known_rule(function: str, settings: Mapping[str, Any]) -> ResamplingRule | None:

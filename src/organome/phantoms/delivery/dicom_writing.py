@@ -27,8 +27,9 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DSfloat
 
+from organome.domain import ukb_protocol
 from organome.domain.scans import DIXON_CONTRASTS, Contrast, Modality
-from organome.domain.ukb_protocol import ACQUISITION, STATIONS
+from organome.domain.ukb_protocol import STATIONS
 from organome.phantoms.bodies.people import Covariates
 from organome.phantoms.delivery.cohort import Visit
 from organome.phantoms.delivery.defects import PhantomSeries
@@ -54,9 +55,9 @@ SCANNERS: Final[dict[Modality, dict[str, Any]]] = {
     Modality.MRI: {
         "SOPClassUID": MRImageStorage,
         "Modality": "MR",
-        "Manufacturer": ACQUISITION.manufacturer,
-        "ManufacturerModelName": ACQUISITION.model_name,
-        "MagneticFieldStrength": ACQUISITION.field_strength_t,
+        "Manufacturer": ukb_protocol.MANUFACTURER,
+        "ManufacturerModelName": ukb_protocol.MODEL_NAME,
+        "MagneticFieldStrength": ukb_protocol.FIELD_STRENGTH_T,
         "SoftwareVersions": "syngo MR D13",
     },
     Modality.CT: {
@@ -81,9 +82,9 @@ DIXON_ACQUISITION: Final[dict[str, Any]] = {
     "ScanOptions": "DIXON",
     "MRAcquisitionType": "3D",
     "SequenceName": "*fl3d2",
-    "RepetitionTime": ACQUISITION.repetition_time_ms,
-    "FlipAngle": ACQUISITION.flip_angle_deg,
-    "PixelBandwidth": ACQUISITION.pixel_bandwidth_hz,
+    "RepetitionTime": ukb_protocol.REPETITION_TIME_MS,
+    "FlipAngle": ukb_protocol.FLIP_ANGLE_DEG,
+    "PixelBandwidth": ukb_protocol.PIXEL_BANDWIDTH_HZ,
     "ImagedNucleus": "1H",
 }
 
@@ -124,7 +125,7 @@ def dixon_header(visit: Visit, covariates: Covariates, series: PhantomSeries) ->
     # fat and water come of both echoes; which one their header names is our choice
     in_phase = series.contrast is Contrast.IN_PHASE
     echo_ms = (
-        ACQUISITION.in_phase_echo_time_ms if in_phase else ACQUISITION.opposed_phase_echo_time_ms
+        ukb_protocol.IN_PHASE_ECHO_TIME_MS if in_phase else ukb_protocol.OPPOSED_PHASE_ECHO_TIME_MS
     )
     of_contrast = {"ImageType": IMAGE_TYPES[series.contrast], "EchoTime": echo_ms}
     return common | DIXON_ACQUISITION | of_contrast

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from doubles.places import SHARED_DATA
+from doubles.schemes import merged
 from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
@@ -54,11 +55,10 @@ def mr() -> dict[str, OrganMeasure]:
 def reference() -> dict[str, Any]:
     """TotalSegmentator's volumes in mm3 and mean intensities, by organ that is one class there."""
     statistics = json.loads((REAL / "example_seg_fast_statistics.json").read_text())
-    merged = TOTALSEGMENTATOR_CT.merged
     return {
         ORGANS[label - 1].name: statistics[TOTALSEGMENTATOR_CT.classes[source]]
         for source, label in TOTALSEGMENTATOR_CT.organ_labels.items()
-        if ORGANS[label - 1].name not in merged
+        if ORGANS[label - 1].name not in merged(TOTALSEGMENTATOR_CT)
     }
 
 
