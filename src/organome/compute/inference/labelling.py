@@ -6,7 +6,6 @@ exist. Sums are the same, in the same order, as if they did.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,37 +21,6 @@ from organome.compute.inference.preparation import Preparation, PreparedImage
 from organome.compute.inference.sums import DeviceSums, TileSums, make_sums
 from organome.compute.inference.tiling import Corner, Tiling, air_limit, tile_weights
 from organome.domain.inference import InferenceSettings
-
-
-@dataclass(frozen=True, slots=True)
-class LabelWriter:
-    """Labels of an image that come in from the first slice on.
-
-    Attributes:
-        sums: Logits.
-        interpolation: From the padded grid of the model to that of the cropped image.
-        labels_zyx: Labels of the cropped image, to be set.
-    """
-
-    sums: TileSums
-    interpolation: LogitsInterpolation
-    labels_zyx: Labels
-
-    def write(self, finished: int, first: int) -> int:
-        """Label all slices that lie between finished rows.
-
-        Args:
-            finished: All rows in front of this one are finished.
-            first: First slice that has no labels yet.
-
-        Returns:
-            First slice that still has none.
-        """
-        upper = self.interpolation.axes[0].upper
-        stop = int(np.searchsorted(upper, finished, side="left"))
-        if stop > first:
-            self.sums.export(self.interpolation, first, self.labels_zyx[first:stop])
-        return max(first, stop)
 
 
 def visit_tiles(
@@ -164,13 +132,14 @@ def label_image(
     sums = [make_sums(tiling, n_labels, tile_weights(tiling.patch), where) for _ in range(n_sums)]
     wholes: list[Labels] = [np.zeros(prepared.shape_zyx, dtype=np.uint8) for _ in sums]
     padded = _within_padding(interpolation, tiling)
-    writers = [
-        LabelWriter(one, padded, whole[prepared.box])
-        for one, whole in zip(sums, wholes, strict=True)
-    ]
     n_done = 0
     for finished in visit_tiles(prepared, tiling, networks, sums, settings):
-        n_done = max([writer.write(finished, n_done) for writer in writers])
+        # All slices that lie between finished rows.
+        stop = int(np.searchsorted(padded.axes[0].upper, finished, side="left"))
+        if stop > n_done:
+            for one, whole in zip(sums, wholes, strict=True):
+                one.export(padded, n_done, whole[prepared.box][n_done:stop])
+            n_done = stop
     return wholes
 
 

@@ -157,7 +157,7 @@ def export_slice(
         y_axis: Indices before and after, and weights of the latter, of each voxel along y.
         x_axis: The same along x.
         rounds_to_half: Whether interpolated logits are rounded to half precision.
-        line: Room for the logits of one line of the model's grid, label by x.
+        line: Space for the logits of one line of the model's grid, label by x.
         found_yx: Labels of the slice, to set.
     """
     y_lower, y_upper, y_weight = y_axis
