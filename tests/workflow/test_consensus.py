@@ -27,13 +27,14 @@ segment:
 
 
 def write_model(folder: Path) -> None:
-    """Write a model of two folds that see different things in noise, and take large tiles."""
+    """Write a model of two folds that see different things in noise, coarsely and in few tiles."""
     for fold in (0, 1):
         write_tiny_model(folder.with_name(f"fold_{fold}"), seed=fold)
     shutil.copytree(folder.with_name("fold_0"), folder)
     shutil.copytree(folder.with_name("fold_1") / "fold_0", folder / "fold_1")
     plans = json.loads((folder / "plans.json").read_text())
-    plans["configurations"][CONFIGURATION]["patch_size"] = [64, 80, 112]
+    coarse = {"spacing": [8.0, 7.0, 7.0], "patch_size": [64, 64, 80]}
+    plans["configurations"][CONFIGURATION] |= coarse
     (folder / "plans.json").write_text(json.dumps(plans))
 
 
