@@ -100,6 +100,7 @@ COMMANDS: dict[str, tuple[Words, str]] = {
     "status of nowhere": (("status", "nowhere"), "no such run folder; `organome init`"),
     "status of a cohort": (("status", "ukb"), "not a run folder"),
     "estimate of nowhere": (("estimate", "nowhere"), "no such run folder"),
+    "doctor of nowhere": (("doctor", "nowhere"), "no such run folder; `organome init`"),
     "extract of nowhere": (("extract", "nowhere", "--output=o"), "no such run folder"),
     "extract of nothing": (("extract", "run"), "--output requires ... `organome extract --help`"),
     "extract nobody": (
