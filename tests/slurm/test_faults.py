@@ -241,6 +241,11 @@ class TestControllers:
         second = run.start()
         assert run.wait(second) == 2
         run.finish(controller)
+        # All other tests would pass if the events were not kept.
+        labelled = run.events("scan_done")
+        assert len({event.said["scan"] for event in labelled}) == len(labelled)
+        assert len(labelled) == N_SHARDS * SHARD_SIZE
+        assert {event.node for event in labelled} <= set(N_GPUS)
 
     def test_a_second_plain_snakemake_refuses(self, run: SlurmRun) -> None:
         first = run.snakemake()
@@ -337,13 +342,4 @@ def test_scratch_is_full_for_a_while(
     run.wait_for(lambda: machine_faults(run), what="a machine to be found at fault")
     ballast.unlink()
     run.finish(controller)
-    look_undisturbed(run, undisturbed)
-
-
-def test_events_of_all_attempts_are_seen(run: SlurmRun, undisturbed: Tables) -> None:
-    """The tests above would pass if the events were not kept."""
-    run.finish(run.start())
-    labelled = run.events("scan_done")
-    assert len({event.said["scan"] for event in labelled}) == len(labelled) == N_SHARDS * SHARD_SIZE
-    assert {event.node for event in labelled} <= set(N_GPUS)
     look_undisturbed(run, undisturbed)
