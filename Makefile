@@ -68,19 +68,20 @@ format: setup ## bring the code into shape
 	ruff format .
 	snakefmt Snakefile workflow
 
-# Two at a time; what a module shares is made once, because its tests stay together. The longest modules
-# begin, so that the two end together.
-PYTEST := pytest -n 2 --dist loadscope --no-loadscope-reorder
+# Two at a time. What a module shares is made once, because its tests stay together; the longest modules
+# begin, so that the two end together. The slow ones share little.
+PYTEST := pytest -n 2 --durations=12
+BY_MODULE := --dist loadscope --no-loadscope-reorder
 SUITES := tests/unit/steps tests/workflow $(wildcard tests/reports) tests/unit
 
 test: setup ## unit, workflow and report tests
-	$(PYTEST) $(SUITES) -m "not slow and not slurm and not gpu"
+	$(PYTEST) $(BY_MODULE) $(SUITES) -m "not slow and not slurm and not gpu"
 
 test-slow: setup ## tests that take longer than ten seconds each
-	$(PYTEST) $(SUITES) -m "slow and not slurm and not gpu"
+	$(PYTEST) --dist worksteal $(SUITES) -m "slow and not slurm and not gpu"
 
 test-workflow: setup ## small cohorts through the real workflow
-	$(PYTEST) tests/workflow -m "not slurm and not gpu"
+	$(PYTEST) $(BY_MODULE) tests/workflow -m "not slurm and not gpu"
 
 # They wait more than they work, so there are more of them than cores; each has its own cluster.
 test-slurm: setup ## the demo and planted faults on SLURM clusters of their own (root)
