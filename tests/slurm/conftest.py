@@ -95,13 +95,17 @@ def undisturbed(
 def make_run(
     prepared: Path, sound_cluster: Cluster, profile: Path, tmp_path: Path
 ) -> Iterator[Callable[..., SlurmRun]]:
-    """A function that makes a run folder of its own for the prepared cohort."""
+    """A function that makes a run folder of its own for the prepared cohort.
+
+    On the cluster it goes as far as labelling, unless a test wants more of it: every further job
+    costs two starts of Snakemake.
+    """
     made: list[SlurmRun] = []
 
     def make(*, mem_gb: float = 2, folder: Path = tmp_path / "small") -> SlurmRun:
         run = copy_run(prepared, folder)
         (run / "config.yaml").write_text(CONFIG.format(mem_gb=mem_gb, shard_size=SHARD_SIZE))
-        made.append(SlurmRun(run, sound_cluster, profile=profile))
+        made.append(SlurmRun(run, sound_cluster, profile=profile, until="segment_organs"))
         return made[-1]
 
     yield make

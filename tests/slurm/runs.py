@@ -61,6 +61,7 @@ class SlurmRun:
         profile: Path,
         config: Path | None = None,
         beside: Path | None = None,
+        until: str | None = None,
     ) -> None:
         """Use a run folder.
 
@@ -70,7 +71,9 @@ class SlurmRun:
             profile: Profile of Snakemake.
             config: Configuration besides the config.yaml in the run folder.
             beside: Where to put what is noted about the run; without one, beside its folder.
+            until: Last step that ``organome run`` does; None: all.
         """
+        self.until = until
         self.folder = folder
         self.cluster = cluster
         self._config = [] if config is None else ["--configfile", str(config)]
@@ -98,7 +101,8 @@ class SlurmRun:
         """Start ``organome run`` on the cluster."""
         where = [str(self.folder), "--snakefile", str(REPOSITORY / "Snakefile")]
         profile = ["--workflow-profile", str(self._profile)]
-        command = ["organome", "run", *where, *profile, *self._config, *PACE, *arguments]
+        until = ["--", "--until", self.until] if self.until else []
+        command = ["organome", "run", *where, *profile, *self._config, *PACE, *arguments, *until]
         return self._spawn(command)
 
     def wait(self, process: subprocess.Popen[bytes], *, within_s: float = 300) -> int:

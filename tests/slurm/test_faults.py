@@ -40,6 +40,8 @@ def end_as_if_undisturbed(run: SlurmRun, undisturbed: Tables) -> Iterator[None]:
 
 
 def look_undisturbed(run: SlurmRun, undisturbed: Tables) -> None:
+    if run.until is not None:
+        run.local()  # the rest
     assert run.tables() == undisturbed
     assert run.scans_done_twice() == {}
     assert run.left_running() == []
@@ -100,23 +102,17 @@ class TestJobs:
         assert states_of(run.cluster, event.job)[0] in ("PREEMPTED", "FAILED")
         run.wait_for(lambda: states_of(run.cluster, urgent) == ["COMPLETED"], what="the urgent job")
 
-    def test_a_job_is_held_by_its_user_and_released(self, run: SlurmRun) -> None:
+    def test_jobs_are_held_by_their_user_and_by_slurm(self, run: SlurmRun) -> None:
         with drained(run):
             controller = run.start()
-            job = waiting_jobs(run)[0]
-            run.cluster.hold(job)
-        run.wait_for_scans(SHARD_SIZE)
-        run.cluster.release(job)
+            by_user, by_slurm = waiting_jobs(run)
+            run.cluster.hold(by_user)
+            run.cluster.hold(by_slurm, by_user=False)
+        run.wait_for_scans(SHARD_SIZE)  # of a job that was submitted instead of the second one
+        run.cluster.release(by_user)
         run.finish(controller)
-        assert states_of(run.cluster, job) == ["COMPLETED"]
-
-    def test_a_job_that_slurm_holds_is_submitted_again(self, run: SlurmRun) -> None:
-        with drained(run):
-            controller = run.start()
-            job = waiting_jobs(run)[0]
-            run.cluster.hold(job, by_user=False)
-        run.finish(controller)
-        assert states_of(run.cluster, job) == ["CANCELLED"]
+        assert states_of(run.cluster, by_user) == ["COMPLETED"]
+        assert states_of(run.cluster, by_slurm) == ["CANCELLED"]
 
 
 def test_a_job_gets_more_memory_than_it_was_killed_for(
@@ -158,6 +154,7 @@ class TestNodes:
         run.finish(controller)
 
     def test_all_nodes_are_drained_for_a_while(self, run: SlurmRun) -> None:
+        run.until = None
         controller = run.start()
         run.wait_for_scans(2)
         for node in NODES:
@@ -174,6 +171,7 @@ class TestSlurm:
     """What happens to SLURM itself."""
 
     def test_the_controller_is_away(self, run: SlurmRun) -> None:
+        run.until = None
         controller = run.start()
         run.wait_for_scans(3)
         with frozen(run.working()):
@@ -185,6 +183,7 @@ class TestSlurm:
         run.finish(controller)
 
     def test_the_database_is_away(self, run: SlurmRun) -> None:
+        run.until = None
         controller = run.start()
         run.wait_for_scans(2)
         run.cluster.kill_database()
@@ -207,6 +206,7 @@ class TestControllers:
     """What happens to ``organome run`` and to Snakemake."""
 
     def test_killed_and_started_again(self, run: SlurmRun) -> None:
+        run.until = None
         controller = run.start()
         run.wait_for_scans(2)
         kill_trees([controller.pid])
@@ -236,6 +236,7 @@ class TestControllers:
         run.finish(controller)
 
     def test_a_second_one_refuses(self, run: SlurmRun) -> None:
+        run.until = None
         controller = run.start()
         run.wait_for_scans(1)
         second = run.start()
