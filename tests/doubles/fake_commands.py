@@ -21,7 +21,9 @@ for id in "$@"; do
 done
 """
 _SNAKEMAKE = """\
-case "$*" in *list_scans) ls -d "$RUN" "$RUN"/.snakemake/locks >> "$FAKES/listings" 2> /dev/null
+case "$*" in
+  *--until*list_scans) exit 1;;
+  *list_scans) ls -d "$RUN" "$RUN"/.snakemake/locks >> "$FAKES/listings" 2> /dev/null
   exit 0;;
 esac
 echo "$@" >> "$FAKES/calls"

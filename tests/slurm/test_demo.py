@@ -80,6 +80,7 @@ def test_the_demo_uses_gpus_for_segmenting_only_and_makes_the_same_tables(
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
 
     run = SlurmRun(folder / "run", sound_cluster, profile=profile, config=tmp_path / "config.yaml")
+    run.local("list_scans")
     # Three at a time: the GPUs are pretended, and the cores have to do their work.
     run.finish(run.start("--", "--jobs", "3"), within_s=3000)
 

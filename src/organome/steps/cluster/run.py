@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import pyarrow.dataset as ds
 
@@ -28,6 +28,8 @@ from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.rounds import Rounds
 from organome.steps.cluster.run_folders import RunFolder
+
+_CHOOSE_RULES: Final = ("--until", "-U", "--omit-from", "-O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +232,13 @@ def _list_scans(command: Sequence[str], folder: Path) -> None:
     Raises:
         SetupError: Nothing could be listed; in the words of the step.
     """
+    flags, chooses = [], False  # rules that are chosen are those of the run
+    for word in command:
+        chooses = word.split("=")[0] in _CHOOSE_RULES if word.startswith("-") else chooses
+        flags += [] if chooses else [word]
     # A lock would outlive a listing that is killed, and nobody else is at work.
     done = subprocess.run(
-        [*command, "--nolock", "--quiet", "all", "--", "list_scans"],
+        [*flags, "--nolock", "--quiet", "all", "--", "list_scans"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -94,6 +94,15 @@ def test_success_needs_one_round_and_passes_flags_and_targets_on(
     assert log.read_text() == "all well\n"
 
 
+def test_scans_are_listed_even_where_the_run_ends_with_a_step(
+    fakes: FakeCommands, run_folder: Path
+) -> None:
+    fakes.starts(["exit 0"])
+    run(run_folder, "--cores", "2", "--until", "segment_organs", **PACE)
+    assert fakes.n_listings == 1
+    assert "--cores 2 --until segment_organs" in fakes.calls[0]
+
+
 def test_round_that_brought_shards_further_is_followed_by_another(
     fakes: FakeCommands, run_folder: Path
 ) -> None:
