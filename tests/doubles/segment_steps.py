@@ -69,15 +69,19 @@ class PreparedShard:
         }
         return segment_organs.run(**given | settings)
 
-    def step(self, kind: "type[SegmentOrgans]" = SegmentOrgans) -> SegmentOrgans:
-        labeller = ModelLabeller(
+    def step(
+        self,
+        kind: "type[SegmentOrgans]" = SegmentOrgans,
+        labeller: type[ModelLabeller] = ModelLabeller,
+    ) -> SegmentOrgans:
+        network = labeller(
             folder=self.model,
             digest=model_digest(self.model),
             device="cpu",
             n_threads=1,
             inference=InferenceSettings(),
         )
-        return kind(self.labelling(), labeller)
+        return kind(self.labelling(), network)
 
     def labelling(self) -> Labelling:
         return Labelling(

@@ -6,10 +6,8 @@ import numpy as np
 import psutil
 import pytest
 
-from doubles.segment_steps import Counting, SegmentOrgans, prepare_shard, put_image
-from organome.domain.inference import InferenceSettings
+from doubles.segment_steps import Counting, prepare_shard, put_image
 from organome.domain.outcomes import Outcome, Status
-from organome.io.models.folders import model_digest
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
@@ -24,14 +22,7 @@ def test_two_hundred_scans_leave_memory_as_it_was_and_load_one_network(tmp_path:
     shard = prepare_shard(tmp_path, n_scans=N_SCANS)
     large = (np.indices((300, 400, 400)).sum(axis=0) % 97).astype(np.int16)
     put_image(shard.image(N_WARM_UP // 2), large, (0.8, 0.8, 0.8))
-    labeller = Counting(
-        folder=shard.model,
-        digest=model_digest(shard.model),
-        device="cpu",
-        n_threads=1,
-        inference=InferenceSettings(),
-    )
-    step = SegmentOrgans(shard.labelling(), labeller)
+    step = shard.step(labeller=Counting)
     resident_mib: list[float] = []
     peak_mib: list[float] = []
 
