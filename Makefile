@@ -120,6 +120,7 @@ docs: setup ## write the pages that are made from schemas
 	organome dev describe-tables --output docs/tables.md
 	organome dev describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
 	python docs/draw_map.py
+	python docs/draw_inputs.py
 
 pictures: setup ## draw the picture of the README from the demo
 	python docs/draw_pictures.py

@@ -57,6 +57,12 @@ POSITION = b"\x20\0\x32\0DS\x0c\x000.0\\0.0\\"
         (POSITION, POSITION[:8] + b"inf\\0.0\\"),
     ],
 )
+@pytest.mark.odd_input(
+    "D-20",
+    make="PixelSpacing `0\\\\0`, negative or not a number; Rows 0; a position that is infinite",
+    source="fuzzed headers, own",
+    outcome="`file_broken`",
+)
 def test_numbers_that_no_slice_has(old: bytes, new: bytes) -> None:
     files = _with_element(old, new)
     assert _refusal(lambda: parse_slices(files.items())) is Reason.FILE_BROKEN
