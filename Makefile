@@ -8,7 +8,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm campaign soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -91,6 +91,10 @@ test-slurm: setup ## the demo and planted faults on SLURM clusters of their own 
 CAMPAIGN ?= --seed 1
 campaign: setup ## kill and damage whole runs, hundreds of times (an hour)
 	@cd tests && python -m campaigns $(CAMPAIGN)
+
+FUZZ ?= --n 2000 --seed 1
+fuzz: setup ## corrupt deliveries at random and take them through the steps (a quarter of an hour)
+	@cd tests && python -m fuzz $(FUZZ)
 
 SOAK ?= --minutes 30
 soak: setup ## random faults on that cluster for half an hour

@@ -1,0 +1,1 @@
+"""Deliveries corrupted at random, taken through the steps: every scan a row, no job stopped."""
