@@ -14,7 +14,15 @@ import pytest
 
 REPOSITORY: Final = Path(__file__).parents[1]
 PAGE: Final = REPOSITORY / "docs" / "inputs.md"
-SUITES: Final = ("tests/reports",)
+SUITES: Final = (
+    "tests/reports",
+    "tests/unit/cohorts",
+    "tests/unit/io/dicom",
+    "tests/unit/io/files",
+    "tests/unit/io/images",
+    "tests/unit/steps/prepare",
+    "tests/unit/steps/listing",
+)
 HEAD: Final = """\
 # Odd inputs
 

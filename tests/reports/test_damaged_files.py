@@ -58,6 +58,12 @@ def _flipped(content: bytes, place: int, bit: int) -> bytes:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.odd_input(
+    "D-12",
+    make="every second byte of a zip flipped, its directory included; stored, deflate, bzip2, LZMA",
+    source="fuzzed, own",
+    outcome="what was in it, or `archive_broken`; nothing else is raised",
+)
 def test_every_other_byte_of_an_archive_flipped(tmp_path: Path, method: int) -> None:
     members, whole = _archive(method)
     for place in range(0, len(whole), 2):
@@ -106,6 +112,12 @@ def _places(n_places: int, n_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.odd_input(
+    "D-11",
+    make="DICOM cut inside its header, or a bit of the header flipped",
+    source="fuzzed, own",
+    outcome="what was in it, or a reason; nothing else is raised",
+)
 def test_dicom_header_cut_or_flipped(syntax: str) -> None:
     files = ct_slices(syntax=syntax)
     n_bytes = header_bytes(files["1.dcm"])
@@ -147,6 +159,12 @@ def _check_image_flips(folder: Path, *, n_flips: int) -> None:
                 continue
 
 
+@pytest.mark.odd_input(
+    "N-18",
+    make="bits of the headers of NIfTI, NRRD and MetaImage flipped",
+    source="fuzzed, own",
+    outcome="an image, or a reason; nothing else is raised",
+)
 def test_headers_of_images_flipped(tmp_path: Path) -> None:
     _check_image_flips(tmp_path, n_flips=60)
 
@@ -156,6 +174,12 @@ def test_headers_of_images_flipped_thousands_of_times(tmp_path: Path) -> None:
     _check_image_flips(tmp_path, n_flips=6000)
 
 
+@pytest.mark.odd_input(
+    "N-40",
+    make="a byte of a `.nii.gz` flipped; ITK reads it with half of the voxels wrong",
+    source="SimpleITK, own",
+    outcome="the image as it was, or `file_broken`",
+)
 def test_a_flipped_gzip_is_read_as_it_was_or_refused(tmp_path: Path) -> None:
     whole = gzip.compress(nifti((10, 9, 8)))
     (tmp_path / "whole.nii.gz").write_bytes(whole)

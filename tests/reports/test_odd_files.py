@@ -69,6 +69,12 @@ def test_numbers_that_no_slice_has(old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize("weight", [b"na", b"in", b"7,", b"\0\0"])
+@pytest.mark.odd_input(
+    "D-8",
+    make="PatientWeight `72,5`, `nan`, empty or bytes",
+    source="pydicom 1643, 1661",
+    outcome="the scan goes through",
+)
 def test_a_weight_that_is_none_costs_no_scan(weight: bytes) -> None:
     files = _with_element(b"DS\x02\x0070", b"DS\x02\0" + weight)
     slices = parse_slices(files.items())
@@ -76,12 +82,24 @@ def test_a_weight_that_is_none_costs_no_scan(weight: bytes) -> None:
     assert slices[0].header.height_m == 1.8
 
 
+@pytest.mark.odd_input(
+    "D-15",
+    make="a slice without ImagePositionPatient",
+    source="own",
+    outcome="`file_broken`, with the place of the file",
+)
 def test_a_slice_that_lacks_its_place_is_not_left_out_in_silence() -> None:
     files = ct_slices()
     files["2.dcm"] = files["2.dcm"].replace(b"\x20\0\x32\0DS", b"\x20\0\x33\0DS")
     assert _refusal(lambda: parse_slices(files.items())) is Reason.FILE_BROKEN
 
 
+@pytest.mark.odd_input(
+    "D-41",
+    make="a slope that takes values beyond 32 bits",
+    source="fuzzed, own",
+    outcome="values in floating point",
+)
 def test_rescaling_beyond_32_bits_is_not_wrapped_around() -> None:
     read = sitk.GetArrayFromImage(stack_slices(parse_slices(ct_slices(RescaleSlope=10**6).items())))
     assert read.max() > 2**31
@@ -89,6 +107,12 @@ def test_rescaling_beyond_32_bits_is_not_wrapped_around() -> None:
 
 
 @pytest.mark.parametrize("content", [LFS, ANNEX])
+@pytest.mark.odd_input(
+    "N-5",
+    make="a text of git-annex or Git LFS named `.nii.gz`",
+    source="pybids 631",
+    outcome="`content_not_fetched`",
+)
 def test_content_that_was_not_fetched(tmp_path: Path, content: bytes) -> None:
     for name in ("a.nii.gz", "a.mha", "a.zip"):
         (tmp_path / name).write_bytes(content)
@@ -101,6 +125,12 @@ def test_content_that_was_not_fetched(tmp_path: Path, content: bytes) -> None:
     assert {_refusal(one) for one in read} == {Reason.CONTENT_NOT_FETCHED}
 
 
+@pytest.mark.odd_input(
+    "Z-6",
+    make="a link of git-annex that leads nowhere",
+    source="pybids 631",
+    outcome="`content_not_fetched`",
+)
 def test_a_link_of_git_annex_to_nowhere(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").symlink_to("../.git/annex/objects/Xx/SHA256E-s5--4d7a.nii.gz")
     (tmp_path / "b.nii.gz").symlink_to("elsewhere")
@@ -108,6 +138,12 @@ def test_a_link_of_git_annex_to_nowhere(tmp_path: Path) -> None:
     assert _refusal(lambda: read_image(tmp_path / "b.nii.gz")) is Reason.FILE_MISSING
 
 
+@pytest.mark.odd_input(
+    "Z-7",
+    make="a FIFO, a socket or a device as image",
+    source="own",
+    outcome="`format_unknown`; it is not opened",
+)
 def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.nii.gz")
     os.mkfifo(tmp_path / "fifo.zip")
@@ -132,6 +168,12 @@ def test_a_folder_with_odd_entries_has_an_identity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".nii.gz", ".mha"])
+@pytest.mark.odd_input(
+    "Z-8",
+    make="a loop of links; a name of 256 bytes, or with a zero byte",
+    source="own",
+    outcome="a reason",
+)
 def test_loops_and_names_that_no_file_can_have(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"loop{suffix}").symlink_to(f"loop{suffix}")
     for name in (f"loop{suffix}", "x" * 256 + suffix, f"\0{suffix}"):
@@ -145,6 +187,12 @@ def test_loops_and_names_that_no_file_can_have(tmp_path: Path, suffix: str) -> N
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.nii.gz", "a.mha"])
+@pytest.mark.odd_input(
+    "Z-9",
+    make="a file that the job may not read",
+    source="own",
+    outcome="`file_unreadable`",
+)
 def test_a_file_without_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -165,6 +213,12 @@ def test_a_file_without_permission(
     assert str(tmp_path) not in caught.value.fact
 
 
+@pytest.mark.odd_input(
+    "Z-10",
+    make="EIO or ESTALE while a file is read",
+    source="own",
+    outcome="no row: the job is tried on another machine",
+)
 def test_a_failing_disk_is_no_property_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +241,12 @@ def test_affines_that_no_grid_has(tmp_path: Path, value: float) -> None:
     assert _refusal(lambda: read_image(tmp_path / "b.nii")) is Reason.FILE_BROKEN
 
 
+@pytest.mark.odd_input(
+    "N-41",
+    make="a MetaImage whose comment is in Latin-1",
+    source="own",
+    outcome="read",
+)
 def test_a_metaimage_whose_header_is_not_utf_8_is_read(tmp_path: Path) -> None:
     header = (
         b"ObjectType = Image\nNDims = 3\nBinaryData = True\nElementSpacing = 2 2 3\n"
@@ -199,6 +259,12 @@ def test_a_metaimage_whose_header_is_not_utf_8_is_read(tmp_path: Path) -> None:
     assert not image.GetMetaDataKeys()
 
 
+@pytest.mark.odd_input(
+    "D-19",
+    make="files of a delivery that are named after the person, one of them broken",
+    source="own",
+    outcome="the name stands nowhere; a file goes by its place",
+)
 def test_no_name_within_a_delivery_stands_anywhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,12 +35,24 @@ def test_a_contrast_is_missing_only_if_it_is_wanted(make_series: MakeSeries) -> 
     assert caught.value.reason is Reason.CONTRAST_MISSING
 
 
+@pytest.mark.odd_input(
+    "V-40",
+    make="water and fat of a station with matrices of two sizes",
+    source="ukb_mimir",
+    outcome="`grids_differ`",
+)
 def test_wrong_size_names_both_series(make_series: MakeSeries) -> None:
     reason, fact = _refusal(make_series(number=3, size_xy=(16, 10)), make_series(number=4))
     assert reason is Reason.GRIDS_DIFFER
     assert fact == "series 3 (fat) and series 4 (water) have 16 x 10 and 16 x 12 pixels"
 
 
+@pytest.mark.odd_input(
+    "V-41",
+    make="water shifted against fat in plane",
+    source="ukb_mimir",
+    outcome="`grids_differ`",
+)
 def test_shift_in_plane(make_series: MakeSeries) -> None:
     reason, fact = _refusal(make_series(number=3, x_mm=1.0), make_series(number=4))
     assert reason is Reason.GRIDS_DIFFER
@@ -55,12 +67,24 @@ def test_other_slice_spacing(make_series: MakeSeries) -> None:
     )
 
 
+@pytest.mark.odd_input(
+    "V-42",
+    make="slices of one contrast between those of the other",
+    source="own",
+    outcome="`grids_differ`",
+)
 def test_slices_between_the_slices_of_the_other(make_series: MakeSeries) -> None:
     reason, _ = _refusal(make_series(number=3, first_z_mm=1.4), make_series(number=4))
     assert reason is Reason.GRIDS_DIFFER
 
 
 @pytest.mark.parametrize("lost", [0, 9])
+@pytest.mark.odd_input(
+    "V-43",
+    make="a contrast lacks the slice at an end of the stack (43 of 44)",
+    source="ml4h",
+    outcome="all contrasts cropped to what they share, `slices_cropped`",
+)
 def test_end_slice_that_one_contrast_lacks_is_cropped_from_the_other(
     make_series: MakeSeries, lost: int
 ) -> None:
@@ -85,6 +109,12 @@ def test_inner_gap_of_a_wanted_contrast(make_series: MakeSeries) -> None:
     assert _refusal(make_series(number=3), water)[0] is Reason.SLICES_MISSING
 
 
+@pytest.mark.odd_input(
+    "V-44",
+    make="a SeriesDescription that does not tell the contrast",
+    source="own",
+    outcome="ImageType does, `contrast_from_image_type`",
+)
 def test_contrast_that_only_the_image_type_tells_is_flagged(make_series: MakeSeries) -> None:
     (fat,) = group_series(make_series(description="vibe", image_type=("FAT",)))
     _, flags = match_contrasts(Acquisition({FAT: fat}), [FAT])

@@ -20,6 +20,12 @@ def _refusal(headers: list[Header], contrast: Contrast | None) -> Reason:
     return caught.value.reason
 
 
+@pytest.mark.odd_input(
+    "D-42",
+    make="localizers and single slices beside the series",
+    source="own",
+    outcome="left out, `extra_series`",
+)
 def test_localizer_and_single_slices_do_not_count(make_series: MakeSeries) -> None:
     ct = make_series(number=2, description="Abdomen", modality="CT")
     topogram = make_series(number=1, image_type=("ORIGINAL", "LOCALIZER"), n=3)
@@ -30,6 +36,12 @@ def test_localizer_and_single_slices_do_not_count(make_series: MakeSeries) -> No
     assert chosen.flags == {Flag.EXTRA_SERIES}
 
 
+@pytest.mark.odd_input(
+    "D-43",
+    make="two reconstructions in one folder",
+    source="own",
+    outcome="`several_series`",
+)
 def test_two_reconstructions_are_not_chosen_from(make_series: MakeSeries) -> None:
     headers = [*make_series(number=2, modality="CT"), *make_series(number=3, modality="CT")]
     assert _refusal(headers, Contrast.CT) is Reason.SEVERAL_SERIES

@@ -70,11 +70,23 @@ def test_dicom_folder_may_leave_the_contrast_to_its_headers() -> None:
         ("participant|image|protocol", "p|i.nii.gz|abdomen", "line 2: no contrast"),
     ],
 )
+@pytest.mark.odd_input(
+    "T-40",
+    make="a TSV with an unknown contrast, a misspelt column, a field too many",
+    source="own",
+    outcome="the listing stops and names the line",
+)
 def test_mistakes_are_named_with_their_line(header: str, row: str, message: str) -> None:
     with pytest.raises(SetupError, match=message):
         _parse(header, row)
 
 
+@pytest.mark.odd_input(
+    "T-41",
+    make="participants whose leading zeros a spreadsheet dropped",
+    source="spreadsheets, own",
+    outcome="the listing stops and says so",
+)
 def test_lost_leading_zeros_are_noticed() -> None:
     with pytest.raises(SetupError, match="line 3: participant has 2 digits"):
         _parse("participant|image|contrast", "0034|a.mha|ct", "12|b.mha|ct")

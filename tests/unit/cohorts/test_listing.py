@@ -45,6 +45,12 @@ def test_ambiguous_images_are_refused_by_line(other: FoundImage, message: str) -
         group_images([WATER, other], cohort="c", stations=Stations.STITCH)
 
 
+@pytest.mark.odd_input(
+    "T-42",
+    make="two labelmaps for one scan",
+    source="own",
+    outcome="the listing stops and names both lines",
+)
 def test_two_labelmaps_of_one_scan_are_refused() -> None:
     with pytest.raises(SetupError, match="different labelmaps"):
         group_images(
@@ -61,6 +67,12 @@ def test_one_labelmap_serves_all_contrasts() -> None:
     assert scan.labelmap == "a"
 
 
+@pytest.mark.odd_input(
+    "T-43",
+    make="one image for two participants",
+    source="own",
+    outcome="the listing stops and names both lines",
+)
 def test_one_image_of_two_participants_is_refused() -> None:
     """Both were measured, and one of them is somebody else."""
     with pytest.raises(SetupError, match="the image of line 2, for another participant"):

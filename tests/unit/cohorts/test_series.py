@@ -22,6 +22,12 @@ def _fault(headers: list[Header]) -> tuple[Reason, str]:
     return caught.value.reason, caught.value.fact
 
 
+@pytest.mark.odd_input(
+    "D-44",
+    make="instance numbers that do not follow the positions",
+    source="own",
+    outcome="positions count, `instances_shuffled`",
+)
 def test_slices_go_by_position_never_by_instance_number(make_series: MakeSeries) -> None:
     headers = make_series(n=8, instances=[3, 1, 8, 2, 5, 7, 4, 6])
     (series,) = group_series(random.Random(0).sample(headers, len(headers)))
@@ -48,6 +54,12 @@ def test_end_slice_missing_is_not_a_fault(make_series: MakeSeries) -> None:
     assert series.step_mm == pytest.approx(3.0)
 
 
+@pytest.mark.odd_input(
+    "D-45",
+    make="slices of two matrices in one series",
+    source="own",
+    outcome="`grids_differ`",
+)
 def test_slices_of_two_sizes(make_series: MakeSeries) -> None:
     headers = make_series()
     headers[3] = replace(headers[3], size_xy=(16, 10))
@@ -57,6 +69,12 @@ def test_slices_of_two_sizes(make_series: MakeSeries) -> None:
     )
 
 
+@pytest.mark.odd_input(
+    "D-46",
+    make="slices of two directions in one series",
+    source="own",
+    outcome="`grids_differ`",
+)
 def test_slices_of_two_directions(make_series: MakeSeries) -> None:
     headers = make_series()
     headers[3] = replace(headers[3], orientation=(0.99, 0.141, 0, -0.141, 0.99, 0))
@@ -72,6 +90,12 @@ def test_two_volumes_in_one_series_are_not_3d(make_series: MakeSeries) -> None:
     assert _fault(twice) == (Reason.NOT_3D, "series 1 holds 2 volumes")
 
 
+@pytest.mark.odd_input(
+    "D-47",
+    make="a slice acquired again at its position",
+    source="own",
+    outcome="the last instance, `duplicate_slices`",
+)
 def test_of_a_repeated_slice_the_last_instance_is_kept(make_series: MakeSeries) -> None:
     headers = make_series()
     again = replace(headers[2], file="again.dcm", instance_number=99)

@@ -62,6 +62,12 @@ def test_24_series_are_6_stations_of_4_contrasts(whole_scan: list[Header]) -> No
     assert choice.flags == frozenset()
 
 
+@pytest.mark.odd_input(
+    "V-45",
+    make="more than 24 series: reports, localizers, maps",
+    source="recoh",
+    outcome="left out, `extra_series`",
+)
 def test_series_that_are_no_dixon_are_left_out(
     whole_scan: list[Header], make_series: MakeSeries
 ) -> None:
@@ -71,6 +77,12 @@ def test_series_that_are_no_dixon_are_left_out(
     assert choice.flags == {Flag.EXTRA_SERIES}
 
 
+@pytest.mark.odd_input(
+    "V-46",
+    make="a station twice at one position",
+    source="ukb_mimir",
+    outcome="the most recent whole one, `duplicate_station`",
+)
 def test_station_twice_takes_the_most_recent(
     whole_scan: list[Header], make_station: MakeSeries
 ) -> None:
@@ -97,6 +109,12 @@ def test_missing_station_costs_the_others_nothing_where_stations_are_kept(
     assert _refusal(headers, station=3)[0] is Reason.STATION_MISSING
 
 
+@pytest.mark.odd_input(
+    "V-49",
+    make="stations missing, and series numbers that do not tell which",
+    source="own",
+    outcome="`station_missing`",
+)
 def test_stations_that_no_number_tells_apart_are_not_guessed(make_station: MakeSeries) -> None:
     headers = [
         header
@@ -106,12 +124,24 @@ def test_stations_that_no_number_tells_apart_are_not_guessed(make_station: MakeS
     assert _refusal(headers, station=1) == (Reason.STATION_MISSING, "3 of 6 stations")
 
 
+@pytest.mark.odd_input(
+    "V-47",
+    make="more positions than stations: the participant was moved",
+    source="own",
+    outcome="`several_series`",
+)
 def test_more_positions_than_stations_are_refused(
     whole_scan: list[Header], make_station: MakeSeries
 ) -> None:
     assert _refusal([*whole_scan, *make_station(7)])[0] is Reason.SEVERAL_SERIES
 
 
+@pytest.mark.odd_input(
+    "V-48",
+    make="an archive without a Dixon series",
+    source="ukb_mimir",
+    outcome="`contrast_missing`",
+)
 def test_archive_without_any_dixon_series(make_series: MakeSeries) -> None:
     assert _refusal(make_series(description="localizer"))[0] is Reason.CONTRAST_MISSING
 
@@ -140,10 +170,22 @@ def test_no_fact_repeats_a_header_text(whole_scan: list[Header]) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.cvs", "manifest.csv", "a/manifest.csv"])
+@pytest.mark.odd_input(
+    "V-50",
+    make="`manifest.cvs`",
+    source="ml4h and others",
+    outcome="known by either spelling",
+)
 def test_manifest_is_known_by_either_spelling(name: str) -> None:
     assert MANIFEST_NAME.search(name)
 
 
+@pytest.mark.odd_input(
+    "V-51",
+    make="a ragged manifest: dates that hold commas",
+    source="ml4h and others",
+    outcome="read as text; nothing depends on its columns",
+)
 def test_ragged_manifest_that_names_all_files_is_nothing_odd() -> None:
     manifest = (
         "filename,patientid,seriesid,date,series discription\n1.2.dcm,x,1,Jan 01, 2015,Dixon\n"

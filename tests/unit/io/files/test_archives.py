@@ -23,6 +23,12 @@ def test_members_in_order(tmp_path: Path, pack: Pack) -> None:
     assert list(read_members(path)) == [("b", b"1"), ("a", b"2")]
 
 
+@pytest.mark.odd_input(
+    "Z-1",
+    make="an archive cut short",
+    source="truncated downloads, own",
+    outcome="`archive_broken`",
+)
 def test_truncated(tmp_path: Path, pack: Pack) -> None:
     path = pack(tmp_path / "a.zip", {"a": bytes(range(256)) * 100})
     path.write_bytes(path.read_bytes()[:-30])
@@ -30,11 +36,23 @@ def test_truncated(tmp_path: Path, pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all"])
+@pytest.mark.odd_input(
+    "Z-2",
+    make="anything else under the name of a zip",
+    source="own",
+    outcome="`archive_broken`",
+)
 def test_no_zip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     assert _refusal(tmp_path / "a.zip")[0] is Reason.ARCHIVE_BROKEN
 
 
+@pytest.mark.odd_input(
+    "Z-3",
+    make="a byte of a member flipped",
+    source="bit rot, own",
+    outcome="`archive_broken`, with the place of the member, never its name",
+)
 def test_flipped_byte_fails_the_crc_and_the_member_goes_by_its_place(
     tmp_path: Path, pack: Pack
 ) -> None:
@@ -47,10 +65,22 @@ def test_flipped_byte_fails_the_crc_and_the_member_goes_by_its_place(
     assert fact.startswith("member 2 of 2 is damaged")
 
 
+@pytest.mark.odd_input(
+    "Z-4",
+    make="an archive without members",
+    source="UK Biobank, ml4h",
+    outcome="`archive_empty`",
+)
 def test_empty(tmp_path: Path, pack: Pack) -> None:
     assert _refusal(pack(tmp_path / "a.zip", {}))[0] is Reason.ARCHIVE_EMPTY
 
 
+@pytest.mark.odd_input(
+    "Z-5",
+    make="no file where the list says",
+    source="own",
+    outcome="`file_missing`",
+)
 def test_missing(tmp_path: Path) -> None:
     reason, fact = _refusal(tmp_path / "1000004_20201_2_0.zip")
     assert reason is Reason.FILE_MISSING

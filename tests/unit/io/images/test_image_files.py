@@ -58,6 +58,12 @@ def test_voxels_and_grid_as_stored(tmp_path: Path, image: sitk.Image, suffix: st
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+@pytest.mark.odd_input(
+    "N-42",
+    make="a file cut short; ITK reads a cut `.nii.gz` without an error",
+    source="SimpleITK, own",
+    outcome="`file_broken`",
+)
 def test_truncated(tmp_path: Path, image: sitk.Image, suffix: str, share: float) -> None:
     path = _write(tmp_path / f"p7{suffix}", image)
     content = path.read_bytes()
@@ -79,6 +85,12 @@ def test_something_else_under_that_name(tmp_path: Path, suffix: str) -> None:
     assert _refusal(path) is Reason.FILE_BROKEN
 
 
+@pytest.mark.odd_input(
+    "N-43",
+    make="a whole gzip of half a NIfTI",
+    source="own",
+    outcome="`file_broken`",
+)
 def test_whole_gzip_of_half_a_nifti(tmp_path: Path, image: sitk.Image) -> None:
     path = _write(tmp_path / "p7.nii.gz", image)
     content = gzip.decompress(path.read_bytes())
@@ -86,6 +98,12 @@ def test_whole_gzip_of_half_a_nifti(tmp_path: Path, image: sitk.Image) -> None:
     assert _refusal(path) is Reason.FILE_BROKEN
 
 
+@pytest.mark.odd_input(
+    "N-44",
+    make="gzip of several members, or padded with zeros",
+    source="pigz, own",
+    outcome="read",
+)
 def test_gzip_in_several_members_and_padded(tmp_path: Path, image: sitk.Image) -> None:
     path = _write(tmp_path / "p7.nii.gz", image)
     content = gzip.decompress(path.read_bytes())
@@ -96,6 +114,12 @@ def test_gzip_in_several_members_and_padded(tmp_path: Path, image: sitk.Image) -
     )
 
 
+@pytest.mark.odd_input(
+    "N-45",
+    make="`x.nii` beside `x.nii.gz`: ITK reads the former when asked for the latter",
+    source="SimpleITK, own",
+    outcome="the file that was asked for",
+)
 def test_sibling_without_gz_is_not_read_instead(tmp_path: Path, image: sitk.Image) -> None:
     path = _write(tmp_path / "p7.nii.gz", image)
     _write(tmp_path / "p7.nii", image + 1)
@@ -110,6 +134,12 @@ def test_missing_and_unknown(tmp_path: Path, image: sitk.Image) -> None:
     assert _refusal(_write(tmp_path / "p7.vtk", image)) is Reason.FORMAT_UNKNOWN
 
 
+@pytest.mark.odd_input(
+    "N-46",
+    make="a header that names another file for its voxels",
+    source="own",
+    outcome="`format_unknown`; that file is not opened",
+)
 def test_voxels_in_another_file(tmp_path: Path, image: sitk.Image) -> None:
     (tmp_path / "p7.nrrd").write_bytes(b"NRRD0004\ntype: short\ndata file: p7.raw\n\n")
     (tmp_path / "p7.mha").write_bytes(b"ObjectType = Image\nElementDataFile = p7.raw\n")
@@ -117,12 +147,24 @@ def test_voxels_in_another_file(tmp_path: Path, image: sitk.Image) -> None:
     assert _refusal(tmp_path / "p7.mha") is Reason.FORMAT_UNKNOWN
 
 
+@pytest.mark.odd_input(
+    "N-47",
+    make="4D with one volume, and with several",
+    source="own",
+    outcome="read, and `not_3d`",
+)
 def test_four_axes_are_three_only_with_one_volume(tmp_path: Path, image: sitk.Image) -> None:
     one = read_image(_write(tmp_path / "p7.nii.gz", sitk.JoinSeries([image])))
     assert one.GetSize() == image.GetSize()
     assert _refusal(_write(tmp_path / "p8.nrrd", sitk.JoinSeries([image, image]))) is Reason.NOT_3D
 
 
+@pytest.mark.odd_input(
+    "N-48",
+    make="a plane; vectors as voxels",
+    source="own",
+    outcome="`not_3d`",
+)
 def test_planes_and_vectors_are_not_3d(tmp_path: Path, image: sitk.Image) -> None:
     assert _refusal(_write(tmp_path / "p7.mha", image[:, :, 3])) is Reason.NOT_3D
     assert _refusal(_write(tmp_path / "p8.mha", image[:, :, 3:4])) is Reason.NOT_3D
@@ -132,6 +174,12 @@ def test_planes_and_vectors_are_not_3d(tmp_path: Path, image: sitk.Image) -> Non
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.odd_input(
+    "N-49",
+    make="NaN or infinite voxels; ITK turns those of NIfTI into 0",
+    source="SimpleITK, own",
+    outcome="`not_finite`, with how many",
+)
 def test_not_finite(
     tmp_path: Path, image: sitk.Image, suffix: str, value: float, kind: type
 ) -> None:
@@ -141,12 +189,24 @@ def test_not_finite(
     assert _refusal(_write(tmp_path / f"p7{suffix}", broken)) is Reason.NOT_FINITE
 
 
+@pytest.mark.odd_input(
+    "N-50",
+    make="all voxels the same",
+    source="own",
+    outcome="`constant_image`; an empty labelmap may be",
+)
 def test_constant_unless_it_may_be(tmp_path: Path) -> None:
     path = _write(tmp_path / "p7.nii.gz", sitk.Image(20, 20, 20, sitk.sitkUInt8))
     assert _refusal(path) is Reason.CONSTANT_IMAGE
     assert read_image(path, constant=True).GetSize() == (20, 20, 20)
 
 
+@pytest.mark.odd_input(
+    "N-51",
+    make="axes that are not at right angles",
+    source="own",
+    outcome="`geometry_implausible`",
+)
 def test_sheared_axes(tmp_path: Path, image: sitk.Image) -> None:
     image.SetDirection(np.eye(3).ravel().tolist())
     header = bytearray(gzip.decompress(_write(tmp_path / "p7.nii.gz", image).read_bytes()))
@@ -156,6 +216,12 @@ def test_sheared_axes(tmp_path: Path, image: sitk.Image) -> None:
     assert _refusal(tmp_path / "p7.nii.gz") is Reason.GEOMETRY_IMPLAUSIBLE
 
 
+@pytest.mark.odd_input(
+    "N-52",
+    make="a spacing that no body scan has",
+    source="own",
+    outcome="`geometry_implausible`",
+)
 def test_implausible_spacing(image: sitk.Image) -> None:
     image.SetSpacing((1.5, 2.25, 300.0))
     with pytest.raises(ScanError, match="spacing of 300 mm along z") as caught:

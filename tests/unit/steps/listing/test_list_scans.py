@@ -85,6 +85,12 @@ def test_new_participant_opens_one_new_shard_and_touches_no_other(ukb: Path) -> 
     ]
 
 
+@pytest.mark.odd_input(
+    "C-43",
+    make="a participant who is gone",
+    source="withdrawals, own",
+    outcome="stays listed, with `file_missing`",
+)
 def test_gone_scan_stays_listed(ukb: Path) -> None:
     _list(ukb)
     before = _state(ukb.parent / "scans")
@@ -119,6 +125,12 @@ def test_stations_and_stitched_scans_are_not_pooled(ukb: Path) -> None:
         _list(ukb, stations=Stations.SEPARATE)
 
 
+@pytest.mark.odd_input(
+    "C-40",
+    make="one scan at two places of the cohort",
+    source="own",
+    outcome="the listing stops and says how many",
+)
 def test_the_same_scan_at_two_places_is_refused(ukb: Path) -> None:
     (ukb / "copy").mkdir()
     (ukb / "copy" / "1000004_20201_2_0.zip").touch()
@@ -211,6 +223,12 @@ def test_an_unreadable_folder_stops_the_listing_and_names_nobody(
     assert not (ukb.parent / "scans").exists()
 
 
+@pytest.mark.odd_input(
+    "C-42",
+    make="linked folders, and links in a circle",
+    source="own",
+    outcome="followed; circles end",
+)
 def test_linked_folders_are_followed_and_loops_end(ukb: Path) -> None:
     (ukb.parent / "elsewhere").mkdir()
     (ukb.parent / "elsewhere" / "2000001_20201_2_0.zip").touch()
@@ -252,6 +270,12 @@ def test_what_a_bids_cohort_holds_besides_is_counted(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.odd_input(
+    "C-15",
+    make="the cohort's name changed, and listed again",
+    source="own",
+    outcome="the listing stops: nobody is listed twice",
+)
 def test_another_name_of_the_cohort_does_not_list_everybody_twice(ukb: Path) -> None:
     _list(ukb)
     moved = ukb.rename(ukb.parent / "moved")
@@ -261,6 +285,12 @@ def test_another_name_of_the_cohort_does_not_list_everybody_twice(ukb: Path) -> 
     assert _state(ukb.parent / "scans") == before
 
 
+@pytest.mark.odd_input(
+    "C-41",
+    make="the cohort moved to another folder",
+    source="own",
+    outcome="found there; nothing is done again",
+)
 def test_a_cohort_at_another_root_is_found_there(ukb: Path) -> None:
     """The list once kept the old paths, and every scan failed as missing."""
     _list(ukb)
@@ -278,6 +308,12 @@ def test_a_cohort_at_another_root_is_found_there(ukb: Path) -> None:
     assert _list(moved).n_changed == 0
 
 
+@pytest.mark.odd_input(
+    "C-14",
+    make="an archive delivered again",
+    source="own",
+    outcome="that participant's shard is done again, no other",
+)
 def test_what_is_delivered_again_touches_one_shard(ukb: Path) -> None:
     _list(ukb)
     before = _state(ukb.parent / "scans")

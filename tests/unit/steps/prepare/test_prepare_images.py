@@ -193,6 +193,12 @@ def test_unwanted_contrasts_are_left_alone(tmp_path: Path) -> None:
     assert _failure(tmp_path, *sources, contrasts=[CT])[0] is Reason.CONTRAST_MISSING
 
 
+@pytest.mark.odd_input(
+    "V-52",
+    make="contrasts of one scan on two grids",
+    source="own",
+    outcome="`grids_differ`",
+)
 def test_contrasts_on_two_grids(tmp_path: Path) -> None:
     water = _image_file(tmp_path / "w.mha")
     fat = _image_file(tmp_path / "f.mha", code="LIP")
@@ -215,6 +221,12 @@ def test_stations_in_files_are_stitched(tmp_path: Path) -> None:
     assert outcome.facts["n_stations"] == 2
 
 
+@pytest.mark.odd_input(
+    "V-53",
+    make="a gap between neighbouring stations",
+    source="own",
+    outcome="`stations_apart`",
+)
 def test_stations_apart(tmp_path: Path) -> None:
     near, far = _image_file(tmp_path / "1.mha"), tmp_path / "2.mha"
     moved = sitk.ReadImage(str(near))
