@@ -110,6 +110,7 @@ def _rows_of_one_scan() -> tuple[Scan, pa.Table, pa.Table]:
         n_voxels=104842,
         volume_observed_ml=1567.1,
         touches=(),
+        face_distance_mm=40.0,
         centroid_xyz_mm=(1.0, 2.0, 3.0),
         n_pieces=1,
         largest_piece_share=1.0,

@@ -47,6 +47,7 @@ def outcome_of(scan: Scan) -> Outcome:
         n_voxels=int(scan.participant) + 1,
         volume_observed_ml=float(scan.participant) + int(scan.instance) / 10 + 0.5,
         touches=(),
+        face_distance_mm=40.0,
         centroid_xyz_mm=(0.0, 0.0, 0.0),
         n_pieces=1,
         largest_piece_share=1.0,

@@ -29,8 +29,8 @@ RADIOMICS_KEYS: Final = (
     Column(
         "truncated",
         _BOOL,
-        "The organ reaches a face of the image: all features are of the part in view, and those of "
-        "shape say little.",
+        "The organ reaches an end of what was seen: all features are of the part in view, and "
+        "those of shape say little.",
     ),
     Column(
         "n_voxels",

@@ -48,7 +48,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
     OrganReason.NOT_FOUND: "The scan was measured and no voxel is the organ.",
     OrganReason.TRUNCATED: (
-        "The organ reaches a face of the image; `volume_observed_ml` is what is in view."
+        "The organ reaches a face of the image or an end of what its stations saw; "
+        "`volume_observed_ml` is what is in view."
     ),
     OrganReason.NOT_IN_SCHEME: "The tool that made the labelmap has no class for the organ.",
 }

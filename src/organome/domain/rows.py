@@ -184,6 +184,7 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
         "na_reason": OrganReason.TRUNCATED.value if truncated else None,
         **{f"touches_{face}": face.value in measure["touches"] for face in Face},
         "truncated": truncated,
+        "face_distance_mm": measure["face_distance_mm"],
         **{f"intensity_{name}": value for name, value in intensities.items()},
         "fat_fraction_mean": measure["fat_fraction_mean"],
         **{

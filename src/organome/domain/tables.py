@@ -161,10 +161,27 @@ ORGAN_ROWS: Final = Table(
         Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
         Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
         *(
-            Column(f"touches_{face}", _BOOL, f"The organ reaches the {face} face of the image.")
+            Column(
+                f"touches_{face}",
+                _BOOL,
+                f"The organ reaches the {face} end of what was seen: a face of the image, or of a "
+                "station that is narrower than others. Stray voxels do not count.",
+            )
             for face in Face
         ),
-        Column("truncated", _BOOL, "The organ reaches any face of the image, so may go on beyond."),
+        Column(
+            "truncated",
+            _BOOL,
+            "The organ reaches any end of what was seen, so may go on beyond. Its largest piece "
+            "decides, with any other that has a twentieth of its voxels.",
+        ),
+        Column(
+            "face_distance_mm",
+            _FLOAT,
+            "From the organ to the nearest end of what was seen, along the axes of the image; 0 "
+            "where truncated. Leave out what is close to be strict.",
+            "mm",
+        ),
         Column("intensity_mean", _FLOAT, "Mean of what is in view.", _INTENSITY),
         Column(
             "intensity_sd",

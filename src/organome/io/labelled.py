@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import SimpleITK as sitk
 
@@ -64,6 +64,10 @@ class LabelledShard:
         facts = self.prepared[scan.scan].facts
         both = {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
         return both and facts.get("fat_water") != FatWater.SWAPPED
+
+    def seen_xyz(self, scan: Scan) -> Any:
+        """Return the boxes of the grid that its stations saw; None where it is one image."""
+        return self.prepared[scan.scan].facts.get("seen_xyz")
 
     def read_labelmap(self, scan: Scan) -> sitk.Image:
         """Read the labelmap of a scan.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,15 @@ from scipy import ndimage
 from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.geometry.arrays import Mask
 from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
+from organome.compute.labelmaps.view import Box, View
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
 from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
+
+# A piece of this share of the largest piece is a part of the organ, as a vertebra is of the spine:
+# where it is cut, so is the organ. Smaller ones are strays.
+MAIN_PIECE_SHARE: Final = 0.05
 
 _Box = tuple[slice, ...]
 
@@ -46,7 +51,9 @@ class OrganMeasure:
     Attributes:
         n_voxels: Voxels of the organ, at least 1.
         volume_observed_ml: Volume of what is in view, in mL.
-        touches: Faces of the image that the organ reaches.
+        touches: Ends of what was seen that the main pieces of the organ reach, as faces.
+        face_distance_mm: From the main pieces to the nearest end of what was seen, along the axes
+            of the grid; 0 where they touch it.
         centroid_xyz_mm: Mean position of its voxels in scanner space, LPS, in mm.
         n_pieces: Pieces, voxels connected by faces (6-connectivity).
         largest_piece_share: Voxels in the largest piece over all voxels, above 0, up to 1.
@@ -58,6 +65,7 @@ class OrganMeasure:
     n_voxels: int
     volume_observed_ml: float
     touches: tuple[Face, ...]
+    face_distance_mm: float
     centroid_xyz_mm: tuple[float, float, float]
     n_pieces: int
     largest_piece_share: float
@@ -71,6 +79,7 @@ def measure_organs(
     *,
     fat: sitk.Image | None = None,
     water: sitk.Image | None = None,
+    seen_xyz: Sequence[Box] | None = None,
     n_labels: int = N_ORGANS,
 ) -> dict[int, OrganMeasure]:
     """Measure every organ of a labelmap.
@@ -82,6 +91,7 @@ def measure_organs(
         image: Image whose intensities are measured.
         fat: Fat image of a two-point Dixon scan.
         water: Water image of the same.
+        seen_xyz: Boxes of the grid that were seen; None: all of it.
         n_labels: How many organs the label scheme has.
 
     Returns:
@@ -97,6 +107,7 @@ def measure_organs(
         raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
     image_zyx = None if image is None else sitk.GetArrayViewFromImage(image)
     fraction_zyx = None if fat is None or water is None else fat_fraction(fat, water)
+    view = View.of(labelmap.GetSize(), seen_xyz)
     measures = {}
     for label, box in enumerate(ndimage.find_objects(labels_zyx, n_labels), start=1):
         if box is None:
@@ -106,6 +117,7 @@ def measure_organs(
             labelmap,
             box,
             mask_zyx,
+            view=view,
             values=None if image_zyx is None else image_zyx[box][mask_zyx],
             fractions=None if fraction_zyx is None else fraction_zyx[box][mask_zyx],
         )
@@ -132,15 +144,18 @@ def _measure_organ(
     box_zyx: _Box,
     mask_zyx: Mask,
     *,
+    view: View,
     values: npt.NDArray[Any] | None,
     fractions: npt.NDArray[np.float32] | None,
 ) -> OrganMeasure:
     n_voxels = int(np.count_nonzero(mask_zyx))
-    n_pieces, n_largest = _components(mask_zyx, n_voxels)
+    main_zyx, n_pieces, n_largest = _main_pieces(mask_zyx, n_voxels)
+    touches, face_distance_mm = _ends_of_view(labelmap, view, box_zyx, main_zyx)
     return OrganMeasure(
         n_voxels=n_voxels,
         volume_observed_ml=n_voxels * float(np.prod(labelmap.GetSpacing())) / MM3_PER_ML,
-        touches=_touched_faces(labelmap, box_zyx),
+        touches=touches,
+        face_distance_mm=face_distance_mm,
         centroid_xyz_mm=_centroid_xyz_mm(labelmap, box_zyx, mask_zyx, n_voxels),
         n_pieces=n_pieces,
         largest_piece_share=n_largest / n_voxels,
@@ -149,15 +164,39 @@ def _measure_organ(
     )
 
 
-def _touched_faces(labelmap: sitk.Image, box_zyx: _Box) -> tuple[Face, ...]:
-    touched = set()
+def truncated_labels(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> frozenset[int]:
+    """Name the labels whose main pieces reach an end of what was seen, as ``measure_organs`` does.
+
+    Args:
+        labelmap: Integer image, 0 is background.
+        seen_xyz: Boxes of the grid that were seen; None: all of it.
+    """
+    view = View.of(labelmap.GetSize(), seen_xyz)
+    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
+    truncated = set()
+    for label, box in enumerate(ndimage.find_objects(labels_zyx), start=1):
+        if box is not None:
+            mask_zyx = labels_zyx[box] == label
+            main_zyx, _, _ = _main_pieces(mask_zyx, int(np.count_nonzero(mask_zyx)))
+            if _ends_of_view(labelmap, view, box, main_zyx)[0]:
+                truncated.add(label)
+    return frozenset(truncated)
+
+
+def _ends_of_view(
+    labelmap: sitk.Image, view: View, box_zyx: _Box, main_zyx: Mask
+) -> tuple[tuple[Face, ...], float]:
+    """Name the ends of what was seen that a mask reaches; measure how far the nearest is, in mm."""
+    gaps_xyz = view.gaps_zyx(main_zyx, [extent.start for extent in box_zyx])[::-1]
     faces_xyz = array_faces_xyz(labelmap.GetDirection())
-    for extent, size, (first, last) in zip(
-        box_zyx[::-1], labelmap.GetSize(), faces_xyz, strict=True
-    ):
-        touched |= {first} if extent.start == 0 else set()
-        touched |= {last} if extent.stop == size else set()
-    return tuple(face for face in Face if face in touched)
+    touched = {
+        face
+        for faces, gaps in zip(faces_xyz, gaps_xyz, strict=True)
+        for face, gap in zip(faces, gaps, strict=True)
+        if gap == 0
+    }
+    distance_mm = float((gaps_xyz.min(axis=1) * labelmap.GetSpacing()).min())
+    return tuple(face for face in Face if face in touched), distance_mm
 
 
 def _centroid_xyz_mm(
@@ -173,12 +212,16 @@ def _centroid_xyz_mm(
     return x_mm, y_mm, z_mm
 
 
-def _components(mask_zyx: Mask, n_voxels: int) -> tuple[int, int]:
-    """Count the pieces of a mask and the voxels of the largest."""
+def _main_pieces(mask_zyx: Mask, n_voxels: int) -> tuple[Mask, int, int]:
+    """Find the pieces that matter; count all pieces, and the voxels of the largest."""
     pieces_zyx, n_pieces = ndimage.label(mask_zyx)
     if n_pieces == 1:
-        return 1, n_voxels
-    return int(n_pieces), int(np.bincount(pieces_zyx[mask_zyx]).max())
+        return mask_zyx, 1, n_voxels
+    n_of_piece = np.bincount(pieces_zyx[mask_zyx], minlength=n_pieces + 1)
+    n_largest = int(n_of_piece.max())
+    is_main = n_of_piece >= max(1, MAIN_PIECE_SHARE * n_largest)
+    main_zyx: Mask = is_main[pieces_zyx]
+    return main_zyx, int(n_pieces), n_largest
 
 
 def _intensities(values: npt.NDArray[Any]) -> Intensities:

@@ -169,12 +169,17 @@ def overlaps_mm(stations: Sequence[Station]) -> tuple[float, ...]:
     """Measure the overlap at each seam, from head to foot.
 
     Raises:
-        ScanError: STATIONS_APART if there is a gap.
+        ScanError: STATIONS_APART if there is a gap, or nothing of one lies above the other.
     """
     overlaps = []
     for number, (upper, lower) in enumerate(pairwise(stations), start=1):
         overlap_mm = lower.high_mm - upper.low_mm
         slice_mm = min(upper.grid[2].spacing_mm, lower.grid[2].spacing_mm)
+        for axis in (0, 1):
+            above, below = upper.grid[axis], lower.grid[axis]
+            if min(above.high_mm, below.high_mm) <= max(above.low_mm, below.low_mm):
+                fact = f"station {number} and {number + 1} lie beside each other"
+                raise ScanError(Reason.STATIONS_APART, fact)
         if overlap_mm < -GAP_TOLERANCE * slice_mm:
             fact = f"a gap of {-overlap_mm:.1f} mm between station {number} and {number + 1}"
             raise ScanError(Reason.STATIONS_APART, fact)
@@ -206,8 +211,11 @@ def trim_stations(stations: Sequence[Station], *, n_slices: int) -> tuple[Statio
 
 
 def common_grid(stations: Sequence[Station]) -> Axes:
-    """Choose the grid for all stations: in-plane that of the widest, finest slices, all in view."""
-    x, y = (max((one.grid[axis] for one in stations), key=_extent_mm) for axis in (0, 1))
+    """Choose the grid for all stations: in-plane that of the widest, finest slices, all in view.
+
+    In-plane the voxels of the widest station go on to where any other one ends.
+    """
+    x, y = (_joint_axis([one.grid[axis] for one in stations]) for axis in (0, 1))
     slice_mm = min(one.grid[2].spacing_mm for one in stations)
     low_mm = min(one.low_mm for one in stations)
     high_mm = max(one.high_mm for one in stations)
@@ -265,6 +273,16 @@ def _grid(image: sitk.Image, direction: npt.NDArray[np.float64]) -> Axes:
         )
     )
     return x, y, z
+
+
+def _joint_axis(axes: Sequence[Axis]) -> Axis:
+    """Continue the longest axis to every place that any of them sees the centre of a voxel at."""
+    longest = max(axes, key=_extent_mm)
+    low_mm, high_mm = min(one.low_mm for one in axes), max(one.high_mm for one in axes)
+    n_before = int((longest.start_mm - low_mm) / longest.spacing_mm + SAME_PLACE)
+    n = int((high_mm - longest.start_mm) / longest.spacing_mm + SAME_PLACE) + 1 + n_before
+    start_mm = longest.start_mm - n_before * longest.spacing_mm
+    return Axis(start_mm=start_mm, spacing_mm=longest.spacing_mm, n=n)
 
 
 def _extent_mm(axis: Axis) -> float:

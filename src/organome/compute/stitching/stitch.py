@@ -1,8 +1,8 @@
 """Stations to one image.
 
 Stations are placed by their affines, never by the order they come in. The common grid has the
-finest slice spacing of all stations and the in-plane grid of the widest; on it stations are
-resampled linearly and faded into each other. Two choices keep fat fractions what they are:
+finest slice spacing of all stations and the pixels of the widest, as far as any of them sees; on it
+stations are resampled linearly and faded into each other. Two choices keep fat fractions:
 
 - each seam has ONE gain, the median ratio of the in-phase images inside the body, which goes to
   all contrasts alike. Bias correction or histogram matching of each contrast on its own would
@@ -51,11 +51,14 @@ class Stitched:
             anything, 0, or -1024 HU in CT.
         seams: From head to foot, one fewer than stations.
         spans_mm: Lowest and highest face of each station along the body, from head to foot.
+        seen_xyz: Box of the grid that each station saw: first voxel and the one after the last
+            along x, y, z.
     """
 
     images: Mapping[Contrast, sitk.Image]
     seams: tuple[Seam, ...]
     spans_mm: tuple[tuple[float, float], ...]
+    seen_xyz: tuple[tuple[tuple[int, int], ...], ...]
 
 
 def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Stitched:
@@ -86,7 +89,13 @@ def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Sti
         },
         seams=seams,
         spans_mm=tuple((one.low_mm, one.high_mm) for one in whole),
+        seen_xyz=tuple(_seen_xyz(one, grid) for one in trimmed),
     )
+
+
+def _seen_xyz(station: Station, grid: Axes) -> tuple[tuple[int, int], ...]:
+    region = station.region(grid, low_mm=station.low_mm, high_mm=station.high_mm)
+    return tuple((taken.start, taken.stop) for taken in reversed(region))
 
 
 def _fading(stations: Sequence[Station], index: int, grid: Axes) -> Singles:

@@ -68,7 +68,7 @@ class MeasureVolumes:
     """Measuring, a scan at a time."""
 
     name = "measure_volumes"
-    version = 1
+    version = 2
 
     def __init__(self, scans: Sequence[Scan], published: LabelledShard) -> None:
         self._scans = {scan.scan: scan for scan in scans}
@@ -108,6 +108,7 @@ class MeasureVolumes:
             labelmap,
             by_contrast[contrast],
             **_on_grid_of(labelmap, by_contrast),
+            seen_xyz=published.seen_xyz(scan),
             n_labels=len(published.scheme.structures),
         )
         return {"organs": organ_facts(measures, published.scheme.structures)}

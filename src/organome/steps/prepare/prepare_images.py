@@ -96,7 +96,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -166,6 +166,7 @@ class PrepareImages:
             facts["station_spans_mm"] = [
                 [round(end_mm, MM_DECIMALS) for end_mm in span] for span in stitched.spans_mm
             ]
+            facts["seen_xyz"] = [[list(ends) for ends in box] for box in stitched.seen_xyz]
         for contrast, image in images.items():
             write_image(place(f"{contrast}.nii.gz"), image)
         return {

@@ -12,6 +12,7 @@ from typing import Final
 
 import SimpleITK as sitk
 
+from organome.compute.labelmaps.volumes import truncated_labels
 from organome.compute.stitching.seams import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
@@ -30,7 +31,6 @@ from organome.steps.radiomics.plans import (
     PlannedStep,
     feature_values,
     joint_feature_names,
-    labels_on_faces,
     measurable,
     read_for,
     read_plans,
@@ -167,18 +167,21 @@ class MeasureOverlaps(PlannedStep):
             if shared is None:
                 return
             found.append(plan.region_features(image, shared))
-        truncated = [labels_on_faces(labelmap) for labelmap in labelmaps]
+        truncated = [
+            truncated_labels(labelmap, self._published.seen_xyz(scan))
+            for scan, labelmap in zip(pair, labelmaps, strict=True)
+        ]
         for organ in self._published.scheme.structures:
             regions = [of_one.get(organ.label) for of_one in found]
             if any(one is None or one.n_voxels < _MIN_VOXELS for one in regions):
                 continue
-            for scan, region, on_faces in zip(pair, regions, truncated, strict=True):
+            for scan, region, of_scan in zip(pair, regions, truncated, strict=True):
                 assert region is not None
                 yield {
                     **plan.row_key(scan, organ),
                     "seam": pair[0].station,
                     "status": Status.DONE.value,
-                    "truncated": organ.label in on_faces,
+                    "truncated": organ.label in of_scan,
                     **feature_values(region),
                 }
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from organome.compute.labelmaps.volumes import truncated_labels
 from organome.compute.radiomics.extraction import RegionFeatures
 from organome.domain.errors import ScanError
 from organome.domain.organs import Organ
@@ -31,7 +32,6 @@ from organome.steps.radiomics.plans import (
     PlannedStep,
     feature_values,
     joint_feature_names,
-    labels_on_faces,
     measurable,
     read_for,
     read_plans,
@@ -177,7 +177,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     """
     scheme = published.scheme
     labelmap = published.read_labelmap(scan)
-    on_faces = labels_on_faces(labelmap)
+    truncated = truncated_labels(labelmap, published.seen_xyz(scan))
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             yield from missing_radiomics_rows(
@@ -189,15 +189,15 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             yield {
                 **plan.row_key(scan, organ),
                 "status": Status.DONE.value,
-                **_organ_values(organ, scheme, found.get(organ.label), on_faces),
+                **_organ_values(organ, scheme, found.get(organ.label), truncated),
             }
 
 
 def _organ_values(
-    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, on_faces: frozenset[int]
+    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, truncated: frozenset[int]
 ) -> Row:
     if region is not None:
-        return {"truncated": organ.label in on_faces, **feature_values(region)}
+        return {"truncated": organ.label in truncated, **feature_values(region)}
     if scheme.covers(organ):
         return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
     return {"na_reason": OrganReason.NOT_IN_SCHEME.value}

@@ -81,7 +81,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -161,13 +161,6 @@ def read_for(
     percent.CopyInformation(labelmap)
     labels.CopyInformation(labelmap)
     return percent, labels
-
-
-def labels_on_faces(labelmap: sitk.Image) -> frozenset[int]:
-    """Name the labels that reach a face of the image."""
-    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
-    faces = (labels_zyx.take(end, axis) for axis in range(3) for end in (0, -1))
-    return frozenset(int(label) for face in faces for label in np.unique(face))
 
 
 def feature_values(region: RegionFeatures) -> Row:

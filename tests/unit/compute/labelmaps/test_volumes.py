@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
+from organome.compute.labelmaps.volumes import MAIN_PIECE_SHARE, OrganMeasure, measure_organs
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
 from organome.domain.outcomes import Reason
@@ -39,17 +39,27 @@ def naive_measure(labels_zyx: Voxels, voxels_zyx: Voxels, label: int) -> dict[st
     mask_zyx = labels_zyx == label
     values = voxels_zyx[mask_zyx].astype(float)
     index_xyz = np.argwhere(mask_zyx)[:, ::-1]
-    pieces = naive_pieces(mask_zyx)
-    touches = {
-        face
-        for axis, faces in enumerate(FACES_ZYX)
-        for face, end in zip(faces, (0, -1), strict=True)
-        if np.take(mask_zyx, end, axis=axis).any()
+    pieces = [len(piece) for piece in naive_pieces(mask_zyx)]
+    main = [
+        index
+        for piece in naive_pieces(mask_zyx)
+        if len(piece) >= MAIN_PIECE_SHARE * max(pieces)
+        for index in piece
+    ]
+    gaps = {
+        face: min(index[axis] if end == 0 else size - 1 - index[axis] for index in main)
+        for axis, (faces, size) in enumerate(zip(FACES_ZYX, mask_zyx.shape, strict=True))
+        for end, face in enumerate(faces)
     }
+    spacing_mm = dict(zip(FACES_ZYX, SPACING_XYZ_MM[::-1], strict=True))
+    touches = {face for face, gap in gaps.items() if gap == 0}
     return {
         "n_voxels": len(values),
         "volume_observed_ml": len(values) * 1.5 * 2.25 * 4.0 / 1000,
         "touches": tuple(face for face in Face if face in touches),
+        "face_distance_mm": min(
+            gaps[face] * spacing_mm[faces] for faces in FACES_ZYX for face in faces
+        ),
         "centroid_xyz_mm": (index_xyz * SPACING_XYZ_MM + ORIGIN_XYZ_MM).mean(axis=0),
         "n_pieces": len(pieces),
         "largest_piece_share": max(pieces) / len(values),
@@ -63,28 +73,29 @@ def naive_measure(labels_zyx: Voxels, voxels_zyx: Voxels, label: int) -> dict[st
     }
 
 
-def naive_pieces(mask_zyx: Voxels) -> list[int]:
-    """Sizes of the pieces of a mask by flooding from voxel to voxel."""
-    left = {tuple(index) for index in np.argwhere(mask_zyx).tolist()}
-    sizes = []
+def naive_pieces(mask_zyx: Voxels) -> list[list[tuple[int, int, int]]]:
+    """Pieces of a mask by flooding from voxel to voxel."""
+    left = {(z, y, x) for z, y, x in np.argwhere(mask_zyx).tolist()}
+    pieces = []
     while left:
-        front, size = [left.pop()], 0
+        front, piece = [left.pop()], []
         while front:
             z, y, x = front.pop()
-            size += 1
+            piece.append((z, y, x))
             for step in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)):
                 neighbour = (z + step[0], y + step[1], x + step[2])
                 if neighbour in left:
                     left.remove(neighbour)
                     front.append(neighbour)
-        sizes.append(size)
-    return sizes
+        pieces.append(piece)
+    return pieces
 
 
 def assert_same(measure: OrganMeasure, naive: dict[str, Any]) -> None:
     assert measure.n_voxels == naive["n_voxels"]
     assert measure.volume_observed_ml == pytest.approx(naive["volume_observed_ml"], rel=1e-14)
     assert measure.touches == naive["touches"]
+    assert measure.face_distance_mm == naive["face_distance_mm"]
     assert measure.centroid_xyz_mm == pytest.approx(tuple(naive["centroid_xyz_mm"]), abs=1e-9)
     assert measure.n_pieces == naive["n_pieces"]
     assert measure.largest_piece_share == naive["largest_piece_share"]

@@ -1,0 +1,97 @@
+"""What of a grid was seen: the whole of an image, or the boxes of its stations.
+
+A station is a box of the common grid. Where stations differ in width, or one is shifted, the grid
+has corners that none of them saw; an organ that reaches one is cut there as by a face of the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from organome.compute.geometry.arrays import Mask
+
+Box: TypeAlias = Sequence[Sequence[int]]  # first voxel and the one after the last, along x, y, z
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The cells into which the faces of all boxes cut a grid, each seen as a whole or not.
+
+    Attributes:
+        cuts_zyx: Where cells begin, and where the last one ends, along each axis.
+        seen_zyx: Whether a cell was seen.
+        runs_zyx: By axis (z, y, x): where the run of seen cells through each cell begins and ends
+            along that axis, shape (2, z, y, x).
+    """
+
+    cuts_zyx: tuple[npt.NDArray[np.int64], ...]
+    seen_zyx: Mask
+    runs_zyx: tuple[npt.NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, size_xyz: Sequence[int], boxes_xyz: Sequence[Box] | None = None) -> "View":
+        """Cut a grid along the faces of what was seen of it; None: all of it was."""
+        boxes = [box[::-1] for box in boxes_xyz or [[(0, size) for size in size_xyz]]]
+        cuts_zyx = tuple(
+            np.unique([0, size, *(end for box in boxes for end in box[axis])])
+            for axis, size in enumerate(reversed(size_xyz))
+        )
+        seen_zyx = np.zeros([len(cuts) - 1 for cuts in cuts_zyx], np.bool_)
+        for box in boxes:
+            seen_zyx[
+                tuple(
+                    slice(*np.searchsorted(cuts, ends))
+                    for cuts, ends in zip(cuts_zyx, box, strict=True)
+                )
+            ] = True
+        runs_zyx = tuple(_runs(seen_zyx, cuts, axis) for axis, cuts in enumerate(cuts_zyx))
+        return cls(cuts_zyx, seen_zyx, runs_zyx)
+
+    def gaps_zyx(self, mask_zyx: Mask, start_zyx: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Count the voxels between a mask and what was not seen, towards either end of each axis.
+
+        Args:
+            mask_zyx: Part of the grid.
+            start_zyx: Where it begins in the grid.
+
+        Returns:
+            Shape (3, 2): the least over all voxels of the mask, 0 where one of them lies at the end
+            of what was seen. All are 0 for a mask of which nothing was seen.
+        """
+        gaps = np.full((3, 2), np.iinfo(np.int64).max)
+        spans = [
+            [(max(low - start, 0), min(high - start, n)) for low, high in pairwise(cuts)]
+            for cuts, start, n in zip(self.cuts_zyx, start_zyx, mask_zyx.shape, strict=True)
+        ]
+        for cell in map(tuple, np.argwhere(self.seen_zyx)):
+            part = [spans[axis][place] for axis, place in enumerate(cell)]
+            if any(low >= high for low, high in part):
+                continue
+            inside = mask_zyx[tuple(slice(*ends) for ends in part)]
+            for axis, runs in enumerate(self.runs_zyx):
+                others = tuple(other for other in range(3) if other != axis)
+                places = np.flatnonzero(inside.any(axis=others))
+                if places.size:
+                    at = places[[0, -1]] + part[axis][0] + start_zyx[axis]
+                    low, high = runs[(slice(None), *cell)]
+                    gaps[axis] = np.minimum(gaps[axis], [at[0] - low, high - 1 - at[1]])
+        return np.where(gaps < np.iinfo(np.int64).max, gaps, 0)
+
+
+def _runs(seen_zyx: Mask, cuts: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
+    seen = np.moveaxis(seen_zyx, axis, 0)
+    lows = np.empty(seen.shape, np.int64)
+    highs = np.empty(seen.shape, np.int64)
+    last = len(seen) - 1
+    for place in range(len(seen)):
+        joined = seen[place - 1] if place else np.zeros(seen.shape[1:], np.bool_)
+        lows[place] = np.where(joined, lows[place - 1] if place else 0, cuts[place])
+    for place in reversed(range(len(seen))):
+        joined = seen[place + 1] if place < last else np.zeros(seen.shape[1:], np.bool_)
+        after = highs[place + 1] if place < last else 0
+        highs[place] = np.where(joined, after, cuts[place + 1])
+    return np.stack([np.moveaxis(lows, 0, axis), np.moveaxis(highs, 0, axis)])

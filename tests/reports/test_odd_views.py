@@ -1,0 +1,188 @@
+"""Organs that are cut, and what was seen of them: by main pieces and by stations.
+
+Source: readings of our own code; fields of view of UK Biobank's six stations, whose rows differ.
+"""
+
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from organome.compute.geometry.arrays import Voxels
+from organome.compute.labelmaps.view import View
+from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, truncated_labels
+from organome.compute.stitching.stitch import stitch
+from organome.domain.errors import ScanError
+from organome.domain.geometry import Face
+from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast
+
+LIVER = 5
+SPACING_XYZ_MM = (2.0, 3.0, 5.0)
+
+
+def image_of(voxels_zyx: Voxels, origin_mm: tuple[float, float, float] = (0, 0, 0)) -> sitk.Image:
+    image = sitk.GetImageFromArray(voxels_zyx)
+    image.SetSpacing(SPACING_XYZ_MM)
+    image.SetOrigin(origin_mm)
+    return image
+
+
+def liver_of(
+    *boxes: Any, size_zyx: tuple[int, int, int] = (60, 60, 60), **seen: Any
+) -> OrganMeasure:
+    labels_zyx = np.zeros(size_zyx, np.uint8)
+    for box in boxes:
+        labels_zyx[box] = LIVER
+    return measure_organs(image_of(labels_zyx), **seen)[LIVER]
+
+
+BODY = np.s_[10:42, 14:46, 12:43]  # 31,744 voxels
+
+
+@pytest.mark.odd_input(
+    "C-3",
+    make="a liver of 32,000 voxels, and stray voxels of it in a corner of the image",
+    source="own",
+    outcome="not truncated: the main piece decides; `n_pieces`, `largest_piece_share` say the rest",
+)
+@pytest.mark.parametrize("stray", [np.s_[0, 0, 0], np.s_[-1, 30, 30], np.s_[:5, :5, :5]])
+def test_stray_voxels_at_a_face_do_not_cost_a_liver(stray: Any) -> None:
+    liver = liver_of(BODY, stray)
+    assert liver.touches == ()
+    assert liver.face_distance_mm == 12 * 2.0
+    assert (liver.n_pieces, liver.largest_piece_share < 1) == (2, True)
+
+
+@pytest.mark.odd_input(
+    "V-1",
+    make="an organ in several large pieces (vertebrae, a liver less a slice), one at a face",
+    source="own",
+    outcome="`truncated`: a piece of a twentieth of the largest is a part of the organ",
+)
+def test_an_organ_of_several_pieces_is_cut_where_one_of_them_is() -> None:
+    vertebrae = [np.s_[z : z + 4, 20:40, 20:40] for z in range(0, 60, 5)]
+    assert liver_of(*vertebrae).touches == (Face.INFERIOR,)
+    assert liver_of(np.s_[:20, 20:40, 20:40], np.s_[21:50, 20:40, 20:40]).touches != ()
+
+
+@pytest.mark.odd_input(
+    "C-4",
+    make="an organ that ends one voxel before the face",
+    source="own",
+    outcome="not truncated, and `face_distance_mm` says how near it is",
+)
+@pytest.mark.parametrize(
+    ("box", "distance_mm"),
+    [
+        (np.s_[1:30, 20:40, 20:40], 5.0),
+        (np.s_[20:30, 20:59, 20:40], 3.0),
+        (np.s_[20:30, 20:40, 1:40], 2.0),
+        (np.s_[20:30, 20:40, :40], 0.0),
+    ],
+)
+def test_how_near_the_face_is(box: Any, distance_mm: float) -> None:
+    liver = liver_of(box)
+    assert liver.face_distance_mm == distance_mm
+    assert bool(liver.touches) == (distance_mm == 0)
+
+
+# x, y, z: a wide station above a narrow one
+STATIONS = [[[0, 60], [0, 60], [30, 60]], [[0, 60], [5, 55], [0, 30]]]
+
+
+@pytest.mark.odd_input(
+    "C-5",
+    make="stations of 60 and 50 rows, an organ at the face of the narrow one, or at the step",
+    source="own; fields of view of UK Biobank",
+    outcome="`truncated`, with the face: what the stations saw decides, not the faces of the image",
+)
+@pytest.mark.parametrize(
+    ("box", "faces"),
+    [
+        (np.s_[5:25, 5:30, 20:40], (Face.ANTERIOR,)),
+        (np.s_[5:25, 30:55, 20:40], (Face.POSTERIOR,)),
+        (np.s_[30:50, 1:4, 20:40], (Face.INFERIOR,)),  # above what the narrow one did not see
+        (np.s_[10:50, 5:30, 20:40], (Face.ANTERIOR,)),
+        (np.s_[10:50, 6:30, 20:40], ()),
+        (np.s_[31:50, 1:30, 20:40], ()),
+        (np.s_[5:25, 1:4, 20:40], tuple(Face)),  # where nobody saw anything
+    ],
+)
+def test_what_the_stations_saw_decides(box: Any, faces: tuple[Face, ...]) -> None:
+    labels_zyx = np.zeros((60, 60, 60), np.uint8)
+    labels_zyx[box] = LIVER
+    labelmap = image_of(labels_zyx)
+    liver = measure_organs(labelmap, seen_xyz=STATIONS)[LIVER]
+    assert liver.touches == faces
+    assert (liver.face_distance_mm == 0) == bool(faces)
+    assert truncated_labels(labelmap, STATIONS) == ({LIVER} if faces else set())
+
+
+def test_a_view_counts_as_one_who_goes_from_voxel_to_voxel() -> None:
+    chance = np.random.default_rng(0)
+    for _ in range(30):
+        size = chance.integers(2, 9, 3)
+        boxes = [
+            [sorted(chance.choice(n + 1, 2, replace=False).tolist()) for n in size]
+            for _ in range(3)
+        ]
+        seen_zyx = np.zeros(size[::-1], bool)
+        for x, y, z in boxes:
+            seen_zyx[slice(*z), slice(*y), slice(*x)] = True
+        mask_zyx = (chance.random(size[::-1]) < 0.1) & seen_zyx
+        if not mask_zyx.any():
+            continue
+        outside_zyx = np.pad(~seen_zyx, 1, constant_values=True)
+        naive = np.full((3, 2), 99)
+        for index in np.argwhere(mask_zyx) + 1:
+            for axis in range(3):
+                for end, step in enumerate((-1, 1)):
+                    place, n = index.copy(), -1
+                    while not outside_zyx[tuple(place)]:
+                        place[axis] += step
+                        n += 1
+                    naive[axis, end] = min(naive[axis, end], n)
+        found = View.of(size.tolist(), boxes).gaps_zyx(mask_zyx, (0, 0, 0))
+        np.testing.assert_array_equal(found, naive)
+
+
+def station_of(
+    size_xyz: tuple[int, int, int], origin_mm: tuple[float, float, float]
+) -> dict[Contrast, sitk.Image]:
+    voxels_zyx = 100 + np.random.default_rng(size_xyz).random(size_xyz[::-1], np.float32)
+    return {Contrast.WATER: image_of(voxels_zyx, origin_mm)}
+
+
+@pytest.mark.odd_input(
+    "C-6",
+    make="the upper station shifted by 30 mm in plane",
+    source="own",
+    outcome="the grid is the union of what was seen; what no station saw is known voxel by voxel",
+)
+@pytest.mark.parametrize("shift_mm", [30.0, -30.0, 29.0])
+def test_a_shifted_station_keeps_all_that_it_saw(shift_mm: float) -> None:
+    stations = [station_of((40, 30, 20), (0, shift_mm, 75)), station_of((40, 30, 20), (0, 0, 0))]
+    reference = stitch(stations)
+    image = reference.images[Contrast.WATER]
+    assert image.GetSize() == (40, 40, 35)
+    voxels_zyx = sitk.GetArrayFromImage(image)
+    seen_zyx = np.zeros(voxels_zyx.shape, bool)
+    for x, y, z in reference.seen_xyz:
+        seen_zyx[slice(*z), slice(*y), slice(*x)] = True
+    np.testing.assert_array_equal(seen_zyx, voxels_zyx > 50)
+    for shuffled in permutations(stations):
+        again = stitch(shuffled)
+        assert again.seen_xyz == reference.seen_xyz
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(again.images[Contrast.WATER]), voxels_zyx
+        )
+
+
+def test_stations_that_are_beside_each_other_are_not_stitched() -> None:
+    stations = [station_of((40, 30, 20), (0, 0, 75)), station_of((40, 30, 20), (90, 0, 0))]
+    with pytest.raises(ScanError) as caught:
+        stitch(stations)
+    assert caught.value.reason is Reason.STATIONS_APART
