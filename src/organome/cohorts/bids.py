@@ -1,4 +1,4 @@
-"""BIDS-like cohorts: ``sub-<id>/[ses-<id>/]<anat|ct|mr>/sub-<id>_..._<suffix>.<nii.gz|nrrd|...>``.
+"""BIDS-like cohorts: ``sub-<id>/[ses-<id>/]<anat|ct|mr|vibe>/sub-<id>_..._<suffix>.<nii.gz|...>``.
 
 Contrast and protocol come from the entities and the suffix:
 
@@ -6,23 +6,26 @@ Contrast and protocol come from the entities and the suffix:
   suffix of UK Biobank's (``in``, ``opp``, ``F``, ``W``): a Dixon contrast, protocol ``dixon``;
 - suffix ``T1w``, ``T2w``, ``ct``: contrasts ``t1``, ``t2``, ``ct``, protocol of the same name;
   ``acq-fs`` beside ``T1w``: ``t1fs``;
-- any other ``acq-`` becomes part of the protocol (``t1_ax``; ``acq-dixon`` adds nothing to
-  ``dixon``), so that two acquisitions of a visit stay two scans;
-- ``ses-`` is the instance, ``run-`` the array (``1`` where absent), ``chunk-`` the station.
+- ``ses-`` is the instance, ``run-`` the array (``1`` where absent), a ``chunk-`` that is a number
+  the station, ``sequ-`` (number of the DICOM series, TPTBox) tells repeats apart;
+- every other entity (``ce-``, ``echo-``, ``inv-``, ``rec-``, ``space-``, ...) becomes part of the
+  protocol (``t1_ax_ce-GD``; of ``acq-`` the value only, and ``acq-dixon`` adds nothing to
+  ``dixon``), so that two images of a visit stay two scans and none passes for another.
 
 All else (other suffixes, ``part-phase``, sidecars, ``derivatives``) is not listed.
 
-Source: BIDS specification 1.10, entities; ``part-`` and ``chunk-`` for Dixon stations as TPTBox
-writes them for NAKO. The folders ``ct`` and ``mr`` and the suffix ``ct`` are not in BIDS.
+Source: BIDS specification 1.10, entities; ``part-``, ``chunk-``, ``sequ-`` and the folder ``vibe``
+as TPTBox writes them for NAKO. The folders ``ct`` and ``mr`` and the suffix ``ct`` are not in BIDS.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
 from organome.cohorts.listing import IMAGE_SUFFIXES, FoundImage
 from organome.domain.scans import Contrast
 
-FOLDERS: Final = ("anat", "ct", "mr")
+FOLDERS: Final = ("anat", "ct", "mr", "vibe")
 DIXON_WORDS: Final = {
     "water": Contrast.WATER,
     "w": Contrast.WATER,
@@ -35,6 +38,7 @@ DIXON_WORDS: Final = {
     "opp": Contrast.OPPOSED_PHASE,
 }
 SUFFIXES: Final = {"t1w": Contrast.T1, "t2w": Contrast.T2, "ct": Contrast.CT}
+DIXON_SUFFIXES: Final = ("vibe", "dixon", "t1w")  # any other, mevibe say, is another protocol
 PLAIN_PARTS: Final = ("", "mag")  # part-phase, part-real and part-imag show no anatomy
 OTHER_PARTS: Final = ("phase", "real", "imag")
 OTHER_SUFFIXES: Final = (  # of BIDS 1.10 that are not listed, named when they are counted
@@ -44,6 +48,9 @@ OTHER_SUFFIXES: Final = (  # of BIDS 1.10 that are not listed, named when they a
 )
 FAT_SUPPRESSED: Final = "fs"
 DIXON: Final = "dixon"
+# Entities of derivatives: an image in a template's space has volumes that nobody has.
+DERIVED: Final = ("space", "desc", "res", "den", "label", "seg")
+MAX_STATION: Final = 99
 
 
 def parse_path(path: PurePath, *, root: PurePath) -> FoundImage | None:
@@ -60,25 +67,36 @@ def parse_path(path: PurePath, *, root: PurePath) -> FoundImage | None:
     extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
     if extension is None or len(relative.parts) < 3 or relative.parts[-2] not in FOLDERS:
         return None
-    *pairs, suffix = path.name.removesuffix(extension).split("_")
-    entities = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    if relative.parts[0] != f"sub-{entities.get('sub')}" or not _session_fits(relative, entities):
+    *words, suffix = path.name.removesuffix(extension).split("_")
+    entities = _Entities(words)
+    participant = entities.take("sub")
+    session = entities.take("ses")
+    between = (f"ses-{session}",) if session else ()
+    if not participant or relative.parts[:-2] != (f"sub-{participant}", *between):
         return None
+    run = entities.take("run") or "1"
+    chunk = entities.take("chunk", is_valid=_is_station)
+    series = entities.take("sequ", is_valid=str.isdecimal)
     shown = _contrast_and_protocol(entities, suffix.lower())
     if shown is None:
         return None
     contrast, protocol = shown
-    chunk = entities.get("chunk", "")
     return FoundImage(
-        participant=entities["sub"],
-        instance=entities.get("ses", "1"),
-        array=entities.get("run", "1"),
+        participant=participant,
+        instance=session or "1",
+        array=run,
         protocol=protocol,
         path=str(path),
-        where=str(relative).replace(f"sub-{entities['sub']}", "sub-*"),
+        where=str(relative).replace(f"sub-{participant}", "sub-*"),
         contrast=contrast,
-        station=int(chunk) if chunk.isdecimal() else None,
+        station=int(chunk) if chunk else None,
+        repeat=int(series) if series else 0,
     )
+
+
+def is_derived(protocol: str) -> bool:
+    """Return whether a protocol is that of images made from others, as BIDS names them."""
+    return any(word.startswith(tuple(f"{one}-" for one in DERIVED)) for word in protocol.split("_"))
 
 
 def kind_left_out(path: PurePath) -> str:
@@ -98,23 +116,51 @@ def kind_left_out(path: PurePath) -> str:
     return "images whose names are not understood"
 
 
-def _session_fits(relative: PurePath, entities: dict[str, str]) -> bool:
-    between = relative.parts[1:-2]
-    return between == ((f"ses-{entities['ses']}",) if "ses" in entities else ())
+class _Entities:
+    """Entities of a file name that nothing has been made of yet, in their order."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = list(words)
+
+    def take(self, name: str, *, is_valid: Callable[[str], bool] = bool) -> str:
+        """Take the value of an entity out; empty if it is not there, or not valid."""
+        for word in self._words:
+            value = word.removeprefix(f"{name}-")
+            if value != word and is_valid(value):
+                self._words.remove(word)
+                return value
+        return ""
+
+    def named(self, base: str) -> str:
+        """Return a protocol that says all that is left."""
+        left = [word.removeprefix("acq-") for word in self._words]
+        return "_".join([base, *(word for word in left if word.lower() != base)])
 
 
-def _contrast_and_protocol(entities: dict[str, str], suffix: str) -> tuple[Contrast, str] | None:
-    acquisition, part = entities.get("acq", ""), entities.get("part", "")
-    for word, rest in ((part, acquisition), (acquisition, "")):
-        if word.lower() in DIXON_WORDS:
-            return DIXON_WORDS[word.lower()], _named(DIXON, rest)
-    if part.lower() not in PLAIN_PARTS or suffix not in SUFFIXES:
+def _is_station(value: str) -> bool:
+    return value.isdecimal() and int(value) <= MAX_STATION
+
+
+def _is_dixon_word(value: str) -> bool:
+    return value.lower() in DIXON_WORDS
+
+
+def _contrast_and_protocol(entities: _Entities, suffix: str) -> tuple[Contrast, str] | None:
+    part = entities.take("part").lower()
+    if part not in DIXON_WORDS and part not in PLAIN_PARTS:
+        return None
+    word = part if part in DIXON_WORDS else entities.take("acq", is_valid=_is_dixon_word).lower()
+    if word:
+        protocol = entities.named(DIXON)
+        plain = suffix in DIXON_SUFFIXES
+        return DIXON_WORDS[word], protocol if plain else f"{protocol}_{suffix}"
+    if suffix not in SUFFIXES:
         return None
     contrast = SUFFIXES[suffix]
-    if contrast is Contrast.T1 and acquisition.lower() == FAT_SUPPRESSED:
-        return Contrast.T1FS, Contrast.T1FS.value
-    return contrast, _named(contrast.value, acquisition)
+    if contrast is Contrast.T1 and entities.take("acq", is_valid=_is_fat_suppressed):
+        contrast = Contrast.T1FS
+    return contrast, entities.named(contrast.value)
 
 
-def _named(base: str, acquisition: str) -> str:
-    return base if acquisition.lower() in ("", base) else f"{base}_{acquisition}"
+def _is_fat_suppressed(value: str) -> bool:
+    return value.lower() == FAT_SUPPRESSED

@@ -1,13 +1,15 @@
 """From files found to scans: what cohorts that deliver one file per image have in common."""
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 from organome.domain.errors import SetupError
+from organome.domain.flags import Flag
 from organome.domain.scans import Contrast, Scan, Source, Stations
 
+Groups: TypeAlias = "dict[tuple[str, str, str, str], list[FoundImage]]"
 IMAGE_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -23,8 +25,9 @@ class FoundImage:
         path: The file, or the folder of a DICOM series.
         where: How an error names it: a line of a table, a file.
         contrast: What it shows; None leaves it to its DICOM header.
-        station: Table position from the head, 1-based; None where there is one only.
+        station: Table position from the head, from 0 or 1 on; None where there is one only.
         labelmap: A labelmap that already exists, None where there is none.
+        repeat: Number that grows with each repeat, 0 where the cohort gives none.
     """
 
     participant: str
@@ -36,37 +39,49 @@ class FoundImage:
     contrast: Contrast | None = None
     station: int | None = None
     labelmap: str | None = None
+    repeat: int = 0
 
 
 def group_images(
-    images: Iterable[FoundImage], *, cohort: str, stations: Stations
+    images: Iterable[FoundImage], *, cohort: str, stations: Stations, is_table: bool = True
 ) -> tuple[Scan, ...]:
     """Make one scan of all images of a protocol at a visit.
+
+    Of repeats of a station the most recent whole one is taken (flag ``duplicate_station``); repeats
+    of a scan that has no stations are scans of their own. A scan that lacks stations which most of
+    the cohort have is flagged (``stations_missing``).
 
     Args:
         images: Images in any order.
         cohort: Name of the cohort.
         stations: ``separate`` makes one scan of each table position instead.
+        is_table: A person wrote the list and can correct it. Files as delivered cannot be
+            corrected: images that do not go together stay in their scan, whose row they are.
 
     Returns:
         Scans without keys, sorted by identity.
 
     Raises:
-        SetupError: If two images of a scan show the same contrast at the same station, some of them
-            have a station and some have none, they name different labelmaps, or an image is named
-            for two participants.
+        SetupError: In a table, if two images of a scan show the same contrast at the same station,
+            some of them have a station and some have none, they name different labelmaps, or an
+            image is named for two participants.
     """
     images = tuple(images)
     _check_owners(images)
-    groups: dict[tuple[str, str, str, str, int], list[FoundImage]] = defaultdict(list)
+    groups: Groups = defaultdict(list)
     for image in images:
-        station = image.station or 0 if stations is Stations.SEPARATE else 0
-        key = (image.participant, image.instance, image.array, image.protocol, station)
-        groups[key].append(image)
-    return tuple(
-        _scan(sorted(group, key=_place), cohort=cohort, stations=stations)
-        for _, group in sorted(groups.items())
-    )
+        groups[image.participant, image.instance, image.array, image.protocol].append(image)
+    if is_table:
+        for group in groups.values():
+            _check_group(sorted(group, key=_place))
+    groups = _numbered_from_1(groups)
+    usual = _usual_stations(groups.values())
+    scans = [
+        scan
+        for (*_, protocol), group in groups.items()
+        for scan in _scans(group, cohort=cohort, stations=stations, n_usual=usual[protocol])
+    ]
+    return tuple(sorted(scans, key=lambda scan: scan.identity))
 
 
 def _check_owners(images: Iterable[FoundImage]) -> None:
@@ -84,15 +99,11 @@ def _check_owners(images: Iterable[FoundImage]) -> None:
             )
 
 
-def _place(image: FoundImage) -> tuple[int, str]:
-    return image.station or 0, image.contrast or ""
-
-
-def _scan(group: list[FoundImage], *, cohort: str, stations: Stations) -> Scan:
+def _check_group(group: Sequence[FoundImage]) -> None:
     first = group[0]
     at: dict[tuple[int, str], FoundImage] = {}
     for image in group:
-        other = at.setdefault(_place(image), image)
+        other = at.setdefault((image.station or 0, image.contrast or ""), image)
         if other is not image:
             raise SetupError(
                 f"{image.where}: scan, station and contrast of {other.where}; keep one"
@@ -103,17 +114,107 @@ def _scan(group: list[FoundImage], *, cohort: str, stations: Stations) -> Scan:
     if len(labelmaps) > 1:
         where = " and ".join(image.where for image in labelmaps.values())
         raise SetupError(f"{where}: one scan, but different labelmaps")
+
+
+def _place(image: FoundImage) -> tuple[int, str, int]:
+    station = -1 if image.station is None else image.station
+    return station, image.contrast or "", image.repeat
+
+
+def _numbered_from_1(groups: Groups) -> Groups:
+    """Number stations from 1 on where a protocol counts them from 0."""
+    from_0 = {key[-1] for key, group in groups.items() if any(one.station == 0 for one in group)}
+    return {
+        key: [
+            replace(one, station=one.station + 1) if one.station is not None else one
+            for one in group
+        ]
+        if key[-1] in from_0
+        else group
+        for key, group in groups.items()
+    }
+
+
+def _usual_stations(groups: Iterable[Sequence[FoundImage]]) -> Mapping[str, int]:
+    """Count for each protocol the stations that most of its scans have."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for group in groups:
+        counts[group[0].protocol][max(image.station or 0 for image in group)] += 1
+    return {
+        protocol: max(counted.items(), key=lambda pair: (pair[1], pair[0]))[0]
+        for protocol, counted in counts.items()
+    }
+
+
+def _scans(
+    group: Sequence[FoundImage], *, cohort: str, stations: Stations, n_usual: int
+) -> Iterator[Scan]:
+    if all(image.station is None for image in group):
+        runs = _acquisitions(group)
+        for run in runs:
+            array = run[0].array if len(runs) == 1 else f"{run[0].array}-{run[0].repeat}"
+            yield _scan(run, cohort=cohort, array=array)
+        return
+    at: dict[int | None, list[FoundImage]] = defaultdict(list)
+    for image in group:
+        at[image.station].append(image)
+    flags: set[Flag] = set()
+    chosen: list[FoundImage] = []
+    for station in sorted(at, key=lambda one: one or 0):
+        runs = _acquisitions(at[station])
+        images = _latest_whole(runs)
+        odd = {Flag.DUPLICATE_STATION} if len(runs) > 1 else set()
+        if stations is Stations.SEPARATE:
+            yield _scan(images, cohort=cohort, station=station, flags=odd)
+        chosen += images
+        flags |= odd
+    if stations is Stations.STITCH:
+        if not set(range(1, n_usual + 1)) <= set(at):
+            flags.add(Flag.STATIONS_MISSING)
+        yield _scan(chosen, cohort=cohort, flags=flags)
+
+
+def _acquisitions(images: Iterable[FoundImage]) -> list[list[FoundImage]]:
+    """Split images at one place into runs: a new one begins where a contrast comes again."""
+    runs: list[list[FoundImage]] = [[]]
+    for image in sorted(images, key=lambda one: (one.repeat, *_place(one))):
+        if any(one.contrast is image.contrast and one.repeat < image.repeat for one in runs[-1]):
+            runs.append([])
+        runs[-1].append(image)
+    return [sorted(run, key=_place) for run in runs]
+
+
+def _latest_whole(runs: Sequence[list[FoundImage]]) -> list[FoundImage]:
+    """Choose among repeats as `dixon.choose_acquisition` does; only names are known here."""
+    n_contrasts = [len({image.contrast for image in run}) for run in runs]
+    return next(
+        run
+        for run, n in zip(reversed(runs), reversed(n_contrasts), strict=True)
+        if n == max(n_contrasts)
+    )
+
+
+def _scan(
+    group: Sequence[FoundImage],
+    *,
+    cohort: str,
+    array: str | None = None,
+    station: int | None = None,
+    flags: Iterable[Flag] = (),
+) -> Scan:
+    first = group[0]
     return Scan(
         scan="",
         cohort=cohort,
         participant=first.participant,
         instance=first.instance,
-        array=first.array,
+        array=array or first.array,
         protocol=first.protocol,
         sources=tuple(
             Source(path=image.path, contrast=image.contrast, station=image.station)
             for image in group
         ),
-        station=first.station if stations is Stations.SEPARATE else None,
-        labelmap=next(iter(labelmaps), None),
+        station=station,
+        labelmap=next((image.labelmap for image in group if image.labelmap is not None), None),
+        flags=tuple(sorted(flags)),
     )

@@ -8,6 +8,8 @@ class Flag(StrEnum):
 
     # the delivery
     MANIFEST_DIFFERS = "manifest_differs"
+    DELIVERED_TWICE = "delivered_twice"
+    STATIONS_MISSING = "stations_missing"
     EXTRA_SERIES = "extra_series"
     DUPLICATE_STATION = "duplicate_station"
     DUPLICATE_SLICES = "duplicate_slices"

@@ -68,6 +68,11 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
 
 FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.MANIFEST_DIFFERS: "The manifest of the archive names other files than are in it.",
+    Flag.DELIVERED_TWICE: "The same file was there twice, under two names or in two folders.",
+    Flag.STATIONS_MISSING: (
+        "A station at an end of the body is not there or not usable; the others count "
+        "(`n_stations`), and organs that go on beyond them are truncated."
+    ),
     Flag.EXTRA_SERIES: "Series that are not needed were passed over.",
     Flag.DUPLICATE_STATION: "A station was there more than once; the most recent whole one counts.",
     Flag.DUPLICATE_SLICES: "A slice was there more than once; the last instance counts.",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
+from organome.domain.flags import Flag
+
 
 class Contrast(StrEnum):
     """What the intensity of an image shows."""
@@ -73,6 +75,7 @@ class Scan:
         station: Table position counted from the head when stations are kept, else None.
         sources: Files as delivered.
         labelmap: A labelmap that already exists for this scan, None where there is none.
+        flags: What listing found odd and handled.
     """
 
     scan: str
@@ -84,6 +87,7 @@ class Scan:
     sources: tuple[Source, ...]
     station: int | None = None
     labelmap: str | None = None
+    flags: tuple[Flag, ...] = ()
 
     @property
     def identity(self) -> tuple[str, str, str, str, str, int]:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from organome.domain.errors import SetupError
+from organome.domain.flags import Flag
 from organome.domain.scans import Contrast, Scan, Source
 from organome.io.files.atomic import atomic_path
 
@@ -20,6 +21,7 @@ _SOURCE: Final = pa.struct(
         pa.field("station", pa.int8()),
     ]
 )
+_NEWEST, _FLAGS = "flags", pa.list_(pa.string())  # lists that are older lack it
 SCHEMA: Final = pa.schema(
     [
         pa.field("scan", pa.string(), nullable=False),
@@ -31,6 +33,7 @@ SCHEMA: Final = pa.schema(
         pa.field("station", pa.int8()),
         pa.field("sources", pa.list_(_SOURCE), nullable=False),
         pa.field("labelmap", pa.string()),
+        pa.field(_NEWEST, _FLAGS),
     ]
 )
 
@@ -62,7 +65,10 @@ def read_shard(path: Path) -> tuple[Scan, ...]:
         SetupError: If the file is missing or no list of scans.
     """
     try:
-        rows = pq.read_table(path, partitioning=None).cast(SCHEMA).to_pylist()
+        table = pq.read_table(path, partitioning=None)
+        if _NEWEST not in table.column_names:
+            table = table.append_column(SCHEMA.field(_NEWEST), pa.nulls(len(table), _FLAGS))
+        rows = table.cast(SCHEMA).to_pylist()
     except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise SetupError(f"{path}: no list of scans ({error})") from error
     return tuple(_scan(row) for row in rows)
@@ -87,4 +93,5 @@ def _scan(row: dict[str, Any]) -> Scan:
         Source(**(one | {"contrast": one["contrast"] and Contrast(one["contrast"])}))
         for one in row["sources"]
     )
-    return Scan(**(row | {"sources": tuple(sources)}))
+    flags = tuple(map(Flag, row["flags"] or ()))
+    return Scan(**(row | {"sources": tuple(sources), "flags": flags}))

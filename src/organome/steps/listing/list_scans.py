@@ -83,22 +83,22 @@ def run(
         scans: Folder of the sample sheet.
         shard_size: Scans per new shard.
         stations: Whether each station is a scan of its own.
-        protocols: Protocols to list, ``t1`` for ``t1_ax``, too; none given means all.
+        protocols: Protocols to list, ``t1`` for ``t1_ax``, too, but not for what was made from
+            other images (``t1_space-MNI``); none given means all.
 
     Returns:
         Counts; nothing was written if ``n_new`` and ``n_changed`` are 0.
 
     Raises:
-        SetupError: If nothing is found, a folder cannot be read, the TSV is wrong, a scan is found
-            twice, an image is that of two participants, or the sample sheet was begun with another
-            ``stations`` or under another name of the cohort.
+        SetupError: If nothing is found, a folder cannot be read, the TSV is wrong, or the sample
+            sheet was begun with another ``stations`` or under another name of the cohort.
         MachineFault: If a disk is at fault.
     """
     if shard_size < 1:
         raise SetupError(f"shard_size: {shard_size} must be at least 1")
     left_out: Counter[str] = Counter()
     everything = _find(kind, cohort=cohort, root=root, stations=stations, left_out=left_out)
-    found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root), root)
+    found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root))
     with _alone(scans):
         shards = list(listed_shards(scans))
         sheet = {path: read_shard(path) for _, path in shards}
@@ -207,7 +207,7 @@ def _find(
                     left_out[bids.kind_left_out(path)] += 1
                 else:
                     images.append(image)
-            scans += group_images(images, cohort=cohort, stations=stations)
+            scans += group_images(images, cohort=cohort, stations=stations, is_table=False)
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
             _check_images(rows, root)
@@ -305,18 +305,19 @@ def _wanted(
 
 
 def _is_wanted(scan: Scan, protocols: Sequence[str]) -> bool:
-    return not protocols or not {scan.protocol, scan.protocol.split("_")[0]}.isdisjoint(protocols)
+    if not protocols or scan.protocol in protocols:
+        return True
+    return scan.protocol.split("_")[0] in protocols and not bids.is_derived(scan.protocol)
 
 
-def _by_identity(scans: Sequence[Scan], root: Path) -> dict[_Identity, Scan]:
-    by_identity = {scan.identity: scan for scan in scans}
-    n_doubled = len(scans) - len(by_identity)
-    if n_doubled:
-        raise SetupError(
-            f"{root}: {n_doubled} scan(s) are there twice, under the same file name in two folders;"
-            " keep one of each"
-        )
-    return by_identity
+def _by_identity(scans: Sequence[Scan]) -> dict[_Identity, Scan]:
+    """Join what is one scan: an archive of one name in two folders, which its row is to say."""
+    found: dict[_Identity, Scan] = {}
+    for scan in scans:
+        other = found.get(scan.identity)
+        joined = (*other.sources, *scan.sources) if other else scan.sources
+        found[scan.identity] = replace(scan, sources=joined)
+    return found
 
 
 def _check_stations(new: Iterable[Scan], known: Iterable[Scan], stations: Stations) -> None:

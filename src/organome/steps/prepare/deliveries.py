@@ -1,15 +1,17 @@
 """From a scan as delivered to images by station and contrast, whatever the cohort."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from organome.cohorts.dicom_series import choose_single_series
 from organome.cohorts.series import Series
 from organome.cohorts.ukb import MANIFEST_NAME, choose_series, manifest_flags
+from organome.compute.geometry.grids import share_grid
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
@@ -18,6 +20,7 @@ from organome.domain.scans import DIXON_CONTRASTS, CohortKind, Contrast, Scan, S
 from organome.io.dicom.slices import DicomSlice, parse_slices, read_folder
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
+from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_image
 
 
@@ -86,11 +89,17 @@ class Deliveries:
 
     def _archive(self, scan: Scan) -> _Archive:
         """Read an archive, once for all its stations where each is a scan: they are neighbours."""
-        (source,) = scan.sources
+        source, *copies = scan.sources
         if self._last is not None and self._last.path == source.path:
             return self._last
         self._last = None  # 100 MB that need not be there twice
+        identity = input_identity(Path(source.path))
+        if any(input_identity(Path(one.path)) != identity for one in copies):
+            fact = f"{len(scan.sources)} archives of one name, which differ"
+            raise ScanError(Reason.SEVERAL_SERIES, fact)
         archive = _read_ukb_archive(source.path)
+        if copies:
+            archive = replace(archive, flags=archive.flags | {Flag.DELIVERED_TWICE})
         if scan.station is not None:
             self._last = archive
         return archive
@@ -112,14 +121,19 @@ def _read_ukb_archive(path: str) -> _Archive:
 
 
 def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
+    if len({source.station is None for source in scan.sources}) > 1:
+        raise ScanError(Reason.SEVERAL_SERIES, "images with and without a station")
     stations: list[dict[Contrast, sitk.Image]] = []
     header = None
     flags: set[Flag] = set()
     for _, sources in groupby(scan.sources, key=lambda one: one.station):
-        images = {}
+        images: dict[Contrast, sitk.Image] = {}
         for source in sources:
             if source.contrast is None or source.contrast in contrasts:
                 contrast, image, found, odd = _read_source(source)
+                if contrast in images:
+                    _check_same(contrast, images[contrast], image)
+                    flags.add(Flag.DELIVERED_TWICE)
                 images[contrast] = image
                 header = header or found
                 flags |= odd
@@ -127,6 +141,18 @@ def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
     if not any(stations):
         raise ScanError(Reason.CONTRAST_MISSING, "the scan has none of the wanted contrasts")
     return Delivery(stations=tuple(stations), header=header, flags=frozenset(flags))
+
+
+def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
+    """Refuse two images of a contrast at one place, unless they are one image in two files.
+
+    Raises:
+        ScanError: SEVERAL_SERIES.
+    """
+    a, b = sitk.GetArrayViewFromImage(one), sitk.GetArrayViewFromImage(other)
+    if not share_grid(one, other) or not np.array_equal(a, b):
+        fact = f"two images of {contrast} at one place, which differ"
+        raise ScanError(Reason.SEVERAL_SERIES, fact)
 
 
 def _read_source(source: Source) -> tuple[Contrast, sitk.Image, Header | None, frozenset[Flag]]:

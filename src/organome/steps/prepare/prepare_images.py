@@ -131,7 +131,8 @@ class PrepareImages:
         if any(map(is_out_of_reach, identities)):
             self._root.check()
         named = zip(scan.sources, identities, strict=True)
-        return [scan.station, [[one.contrast, one.station, identity] for one, identity in named]]
+        listed = [[one.contrast, one.station, identity] for one, identity in named]
+        return [scan.station, listed, *scan.flags]
 
     def run_scan(
         self,
@@ -150,7 +151,7 @@ class PrepareImages:
         except (ScanError, OSError):
             self._root.check()
             raise
-        flags = set(delivery.flags)
+        flags = set(delivery.flags) | set(scan.flags)
         slabs = _judge_fat_and_water(delivery.stations)
         facts = _swap_facts(slabs)
         if overall_fat_water(slabs) is FatWater.SWAPPED:
