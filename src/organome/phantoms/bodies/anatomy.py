@@ -22,7 +22,7 @@ from organome.phantoms.bodies.people import (
     draw_covariates,
     draw_target_volumes_ml,
 )
-from organome.phantoms.bodies.sketch import Habitus, Sketch
+from organome.phantoms.bodies.sketch import USUAL_FAT_MM, Habitus, Sketch
 
 SPACING_MM: Point = (2.0, 2.0, 2.5)
 _COARSE_MM: Point = (4.0, 4.0, 5.0)
@@ -64,6 +64,7 @@ def draw_body(
     seed: int,
     *,
     sex: Sex | None = None,
+    bmi_kg_m2: float | None = None,
     years_later: float = 0.0,
     spacing_xyz_mm: Point = SPACING_MM,
 ) -> Body:
@@ -72,12 +73,15 @@ def draw_body(
     Args:
         seed: The same seed gives the same person, bit for bit.
         sex: Drawn when None.
+        bmi_kg_m2: Drawn when None, 19 to 36; bodies are made for 16 to 50.
         years_later: Years since a first visit: the same person, a little older, organs moved and
             shrunk or grown a little.
         spacing_xyz_mm: Voxel size of the canvas.
     """
     rng = np.random.default_rng([seed, 40])
     who = draw_covariates(rng, sex)
+    if bmi_kg_m2 is not None:
+        who = replace(who, weight_kg=round(bmi_kg_m2 * who.height_m**2, 1))
     targets = draw_target_volumes_ml(rng, who)
     habitus = Habitus.of(who, rng)
     if years_later:
@@ -118,8 +122,12 @@ def _paint(
 ) -> Canvas:
     axes = []
     size = (habitus.wide, habitus.deep, habitus.tall)
-    for low, high, scale, step in zip(_LOW, _HIGH, size, spacing, strict=True):
-        axes.append(np.arange(low * scale, high * scale, step, dtype=np.float32))
+    more_mm = max(habitus.fat_mm - USUAL_FAT_MM, 0.0)
+    for low, high, scale, step, skin_mm in zip(
+        _LOW, _HIGH, size, spacing, (more_mm, more_mm, 0.0), strict=True
+    ):
+        ends = low * scale - skin_mm, high * scale + skin_mm
+        axes.append(np.arange(*ends, step, dtype=np.float32))
     canvas = Canvas(*axes)
     sketch = Sketch(canvas, habitus, seed, scales, drift)
     draw_envelope(sketch)

@@ -29,6 +29,7 @@ STANDARD_HEIGHT_M = 1.75
 SHIFT_MM = 3.0  # standard deviation of an organ's place
 TILT_DEG = 3.0
 FASCIA_LEVEL = 1.14  # level at the outside of a fascia: 7 % beyond the radius
+USUAL_FAT_MM = 42.0  # at most, up to a body mass index of 36; 4 mm more for each unit beyond
 STRETCH = 0.05  # standard deviation of the log of an organ's proportions
 
 
@@ -60,6 +61,9 @@ class Habitus:
         tall = who.height_m / STANDARD_HEIGHT_M
         bulk = (who.bmi_kg_m2 - 25.0) / 10.0
         female = who.sex == "female"
+        thickest_mm = USUAL_FAT_MM + 4.0 * max(who.bmi_kg_m2 - 36.0, 0.0)
+        thinnest_mm = 7.0 - 1.5 * max(19.0 - who.bmi_kg_m2, 0.0)
+        fat_mm = 18.0 + 22.0 * bulk + (5.0 if female else 0.0)
         bend = rng.normal(0.0, (2.5, 2.5, 2.5))
         phase = rng.uniform(0, 2 * np.pi, 3)
         return cls(
@@ -67,7 +71,7 @@ class Habitus:
             wide=tall**0.7 * (1.0 + 0.06 * bulk) * (0.97 if female else 1.0),
             deep=tall**0.5 * (1.0 + 0.10 * bulk) * (0.97 if female else 1.0),
             hips=1.05 if female else 1.0,
-            fat_mm=float(np.clip(18.0 + 22.0 * bulk + (5.0 if female else 0.0), 7.0, 42.0)),
+            fat_mm=float(np.clip(fat_mm, thinnest_mm, thickest_mm)),
             bend_mm=as_point(bend),
             bend_phase=as_point(phase),
         )
