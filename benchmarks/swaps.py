@@ -5,8 +5,8 @@
 Phantoms with a body mass index evenly spread over 16 to 50, in Dixon images of the head-to-knee
 field of view with half of UK Biobank's in-plane matrix. Each body is judged as it is (false
 alarms), and with fat and water exchanged in one part: a sixth of its height, or a leg. A part
-counts as found where every height that lies wholly in it is judged swapped, as missed where one is judged
-sound, else as unknown. The last line is one JSON object.
+counts as found where every height that lies wholly in it is judged swapped, as missed where one is
+judged sound, else as unknown. The last line is one JSON object.
 """
 
 import argparse
