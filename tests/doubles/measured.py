@@ -45,7 +45,7 @@ def outcome_of(scan: Scan) -> Outcome:
         )
     liver = OrganMeasure(
         n_voxels=int(scan.participant) + 1,
-        volume_observed_ml=float(scan.participant) + int(scan.instance) / 10 + 0.5,
+        volume_observed_ml=1000 + float(scan.participant) + int(scan.instance) / 10 + 0.5,
         touches=(),
         face_distance_mm=40.0,
         centroid_xyz_mm=(0.0, 0.0, 0.0),

@@ -66,6 +66,8 @@ class OrganReason(StrEnum):
 
     NOT_FOUND = "not_found"
     TRUNCATED = "truncated"
+    IMPLAUSIBLY_SMALL = "implausibly_small"
+    IMPLAUSIBLY_LARGE = "implausibly_large"
     NOT_IN_SCHEME = "not_in_scheme"
 
 

@@ -51,6 +51,14 @@ ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
         "The organ reaches a face of the image or an end of what its stations saw; "
         "`volume_observed_ml` is what is in view."
     ),
+    OrganReason.IMPLAUSIBLY_SMALL: (
+        "What was labelled is wholly in view and far smaller than the organ of any adult: a speck, "
+        "or an organ mostly missed; `volume_observed_ml` is what it is."
+    ),
+    OrganReason.IMPLAUSIBLY_LARGE: (
+        "What was labelled is far larger than the organ of nearly any adult: labels that spread, "
+        "or a rare disease; `volume_observed_ml` is what it is. Look at it."
+    ),
     OrganReason.NOT_IN_SCHEME: "The tool that made the labelmap has no class for the organ.",
 }
 

@@ -11,6 +11,7 @@ from organome.domain.outcomes import OrganReason, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS, SCAN_KEY
+from organome.domain.volume_bounds import volume_bounds_ml
 
 Row: TypeAlias = dict[str, Any]
 
@@ -175,15 +176,15 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
         if scheme.covers(organ):
             return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
         return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
-    truncated = bool(measure["touches"])
+    reason = _organ_reason(organ, measure)
     intensities = measure["intensities"] or {}
     return {
         "n_voxels": measure["n_voxels"],
-        "volume_ml": None if truncated else measure["volume_observed_ml"],
+        "volume_ml": measure["volume_observed_ml"] if reason is None else None,
         "volume_observed_ml": measure["volume_observed_ml"],
-        "na_reason": OrganReason.TRUNCATED.value if truncated else None,
+        "na_reason": reason and reason.value,
         **{f"touches_{face}": face.value in measure["touches"] for face in Face},
-        "truncated": truncated,
+        "truncated": bool(measure["touches"]),
         "face_distance_mm": measure["face_distance_mm"],
         **{f"intensity_{name}": value for name, value in intensities.items()},
         "fat_fraction_mean": measure["fat_fraction_mean"],
@@ -194,6 +195,16 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
         "n_pieces": measure["n_pieces"],
         "largest_piece_share": measure["largest_piece_share"],
     }
+
+
+def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | None:
+    """Return why what was found of an organ is not its volume, or None."""
+    least_ml, greatest_ml = volume_bounds_ml(organ.name)
+    if measure["touches"]:
+        return OrganReason.TRUNCATED
+    if measure["volume_observed_ml"] < least_ml:
+        return OrganReason.IMPLAUSIBLY_SMALL
+    return OrganReason.IMPLAUSIBLY_LARGE if measure["volume_observed_ml"] > greatest_ml else None
 
 
 def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:

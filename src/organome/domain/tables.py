@@ -156,7 +156,11 @@ ORGAN_ROWS: Final = Table(
         Column("status", _STRING, "Status of the scan.", None, False, tuple(Status)),
         Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
         Column(
-            "volume_ml", _FLOAT, "Volume, only of an organ that is wholly in view; never 0.", "mL"
+            "volume_ml",
+            _FLOAT,
+            "Volume, only of an organ that is wholly in view and of a size that adults have. Never "
+            "0.",
+            "mL",
         ),
         Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
         Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
@@ -288,7 +292,7 @@ VISITS: Final = Table(
             "scan",
             _STRING,
             "Scan that all values are from; null where it has several stations (an organ is then "
-            "from the first station that holds it whole).",
+            "from the station that shows most of it).",
         ),
         Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),
     ),
@@ -296,7 +300,7 @@ VISITS: Final = Table(
         Column(
             "<organ>_volume_ml",
             _FLOAT,
-            "Volume of <organ>, only when wholly in view; never 0.",
+            "Volume of <organ>, only when wholly in view and of a size that adults have; never 0.",
             "mL",
         ),
         Column("<organ>_na_reason", _STRING, "Why <organ>_volume_ml is null.", levels=_NA_REASONS),

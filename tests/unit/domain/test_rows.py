@@ -55,7 +55,7 @@ LABELLED = Outcome(
 )
 WHOLE = OrganMeasure(
     n_voxels=1000,
-    volume_observed_ml=27.0,
+    volume_observed_ml=1527.0,
     touches=(),
     face_distance_mm=8.0,
     centroid_xyz_mm=(1.0, 2.0, 3.0),
@@ -105,7 +105,7 @@ def rows_of_measured_scan() -> dict[str, dict[str, object]]:
 
 def test_whole_organ_has_its_volume() -> None:
     row = rows_of_measured_scan()["liver"]
-    assert (row["volume_ml"], row["volume_observed_ml"], row["na_reason"]) == (27.0, 27.0, None)
+    assert (row["volume_ml"], row["volume_observed_ml"], row["na_reason"]) == (1527.0, 1527.0, None)
     assert row["truncated"] is False
     assert not any(row[f"touches_{face}"] for face in Face)
     assert [row[f"intensity_{name}"] for name in ("mean", "sd", "median", "p10", "p90")] == [

@@ -91,7 +91,9 @@ def test_visit_is_one_row_though_its_scans_lie_in_several_shards(tmp_path: Path)
         *(("001", "2", 2), ("001", "3", 1), ("002", "2", 1), ("003", "2", 1)),
         *(("005", "2", 1), ("009", "2", 2), ("010", "2", 1)),
     ]
-    assert [row["liver_volume_ml"] for row in visits] == [1.7, 1.8, 2.7, 3.7, 5.7, None, 10.7]
+    assert [row["liver_volume_ml"] for row in visits] == [
+        *(1001.7, 1001.8, 1002.7, 1003.7, 1005.7, None, 1010.7)
+    ]
     assert visits[5]["liver_na_reason"] == "station_missing"
     assert visits[0]["protocol"] == "ct"
 

@@ -52,14 +52,14 @@ class Shard(MeasurableShard):
         value = {"fat": 100, "in_phase": 400, "water": 300}[contrast]
         voxels_zyx = np.full((size,) * 3, value, np.int16)
         voxels_zyx[0, 0, 0] = 401
-        write_image(self.images / f"{scan.scan}_{contrast}.nii.gz", on_2_mm_grid(voxels_zyx))
+        write_image(self.images / f"{scan.scan}_{contrast}.nii.gz", on_25_mm_grid(voxels_zyx))
 
     def write_labelmap(self, scan: Scan, label: int = 5) -> None:
         labels_zyx = np.zeros((12, 12, 12), np.uint8)
-        labels_zyx[3:6, 3:6, 3:6] = label
+        labels_zyx[3:6, 3:6, 3:7] = label
         labels_zyx[9:, 3:6, 3:6] = 1
         path = self.labelmaps / f"{scan.scan}_labels.nii.gz"
-        write_image(path, on_2_mm_grid(labels_zyx))
+        write_image(path, on_25_mm_grid(labels_zyx))
 
     def measure(self) -> tuple[Outcome, ...]:
         self.write_ledgers()
@@ -76,9 +76,9 @@ class Shard(MeasurableShard):
         return rows
 
 
-def on_2_mm_grid(voxels_zyx: Any) -> sitk.Image:
+def on_25_mm_grid(voxels_zyx: Any) -> sitk.Image:
     image = sitk.GetImageFromArray(voxels_zyx)
-    image.SetSpacing((2.0, 2.0, 2.0))
+    image.SetSpacing((25.0, 25.0, 25.0))
     return image
 
 
@@ -105,10 +105,10 @@ def test_numbers_are_those_of_the_image_that_was_labelled(tmp_path: Path) -> Non
     shard = Shard(tmp_path)
     shard.measure()
     liver = organ(shard.rows("organs"), "liver", "0000-0000")
-    assert (liver["n_voxels"], liver["volume_ml"]) == (27, 27 * 8 / 1000)
+    assert (liver["n_voxels"], liver["volume_ml"]) == (36, 36 * 15.625)
     assert (liver["contrast"], liver["intensity_mean"]) == ("water", 300.0)
     assert liver["fat_fraction_mean"] == pytest.approx(0.25)
-    assert (liver["centroid_x_mm"], liver["centroid_z_mm"]) == (8.0, 8.0)
+    assert (liver["centroid_x_mm"], liver["centroid_z_mm"]) == (112.5, 100.0)
     spleen = organ(shard.rows("organs"), "spleen", "0000-0000")
     assert (spleen["volume_ml"], spleen["na_reason"]) == (None, "truncated")
     assert spleen["touches_superior"] is True
@@ -153,7 +153,7 @@ def test_labelmap_off_the_grid_fails_that_scan_only(tmp_path: Path) -> None:
 
 def test_empty_labelmap_is_a_result(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
-    empty = on_2_mm_grid(np.zeros((12, 12, 12), np.uint8))
+    empty = on_25_mm_grid(np.zeros((12, 12, 12), np.uint8))
     write_image(shard.labelmaps / "0000-0000_labels.nii.gz", empty)
     assert shard.measure()[0].status is Status.DONE
     assert organ(shard.rows("organs"), "liver", "0000-0000")["na_reason"] == "not_found"
@@ -193,5 +193,5 @@ def test_only_scans_whose_labelmap_changed_are_measured_again(tmp_path: Path) ->
     assert after["0000-0001"][0].fingerprint != before["0000-0001"][0].fingerprint
     rows = shard.rows("organs")
     assert organ(rows, "liver", "0000-0001")["na_reason"] == "not_found"
-    assert organ(rows, "pancreas", "0000-0001")["n_voxels"] == 27
+    assert organ(rows, "pancreas", "0000-0001")["n_voxels"] == 36
     assert list(read_ledger(shard.output / LEDGER)) == ["0000-0000", "0000-0001"]
