@@ -21,7 +21,7 @@ from doubles.odd_shard import prepare
 from organome.cohorts.dicom_series import choose_single_series
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.dicom.slices import parse_slices
+from organome.io.dicom.slices import parse_files
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import read_members
 from organome.io.files.identity import input_identity
@@ -84,9 +84,11 @@ def test_every_bit_of_an_archive_flipped_and_every_cut(tmp_path: Path, method: i
 
 
 def _read_series(files: dict[str, bytes]) -> sitk.Image:
-    slices = {one.header.file: one for one in parse_slices(files.items())}
-    chosen = choose_single_series((one.header for one in slices.values()), None)
-    image = stack_slices([slices[one.file] for one in chosen.series.slices])
+    found = parse_files(files.items())
+    slices = {one.header: one for one in found.slices}
+    chosen = choose_single_series(slices, None)
+    found.check([chosen.series.first.series_uid])
+    image = stack_slices([slices[one] for one in chosen.series.slices]).image
     check_image(image)
     return image
 

@@ -18,7 +18,7 @@ from doubles.odd_files import bind_socket, ct_slices, nifti
 from doubles.odd_shard import prepare
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Outcome, Reason
-from organome.io.dicom.slices import parse_slices
+from organome.io.dicom.slices import parse_files
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import read_members
 from organome.io.files.identity import input_identity
@@ -65,7 +65,7 @@ POSITION = b"\x20\0\x32\0DS\x0c\x000.0\\0.0\\"
 )
 def test_numbers_that_no_slice_has(old: bytes, new: bytes) -> None:
     files = _with_element(old, new)
-    assert _refusal(lambda: parse_slices(files.items())) is Reason.FILE_BROKEN
+    assert _refusal(lambda: parse_files(files.items())) is Reason.FILE_BROKEN
 
 
 @pytest.mark.parametrize("weight", [b"na", b"in", b"7,", b"\0\0"])
@@ -77,7 +77,7 @@ def test_numbers_that_no_slice_has(old: bytes, new: bytes) -> None:
 )
 def test_a_weight_that_is_none_costs_no_scan(weight: bytes) -> None:
     files = _with_element(b"DS\x02\x0070", b"DS\x02\0" + weight)
-    slices = parse_slices(files.items())
+    slices = parse_files(files.items()).slices
     assert slices[0].header.weight_kg is None
     assert slices[0].header.height_m == 1.8
 
@@ -91,7 +91,9 @@ def test_a_weight_that_is_none_costs_no_scan(weight: bytes) -> None:
 def test_a_slice_that_lacks_its_place_is_not_left_out_in_silence() -> None:
     files = ct_slices()
     files["2.dcm"] = files["2.dcm"].replace(b"\x20\0\x32\0DS", b"\x20\0\x33\0DS")
-    assert _refusal(lambda: parse_slices(files.items())) is Reason.FILE_BROKEN
+    with pytest.raises(ScanError, match="file 3 without a place") as caught:
+        parse_files(files.items()).check(["1.2"])
+    assert caught.value.reason is Reason.FILE_BROKEN
 
 
 @pytest.mark.odd_input(
@@ -101,7 +103,9 @@ def test_a_slice_that_lacks_its_place_is_not_left_out_in_silence() -> None:
     outcome="values in floating point",
 )
 def test_rescaling_beyond_32_bits_is_not_wrapped_around() -> None:
-    read = sitk.GetArrayFromImage(stack_slices(parse_slices(ct_slices(RescaleSlope=10**6).items())))
+    read = sitk.GetArrayFromImage(
+        stack_slices(parse_files(ct_slices(RescaleSlope=10**6).items()).slices).image
+    )
     assert read.max() > 2**31
     assert read.min() == -1024
 
@@ -120,7 +124,7 @@ def test_content_that_was_not_fetched(tmp_path: Path, content: bytes) -> None:
         lambda: read_image(tmp_path / "a.nii.gz"),
         lambda: read_image(tmp_path / "a.mha"),
         lambda: list(read_members(tmp_path / "a.zip")),
-        lambda: parse_slices([("1.dcm", content)]),
+        lambda: parse_files([("1.dcm", content)]),
     )
     assert {_refusal(one) for one in read} == {Reason.CONTENT_NOT_FETCHED}
 

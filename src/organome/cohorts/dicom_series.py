@@ -10,10 +10,12 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import Contrast
+from organome.domain.scans import Contrast, Modality, modality_of
 
 LOCALIZER: Final = "LOCALIZER"  # a value of ImageType, PS3.3 C.8.16.1.3
 CT_MODALITY: Final = "CT"
+# By what a contrast may be called in headers; some say nothing, or "other".
+_MODALITIES: Final = {Modality.CT: ("CT", ""), Modality.MRI: ("MR", "OT", "")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
             Dixon contrasts.
 
     Raises:
-        ScanError: NOT_3D, SEVERAL_SERIES, CONTRAST_MISSING, or what is wrong with the series.
+        ScanError: NOT_3D, SEVERAL_SERIES, CONTRAST_MISSING, CONTRAST_DISPUTED, or what is wrong
+            with the series.
     """
     series = group_series(headers)
     stacks = [
@@ -64,8 +67,23 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
         raise ScanError(
             Reason.CONTRAST_MISSING, f"neither list nor header of {chosen.name} tells it"
         )
+    check_modality(chosen, shown)
     extra = {Flag.EXTRA_SERIES} if len(series) > 1 else set()
     return ChosenSeries(series=chosen, contrast=shown, flags=chosen.flags | extra)
+
+
+def check_modality(series: Series, contrast: Contrast) -> None:
+    """Refuse a series of another kind of scanner than its contrast needs.
+
+    Raises:
+        ScanError: CONTRAST_DISPUTED.
+    """
+    if series.first.modality not in _MODALITIES[modality_of(contrast)]:
+        is_ct = series.first.modality == CT_MODALITY
+        made_by = "a CT" if is_ct else "another kind of scanner"
+        made_by = "MRI" if series.first.modality == "MR" else made_by
+        fact = f"{series.name} is of {made_by} and shall show {contrast}"
+        raise ScanError(Reason.CONTRAST_DISPUTED, fact)
 
 
 def _shown(series: Series) -> Contrast | None:

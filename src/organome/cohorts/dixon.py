@@ -77,6 +77,8 @@ def series_contrast(series: Series) -> Contrast | None:
     Returns:
         The contrast, None if the series is something else (a localizer, a report).
     """
+    if series.n_volumes > 1:  # which share the description
+        return _typed_contrast(series)
     return described_contrast(series) or _typed_contrast(series)
 
 

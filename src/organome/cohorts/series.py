@@ -3,18 +3,22 @@
 Slices are ordered by their position along the normal, never by instance number or file name.
 A series that is not a regular stack of slices has a fault; it is the caller's choice whether that
 matters, because a faulty repeat or localizer may not be needed at all.
+
+One SeriesInstanceUID may hold several volumes: acquisitions, echoes, phases, image types. They are
+taken apart before anything is stacked, so that no image is spliced from two.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import atan2, degrees
 from statistics import median
 from typing import Final
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.headers import Header
+from organome.domain.headers import CONDITIONS, Header
 from organome.domain.outcomes import Reason
 
 # Share of a slice step; decimal strings in headers round to far less, a lost slice shifts by 1.
@@ -22,21 +26,32 @@ STEP_TOLERANCE: Final = 0.1
 SAME_POSITION_MM: Final = 0.01
 COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
 SPACING_TOLERANCE_MM: Final = 1e-3
+# Of the positions of the largest volume; what has fewer was broken off or is something else.
+WHOLE_SHARE: Final = 0.75
+# Of all positions; more that are there twice are a second volume, not slices sent again.
+MAX_REPEATED_SHARE: Final = 0.25
+GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a lost slice is 100 %
+TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
+
+Slices = Sequence[Header]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One DICOM series.
+    """One volume of a DICOM series.
 
     Attributes:
         slices: Headers in order along the normal, one per position.
         flags: What was odd and got handled.
         fault: Why it is not a regular stack of slices, None if it is one.
+        n_volumes: Whole volumes that its DICOM series holds; if more than one, only their image
+            types tell them apart.
     """
 
     slices: tuple[Header, ...]
     flags: frozenset[Flag]
     fault: tuple[Reason, str] | None
+    n_volumes: int = 1
 
     @property
     def first(self) -> Header:
@@ -78,9 +93,11 @@ class Series:
 def group_series(headers: Iterable[Header]) -> tuple[Series, ...]:
     """Group slices into series, in the order of series time and number.
 
-    Several slices at one position are repeats: the one with the highest instance number is kept
-    and the series is flagged. If *every* position is there several times, the series holds several
-    volumes (phases, echoes) and which one is meant cannot be decided: that is a fault.
+    Volumes of one DICOM series are told apart by plane, then by the conditions of acquisition,
+    image type and time. If one of them is whole, it is taken (flag ``volumes_left_out``). Several
+    whole ones are a fault, unless their image types differ: then each is a series. A few slices
+    that are there twice, and nothing tells apart, are repeats: the one with the highest instance
+    number is kept (flag ``duplicate_slices``).
 
     Args:
         headers: Slices in any order.
@@ -88,42 +105,207 @@ def group_series(headers: Iterable[Header]) -> tuple[Series, ...]:
     by_uid: dict[str, list[Header]] = defaultdict(list)
     for header in headers:
         by_uid[header.series_uid].append(header)
-    series = [_series(slices) for _, slices in sorted(by_uid.items())]
+    series = [one for _, slices in sorted(by_uid.items()) for one in _series(slices)]
     return tuple(
         sorted(series, key=lambda one: (one.first.series_time, one.first.series_number or 0))
     )
 
 
-def _series(headers: list[Header]) -> Series:
-    ordered = sorted(headers, key=lambda one: (one.offset_mm, one.instance_number or 0, one.file))
+def same_plane(one: Header, other: Header) -> bool:
+    """Return whether two slices have the same directions and pixel spacing."""
+    cosines = zip(one.orientation, other.orientation, strict=True)
+    spacings = zip(one.spacing_xy_mm, other.spacing_xy_mm, strict=True)
+    return all(abs(a - b) <= COSINE_TOLERANCE for a, b in cosines) and all(
+        abs(a - b) <= SPACING_TOLERANCE_MM for a, b in spacings
+    )
+
+
+def _series(headers: Slices) -> list[Series]:
+    """Make the series of one UID."""
+    planes = _by_plane(headers)
+    volumes = [volume for plane in planes for volume in _volumes(plane)]
+    if len(volumes) == 1:
+        return [_stacked(headers)]
+    n_largest = max(map(_n_positions, volumes))
+    whole = [
+        _stacked(one, Flag.VOLUMES_LEFT_OUT)
+        for one in volumes
+        if _n_positions(one) >= WHOLE_SHARE * n_largest
+    ]
+    if len(whole) == 1 and whole[0].fault is None:
+        return whole
+    n_types = len({one.first.image_type for one in whole})
+    if n_types == len(whole) > 1 and all(one.fault is None for one in whole):
+        left_out = {Flag.VOLUMES_LEFT_OUT} if len(whole) < len(volumes) else set()
+        return [
+            replace(one, n_volumes=n_types, flags=one.flags - {Flag.VOLUMES_LEFT_OUT} | left_out)
+            for one in whole
+        ]
+    together = _stacked(headers)
+    if len(planes) == 1 and len(whole) > 1:
+        fault = Reason.NOT_3D, f"{together.name} holds {len(whole)} volumes"
+        return [replace(together, fault=fault)]
+    return [together]
+
+
+def _by_plane(headers: Slices) -> list[list[Header]]:
+    """Partition slices by size, direction and pixel spacing."""
+    planes: list[list[Header]] = []
+    for header in headers:
+        plane = next(
+            (
+                one
+                for one in planes
+                if one[0].size_xy == header.size_xy and same_plane(one[0], header)
+            ),
+            None,
+        )
+        if plane is None:
+            planes.append([header])
+        else:
+            plane.append(header)
+    return planes
+
+
+def _volumes(headers: Slices) -> list[Slices]:
+    """Take volumes apart that lie in one plane, as far as the headers tell them apart."""
+    repeats = max(map(len, _positions(headers)))
+    if repeats > 1:
+        apart = _told_apart(headers, repeats)
+        return [volume for part in apart for volume in _volumes(part)] if apart else [headers]
+    if len(headers) > 1 and _gap_fault(headers := _ordered(headers), "") is not None:
+        for part in _partitions(headers):
+            n_largest = max(map(len, part))
+            whole = [one for one in part if len(one) >= WHOLE_SHARE * n_largest]
+            if _overlap(part) and all(
+                len(one) > 1 and _gap_fault(_ordered(one), "") is None for one in whole
+            ):
+                return part
+    return [headers]
+
+
+def _told_apart(headers: Slices, repeats: int) -> list[Slices] | None:
+    """Partition slices so that no position, or fewer ones, are there several times."""
+    n_before = _n_repeated(headers)
+    fewer = []
+    for part in _partitions(headers):
+        n_repeated = sum(map(_n_repeated, part))
+        if n_repeated == 0:
+            return part
+        if n_repeated < n_before:
+            fewer.append((n_repeated, part))
+    runs = _runs_in_time(headers)
+    if len(runs) <= repeats and len(runs) > 1:
+        return runs
+    return min(fewer, key=lambda one: one[0])[1] if fewer else None
+
+
+def _partitions(headers: Slices) -> Iterator[list[Slices]]:
+    """Partition slices by each condition, and by image type, into parts of two slices and more."""
+    for place in range(len(CONDITIONS) + 1):
+        parts: dict[Hashable, list[Header]] = defaultdict(list)
+        for header in headers:
+            parts[(*header.conditions, header.image_type)[place]].append(header)
+        if 1 < len(parts) <= len(headers) / 2:
+            yield list(parts.values())
+
+
+def _runs_in_time(headers: Slices) -> list[Slices]:
+    """Cut slices in the order of their acquisition where a position comes again."""
+    if not all(one.acquired_at for one in headers):
+        return [headers]
+    runs: list[list[Header]] = [[]]
+    seen: set[int] = set()
+    for header in sorted(
+        headers, key=lambda one: (one.acquired_at, one.instance_number or 0, one.offset_mm)
+    ):
+        position = round(header.offset_mm / SAME_POSITION_MM)
+        if position in seen:
+            runs.append([])
+            seen = set()
+        runs[-1].append(header)
+        seen.add(position)
+    return list(runs)
+
+
+def _overlap(parts: Iterable[Slices]) -> bool:
+    """Return whether volumes lie in each other's range: two that follow may be one."""
+    ranges = sorted(
+        (min(one.offset_mm for one in part), max(one.offset_mm for one in part)) for part in parts
+    )
+    return any(after[0] < before[1] for before, after in pairwise(ranges))
+
+
+def _ordered(headers: Slices) -> list[Header]:
+    return sorted(
+        headers, key=lambda one: (one.offset_mm, one.instance_number or 0, one.file, one.frame)
+    )
+
+
+def _positions(headers: Slices) -> list[list[Header]]:
     positions: list[list[Header]] = []
-    for header in ordered:
+    for header in _ordered(headers):
         if positions and header.offset_mm - positions[-1][0].offset_mm < SAME_POSITION_MM:
             positions[-1].append(header)
         else:
             positions.append([header])
+    return positions
+
+
+def _n_positions(headers: Slices) -> int:
+    return len(_positions(headers))
+
+
+def _n_repeated(headers: Slices) -> int:
+    return len(headers) - _n_positions(headers)
+
+
+def _stacked(headers: Slices, *flags: Flag) -> Series:
+    """Stack slices, one at each position, and say what is wrong with the stack."""
+    positions = _positions(headers)
     slices = tuple(repeats[-1] for repeats in positions)
-    name = f"series {slices[0].series_number}"
-    n_volumes = min(len(repeats) for repeats in positions)
-    flags = set()
-    if len(slices) < len(headers):
-        flags.add(Flag.DUPLICATE_SLICES)
+    series = Series(slices=slices, flags=frozenset(), fault=None)
+    found = {*flags, *(flag for one in slices for flag in one.flags)}
+    n_twice = sum(len(repeats) > 1 for repeats in positions)
+    if n_twice:
+        found.add(Flag.DUPLICATE_SLICES)
     if _shuffled(slices):
-        flags.add(Flag.INSTANCES_SHUFFLED)
-    fault = (
-        (Reason.NOT_3D, f"{name} holds {n_volumes} volumes")
-        if n_volumes > 1
-        else _stack_fault(slices, name)
-    )
-    return Series(slices=slices, flags=frozenset(flags), fault=fault)
+        found.add(Flag.INSTANCES_SHUFFLED)
+    if _mixed(slices):
+        found.add(Flag.ACQUISITIONS_MIXED)
+    if _has_gaps(series):
+        found.add(Flag.GAPS_BETWEEN_SLICES)
+    fault = _stack_fault(slices, series.name)
+    if n_twice > MAX_REPEATED_SHARE * len(positions):
+        n_volumes = max(map(len, positions))
+        fact = f"{series.name} holds {n_volumes} volumes"
+        if n_twice < len(positions):
+            fact = f"{series.name} has {n_twice} of {len(positions)} positions more than once"
+        fault = Reason.NOT_3D, fact
+    return replace(series, flags=frozenset(found), fault=fault)
 
 
-def _shuffled(slices: tuple[Header, ...]) -> bool:
+def _shuffled(slices: Slices) -> bool:
     numbers = [one.instance_number for one in slices if one.instance_number is not None]
     return numbers not in (sorted(numbers), sorted(numbers, reverse=True))
 
 
-def _stack_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | None:
+def _mixed(slices: Slices) -> bool:
+    """Return whether slices were acquired otherwise than their neighbours, time apart."""
+    n_timeless = CONDITIONS.index("temporal position")
+    return len({(one.conditions[:n_timeless], one.image_type) for one in slices}) > 1
+
+
+def _has_gaps(series: Series) -> bool:
+    thin_mm = [
+        one
+        for one in (series.first.slice_thickness_mm, series.first.slice_spacing_mm)
+        if one is not None and one > 0
+    ]
+    return bool(thin_mm) and series.step_mm >= GAP_RATIO * min(thin_mm)
+
+
+def _stack_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
     first = slices[0]
     for one in slices[1:]:
         if one.size_xy != first.size_xy:
@@ -135,10 +317,10 @@ def _stack_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | 
             return Reason.GRIDS_DIFFER, f"{name} has slices that differ in direction or spacing"
     if len(slices) == 1:
         return Reason.NOT_3D, f"{name} is a single slice"
-    return _gap_fault(slices, name) or _tilt_fault(slices, name)
+    return _gap_fault(slices, name) or _drift_fault(slices, name)
 
 
-def _gap_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | None:
+def _gap_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
     steps_mm = [b.offset_mm - a.offset_mm for a, b in pairwise(slices)]
     usual_mm = median(steps_mm)
     for place, step_mm in enumerate(steps_mm, start=1):
@@ -148,24 +330,39 @@ def _gap_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | No
     return None
 
 
-def _tilt_fault(slices: tuple[Header, ...], name: str) -> tuple[Reason, str] | None:
+def _drift_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
+    """Refuse a stack whose slices do not lie straight above each other, each by its own place."""
     first, last = slices[0], slices[-1]
-    along_mm = last.offset_mm - first.offset_mm
-    drift_xyz_mm = [
-        b - a - along_mm * n
-        for a, b, n in zip(first.position_xyz_mm, last.position_xyz_mm, first.normal, strict=True)
-    ]
-    drift_mm = sum(value**2 for value in drift_xyz_mm) ** 0.5
-    if drift_mm <= min(first.spacing_xy_mm):
+    drifts_mm = [_drift_mm(first, one) for one in slices]
+    furthest = max(range(len(slices)), key=lambda place: _length(drifts_mm[place]))
+    furthest_mm = _length(drifts_mm[furthest])
+    if furthest_mm <= min(first.spacing_xy_mm):
         return None
-    fact = f"{name} is sheared by {drift_mm:.1f} mm over its length (tilted gantry)"
+    along_mm = last.offset_mm - first.offset_mm
+    shares = [(one.offset_mm - first.offset_mm) / along_mm for one in slices]
+    off_line_mm = max(
+        _length([a - share * b for a, b in zip(drift, drifts_mm[-1], strict=True)])
+        for share, drift in zip(shares, drifts_mm, strict=True)
+    )
+    if off_line_mm <= TILT_SHARE * furthest_mm:
+        tilt_deg = degrees(atan2(furthest_mm, along_mm))
+        fact = (
+            f"{name} is sheared by {furthest_mm:.1f} mm over its length: a gantry tilted by "
+            f"{tilt_deg:.1f} degrees"
+        )
+    else:
+        fact = f"{name} has slice {furthest + 1} of {len(slices)} {furthest_mm:.1f} mm aside"
     return Reason.GEOMETRY_IMPLAUSIBLE, fact
 
 
-def same_plane(one: Header, other: Header) -> bool:
-    """Return whether two slices have the same directions and pixel spacing."""
-    cosines = zip(one.orientation, other.orientation, strict=True)
-    spacings = zip(one.spacing_xy_mm, other.spacing_xy_mm, strict=True)
-    return all(abs(a - b) <= COSINE_TOLERANCE for a, b in cosines) and all(
-        abs(a - b) <= SPACING_TOLERANCE_MM for a, b in spacings
-    )
+def _drift_mm(one: Header, other: Header) -> list[float]:
+    """Return by how much a slice lies beside the normal through the first pixel of another."""
+    along_mm = other.offset_mm - one.offset_mm
+    return [
+        b - a - along_mm * n
+        for a, b, n in zip(one.position_xyz_mm, other.position_xyz_mm, one.normal, strict=True)
+    ]
+
+
+def _length(vector: Iterable[float]) -> float:
+    return float(sum(value**2 for value in vector) ** 0.5)

@@ -16,6 +16,17 @@ class Flag(StrEnum):
     INSTANCES_SHUFFLED = "instances_shuffled"
     CONTRAST_FROM_IMAGE_TYPE = "contrast_from_image_type"
     SLICES_CROPPED = "slices_cropped"
+    # its DICOM files
+    FILES_LEFT_OUT = "files_left_out"
+    FILES_REPEATED = "files_repeated"
+    FILE_META_MISSING = "file_meta_missing"
+    HEADER_ODD = "header_odd"
+    VOLUMES_LEFT_OUT = "volumes_left_out"
+    ACQUISITIONS_MIXED = "acquisitions_mixed"
+    GAPS_BETWEEN_SLICES = "gaps_between_slices"
+    PADDING_REPLACED = "padding_replaced"
+    PADDING_DOUBTFUL = "padding_doubtful"
+    PRIVATE_SCALING = "private_scaling"
     # the stitching
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"
     SEAM_GAIN_LIMITED = "seam_gain_limited"

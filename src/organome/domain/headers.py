@@ -1,11 +1,29 @@
 """What decisions about DICOM series are made from: a few facts per slice, no name and no date."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from organome.domain.flags import Flag
+
+Condition: TypeAlias = int | float | str | None
+
+# Of what `Header.conditions` holds one value each, in this order.
+CONDITIONS: Final = (
+    "acquisition number",
+    "echo time",
+    "echo number",
+    "inversion time",
+    "flip angle",
+    "b-value",
+    "kernel",
+    "temporal position",
+    "trigger time",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Facts of one single-slice DICOM file.
+    """Facts of one slice: of a DICOM file, or of a frame of a multi-frame one.
 
     The file's name and the texts serve decisions only. None of them goes into a table or a log,
     save manufacturer and model of the scanner.
@@ -29,6 +47,14 @@ class Header:
         field_strength_t: Magnetic field.
         height_m: Height of the participant.
         weight_kg: Weight of the participant.
+        frame: Which frame of the file it is, from 0 on.
+        conditions: How it was acquired, None each where the header does not say: what tells slices
+            at one position apart. See ``CONDITIONS``.
+        acquired_at: Date and time at which it was acquired, or its content was made; empty if
+            absent. Later ones sort after earlier ones.
+        slice_thickness_mm: Thickness of the slice.
+        slice_spacing_mm: Distance between slices as the header has it; geometry is by positions.
+        flags: What was odd about the file.
     """
 
     file: str
@@ -48,6 +74,17 @@ class Header:
     field_strength_t: float | None = None
     height_m: float | None = None
     weight_kg: float | None = None
+    frame: int = 0
+    conditions: tuple[Condition, ...] = (None,) * len(CONDITIONS)
+    acquired_at: str = ""
+    slice_thickness_mm: float | None = None
+    slice_spacing_mm: float | None = None
+    flags: frozenset[Flag] = frozenset()
+
+    @property
+    def facts(self) -> "Header":
+        """The header without the name of its file, for comparison."""
+        return replace(self, file="")
 
     @property
     def normal(self) -> tuple[float, float, float]:

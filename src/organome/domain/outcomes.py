@@ -31,12 +31,14 @@ class Reason(StrEnum):
     FORMAT_UNKNOWN = "format_unknown"
     # the series within it
     CONTRAST_MISSING = "contrast_missing"
+    CONTRAST_DISPUTED = "contrast_disputed"
     STATION_MISSING = "station_missing"
     SLICES_MISSING = "slices_missing"
     GRIDS_DIFFER = "grids_differ"
     STATIONS_APART = "stations_apart"
     SEVERAL_SERIES = "several_series"
     # the voxels
+    RESCALE_MISSING = "rescale_missing"
     NOT_3D = "not_3d"
     NOT_FINITE = "not_finite"
     CONSTANT_IMAGE = "constant_image"

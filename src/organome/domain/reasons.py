@@ -19,11 +19,17 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.FILE_UNREADABLE: "The user that ran the job may not read the file.",
     Reason.FORMAT_UNKNOWN: "The file is of a kind that is not read.",
     Reason.CONTRAST_MISSING: "None of the wanted contrasts is there, or one that must be is not.",
+    Reason.CONTRAST_DISPUTED: (
+        "The header is of another kind of scanner than the contrast that the list gives."
+    ),
     Reason.STATION_MISSING: "Not all stations of the protocol are there.",
     Reason.SLICES_MISSING: "A series has a gap, or ends too early.",
     Reason.GRIDS_DIFFER: "Images that belong together do not lie on one grid.",
     Reason.STATIONS_APART: "Neighbouring stations leave a gap between them.",
     Reason.SEVERAL_SERIES: "There is more than one candidate, and nothing to choose by.",
+    Reason.RESCALE_MISSING: (
+        "A CT whose header does not say how stored values become Hounsfield units."
+    ),
     Reason.NOT_3D: "It is not one three-dimensional image of scalars.",
     Reason.NOT_FINITE: "Voxels are NaN or infinite.",
     Reason.CONSTANT_IMAGE: "All voxels have the same value.",
@@ -87,6 +93,38 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.INSTANCES_SHUFFLED: "Instance numbers did not follow the positions; positions count.",
     Flag.CONTRAST_FROM_IMAGE_TYPE: "The description did not tell the contrast, the image type did.",
     Flag.SLICES_CROPPED: "Contrasts ended a slice apart and were cropped to what all have.",
+    Flag.FILES_LEFT_OUT: (
+        "Among the slices lay files that are none (reports, dose objects, empty files, pictures); "
+        "`n_files_left_out` counts them."
+    ),
+    Flag.FILES_REPEATED: "A slice was delivered again under another name; each counts once.",
+    Flag.FILE_META_MISSING: "DICOM files lack their first part; the encoding was found out.",
+    Flag.HEADER_ODD: (
+        "An optional element of a header breaks the standard, or is not a plausible number; it was "
+        "read with a comma for a point where that helps, else it is null."
+    ),
+    Flag.VOLUMES_LEFT_OUT: (
+        "A series also held parts of other acquisitions, echoes or phases; its one whole volume "
+        "counts."
+    ),
+    Flag.ACQUISITIONS_MIXED: (
+        "The slices of one stack differ in acquisition, echo, image type or the like."
+    ),
+    Flag.GAPS_BETWEEN_SLICES: (
+        "Slices lie apart by 1.5 times their thickness or more: compare `spacing_z_mm` and "
+        "`slice_thickness_mm`. Volumes are of a body seen in part."
+    ),
+    Flag.PADDING_REPLACED: (
+        "Voxels outside the field of view, filled with a value of their own, became -1024 HU, in "
+        "MRI the lowest value of the others."
+    ),
+    Flag.PADDING_DOUBTFUL: (
+        "The header's value for voxels outside the field of view is one of tissue; left as it is."
+    ),
+    Flag.PRIVATE_SCALING: (
+        "A Philips header has a private scaling too; `intensity_scaling` says which one was used. "
+        "Intensities are comparable only between scans of the same scaling."
+    ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",
     Flag.FAT_WATER_SWAPPED: (

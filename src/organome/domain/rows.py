@@ -35,7 +35,7 @@ def header_values(facts: Mapping[str, Any]) -> Row:
             for axis, spacing in zip(_AXES, spacing_xyz_mm, strict=True)
         },
         **{name: joined(facts.get(name)) for name in ("contrasts", "flags")},
-        "scanner_model": facts.get("scanner_model"),
+        "intensity_scaling": joined(facts.get("intensity_scaling")) or None,
         "swapped_spans_mm": joined(
             [f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get("swapped_spans_mm", ())]
         )

@@ -62,6 +62,19 @@ HEADER_COLUMNS: Final = (
     Column("n_stations", _INT32, "Table positions that the image is made of.", "stations"),
     Column("flags", _STRING, "What was odd and got handled on the way in, joined by ';'."),
     Column(
+        "n_files_left_out",
+        _INT32,
+        "Files among its DICOM files that are not slices; null: not delivered as DICOM.",
+        "files",
+    ),
+    Column(
+        "intensity_scaling",
+        _STRING,
+        "How stored DICOM values became intensities: 'stored', as they are; 'linear', by slope and "
+        "intercept; 'table', by a lookup table; several joined by ';'; null: not DICOM.",
+    ),
+    Column("slice_thickness_mm", _FLOAT, "Thickness of a slice, from the header.", "mm"),
+    Column(
         "fat_water",
         _STRING,
         "Whether the Dixon images called fat and water show that; 'swapped': exchanged at some "
@@ -78,8 +91,8 @@ HEADER_COLUMNS: Final = (
     Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
     Column("scanner_model", _STRING, "Type of the scanner, from the header."),
     Column("field_strength_t", _FLOAT, "Magnetic field, from the header.", "T"),
-    Column("height_m", _FLOAT, "Body height, from the header, unchecked.", "m"),
-    Column("weight_kg", _FLOAT, "Body weight, from the header, unchecked.", "kg"),
+    Column("height_m", _FLOAT, "Body height, from the header; null unless 0.3 to 2.6.", "m"),
+    Column("weight_kg", _FLOAT, "Body weight, from the header; null unless 0.3 to 600.", "kg"),
 )
 
 SCANS: Final = Table(

@@ -1,89 +1,67 @@
 """DICOM slices: header facts for decisions; voxels stay encoded until it is decided for a slice.
 
-Each file is parsed once, and only for the elements that are needed. Only single-slice images are
-read, no enhanced multi-frame objects. A file is named by its place in the delivery: its own name
-may be a person's.
+Each file is parsed once, and only for the elements that are needed. A frame of an enhanced
+multi-frame object is a slice like any other. A file is named by its place in the delivery: its own
+name may be a person's.
 
 Source: DICOM PS3.3 C.7.6.2 (image plane: position of the first pixel, row then column cosines),
-C.11.1 (rescale slope and intercept); PS3.5 A.5 (deflated transfer syntax).
+C.7.6.16 (functional groups of multi-frame objects), C.11.1 (modality lookup table, rescale slope
+and intercept); PS3.5 A.5 (deflated transfer syntax).
 """
 
 import logging
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from math import hypot, isfinite
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
 from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
+from organome.io.dicom.elements import PER_FRAME, PIXELS, Elements, read_header, tags_to_read
 from organome.io.files.delivered import check_fetched, check_file, refusing
 
 SUFFIX: Final = ".dcm"
 PREAMBLE_BYTES: Final = 128
 MAGIC: Final = b"DICM"
-PIXELS: Final = "PixelData"
 MAX_FILE_BYTES: Final = 2 << 30
 MAX_INFLATED_BYTES: Final = 256 << 20
 _INFLATED_AT_ONCE_BYTES: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 26  # of one slice: 8192 x 8192
 MAX_COORDINATE_MM: Final = 1e5
 COSINE_SLACK: Final = 0.05  # rounded to few digits, cosines are not quite of length 1
-MAX_RESCALE: Final = 1e9
-_ELEMENTS: Final = (
-    "SOPClassUID",
-    "ImageType",
-    "SeriesDate",
-    "SeriesTime",
-    "Modality",
-    "Manufacturer",
-    "SeriesDescription",
-    "ManufacturerModelName",
-    "PatientSize",
-    "PatientWeight",
-    "MagneticFieldStrength",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "InstanceNumber",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "RescaleIntercept",
-    "RescaleSlope",
-    PIXELS,
-)
 _PLANE: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_NATIVE: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _STANDARD: Final = "1.2.840.10008."
 _IMAGE_CLASS: Final = "Image Storage"  # how the standard's names of classes of images end
+_CAPTURE: Final = "Secondary Capture"  # screenshots and dose reports, in the series of the slices
 # Group length of the file meta information: value at byte 140, counted from byte 144 on.
 _META_LENGTH_AT: Final = PREAMBLE_BYTES + len(MAGIC) + 8
 _META_AT: Final = _META_LENGTH_AT + 4
+_SYNTAX_WITHIN_BYTES: Final = 2048
+# How data sets begin that lack the preamble: a group 2 or 8, in either order of bytes.
+_BARE_STARTS: Final = (b"\x02\0", b"\x08\0", b"\0\x08")
+_MAX_BARE_ELEMENT: Final = 0x1200
+# AppleDouble, JPEG, PNG, GIF, PDF, zip, and text that begins like XML.
+_OTHER_KINDS: Final = (
+    *(b"\0\x05\x16\x07", b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"%PDF", b"PK\3\4", b"<"),
+)
 
 # Its warnings quote the header, and a log must not.
 logging.getLogger("pydicom").propagate = False
@@ -91,25 +69,73 @@ logging.getLogger("pydicom").propagate = False
 
 @dataclass(frozen=True, slots=True)
 class DicomSlice:
-    """One DICOM file.
+    """One slice.
 
     Attributes:
         header: Facts for decisions.
         which: How errors name the file: ``file 3``.
-        encoded: Its voxels as stored, or the whole file where they are compressed.
-        stored_type: Type of the voxels as stored, None where they are compressed.
-        photometric: PhotometricInterpretation.
-        slope: Rescale slope; 1 if absent.
-        intercept: Rescale intercept; 0 if absent.
+        encoded: Value of the element PixelData, of all frames of the file.
+        syntax: Transfer syntax of it.
+        pixels: How it is encoded, as pydicom's decoders want to know.
+        rescale: Slope and intercept; 1 and 0 if absent.
+        is_rescaled: Whether the header has both.
+        rescale_type: Unit of what comes out of it, empty if absent.
+        table: Data set with the modality lookup table, None where there is none.
+        padding: Lowest and highest stored value of voxels outside the field of view, None where the
+            header has none.
+        has_private_scaling: Whether Philips' private scaling is there, too.
     """
 
     header: Header
     which: str
     encoded: bytes
-    stored_type: np.dtype[Any] | None
-    photometric: str
-    slope: float
-    intercept: float
+    syntax: UID
+    pixels: Mapping[str, Any]
+    rescale: tuple[float, float]
+    is_rescaled: bool
+    rescale_type: str
+    table: Dataset | None
+    padding: tuple[int, int] | None
+    has_private_scaling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DicomFiles:
+    """What is in the files of a delivery.
+
+    Attributes:
+        slices: Each slice once, in the order of the files.
+        n_left_out: Files among them that are not slices.
+        flags: What was odd about the delivery.
+        faults: By series, why it is not whole though its slices may look so.
+    """
+
+    slices: tuple[DicomSlice, ...]
+    n_left_out: int
+    flags: frozenset[Flag]
+    faults: Mapping[str, ScanError]
+
+    def check(self, series_uids: Iterable[str]) -> None:
+        """Refuse series of which a file is broken.
+
+        Raises:
+            ScanError: FILE_BROKEN or FORMAT_UNKNOWN, with the place and the number of the files.
+        """
+        for uid in sorted(set(series_uids) & set(self.faults)):
+            raise self.faults[uid]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What has been found in the files up to now."""
+
+    slices: list[DicomSlice] = field(default_factory=list)
+    broken: dict[str, list[ScanError]] = field(default_factory=lambda: defaultdict(list))
+    placeless: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unread: list[ScanError] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)  # may have been slices
+    n_others: int = 0
+    n_repeated: int = 0
 
 
 def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -139,11 +165,12 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, content
 
 
-def parse_slices(files: Iterable[tuple[str, bytes]]) -> tuple[DicomSlice, ...]:
+def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
     """Parse the image slices among files.
 
-    Files that are not DICOM, and DICOM files without an image plane (reports, screenshots), are
-    left out, unless they are of one series with slices: then one of those is broken.
+    Files that are not DICOM, and DICOM files that are not slices (reports, dose objects,
+    screenshots), are left out and counted if they are DICOM or are called so. What is of one series
+    with slices and should be one is a fault of that series.
 
     Args:
         files: Name and content of each.
@@ -153,59 +180,231 @@ def parse_slices(files: Iterable[tuple[str, bytes]]) -> tuple[DicomSlice, ...]:
             CONTENT_NOT_FETCHED, with the place of the file.
     """
     n_files = 0
-    slices: list[DicomSlice] = []
-    others: dict[str, str] = {}  # by series
+    found = _Found()
+    copies: dict[int, list[DicomSlice]] = defaultdict(list)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, on values that break the standard
         for name, content in files:
             n_files += 1
-            parsed = _parse_slice(name, content, f"file {n_files}")
-            if isinstance(parsed, DicomSlice):
-                slices.append(parsed)
-            elif parsed is not None:
-                others.setdefault(parsed, f"file {n_files}")
-    broken = next(
-        (others[uid] for uid in {one.header.series_uid for one in slices} & set(others)), None
-    )
-    if broken is not None:
-        fact = f"{broken} is of a series of slices, but without its place or its pixels"
-        raise ScanError(Reason.FILE_BROKEN, fact)
-    if not slices:
-        raise ScanError(Reason.ARCHIVE_EMPTY, f"no DICOM image among {n_files} files")
-    return tuple(slices)
+            for one in _parse_file(name, content, f"file {n_files}", found):
+                same = copies[hash(one.header.facts)]
+                if any(_is_copy(one, other) for other in same):
+                    found.n_repeated += 1
+                else:
+                    same.append(one)
+                    found.slices.append(one)
+    faults = _faults(found)
+    if not found.slices:
+        _refuse_all(found, n_files)
+    n_left_out = found.n_others + len(found.unknown) + len(found.unread)
+    n_left_out += sum(map(len, found.placeless.values()))
+    flags = set()
+    if n_left_out:
+        flags.add(Flag.FILES_LEFT_OUT)
+    if found.n_repeated:
+        flags.add(Flag.FILES_REPEATED)
+    return DicomFiles(tuple(found.slices), n_left_out, frozenset(flags), faults)
 
 
-def _parse_slice(name: str, content: bytes, which: str) -> DicomSlice | str | None:
-    """Parse a file; of a DICOM file that is not a slice, return its series."""
-    if content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] != MAGIC:
-        if name.lower().endswith(SUFFIX):
+def _faults(found: _Found) -> dict[str, ScanError]:
+    """Find the series of which files are broken or lost.
+
+    Raises:
+        ScanError: A file is broken of which nobody knows whether it is wanted.
+    """
+    series = {one.header.series_uid for one in found.slices}
+    faults = _lost_slices(found, series)
+    for uid, which in found.placeless.items():
+        if uid in series:
+            fact = f"of a series of slices {_counted(which[0], len(which))} without a place"
+            faults[uid] = ScanError(Reason.FILE_BROKEN, fact)
+    for uid, errors in found.broken.items():
+        fault = ScanError(errors[0].reason, _counted(errors[0].fact, len(errors)))
+        fault.__cause__ = errors[0]
+        if uid not in series:
+            raise fault
+        faults[uid] = fault
+    return faults
+
+
+def _counted(first: str, n: int) -> str:
+    return first if n == 1 else f"{first}, and {n - 1} more"
+
+
+def _is_copy(one: DicomSlice, other: DicomSlice) -> bool:
+    return one.header.facts == other.header.facts and one.encoded == other.encoded
+
+
+def _refuse_all(found: _Found, n_files: int) -> None:
+    """Say why there is no slice.
+
+    Raises:
+        ScanError: Always.
+    """
+    if found.unread:
+        raise found.unread[0]
+    if found.unknown:
+        first = f"{found.unknown[0]} is not a DICOM file"
+        raise ScanError(Reason.FILE_BROKEN, _counted(first, len(found.unknown)))
+    raise ScanError(Reason.ARCHIVE_EMPTY, f"no DICOM image among {n_files} files")
+
+
+def _lost_slices(found: _Found, series: Iterable[str]) -> dict[str, ScanError]:
+    """Find series whose instance numbers lack as many as there are files of unknown content."""
+    if not found.unknown:
+        return {}
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for one in found.slices:
+        if one.header.instance_number is not None:
+            numbers[one.header.series_uid].add(one.header.instance_number)
+    lost = {}
+    for uid in series:
+        there = numbers[uid]
+        n_lost = max(there) - min(there) + 1 - len(there) if there else 0
+        if 0 < n_lost <= len(found.unknown):
+            fact = f"{found.unknown[0]} is not a DICOM file, and {n_lost} slices of a series lack"
+            lost[uid] = ScanError(Reason.FILE_BROKEN, fact)
+    return lost
+
+
+def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[DicomSlice]:
+    """Parse a file; what is not a slice is noted.
+
+    Raises:
+        ScanError: It is broken, and its series unknown.
+    """
+    is_whole = content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+    if not is_whole and not _is_bare(content):
+        if Path(name).name.lower().endswith(SUFFIX):
             check_fetched(content)
-            raise ScanError(Reason.FILE_BROKEN, f"{which} is not a DICOM file")
-        return None
+            if content.startswith(_OTHER_KINDS):
+                found.n_others += 1
+            elif content and not content[:PREAMBLE_BYTES].strip(b"\0"):
+                raise ScanError(Reason.FILE_BROKEN, f"{which} ends before its header")
+            else:
+                found.unknown.append(which)
+        return []
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
         _check_deflated(content, which)
-        dataset = pydicom.dcmread(BytesIO(content), specific_tags=list(_ELEMENTS))
+        dataset = pydicom.dcmread(BytesIO(content), specific_tags=tags_to_read(), force=True)
         dataset.buffer = None  # else the whole file stays in memory with it
-        if not _is_slice(dataset, which):
-            return str(dataset.get("SeriesInstanceUID"))
-        if int(dataset.get("NumberOfFrames") or 1) > 1:
-            raise ScanError(Reason.FORMAT_UNKNOWN, f"{which} is a multi-frame object")
-        header = _header(name, dataset)
+        uid = str(dataset.get("SeriesInstanceUID") or "")
+        storage_class = _storage_class(dataset)
+        has_pixels = PIXELS in dataset
+    if not (has_pixels or uid or is_whole):
+        found.unknown += [which] if name.lower().endswith(SUFFIX) else []
+        return []
+    if _is_something_else(storage_class, has_pixels=has_pixels):
+        found.n_others += 1
+        return []
+    try:
+        return _parse_slices(name, dataset, which, found, is_whole=is_whole)
+    except Exception as error:
+        if not (uid and isinstance(error, ScanError)):
+            raise
+        found.broken[uid].append(error)  # raised again if the series is wanted
+        return []
+
+
+def _parse_slices(
+    name: str, dataset: FileDataset, which: str, found: _Found, *, is_whole: bool
+) -> list[DicomSlice]:
+    """Parse the slices of a file that should hold some.
+
+    Raises:
+        ScanError: FILE_BROKEN.
+    """
+    if PIXELS not in dataset:
+        raise ScanError(Reason.FILE_BROKEN, f"{which} ends before its pixels")
+    with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
+        if not dataset.get("SeriesInstanceUID"):
+            raise ScanError(Reason.FILE_BROKEN, f"{which} does not say of which series it is")
+        frames = list(Elements(dataset).frames())
+        if dataset.get("SamplesPerPixel", 1) != 1:
+            found.n_others += 1
+            return []
+        if len(frames) > 1 and PER_FRAME not in dataset:
+            fact = f"{which} is a multi-frame object whose frames have no place"
+            found.unread.append(ScanError(Reason.FORMAT_UNKNOWN, fact))
+            return []
+        if not all(one.has(keyword) for one in frames for keyword in _PLANE):
+            if _CAPTURE in _storage_class(dataset).name:
+                found.n_others += 1
+            else:
+                found.placeless[str(dataset.SeriesInstanceUID)].append(which)
+            return []
+        return list(_slices(name, dataset, frames, which, is_whole=is_whole))
+
+
+def _slices(
+    name: str, dataset: FileDataset, frames: list[Elements], which: str, *, is_whole: bool
+) -> Iterator[DicomSlice]:
+    is_meta_whole = is_whole and "TransferSyntaxUID" in dataset.file_meta
+    odd = set() if is_meta_whole else {Flag.FILE_META_MISSING}
+    syntax = _transfer_syntax(dataset)
+    element = dataset.get_item(PIXELS)
+    encoded = bytes(element.value or b"")
+    pixels = _pixel_options(dataset, len(frames), element.VR)
+    for frame, elements in enumerate(frames):
+        padding = elements.padding(signed=pixels["pixel_representation"] == 1)
+        header = read_header(name, frame, elements, odd)
         _check_header(header, which)
-        is_native = dataset.file_meta.TransferSyntaxUID in _NATIVE
-        slope = float(dataset.get("RescaleSlope", 1) or 1)
-        intercept = float(dataset.get("RescaleIntercept", 0) or 0)
-        if not (abs(slope) <= MAX_RESCALE and abs(intercept) <= MAX_RESCALE):
-            raise ScanError(Reason.FILE_BROKEN, f"{which} rescales by {slope:g} and {intercept:g}")
-        return DicomSlice(
+        yield DicomSlice(
             header=header,
-            which=which,
-            encoded=bytes(dataset.get_item(PIXELS).value) if is_native else content,
-            stored_type=_stored_type(dataset, which) if is_native else None,
-            photometric=str(dataset.get("PhotometricInterpretation") or "MONOCHROME2"),
-            slope=slope,
-            intercept=intercept,
+            which=which if len(frames) == 1 else f"{which}, frame {frame + 1}",
+            encoded=encoded,
+            syntax=syntax,
+            pixels=pixels,
+            rescale=elements.rescale(),
+            is_rescaled=elements.is_rescaled(),
+            rescale_type=elements.text("RescaleType") or "",
+            table=elements.modality_table(),
+            padding=padding,
+            has_private_scaling=elements.has_philips_scaling(),
         )
+
+
+def _is_bare(content: bytes) -> bool:
+    """Return whether a file begins like a data set without a preamble."""
+    if len(content) < PREAMBLE_BYTES or not content.startswith(_BARE_STARTS):
+        return False
+    order = ">" if content.startswith(b"\0") else "<"
+    element = int(struct.unpack_from(f"{order}H", content, 2)[0])
+    return element <= _MAX_BARE_ELEMENT
+
+
+def _transfer_syntax(dataset: FileDataset) -> UID:
+    """Return how a file is encoded; what pydicom found out where the file does not say."""
+    named = dataset.file_meta.get("TransferSyntaxUID")
+    if named:
+        return UID(named)
+    is_implicit, is_little = dataset.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+
+
+def _pixel_options(dataset: FileDataset, n_frames: int, vr: str | None) -> dict[str, Any]:
+    allocated = int(dataset.get("BitsAllocated", 16))
+    stored = int(dataset.get("BitsStored", allocated))
+    high = int(dataset.get("HighBit", stored - 1))
+    if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
+        raise ScanError(Reason.FILE_BROKEN, f"{stored} of {allocated} bits a voxel")
+    return {
+        "rows": int(dataset.Rows),
+        "columns": int(dataset.Columns),
+        "samples_per_pixel": 1,
+        "photometric_interpretation": str(
+            dataset.get("PhotometricInterpretation") or "MONOCHROME2"
+        ),
+        "number_of_frames": n_frames,
+        "bits_allocated": allocated,
+        "bits_stored": stored,
+        "high_bit": high,
+        "pixel_representation": int(dataset.get("PixelRepresentation", 0)),
+        "pixel_keyword": PIXELS,
+        "pixel_vr": vr if vr in ("OB", "OW") else "OW",
+    }
 
 
 def _check_deflated(content: bytes, which: str) -> None:
@@ -214,9 +413,9 @@ def _check_deflated(content: bytes, which: str) -> None:
     Raises:
         ScanError: If so: pydicom inflates without a limit.
     """
-    end = _META_AT + struct.unpack_from("<I", content, _META_LENGTH_AT)[0]
-    if DeflatedExplicitVRLittleEndian.encode() not in content[:end]:
+    if DeflatedExplicitVRLittleEndian.encode() not in content[:_SYNTAX_WITHIN_BYTES]:
         return
+    end = _META_AT + struct.unpack_from("<I", content, _META_LENGTH_AT)[0]
     decoder = zlib.decompressobj(-zlib.MAX_WBITS)
     n_bytes, rest = 0, content[end:]
     while rest and n_bytes <= MAX_INFLATED_BYTES:
@@ -227,21 +426,16 @@ def _check_deflated(content: bytes, which: str) -> None:
         raise ScanError(Reason.FILE_BROKEN, fact)
 
 
-def _is_slice(dataset: FileDataset, which: str) -> bool:
-    """Return whether a file is a slice, or something else that may lie beside one.
+def _storage_class(dataset: FileDataset) -> UID:
+    return UID(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
 
-    Raises:
-        ScanError: It ends before its pixels, and nothing says that it is not an image.
-    """
-    if PIXELS not in dataset:
-        meta = dataset.file_meta
-        stored_as = dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""
-        name = UID(stored_as).name  # the number itself where it is cut short or not the standard's
-        is_private = not (stored_as.startswith(_STANDARD) or _STANDARD.startswith(stored_as))
-        if is_private or (name != stored_as and not name.endswith(_IMAGE_CLASS)):
-            return False
-        raise ScanError(Reason.FILE_BROKEN, f"{which} ends before its pixels")
-    return all(one in dataset for one in _PLANE) and dataset.get("SamplesPerPixel", 1) == 1
+
+def _is_something_else(storage_class: UID, *, has_pixels: bool) -> bool:
+    """Return whether a file is neither an image nor what is left of one."""
+    name = storage_class.name  # the number itself where it is cut short or not the standard's
+    if not (storage_class.startswith(_STANDARD) or _STANDARD.startswith(storage_class)):
+        return not has_pixels
+    return name != storage_class and not name.endswith(_IMAGE_CLASS)
 
 
 def _check_header(header: Header, which: str) -> None:
@@ -267,52 +461,3 @@ def _check_header(header: Header, which: str) -> None:
     else:
         return
     raise ScanError(Reason.FILE_BROKEN, f"{which} has {why}")
-
-
-def _stored_type(dataset: FileDataset, which: str) -> np.dtype[Any]:
-    kind = "i" if dataset.get("PixelRepresentation", 0) else "u"
-    n_bytes = int(dataset.get("BitsAllocated", 16)) // 8
-    if n_bytes not in (1, 2, 4):
-        raise ScanError(Reason.FILE_BROKEN, f"{which} has {8 * n_bytes} bits a voxel")
-    return np.dtype(f"<{kind}{n_bytes}")
-
-
-def _header(name: str, dataset: FileDataset) -> Header:
-    between_rows_mm, between_columns_mm = (float(value) for value in dataset.PixelSpacing)
-    x_mm, y_mm, z_mm = (float(value) for value in dataset.ImagePositionPatient)
-    rx, ry, rz, cx, cy, cz = (float(value) for value in dataset.ImageOrientationPatient)
-    return Header(
-        file=name,
-        series_uid=str(dataset.SeriesInstanceUID),
-        series_number=_integer(dataset.get("SeriesNumber")),
-        series_description=str(dataset.get("SeriesDescription") or ""),
-        series_time=f"{dataset.get('SeriesDate') or ''}{dataset.get('SeriesTime') or ''}",
-        image_type=tuple(str(word).upper() for word in dataset.get("ImageType") or ()),
-        instance_number=_integer(dataset.get("InstanceNumber")),
-        modality=str(dataset.get("Modality") or ""),
-        size_xy=(int(dataset.Columns), int(dataset.Rows)),
-        spacing_xy_mm=(between_columns_mm, between_rows_mm),
-        position_xyz_mm=(x_mm, y_mm, z_mm),
-        orientation=(rx, ry, rz, cx, cy, cz),
-        manufacturer=_text(dataset.get("Manufacturer")),
-        scanner_model=_text(dataset.get("ManufacturerModelName")),
-        field_strength_t=_number(dataset, "MagneticFieldStrength"),
-        height_m=_number(dataset, "PatientSize"),
-        weight_kg=_number(dataset, "PatientWeight"),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return str(value).strip() or None if value else None
-
-
-def _integer(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
-
-
-def _number(dataset: FileDataset, keyword: str) -> float | None:
-    """Read an optional number; 0 is how scanners write that nobody entered it."""
-    with suppress(Exception):  # pydicom's errors are many, and nothing depends on the number
-        number = float(dataset.get(keyword) or 0)
-        return number if number and isfinite(number) else None
-    return None

@@ -23,7 +23,7 @@ from organome.domain.headers import Header
 from organome.domain.outcomes import Outcome, Reason
 from organome.domain.scans import Scan, Source
 from organome.domain.schemes import LabelScheme
-from organome.io.dicom.slices import parse_slices, read_folder
+from organome.io.dicom.slices import parse_files, read_folder
 from organome.io.dicom.voxels import set_grid
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.atomic import write_bytes_atomic
@@ -201,6 +201,8 @@ def find_labelled_series(
         )
     of_contrast = [one for one in found if series_contrast(one[1]) == contrast]
     path, _, slices, oriented = (of_contrast or found)[-1]
+    if any(header.frame for header in slices):
+        raise ScanError(Reason.FORMAT_UNKNOWN, "not made for series in multi-frame files")
     headers = read_headers(_files(path), [header.file for header in slices])
     return LabelledSeries(tuple(headers), oriented)
 
@@ -211,7 +213,7 @@ def _may_hold_dicom(source: Source) -> bool:
 
 
 def _series_in(path: Path) -> tuple[Series, ...]:
-    return group_series(one.header for one in parse_slices(_files(path)))
+    return group_series(one.header for one in parse_files(_files(path)).slices)
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:

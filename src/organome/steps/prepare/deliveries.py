@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organome.cohorts.dicom_series import choose_single_series
+from organome.cohorts.dicom_series import check_modality, choose_single_series
 from organome.cohorts.series import Series
 from organome.cohorts.ukb import MANIFEST_NAME, choose_series, manifest_flags
 from organome.compute.geometry.grids import share_grid
@@ -17,7 +17,7 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
 from organome.domain.scans import DIXON_CONTRASTS, CohortKind, Contrast, Scan, Source
-from organome.io.dicom.slices import DicomSlice, parse_slices, read_folder
+from organome.io.dicom.slices import DicomFiles, DicomSlice, parse_files, read_folder
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
@@ -33,18 +33,46 @@ class Delivery:
             that is not a sequence of stations has one.
         header: What one of its DICOM files says of scanner and participant, None without DICOM.
         flags: What was odd and got handled.
+        n_files_left_out: Files among its DICOM files that are not slices, None without DICOM.
+        scalings: How stored DICOM values became intensities.
     """
 
     stations: tuple[Mapping[Contrast, sitk.Image], ...]
     header: Header | None
     flags: frozenset[Flag]
+    n_files_left_out: int | None = None
+    scalings: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _Archive:
     path: str
-    slices: Mapping[str, DicomSlice]
+    files: DicomFiles
     flags: frozenset[Flag]
+
+
+class _Stacker:
+    """Makes images of series, and keeps account of what was odd about their voxels."""
+
+    def __init__(self, files: DicomFiles) -> None:
+        self._files = files
+        self._slices: dict[Header, DicomSlice] = {one.header: one for one in files.slices}
+        self.flags = set(files.flags)
+        self.scalings: set[str] = set()
+
+    def image(self, series: Series, contrast: Contrast) -> sitk.Image:
+        """Stack a series, and check the image.
+
+        Raises:
+            ScanError: If files or voxels of the series are not in order.
+        """
+        self._files.check([series.first.series_uid])
+        check_modality(series, contrast)
+        slices = [self._slices[header] for header in series.slices]
+        stack = stack_slices(slices, hounsfield=contrast is Contrast.CT)
+        self.flags |= stack.flags
+        self.scalings |= stack.scalings
+        return _checked(stack.image, contrast)
 
 
 class Deliveries:
@@ -71,20 +99,19 @@ class Deliveries:
             raise ScanError(Reason.CONTRAST_MISSING, "no Dixon contrast is wanted")
         archive = self._archive(scan)
         choice = choose_series(
-            (one.header for one in archive.slices.values()),
-            contrasts=contrasts,
-            station=scan.station,
+            (one.header for one in archive.files.slices), contrasts=contrasts, station=scan.station
+        )
+        stacker = _Stacker(archive.files)
+        stations = tuple(
+            {contrast: stacker.image(series, contrast) for contrast, series in station.items()}
+            for station in choice.stations
         )
         return Delivery(
-            stations=tuple(
-                {
-                    contrast: _checked(_stack(series, archive.slices), contrast)
-                    for contrast, series in station.items()
-                }
-                for station in choice.stations
-            ),
+            stations=stations,
             header=choice.stations[0][contrasts[0]].first,
-            flags=choice.flags | archive.flags,
+            flags=choice.flags | archive.flags | stacker.flags,
+            n_files_left_out=archive.files.n_left_out,
+            scalings=frozenset(stacker.scalings),
         )
 
     def _archive(self, scan: Scan) -> _Archive:
@@ -115,32 +142,39 @@ def _read_ukb_archive(path: str) -> _Archive:
             else:
                 yield name, content
 
-    slices = _by_file(parse_slices(dicom_files()))
-    flags = manifest_flags(manifests[0], slices) if manifests else frozenset()
-    return _Archive(path=path, slices=slices, flags=flags)
+    files = parse_files(dicom_files())
+    names = {one.header.file for one in files.slices}
+    flags = manifest_flags(manifests[0], names) if manifests else frozenset()
+    return _Archive(path=path, files=files, flags=flags)
 
 
 def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
     if len({source.station is None for source in scan.sources}) > 1:
         raise ScanError(Reason.SEVERAL_SERIES, "images with and without a station")
     stations: list[dict[Contrast, sitk.Image]] = []
-    header = None
+    read: list[Delivery] = []
     flags: set[Flag] = set()
     for _, sources in groupby(scan.sources, key=lambda one: one.station):
         images: dict[Contrast, sitk.Image] = {}
         for source in sources:
             if source.contrast is None or source.contrast in contrasts:
-                contrast, image, found, odd = _read_source(source)
-                if contrast in images:
-                    _check_same(contrast, images[contrast], image)
-                    flags.add(Flag.DELIVERED_TWICE)
-                images[contrast] = image
-                header = header or found
-                flags |= odd
+                read.append(_read_source(source))
+                for contrast, image in read[-1].stations[0].items():
+                    if contrast in images:
+                        _check_same(contrast, images[contrast], image)
+                        flags.add(Flag.DELIVERED_TWICE)
+                    images[contrast] = image
         stations.append({one: images[one] for one in contrasts if one in images})
     if not any(stations):
         raise ScanError(Reason.CONTRAST_MISSING, "the scan has none of the wanted contrasts")
-    return Delivery(stations=tuple(stations), header=header, flags=frozenset(flags))
+    left_out = [one.n_files_left_out for one in read if one.n_files_left_out is not None]
+    return Delivery(
+        stations=tuple(stations),
+        header=next((one.header for one in read if one.header is not None), None),
+        flags=frozenset(flags).union(*(one.flags for one in read)),
+        n_files_left_out=sum(left_out) if left_out else None,
+        scalings=frozenset().union(*(one.scalings for one in read)),
+    )
 
 
 def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
@@ -155,15 +189,12 @@ def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
         raise ScanError(Reason.SEVERAL_SERIES, fact)
 
 
-def _read_source(source: Source) -> tuple[Contrast, sitk.Image, Header | None, frozenset[Flag]]:
+def _read_source(source: Source) -> Delivery:
+    """Read one source as a delivery of one image."""
     path = Path(source.path)
     try:
         if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
-            files = read_folder(path) if path.is_dir() else read_members(path)
-            slices = _by_file(parse_slices(files))
-            chosen = choose_single_series((one.header for one in slices.values()), source.contrast)
-            image = _checked(_stack(chosen.series, slices), chosen.contrast)
-            return chosen.contrast, image, chosen.series.first, chosen.flags
+            return _read_series(path, source.contrast)
         image = read_image(path)
     except ScanError as error:
         if source.contrast is None:
@@ -171,15 +202,22 @@ def _read_source(source: Source) -> tuple[Contrast, sitk.Image, Header | None, f
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
-    return source.contrast, image, None, frozenset()
+    return Delivery(({source.contrast: image},), header=None, flags=frozenset())
 
 
-def _by_file(slices: Sequence[DicomSlice]) -> dict[str, DicomSlice]:
-    return {one.header.file: one for one in slices}
-
-
-def _stack(series: Series, slices: Mapping[str, DicomSlice]) -> sitk.Image:
-    return stack_slices([slices[header.file] for header in series.slices])
+def _read_series(path: Path, contrast: Contrast | None) -> Delivery:
+    """Read the one series that a folder or archive is there for."""
+    files = parse_files(read_folder(path) if path.is_dir() else read_members(path))
+    chosen = choose_single_series((one.header for one in files.slices), contrast)
+    stacker = _Stacker(files)
+    image = stacker.image(chosen.series, chosen.contrast)
+    return Delivery(
+        stations=({chosen.contrast: image},),
+        header=chosen.series.first,
+        flags=chosen.flags | stacker.flags,
+        n_files_left_out=files.n_left_out,
+        scalings=frozenset(stacker.scalings),
+    )
 
 
 def _checked(image: sitk.Image, contrast: Contrast) -> sitk.Image:

@@ -31,7 +31,7 @@ MM_DECIMALS: Final = 3
 RATIO_DECIMALS: Final = 5
 _OF_HEADERS: Final = (
     *("manufacturer", "scanner_model", "field_strength_t"),
-    *("height_m", "weight_kg"),
+    *("height_m", "weight_kg", "slice_thickness_mm"),
 )
 
 
@@ -96,7 +96,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -175,6 +175,8 @@ class PrepareImages:
             "n_stations": len(delivery.stations),
             **facts,
             "flags": sorted(flags),
+            "n_files_left_out": delivery.n_files_left_out,
+            "intensity_scaling": sorted(delivery.scalings),
             **_header_facts(delivery.header),
         }
 

@@ -15,7 +15,7 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, ImplicitVRLit
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
-from organome.io.dicom.slices import parse_slices, read_folder
+from organome.io.dicom.slices import parse_files, read_folder
 from organome.io.dicom.voxels import stack_slices
 
 MakeDicom = Callable[..., dict[str, bytes]]
@@ -24,7 +24,9 @@ VOXELS = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 
 def _refusal(files: dict[str, bytes]) -> tuple[Reason, str]:
     with pytest.raises(ScanError) as caught:
-        stack_slices(parse_slices(files.items()))
+        found = parse_files(files.items())
+        found.check(one.header.series_uid for one in found.slices)
+        stack_slices(found.slices)
     return caught.value.reason, caught.value.fact
 
 
@@ -39,7 +41,7 @@ def test_facts_of_a_header(make_dicom: MakeDicom) -> None:
         PatientSize="0",
         Manufacturer="",
     )
-    ((header),) = (one.header for one in parse_slices(files.items()))
+    ((header),) = (one.header for one in parse_files(files.items()).slices)
     assert header.file == "1.2.7.1.dcm"
     assert header.series_number == 7
     assert header.series_time == "20200101101112.5"
@@ -56,7 +58,7 @@ def test_voxels_and_grid(make_dicom: MakeDicom, syntax: str) -> None:
     files = make_dicom(
         VOXELS, first_xyz_mm=(-7.5, 3.25, -100.0), spacing_xyz_mm=(2.0, 3.0, 4.5), syntax=syntax
     )
-    image = stack_slices(parse_slices(files.items()))
+    image = stack_slices(parse_files(files.items()).slices).image
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), VOXELS)
     assert image.GetPixelID() == sitk.sitkUInt16
     assert image.GetOrigin() == (-7.5, 3.25, -100.0)
@@ -81,7 +83,7 @@ def test_oblique_grid_and_rescaled_voxels_as_simpleitk_reads_them(
         paths.append(tmp_path / f"{index}.dcm")
         paths[-1].write_bytes(content)
         files[f"{index}.dcm"] = content
-    image = stack_slices(parse_slices(files.items()))
+    image = stack_slices(parse_files(files.items()).slices).image
     reference = sitk.ReadImage([str(path) for path in paths])
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(reference))
     for corner in ((0, 0, 0), (4, 3, 2)):
@@ -112,7 +114,7 @@ def test_rescaling_keeps_integers_where_it_can(
 ) -> None:
     voxels = np.resize(stored, (2, 2, 2))
     files = make_dicom(voxels, RescaleSlope=slope, RescaleIntercept=intercept)
-    decoded = sitk.GetArrayFromImage(stack_slices(parse_slices(files.items())))
+    decoded = sitk.GetArrayFromImage(stack_slices(parse_files(files.items()).slices).image)
     assert decoded.dtype == kind
     np.testing.assert_array_equal(decoded, np.resize(expected, (2, 2, 2)))
 
@@ -124,7 +126,7 @@ def test_each_slice_has_its_own_slope(make_dicom: MakeDicom) -> None:
             iter(make_dicom(ones, first_xyz_mm=(0, 0, 5), RescaleSlope=3).values()),
         )
     }
-    decoded = sitk.GetArrayFromImage(stack_slices(parse_slices(files.items())))
+    decoded = sitk.GetArrayFromImage(stack_slices(parse_files(files.items()).slices).image)
     assert decoded[:, 0, 0].tolist() == [2, 3]
 
 
@@ -135,7 +137,7 @@ def test_compressed_voxels(make_dicom: MakeDicom, tmp_path: Path, compressor: st
         name: _compressed(tmp_path / name, content, compressor, intercept=-24)
         for name, content in make_dicom(voxels).items()
     }
-    decoded = sitk.GetArrayFromImage(stack_slices(parse_slices(files.items())))
+    decoded = sitk.GetArrayFromImage(stack_slices(parse_files(files.items()).slices).image)
     np.testing.assert_array_equal(decoded, voxels.astype(np.int32) - 24)
 
 
@@ -145,7 +147,7 @@ def test_compressed_voxels_that_are_damaged(make_dicom: MakeDicom, tmp_path: Pat
     for name, content in make_dicom(voxels).items():
         encoded = _compressed(tmp_path / name, content, "JPEG2000", intercept=0)
         files[name] = encoded.replace(b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x00")
-    assert _refusal(files) == (Reason.FILE_BROKEN, "file 1 cannot be decompressed (RuntimeError)")
+    assert _refusal(files) == (Reason.FILE_BROKEN, "file 1 cannot be decoded (RuntimeError)")
 
 
 def _compressed(path: Path, content: bytes, compressor: str, *, intercept: int) -> bytes:
@@ -176,7 +178,7 @@ def test_files_without_an_image_plane_are_left_out(make_dicom: MakeDicom) -> Non
     files |= {"manifest.cvs": b"filename", "README": b""}
     files |= make_dicom(VOXELS[:1], number=2, ImagePositionPatient=None)
     files |= make_dicom(VOXELS[:1], number=3, PixelData=None, SOPClassUID=EnhancedSRStorage)
-    assert len(parse_slices(files.items())) == 3
+    assert len(parse_files(files.items()).slices) == 3
 
 
 def test_no_dicom_at_all() -> None:
@@ -198,7 +200,10 @@ def test_file_that_ends_early(make_dicom: MakeDicom) -> None:
 
 def test_header_that_cannot_be_read(make_dicom: MakeDicom) -> None:
     reason, fact = _refusal(make_dicom(VOXELS, PixelSpacing=[1, 2, 3]))
-    assert (reason, fact) == (Reason.FILE_BROKEN, "file 1 has a broken header (ValueError)")
+    assert (reason, fact) == (
+        Reason.FILE_BROKEN,
+        "file 1 has a broken header (ValueError), and 2 more",
+    )
 
 
 def test_multi_frame_and_inverted_images_are_not_read(make_dicom: MakeDicom) -> None:

@@ -1,0 +1,347 @@
+"""Elements of DICOM headers, wherever they stand: in the file, or in its functional groups.
+
+What decides on geometry and voxels must be in order. What is only of interest may break the
+standard: it is read with a comma for a decimal point where that helps, else it counts as absent.
+
+Source: DICOM PS3.3 C.7.6.16.2 (functional group macros), C.8.13 (enhanced MR), C.8.15 (enhanced
+CT), C.11.1 (modality lookup table); PS3.5 6.2 (decimal and integer strings). Philips' private
+scaling as in its conformance statements and Chenevert et al. 2014.
+"""
+
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from math import isfinite
+from typing import Any, Final, cast
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.tag import BaseTag, Tag
+
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.headers import Condition, Header
+from organome.domain.outcomes import Reason
+
+PIXELS: Final = "PixelData"
+SHARED: Final = "SharedFunctionalGroupsSequence"
+PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
+TABLE: Final = "ModalityLUTSequence"
+PHILIPS_SCALE_SLOPE: Final = Tag(0x2005, 0x100E)
+MAX_FRAMES: Final = 20_000
+MAX_RESCALE: Final = 1e9
+_ELEMENTS: Final = (
+    "SOPClassUID",
+    "ImageType",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "ContentDate",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "ContentTime",
+    "Modality",
+    "Manufacturer",
+    "SeriesDescription",
+    "ManufacturerModelName",
+    "PatientSize",
+    "PatientWeight",
+    "SliceThickness",
+    "EchoTime",
+    "InversionTime",
+    "EchoNumbers",
+    "MagneticFieldStrength",
+    "SpacingBetweenSlices",
+    "TriggerTime",
+    "ConvolutionKernel",
+    "FlipAngle",
+    "DiffusionBValue",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "TemporalPositionIdentifier",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    TABLE,
+    SHARED,
+    PER_FRAME,
+    PIXELS,
+)
+# Where functional groups have another name for what single-slice objects call so.
+_NAMES_IN_GROUPS: Final = {
+    "ImageType": "FrameType",
+    "EchoTime": "EffectiveEchoTime",
+    "InversionTime": "InversionTimes",
+    "AcquisitionNumber": "FrameAcquisitionNumber",
+    "AcquisitionDateTime": "FrameAcquisitionDateTime",
+    "TemporalPositionIdentifier": "TemporalPositionIndex",
+    "TriggerTime": "NominalCardiacTriggerDelayTime",
+}
+# Lowest and highest value that is believed, in the unit of the header.
+_PLAUSIBLE: Final = {
+    "MagneticFieldStrength": (0.01, 25.0),
+    "PatientSize": (0.3, 2.6),
+    "PatientWeight": (0.3, 600.0),
+}
+
+
+@lru_cache(maxsize=1)
+def tags_to_read() -> list[BaseTag]:
+    """Return the elements that anything is made of."""
+    return [*(Tag(keyword) for keyword in _ELEMENTS), PHILIPS_SCALE_SLOPE]
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    """Return the tag of a keyword; pydicom looks it up each time."""
+    return Tag(keyword)
+
+
+class Elements:
+    """The elements that hold for one frame of a file.
+
+    An element is looked for in the functional groups of the frame, then in those that all frames
+    share, then in the file.
+    """
+
+    def __init__(self, dataset: FileDataset, *groups: Dataset) -> None:
+        self._file = dataset
+        self._groups = groups
+        self.is_odd = False
+
+    def frames(self) -> Iterator["Elements"]:
+        """Yield the elements of each frame, of a single-slice file its own.
+
+        Raises:
+            ScanError: FILE_BROKEN if the groups do not fit the number of frames.
+        """
+        n_frames = int(self._file.get("NumberOfFrames") or 1)
+        per_frame = self._file.get(PER_FRAME) or ()
+        if not 0 < n_frames <= MAX_FRAMES or (per_frame and len(per_frame) != n_frames):
+            fact = f"groups for {len(per_frame)} frames, {n_frames} declared"
+            raise ScanError(Reason.FILE_BROKEN, fact)
+        shared = [_flattened(one) for one in self._file.get(SHARED) or ()][:1]
+        if per_frame:
+            for group in per_frame:
+                yield Elements(self._file, _flattened(group), *shared)
+        else:
+            for _ in range(n_frames):
+                yield Elements(self._file, *shared)
+
+    def has(self, keyword: str) -> bool:
+        """Return whether an element is there and not empty."""
+        return self.value(keyword) not in (None, "")
+
+    def value(self, keyword: str) -> Any:
+        """Return an element that must be in order; None if absent."""
+        tag = _tag(keyword)
+        for group in self._groups:
+            for one in (_tag(_NAMES_IN_GROUPS.get(keyword, keyword)), tag):
+                if one in group:
+                    return group[one].value
+        return self._file[tag].value if tag in self._file else None
+
+    def text(self, keyword: str) -> str | None:
+        """Return an optional text, None if absent, empty or unreadable."""
+        try:
+            value = self.value(keyword)
+        except Exception:  # whatever pydicom raises; nothing depends on the text
+            self.is_odd = True
+            return None
+        return str(value).strip() or None if value not in (None, "") else None
+
+    def number(self, keyword: str) -> float | None:
+        """Return an optional number; None if absent, unreadable or not plausible."""
+        try:
+            value = self.value(keyword)
+            if value is None or value == "" or (not isinstance(value, str) and not _size(value)):
+                return None
+            number = float(value[0] if _size(value) > 1 else value)
+        except Exception:  # whatever pydicom raises; nothing depends on the number
+            self.is_odd = True
+            return self._as_written(keyword)
+        return self._plausible(keyword, number)
+
+    def integer(self, keyword: str) -> int | None:
+        """Return an optional integer; None if absent or unreadable."""
+        number = self.number(keyword)
+        if number is None:
+            return None
+        if not number.is_integer():
+            self.is_odd = True
+            return None
+        return int(number)
+
+    def rescale(self) -> tuple[float, float]:
+        """Return slope and intercept, 1 and 0 if absent; a slope of 0 counts as absent.
+
+        Raises:
+            ScanError: FILE_BROKEN if they cannot be meant.
+        """
+        slope, intercept = self.value("RescaleSlope"), self.value("RescaleIntercept")
+        pair = float(slope or 1) or 1.0, float(intercept or 0)
+        if not (abs(pair[0]) <= MAX_RESCALE and abs(pair[1]) <= MAX_RESCALE):
+            raise ScanError(Reason.FILE_BROKEN, f"rescaling by {pair[0]:g} and {pair[1]:g}")
+        return pair
+
+    def is_rescaled(self) -> bool:
+        """Return whether both slope and intercept are there."""
+        slope = self.value("RescaleSlope")
+        return self.has("RescaleIntercept") and bool(slope) and float(slope) != 0
+
+    def modality_table(self) -> Dataset | None:
+        """Return a data set with the modality lookup table, None if there is none."""
+        if not self._file.get(TABLE):
+            return None
+        table = Dataset()
+        table[TABLE] = self._file[TABLE]
+        table.set_original_encoding(*self._file.original_encoding)  # of words in the table
+        return table
+
+    def padding(self, *, signed: bool) -> tuple[int, int] | None:
+        """Return the range of stored values that stand for nothing, None if there is none."""
+        found = [
+            self.integer(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        ]
+        if found[0] is None:
+            return None
+        bits = int(self._file.get("BitsAllocated", 16))
+        ends = [_as_stored(one, bits=bits, signed=signed) for one in found if one is not None]
+        return min(ends), max(ends)
+
+    def has_philips_scaling(self) -> bool:
+        """Return whether Philips' private slope is there."""
+        return any(PHILIPS_SCALE_SLOPE in one for one in (*self._groups, self._file))
+
+    def _as_written(self, keyword: str) -> float | None:
+        """Read a number that has a comma for its point."""
+        raw = self._file.get_item(_tag(keyword))
+        written = getattr(raw, "value", None)
+        if isinstance(raw, RawDataElement) and isinstance(written, bytes):
+            try:
+                return self._plausible(keyword, float(written.decode("ascii").replace(",", ".")))
+            except ValueError:
+                return None
+        return None
+
+    def _plausible(self, keyword: str, number: float) -> float | None:
+        """Zero is how scanners write that nobody entered it."""
+        low, high = _PLAUSIBLE.get(keyword, (-float("inf"), float("inf")))
+        if keyword in _PLAUSIBLE and number == 0:
+            return None
+        if isfinite(number) and low <= number <= high:
+            return number
+        self.is_odd = True
+        return None
+
+
+def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> Header:
+    """Make the facts of a slice of its elements.
+
+    Args:
+        name: Of the file.
+        frame: Which frame of it, from 0 on.
+        elements: Of the frame.
+        odd: What was odd about the file.
+    """
+    between_rows_mm, between_columns_mm = map(float, elements.value("PixelSpacing"))
+    x_mm, y_mm, z_mm = map(float, elements.value("ImagePositionPatient"))
+    rx, ry, rz, cx, cy, cz = map(float, elements.value("ImageOrientationPatient"))
+    facts: dict[str, Any] = {
+        "series_number": elements.integer("SeriesNumber"),
+        "series_description": elements.text("SeriesDescription") or "",
+        "series_time": (elements.text("SeriesDate") or "") + (elements.text("SeriesTime") or ""),
+        "image_type": _words(elements),
+        "instance_number": elements.integer("InstanceNumber"),
+        "modality": elements.text("Modality") or "",
+        "manufacturer": elements.text("Manufacturer"),
+        "scanner_model": elements.text("ManufacturerModelName"),
+        "field_strength_t": elements.number("MagneticFieldStrength"),
+        "height_m": elements.number("PatientSize"),
+        "weight_kg": elements.number("PatientWeight"),
+        "conditions": _conditions(elements),
+        "acquired_at": _acquired_at(elements),
+        "slice_thickness_mm": elements.number("SliceThickness"),
+        "slice_spacing_mm": elements.number("SpacingBetweenSlices"),
+    }
+    return Header(
+        file=name,
+        frame=frame,
+        series_uid=str(elements.value("SeriesInstanceUID")),
+        size_xy=(int(elements.value("Columns")), int(elements.value("Rows"))),
+        spacing_xy_mm=(between_columns_mm, between_rows_mm),
+        position_xyz_mm=(x_mm, y_mm, z_mm),
+        orientation=(rx, ry, rz, cx, cy, cz),
+        flags=frozenset(odd | ({Flag.HEADER_ODD} if elements.is_odd else set())),
+        **facts,
+    )
+
+
+def _conditions(elements: Elements) -> tuple[Condition, ...]:
+    """Return what ``domain.headers.CONDITIONS`` names, in that order."""
+    return (
+        elements.integer("AcquisitionNumber"),
+        elements.number("EchoTime"),
+        elements.integer("EchoNumbers"),
+        elements.number("InversionTime"),
+        elements.number("FlipAngle"),
+        elements.number("DiffusionBValue"),
+        elements.text("ConvolutionKernel"),
+        elements.integer("TemporalPositionIdentifier"),
+        elements.number("TriggerTime"),
+    )
+
+
+def _acquired_at(elements: Elements) -> str:
+    whole = elements.text("AcquisitionDateTime")
+    times = [
+        (elements.text(f"{event}Date") or "") + (elements.text(f"{event}Time") or "")
+        for event in ("Content", "Acquisition")
+        if elements.text(f"{event}Time")
+    ]
+    return whole or "/".join(times)
+
+
+def _words(elements: Elements) -> tuple[str, ...]:
+    words = elements.value("ImageType")
+    if words is None:
+        return ()
+    return tuple(str(one).upper() for one in ([words] if isinstance(words, str) else words))
+
+
+def _flattened(group: Dataset) -> Dataset:
+    """Bring the elements of the macros of a functional group to one level."""
+    flat = Dataset()
+    for element in group:
+        if element.VR == "SQ":
+            for inner in element.value[:1]:
+                flat.update({one.tag: one for one in inner if one.VR != "SQ"})
+        else:
+            flat.add(element)
+    return flat
+
+
+def _as_stored(value: int, *, bits: int, signed: bool) -> int:
+    """Return a value as voxels of this kind hold it; its own element may have the other sign."""
+    wrapped = value % (1 << bits)
+    return wrapped - (1 << bits) if signed and wrapped >= 1 << (bits - 1) else wrapped
+
+
+def _size(value: Any) -> int:
+    """Return how many values an element has."""
+    return 1 if isinstance(value, (str, int, float)) else len(cast("list[Any]", value))
