@@ -3,18 +3,23 @@
 import hashlib
 import io
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.models import Model, ModelNote
 from organome.domain.plans import current_plans
 from organome.io.files.atomic import write_bytes_atomic, write_text_atomic
+from organome.io.files.published import ask_again
 from organome.io.models.checkpoints import CHECKPOINT, minimal_checkpoint, read_checkpoint
 from organome.io.models.layouts import NOTE
+
+_DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
 
 def read_model(
@@ -203,22 +208,48 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def write_pinned(path: Path, digest: str) -> None:
+    """Note the digest of the model that a run is bound to; the same one only gets a new time.
+
+    It is written twice: a damaged note must not pass for another model.
+    """
+    content = f"{digest}\n{digest}\n".encode()
+    if path.is_file() and path.read_bytes() == content:
+        os.utime(path)
+    else:
+        write_bytes_atomic(path, content)
+
+
+def read_pinned(path: Path) -> str:
+    """Read the digest of the model that a run is bound to.
+
+    Raises:
+        SetupError: There is no such file.
+        DamagedFile: It is damaged: then it is asked for again.
+    """
+    try:
+        digests = set(path.read_bytes().split())
+    except FileNotFoundError as error:
+        raise SetupError(f"{path}: no such file, pin the model first") from error
+    if len(digests) != 1 or _DIGEST.fullmatch(digest := digests.pop()) is None:
+        raise ask_again(path)
+    return digest.decode()
+
+
 def check_pinned(digest: str, *, pinned: Path) -> None:
     """Refuse a model that is not the one that the run is bound to.
 
     Args:
         digest: Digest of the model at hand.
-        pinned: What ``run`` wrote.
+        pinned: What ``write_pinned`` wrote.
 
     Raises:
-        SetupError: The digests differ, or the file is none of ours.
+        SetupError: The digests differ, or there is no such file.
+        DamagedFile: It is damaged: then it is asked for again.
     """
-    try:
-        expected = pinned.read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise SetupError(f"{pinned}: no such file, pin the model first") from error
+    expected = read_pinned(pinned)
     if digest != expected:
         raise SetupError(
-            f"the model is {digest[:12]}, the run is bound to {expected[:12] or 'nothing'}"
-            f" ({pinned}): it was changed in between"
+            f"the model is {digest[:12]}, the run is bound to {expected[:12]} ({pinned}):"
+            " it was changed in between"
         )

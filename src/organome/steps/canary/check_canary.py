@@ -87,7 +87,7 @@ def run(
             settings, or its files are not what they were.
     """
     reference, canary_digest = read_canary(canary)
-    digest = _digest_of_model(model, pinned=model_digest)
+    digest = models.read_pinned(model_digest) if model_digest else models.model_digest(model)
     meaning = find_scheme(scheme)
     settings: dict[str, JsonValue] = {"scheme": meaning.name, "tile_step_size": tile_step_size}
     _refuse_another(reference, model_digest=digest, settings=settings)
@@ -118,15 +118,6 @@ def run(
     if check.judgement is Judgement.DRIFT:
         raise SetupError(f"{check}; see {check_path(checks, machine)}, remove it to check again")
     return check
-
-
-def _digest_of_model(model: Path, *, pinned: Path | None) -> str:
-    if pinned is None:
-        return models.model_digest(model)
-    try:
-        return pinned.read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise SetupError(f"{pinned}: no such file, it holds the digest of the model") from error
 
 
 def _refuse_another(canary: Canary, *, model_digest: str, settings: dict[str, JsonValue]) -> None:

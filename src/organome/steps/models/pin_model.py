@@ -1,10 +1,8 @@
 """pin_model: the digest of the model, noted once, so that a whole run is bound to one model."""
 
-import os
 from pathlib import Path
 
-from organome.io.files.atomic import write_text_atomic
-from organome.io.models.folders import check_unchanged, model_digest
+from organome.io.models.folders import check_unchanged, model_digest, write_pinned
 from organome.io.models.phantoms import check_made_for
 
 
@@ -31,9 +29,5 @@ def run(
     check_unchanged(model, digest)
     if root is not None:
         check_made_for(model, root, allowed=allow_phantom_model)
-    content = f"{digest}\n"
-    if output.is_file() and output.read_text(encoding="utf-8") == content:
-        os.utime(output)
-    else:
-        write_text_atomic(output, content)
+    write_pinned(output, digest)
     return digest
