@@ -31,6 +31,9 @@ class Flag(StrEnum):
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"
     SEAM_GAIN_LIMITED = "seam_gain_limited"
     # the images
+    AFFINE_IDENTITY = "affine_identity"
+    QFORM_DIFFERS = "qform_differs"
+    UNITS_CONVERTED = "units_converted"
     FAT_WATER_SWAPPED = "fat_water_swapped"
     # the labels
     PHANTOM_MODEL = "phantom_model"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from math import isfinite, prod
+from math import acos, degrees, hypot, isfinite, prod
 from typing import Final
 
 MIN_SPACING_MM: Final = 0.05
@@ -10,6 +10,8 @@ MAX_SPACING_MM: Final = 25.0
 MIN_EXTENT_MM: Final = 10.0
 MAX_EXTENT_MM: Final = 3000.0
 MAX_VOXELS: Final = 2**31  # 8 GiB of float32
+MAX_SHEAR_DEG: Final = 0.5  # rounded cosines shear by less than 0.01 degrees
+MAX_SCALE: Final = 1e-3  # of a vector of cosines
 
 
 class Face(StrEnum):
@@ -40,4 +42,28 @@ def geometry_fault(size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> 
             return f"extent of {size * spacing_mm:g} mm along {axis}"
     if prod(size_xyz) > MAX_VOXELS:
         return f"{prod(size_xyz)} voxels"
+    return None
+
+
+def direction_fault(direction: Sequence[float]) -> str | None:
+    """Return why direction cosines cannot be those of a body scan.
+
+    With axes that are not at right angles, or not of length 1, spacings do not multiply to the
+    volume of a voxel.
+
+    Args:
+        direction: Nine cosines, row by row.
+
+    Returns:
+        What is implausible, in one line; None if nothing is.
+    """
+    axes = dict(zip("xyz", (direction[0::3], direction[1::3], direction[2::3]), strict=True))
+    for name, axis in axes.items():
+        if not abs(hypot(*axis) - 1) <= MAX_SCALE:  # NaN is not, either
+            return f"axis {name} is scaled by {hypot(*axis):.3g}"
+    for one, other in ("xy", "xz", "yz"):
+        cosine = sum(a * b for a, b in zip(axes[one], axes[other], strict=True))
+        shear_deg = abs(90 - degrees(acos(max(-1.0, min(1.0, cosine)))))
+        if shear_deg > MAX_SHEAR_DEG:
+            return f"axes {one} and {other} are {shear_deg:.2g} degrees off a right angle"
     return None

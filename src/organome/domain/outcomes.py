@@ -43,6 +43,8 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     CONSTANT_IMAGE = "constant_image"
     GEOMETRY_IMPLAUSIBLE = "geometry_implausible"
+    ORIENTATION_UNKNOWN = "orientation_unknown"
+    SPACING_DISPUTED = "spacing_disputed"
     # the labelmap
     LABELMAP_MISSING = "labelmap_missing"
     LABELMAP_OFF_GRID = "labelmap_off_grid"

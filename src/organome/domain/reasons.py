@@ -34,6 +34,13 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.NOT_FINITE: "Voxels are NaN or infinite.",
     Reason.CONSTANT_IMAGE: "All voxels have the same value.",
     Reason.GEOMETRY_IMPLAUSIBLE: "Size, spacing or axes cannot be those of a body scan.",
+    Reason.ORIENTATION_UNKNOWN: (
+        "The file does not say how its axes lie in the body, or says it twice, differently; left "
+        "and right would be a guess."
+    ),
+    Reason.SPACING_DISPUTED: (
+        "A NIfTI states two spacings, by its sform and by pixdim, more than 1 % apart."
+    ),
     Reason.LABELMAP_MISSING: "No labelmap is listed for the scan, or it is not there.",
     Reason.LABELMAP_OFF_GRID: "The labelmap does not lie on the grid of the image.",
     Reason.LABEL_UNKNOWN: "The labelmap holds a value that its label scheme does not know.",
@@ -127,6 +134,11 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",
+    Flag.AFFINE_IDENTITY: (
+        "Spacing 1 mm, origin 0 and no rotation: what a program writes that lost the real grid."
+    ),
+    Flag.QFORM_DIFFERS: "The qform of a NIfTI lies elsewhere than its sform, which counts.",
+    Flag.UNITS_CONVERTED: "Lengths were stated in metres, centimetres or micrometres.",
     Flag.FAT_WATER_SWAPPED: (
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
         "as delivered, and the scan has no fat fraction."

@@ -21,7 +21,7 @@ from organome.io.dicom.slices import DicomFiles, DicomSlice, parse_files, read_f
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
-from organome.io.images.image_files import check_image, read_image
+from organome.io.images.image_files import check_image, read_delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +195,15 @@ def _read_source(source: Source) -> Delivery:
     try:
         if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
             return _read_series(path, source.contrast)
-        image = read_image(path)
+        delivered = read_delivered(path)
     except ScanError as error:
         if source.contrast is None:
             raise
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
-    return Delivery(({source.contrast: image},), header=None, flags=frozenset())
+    images = {source.contrast: delivered.image}
+    return Delivery((images,), header=None, flags=delivered.flags)
 
 
 def _read_series(path: Path, contrast: Contrast | None) -> Delivery:

@@ -96,7 +96,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 4
+    version = 5
 
     def __init__(
         self,

@@ -1,0 +1,253 @@
+"""NRRD and MetaImage: headers judged here, voxels read by ITK.
+
+ITK never returns from some grids (an affine of 1e38, of NaN), opens whatever file a header names,
+inflates whatever it is given, and reads compressed voxels with a flipped byte without an error. So
+a header is judged first (finite numbers within bounds, voxels in the same file), and the checksum
+of compressed voxels, which end at what the header declares. ITK passes over units, and takes any
+space that it does not know for LPS.
+
+Source: NRRD 5 and MetaImage file formats.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import SimpleITK as sitk
+
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.geometry import geometry_fault
+from organome.domain.outcomes import Reason
+from organome.io.files.delivered import refusing
+from organome.io.files.itk import quiet_itk
+from organome.io.images.reading import (
+    GZIP_STREAM,
+    MAX_AXES,
+    MAX_OFFSET_BYTES,
+    ZLIB_STREAM,
+    Delivered,
+    check_coordinates,
+    damage,
+    inflated,
+    pieces_of,
+)
+
+MAX_HEADER_LINES: Final = 4096
+MAX_LINE_BYTES: Final = 1 << 16
+_NUMBER: Final = re.compile(r"[^\s,()\[\]]+")
+_NRRD_GEOMETRY: Final = frozenset(
+    {"spacedirections", "spaceorigin", "spacings", "thicknesses", "axismins", "axismaxs"}
+    | {"measurementframe"}
+)
+_NRRD_NO_NUMBERS: Final = frozenset({"none"})
+_NRRD_SPACES: Final = frozenset(
+    {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
+    | {"lps", "ras", "las"}
+)
+_MHA_GEOMETRY: Final = frozenset(
+    {"transformmatrix", "rotation", "orientation", "offset", "position", "origin"}
+    | {"elementspacing", "elementsize", "centerofrotation"}
+)
+_MM_PER_UNIT: Final = {
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimeters": 1.0,
+    "cm": 10.0,
+    "m": 1000.0,
+    "um": 0.001,
+    "\xb5m": 0.001,
+    "micron": 0.001,
+    "microns": 0.001,
+    "?": 1.0,
+    "": 1.0,
+}
+
+
+@dataclass(slots=True)
+class _Header:
+    """What stands in a header and matters.
+
+    Attributes:
+        frame: How the voxels, which follow, are compressed: zlib's wbits, None if not.
+        is_oriented: Whether the header says how its axes lie in the body.
+        unit: Of lengths.
+        pairs: NRRD's keys and values of anybody's own.
+    """
+
+    frame: int | None = None
+    is_oriented: bool = True
+    unit: str = ""
+    pairs: dict[str, str] = field(default_factory=dict)
+
+
+def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
+    """Read a NRRD or MetaImage.
+
+    Args:
+        path: ``.nrrd`` or ``.mha``.
+        max_voxel_bytes: A header that declares more is not believed.
+
+    Raises:
+        ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE or ORIENTATION_UNKNOWN.
+    """
+    parse, image_io = _FORMATS[path.suffix]
+    with damage(), path.open("rb") as file:
+        header = parse(file)
+        scale = _mm_per_unit(header.unit)
+        voxel_bytes = _declared_voxel_bytes(path, image_io, scale)
+        if voxel_bytes > max_voxel_bytes:
+            fact = f"{voxel_bytes} bytes of voxels declared, no image of that size is so small"
+            raise ScanError(Reason.FILE_BROKEN, fact)
+        if not header.is_oriented:
+            fact = "the header does not say how its axes lie in the body"
+            raise ScanError(Reason.ORIENTATION_UNKNOWN, fact)
+        if header.frame is not None:
+            limit = voxel_bytes + MAX_OFFSET_BYTES
+            for _ in inflated(pieces_of(file), header.frame, limit=limit):
+                pass  # the checksum at its end counts
+    image = _as_3d(_read(path, image_io))
+    flags = set()
+    if scale != 1:
+        image.SetSpacing([scale * one for one in image.GetSpacing()])
+        image.SetOrigin([scale * one for one in image.GetOrigin()])
+        flags.add(Flag.UNITS_CONVERTED)
+    is_default = image.GetSpacing() == (1, 1, 1) and image.GetOrigin() == (0, 0, 0)
+    if is_default and image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1):
+        flags.add(Flag.AFFINE_IDENTITY)
+    return Delivered(image, frozenset(flags))
+
+
+def _mm_per_unit(unit: str) -> float:
+    if unit not in _MM_PER_UNIT:
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "lengths in a unit that is not known")
+    return _MM_PER_UNIT[unit]
+
+
+def _parse_nrrd(file: BinaryIO) -> _Header:
+    header = _Header(is_oriented=False)
+    fields: dict[str, str] = {}
+    for line in _header_lines(file):
+        if not line:
+            break
+        name, colon, value = line.partition(":")
+        if not colon or line.startswith("#"):
+            continue
+        if value.startswith("="):
+            header.pairs[name.strip()] = value[1:]
+            continue
+        key = name.replace(" ", "").lower()
+        fields[key] = value.strip()
+        if key == "datafile":
+            raise ScanError(Reason.FORMAT_UNKNOWN, "NRRD with its voxels in another file")
+        if key in _NRRD_GEOMETRY:
+            words = (word for word in _NUMBER.findall(value) if word not in _NRRD_NO_NUMBERS)
+            check_coordinates(map(float, words))
+    if fields.get("encoding", "").lower() in ("gzip", "gz"):
+        header.frame = GZIP_STREAM
+    space = fields.get("space", "").lower().removesuffix("-time")
+    header.is_oriented = space in _NRRD_SPACES and "spacedirections" in fields
+    header.unit = _single_unit(fields.get("spaceunits", ""))
+    return header
+
+
+def _single_unit(stated: str) -> str:
+    """Return the unit of all axes in space, by NRRD's list of quoted words."""
+    units = set(re.findall(r'"([^"]*)"', stated)) - {"", "?"}
+    return units.pop() if len(units) == 1 else ("several" if units else "")
+
+
+def _parse_mha(file: BinaryIO) -> _Header:
+    header = _Header()
+    for line in _header_lines(file):
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name == "CompressedData" and value.lower() == "true":
+            header.frame = ZLIB_STREAM
+        if name.lower() in _MHA_GEOMETRY:
+            check_coordinates(map(float, _NUMBER.findall(value)))
+        if name == "DistanceUnits":
+            header.unit = value.lower()
+        if name == "NDims" and not 1 <= int(value) <= MAX_AXES:
+            raise ValueError("axes that no image has")
+        if name == "ElementDataFile":
+            if value != "LOCAL":
+                raise ScanError(Reason.FORMAT_UNKNOWN, "MetaImage with its voxels in another file")
+            break
+    return header
+
+
+def _header_lines(file: BinaryIO) -> Iterator[str]:
+    for _ in range(MAX_HEADER_LINES):
+        line = file.readline(MAX_LINE_BYTES)
+        if not line:
+            raise EOFError
+        yield line.decode("latin-1").rstrip("\r\n")
+    raise ValueError("no end of the header")
+
+
+def _declared_voxel_bytes(path: Path, image_io: str, scale: float) -> int:
+    """Judge what ITK makes of the header, and return what the voxels will take.
+
+    Raises:
+        ScanError: NOT_3D, GEOMETRY_IMPLAUSIBLE or FILE_BROKEN.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    with _itk_reading():
+        reader.ReadImageInformation()
+    size, n_components = reader.GetSize(), reader.GetNumberOfComponents()
+    _check_3d(size, n_components)
+    fault = geometry_fault(size[:3], [scale * one for one in reader.GetSpacing()[:3]])
+    if fault is not None:
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
+    bytes_per_voxel: int = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+    n_voxels: int = prod(size)
+    return n_voxels * bytes_per_voxel
+
+
+def _read(path: Path, image_io: str) -> sitk.Image:
+    with _itk_reading():
+        image = sitk.ReadImage(str(path), imageIO=image_io)
+    try:
+        for key in image.GetMetaDataKeys():
+            image.EraseMetaData(key)
+    except (
+        TypeError,
+        UnicodeDecodeError,
+    ):  # a comment in another alphabet is not a fault of the image
+        copy = sitk.GetImageFromArray(sitk.GetArrayViewFromImage(image))
+        copy.CopyInformation(image)
+        return copy
+    return image
+
+
+@contextmanager
+def _itk_reading() -> Iterator[None]:
+    """Turn what ITK raises into a ScanError; its message names the path, and so the participant."""
+    with refusing(Reason.FILE_BROKEN, "SimpleITK cannot read it"), quiet_itk():
+        yield
+
+
+def _check_3d(size: tuple[int, ...], n_components: int) -> None:
+    if n_components > 1:
+        raise ScanError(Reason.NOT_3D, f"{n_components} values per voxel")
+    is_3d = len(size) == 3 or (len(size) == 4 and size[3] == 1)
+    if not is_3d or min(size[:3]) < 2:
+        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, size))}")
+
+
+def _as_3d(image: sitk.Image) -> sitk.Image:
+    size = image.GetSize()
+    _check_3d(size, image.GetNumberOfComponentsPerPixel())
+    return sitk.Extract(image, (*size[:3], 0)) if len(size) == 4 else image
+
+
+_FORMATS: Final = {
+    ".nrrd": (_parse_nrrd, "NrrdImageIO"),
+    ".mha": (_parse_mha, "MetaImageIO"),
+}

@@ -1,0 +1,386 @@
+"""NIfTI files that readers read differently: read as the standard says, or refused with a reason.
+
+Source: public threads, named at each test; nifti1.h.
+"""
+
+import gzip
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import nibabel.tests
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from doubles.odd_niftis import AFFINE, SIZE_XYZ, nifti_file, voxels_xyz
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.outcomes import Reason
+from organome.io.images.image_files import read_delivered
+from organome.io.images.reading import Delivered
+
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+NIBABEL_DATA = Path(nibabel.tests.__file__).with_name("data")
+SHARED_DATA = Path(__file__).parents[3] / "shared" / "data" / "real"
+NIFTI_TYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
+
+
+def _read(folder: Path, content: bytes, name: str = "a.nii", **settings: Any) -> Delivered:
+    (folder / name).write_bytes(content)
+    return read_delivered(folder / name, **settings)
+
+
+def _refusal(folder: Path, content: bytes, name: str = "a.nii") -> ScanError:
+    with pytest.raises(ScanError) as caught:
+        _read(folder, content, name)
+    return caught.value
+
+
+def _affine(image: sitk.Image) -> Any:
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return RAS_FROM_LPS @ affine
+
+
+def _check_equal(image: sitk.Image, theirs: Any) -> None:
+    np.testing.assert_allclose(_affine(image), theirs.affine, atol=1e-4)
+    values = np.asanyarray(theirs.dataobj).squeeze()
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image).T, values, rtol=1e-6)
+
+
+def _turned(degrees: float, affine: Any = AFFINE) -> Any:
+    angle = np.radians(degrees)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn @ affine
+
+
+@pytest.mark.odd_input(
+    "N-1",
+    make="sform of 2 x 2 x 3 mm, pixdim 1 1 1",
+    source="MONAILabel 1634, nibabel 863",
+    outcome="`spacing_disputed` beyond 1 %, both in the fact; within, the sform counts",
+)
+@pytest.mark.parametrize("codes", [(0, 1), (1, 1), (0, 2), (1, 4)])
+def test_spacing_of_sform_and_pixdim_differ(tmp_path: Path, codes: tuple[int, int]) -> None:
+    error = _refusal(tmp_path, nifti_file(codes=codes, spacing=(1, 1, 1)))
+    assert error.reason is Reason.SPACING_DISPUTED
+    assert "2 x 2 x 3 mm by the sform, 1 x 1 x 1 mm by pixdim" in error.fact
+    near = _read(tmp_path, nifti_file(codes=codes, spacing=(2, 2, 3.01))).image
+    np.testing.assert_allclose(near.GetSpacing(), (2, 2, 3), rtol=1e-6)
+    unstated = _read(tmp_path, nifti_file(codes=codes, spacing=(0, 0, 0))).image
+    assert unstated.GetSpacing() == (2, 2, 3)
+
+
+@pytest.mark.odd_input(
+    "N-2",
+    make="sform_code and qform_code 0, pixdim alone; or codes of opposite sense",
+    source="nibabel 522",
+    outcome="`orientation_unknown`: left and right are a guess",
+)
+def test_no_orientation(tmp_path: Path) -> None:
+    error = _refusal(tmp_path, nifti_file(codes=(0, 0)))
+    assert error.reason is Reason.ORIENTATION_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-20",
+    make="sform and qform that are mirror images, or turned by 30 or 90 degrees",
+    source="nifti1.h (two transforms may stand in one header)",
+    outcome="`orientation_unknown`; moved or turned a little: flag `qform_differs`, sform counts",
+)
+@pytest.mark.parametrize("degrees", [-180, -90, 30, 11])
+def test_qform_and_sform_of_other_orientation(tmp_path: Path, degrees: float) -> None:
+    qform = nib.Nifti1Header()
+    qform.set_qform(_turned(degrees), code=1)
+    names = [*(f"quatern_{one}" for one in "bcd"), *(f"qoffset_{one}" for one in "xyz")]
+    other = {name: qform[name] for name in names}
+    assert _refusal(tmp_path, nifti_file(**other)).reason is Reason.ORIENTATION_UNKNOWN
+    mirrored = AFFINE * [[-1], [1], [1], [1]]
+    error = _refusal(tmp_path, nifti_file(srow_x=mirrored[0]))
+    assert error.reason is Reason.ORIENTATION_UNKNOWN
+    assert "mirror" in error.fact
+
+
+def test_qform_a_little_elsewhere(tmp_path: Path) -> None:
+    moved = _read(tmp_path, nifti_file(qoffset_z=1200))
+    assert moved.flags == {Flag.QFORM_DIFFERS}
+    assert moved.image.GetOrigin() == (-30, 40, 1000)
+    assert not _read(tmp_path, nifti_file(qoffset_z=1000.5)).flags
+
+
+@pytest.mark.odd_input(
+    "N-3",
+    make="np.eye(4) as affine",
+    source="MRSegmentator 23 and three other repositories",
+    outcome="flag `affine_identity`",
+)
+def test_affine_identity(tmp_path: Path) -> None:
+    content = nifti_file(np.tile(voxels_xyz(), (2, 2, 2)), np.eye(4))
+    assert _read(tmp_path, content).flags == {Flag.AFFINE_IDENTITY}
+    assert not _read(tmp_path, nifti_file()).flags
+    header = (
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 20 18 16\n"
+        "ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
+    content = header.encode() + content[352:]
+    assert _read(tmp_path, content, "a.mha").flags == {Flag.AFFINE_IDENTITY}
+
+
+@pytest.mark.odd_input(
+    "N-4",
+    make="scl_slope 0 (or not a number), scl_inter -1024",
+    source="nifti1.h; own",
+    outcome="not scaled, as the standard says",
+)
+@pytest.mark.parametrize("slope", [0.0, float("nan"), float("inf")])
+def test_a_slope_of_0_scales_nothing(tmp_path: Path, slope: float) -> None:
+    image = _read(tmp_path, nifti_file(scl_slope=slope, scl_inter=-1024)).image
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, voxels_xyz())
+    assert image.GetPixelID() == sitk.sitkInt16
+    assert _refusal(tmp_path, nifti_file(scl_inter=np.nan)).reason is Reason.FILE_BROKEN
+
+
+@pytest.mark.parametrize("kind", NIFTI_TYPES)
+@pytest.mark.parametrize("scaling", [(1, -1024), (0.5, 3), (-2, 0)])
+def test_scaled_values_are_those_of_nibabel(
+    tmp_path: Path, kind: str, scaling: tuple[float, float]
+) -> None:
+    content = nifti_file(voxels_xyz(kind), scl_slope=scaling[0], scl_inter=scaling[1])
+    _check_equal(_read(tmp_path, content).image, nib.Nifti1Image.from_bytes(content))
+
+
+@pytest.mark.odd_input(
+    "N-6",
+    make="gzip named .nii, plain named .nii.gz, gzip in gzip, bzip2 named .nii.gz",
+    source="nibabel 898, 966",
+    outcome="read by the first bytes; `format_unknown` where compressed in another way",
+)
+def test_compressed_or_not_by_content(tmp_path: Path) -> None:
+    plain = nifti_file()
+    whole = gzip.compress(plain)
+    for content in (plain, whole, gzip.compress(whole)):
+        for name in ("a.nii", "a.nii.gz"):
+            image = _read(tmp_path, content, name).image
+            np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, voxels_xyz())
+    for magic in (b"BZh91AY&SY", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"):
+        error = _refusal(tmp_path, magic + whole, "a.nii.gz")
+        assert error.reason is Reason.FORMAT_UNKNOWN
+    damaged = gzip.compress(whole[:-3] + b"abc")
+    assert _refusal(tmp_path, damaged, "a.nii.gz").reason is Reason.FILE_BROKEN
+    thrice = gzip.compress(gzip.compress(whole))
+    assert _refusal(tmp_path, thrice, "a.nii.gz").reason is Reason.FORMAT_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-12",
+    make="negative pixdim beside right sform and qform; beside a qform alone; qfac 0",
+    source="own",
+    outcome="the sform counts, as in nibabel; `geometry_implausible` where only the qform is valid",
+)
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_negative_pixdim(tmp_path: Path, place: int) -> None:
+    pixdim = np.array([1, 2, 2, 3, 1, 1, 1, 1.0])
+    pixdim[0] = nib.Nifti1Image.from_bytes(nifti_file()).header["pixdim"][0]
+    pixdim[place] *= -1
+    read = _read(tmp_path, nifti_file(pixdim=pixdim))
+    np.testing.assert_allclose(_affine(read.image), AFFINE, atol=1e-5)
+    assert not read.flags
+    error = _refusal(tmp_path, nifti_file(pixdim=pixdim, codes=(1, 0)))
+    assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+
+
+@pytest.mark.odd_input(
+    "N-14",
+    make="voxels of complex numbers, of colours, of 1 or 128 bits, of an unknown type",
+    source="own",
+    outcome="`not_3d` for complex numbers and colours, else `format_unknown` or `file_broken`",
+)
+def test_types_that_no_scan_has(tmp_path: Path) -> None:
+    colours = np.zeros(SIZE_XYZ, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for kind in (np.complex64, np.complex128):
+        assert _refusal(tmp_path, nifti_file(voxels_xyz(kind))).reason is Reason.NOT_3D
+    assert _refusal(tmp_path, nifti_file(colours)).reason is Reason.NOT_3D
+    long = nifti_file(voxels_xyz(np.float64), datatype=1536, bitpix=128)
+    assert _refusal(tmp_path, long).reason is Reason.FORMAT_UNKNOWN
+    for code, bits in ((1, 1), (0, 16), (77, 16), (4, 32), (16, 16)):
+        error = _refusal(tmp_path, nifti_file(datatype=code, bitpix=bits))
+        assert error.reason in (Reason.FORMAT_UNKNOWN, Reason.FILE_BROKEN)
+
+
+@pytest.mark.odd_input(
+    "N-21",
+    make="NIfTI-2, big-endian, one volume in seven axes, 64-bit integers, vox_offset 0",
+    source="nifti1.h, nifti2.h",
+    outcome="read as nibabel reads it",
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("header", [nib.Nifti1Header, nib.Nifti2Header])
+@pytest.mark.parametrize("kind", NIFTI_TYPES)
+def test_every_type_order_and_header(tmp_path: Path, kind: str, header: Any, order: str) -> None:
+    voxels = voxels_xyz(kind)[(..., *[np.newaxis] * (len(kind) % 2))]
+    content = nifti_file(voxels, header=header, order=order)
+    theirs = nib.Nifti1Image if header is nib.Nifti1Header else nib.Nifti2Image
+    image = _read(tmp_path, content).image
+    _check_equal(image, theirs.from_bytes(content))
+    assert sitk.GetArrayFromImage(image).dtype == np.dtype(kind)
+    image = _read(tmp_path, nifti_file(voxels, header=header, order=order, vox_offset=0)).image
+    _check_equal(image, theirs.from_bytes(content))
+
+
+@pytest.mark.odd_input(
+    "N-22",
+    make="NIfTI whose lengths are in metres or micrometres",
+    source="nifti1.h, xyzt_units",
+    outcome="converted, flag `units_converted`; `file_broken` for a unit that does not exist",
+)
+@pytest.mark.parametrize(("unit", "scale"), [(1, 0.001), (3, 1000.0), (2, 1.0), (0, 1.0)])
+def test_units(tmp_path: Path, unit: int, scale: float) -> None:
+    affine = np.diag([scale] * 3 + [1]) @ AFFINE
+    read = _read(tmp_path, nifti_file(affine=affine, xyzt_units=unit | 8))
+    np.testing.assert_allclose(_affine(read.image), AFFINE, rtol=1e-5)
+    np.testing.assert_allclose(read.image.GetSpacing(), (2, 2, 3), rtol=1e-5)
+    assert read.flags == ({Flag.UNITS_CONVERTED} if scale != 1 else set())
+    assert _refusal(tmp_path, nifti_file(xyzt_units=5)).reason is Reason.FILE_BROKEN
+
+
+@pytest.mark.odd_input(
+    "N-13",
+    make="axes sheared by 20 degrees, or a matrix of direction times 2, in NIfTI, NRRD and MHA",
+    source="own",
+    outcome="`geometry_implausible`, angle or scale in the fact",
+)
+def test_sheared_and_scaled_axes(tmp_path: Path) -> None:
+    shear = np.eye(4)
+    shear[0, 1] = np.tan(np.radians(20))
+    nifti = nifti_file(affine=shear @ AFFINE, codes=(0, 1))
+    nrrd = _nrrd(directions="(2,0,0) (0.7,1.9,0) (0,0,3)")
+    mha = "ElementSpacing = 2 2 3\nTransformMatrix = {}\n"
+    for name, content, fact in (
+        ("a.nii", nifti, "20 degrees"),
+        ("a.nrrd", nrrd, "20 degrees"),
+        ("a.mha", _mha(mha.format("1 0 0 .364 1 0 0 0 1")), "scaled by 1.06"),
+        ("a.mha", _mha(mha.format("1 0 0 .34202 .93969 0 0 0 1")), "20 degrees"),
+        ("a.mha", _mha(mha.format("2 0 0 0 2 0 0 0 2")), "scaled by 2"),
+        ("a.mha", _mha(mha.format("0 0 0 0 0 0 0 0 0")), ""),
+    ):
+        error = _refusal(tmp_path, content, name)
+        assert error.reason in (Reason.GEOMETRY_IMPLAUSIBLE, Reason.FILE_BROKEN)
+        assert fact in error.fact
+
+
+def _nrrd(
+    *,
+    space: str | None = "left-posterior-superior",
+    directions: str | None = "(2,0,0) (0,2,0) (0,0,3)",
+    more: str = "",
+) -> bytes:
+    header = "NRRD0005\ntype: short\ndimension: 3\n"
+    header += f"space: {space}\n" if space else ""
+    header += "sizes: 10 9 8\n"
+    header += f"space directions: {directions}\nspace origin: (30,40,50)\n" if directions else ""
+    header += f"endian: little\nencoding: raw\n{more}\n"
+    return header.encode() + voxels_xyz().tobytes(order="F")
+
+
+def _mha(more: str) -> bytes:
+    header = (
+        f"ObjectType = Image\nNDims = 3\nBinaryData = True\n{more}DimSize = 10 9 8\n"
+        "ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
+    return header.encode() + voxels_xyz().tobytes(order="F")
+
+
+@pytest.mark.odd_input(
+    "N-15",
+    make="NRRD with `space units`, MHA with DistanceUnits: cm, m, um, inch",
+    source="NRRD 5, own",
+    outcome="converted, flag `units_converted`; `geometry_implausible` for a unit not known",
+)
+def test_units_of_nrrd_and_metaimage(tmp_path: Path) -> None:
+    directions = "(.2,0,0) (0,.2,0) (0,0,.3)"
+    small = _nrrd(directions=directions, more='space units: "cm" "cm" "cm"\n')
+    read = _read(tmp_path, small.replace(b"(30,40,50)", b"(3,4,5)"), "a.nrrd")
+    np.testing.assert_allclose(read.image.GetSpacing(), (2, 2, 3))
+    np.testing.assert_allclose(read.image.GetOrigin(), (30, 40, 50))
+    assert read.flags == {Flag.UNITS_CONVERTED}
+    read = _read(tmp_path, _mha("DistanceUnits = cm\nElementSpacing = .2 .2 .3\n"), "a.mha")
+    np.testing.assert_allclose(read.image.GetSpacing(), (2, 2, 3))
+    assert read.flags == {Flag.UNITS_CONVERTED}
+    assert not _read(tmp_path, _nrrd(more='space units: "mm" "mm" "mm"\n'), "a.nrrd").flags
+    for unit in ('"in" "in" "in"', '"mm" "mm" "cm"'):
+        error = _refusal(tmp_path, _nrrd(more=f"space units: {unit}\n"), "a.nrrd")
+        assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+
+
+@pytest.mark.odd_input(
+    "N-23",
+    make="NRRD in RAS, LAS, LPS; in scanner-xyz, 3D-right-handed, or without a space",
+    source="NRRD 5",
+    outcome="turned to LPS; `orientation_unknown` where the space is none of the body",
+)
+def test_spaces_of_nrrd(tmp_path: Path) -> None:
+    for words, short, signs in (
+        ("left-posterior-superior", "LPS", (1, 1, 1)),
+        ("right-anterior-superior", "RAS", (-1, -1, 1)),
+        ("left-anterior-superior", "LAS", (1, -1, 1)),
+    ):
+        for space in (words, short):
+            image = _read(tmp_path, _nrrd(space=space), "a.nrrd").image
+            assert image.GetDirection() == tuple(np.diag(signs).ravel())
+            assert image.GetOrigin() == tuple(np.multiply(signs, (30, 40, 50)))
+    for content in (
+        _nrrd(space="scanner-xyz"),
+        _nrrd(space="3D-right-handed"),
+        _nrrd(space=None, directions=None, more="spacings: 2 2 3\n"),
+    ):
+        error = _refusal(tmp_path, content, "a.nrrd")
+        assert error.reason is Reason.ORIENTATION_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-24",
+    make="NIfTI as .hdr and .img, by suffix or by its magic",
+    source="nifti1.h",
+    outcome="`format_unknown`",
+)
+def test_voxels_in_another_file(tmp_path: Path) -> None:
+    content = nifti_file(magic=b"ni1\0")
+    for name in ("a.hdr", "a.img", "a.nii", "a.nii.gz"):
+        assert _refusal(tmp_path, content, name).reason is Reason.FORMAT_UNKNOWN
+
+
+def test_files_of_nibabel_are_equal_or_refused() -> None:
+    found = {}
+    for path in sorted(NIBABEL_DATA.rglob("*.nii*")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = nib.load(path)
+        try:
+            image = read_delivered(path).image
+        except ScanError as error:
+            found[path.name] = error.reason.value
+            continue
+        found[path.name] = "equal"
+        _check_equal(image, theirs)
+    assert found == {
+        "anatomical.nii": "equal",
+        "example4d.nii.gz": "not_3d",
+        "example_nifti2.nii.gz": "not_3d",
+        "functional.nii": "not_3d",
+        "reoriented_anat_moved.nii": "equal",
+        "resampled_anat_moved.nii": "not_finite",
+        "row_major.dconn.nii": "not_3d",
+        "standard.nii.gz": "geometry_implausible",  # 4 mm long
+    }
+
+
+def test_real_images_are_those_of_nibabel() -> None:
+    paths = sorted(SHARED_DATA.glob("*.nii.gz"))
+    if not paths:
+        pytest.skip("no real images in ../shared/data/real")
+    for path in paths:
+        _check_equal(read_delivered(path).image, nib.load(path))
