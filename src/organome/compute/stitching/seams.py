@@ -129,8 +129,10 @@ def _seam(upper: Station, lower: Station, grid: Axes, overlap_mm: float) -> Seam
     region = _shared_region(upper, lower, grid)
     if Contrast.CT in upper.images or any(taken.start == taken.stop for taken in region):
         return unknown
-    above_zyx = upper.resample(_reference(upper.images), grid, region)
-    below_zyx = lower.resample(_reference(lower.images), grid, region)
+    # Held here: what is resampled may be a view into the image, which must outlive it.
+    references = _reference(upper.images), _reference(lower.images)
+    above_zyx = upper.resample(references[0], grid, region)
+    below_zyx = lower.resample(references[1], grid, region)
     body = _body(above_zyx) & _body(below_zyx)
     if np.count_nonzero(body) < MIN_BODY_VOXELS:
         return unknown
