@@ -9,7 +9,7 @@ them, from memory of their conformance statements.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from organome.cohorts.series import STEP_TOLERANCE, Series, same_plane
 from organome.domain.errors import ScanError
@@ -38,6 +38,8 @@ IMAGE_TYPE_WORDS: Final = {
 SAME_STATION_SHARE: Final = 0.5
 MAX_CROPPED_SLICES: Final = 1  # at either end, to what all contrasts of a station have
 SHORTER_SLICES: Final = 1  # a repeat that lacks more than one slice was broken off
+
+Fault: TypeAlias = tuple[Reason, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +120,48 @@ def choose_acquisition(
     return max(whole, key=lambda one: (one.time, one.number))
 
 
+def leave_gap(upper: Acquisition, lower: Acquisition) -> bool:
+    """Return whether two neighbours, from the head, show nothing of the body between them."""
+    a, b = upper.anchor, lower.anchor
+    apart_mm = _height_mm(a) - _height_mm(b) - (a.extent_mm + b.extent_mm) / 2
+    return apart_mm > max(a.step_mm, b.step_mm)
+
+
 def described_contrast(series: Series) -> Contrast | None:
     """Return the Dixon contrast of a series from its description alone."""
     suffix = series.first.series_description.rsplit("_", 1)[-1].strip().lower()
     return DESCRIPTION_SUFFIXES.get(suffix)
 
 
+def grid_fault(acquisition: Acquisition, contrasts: Sequence[Contrast]) -> Fault | None:
+    """Return why contrasts of a station cannot be brought onto one grid; None if they can.
+
+    Args:
+        acquisition: The station.
+        contrasts: Contrasts that must be there.
+    """
+    missing = [one for one in contrasts if one not in acquisition.series]
+    if missing:
+        fact = f"{', '.join(missing)} of the station of {acquisition.anchor.name}"
+        return Reason.CONTRAST_MISSING, fact
+    chosen = {contrast: acquisition.series[contrast] for contrast in contrasts}
+    faults = (one.fault for one in chosen.values())
+    return next(filter(None, faults), None) or _plane_fault(chosen) or _end_fault(chosen)
+
+
 def match_contrasts(
-    acquisition: Acquisition, contrasts: Sequence[Contrast]
+    acquisition: Acquisition, contrasts: Sequence[Contrast], *, optional: Sequence[Contrast] = ()
 ) -> tuple[dict[Contrast, Series], frozenset[Flag]]:
     """Bring the contrasts of a station onto one grid.
 
     Where a contrast lacks the slice at an end of the stack, the others are cropped to what all
-    have. The grids of the station must agree in everything else.
+    have. The grids of the station must agree in everything else. An optional contrast that is not
+    there, or not on that grid to the last slice, is left out.
 
     Args:
         acquisition: The station.
-        contrasts: Contrasts that are wanted.
+        contrasts: Contrasts that must be there.
+        optional: Contrasts that are wanted if they are whole.
 
     Returns:
         Series by contrast, all with the same slice positions, and what was odd.
@@ -142,24 +169,28 @@ def match_contrasts(
     Raises:
         ScanError: CONTRAST_MISSING, GRIDS_DIFFER, or what is wrong with a series.
     """
-    missing = [one for one in contrasts if one not in acquisition.series]
-    if missing:
-        raise ScanError(
-            Reason.CONTRAST_MISSING,
-            f"{', '.join(missing)} of the station of {acquisition.anchor.name}",
-        )
-    chosen = {contrast: acquisition.series[contrast] for contrast in contrasts}
-    flags: set[Flag] = set()
-    for one in chosen.values():
-        one.check()
-        flags |= one.flags
-        if described_contrast(one) is None:
-            flags.add(Flag.CONTRAST_FROM_IMAGE_TYPE)
-    _check_planes(chosen)
+    fault = grid_fault(acquisition, contrasts)
+    if fault is not None:
+        raise ScanError(*fault)
+    kept = list(contrasts)
+    n_slices = _n_common(acquisition, kept)
+    for one in optional:
+        more = [*kept, one]
+        if grid_fault(acquisition, more) is None and _n_common(acquisition, more) == n_slices:
+            kept = more
+    chosen = {contrast: acquisition.series[contrast] for contrast in kept}
     cropped = _crop_to_common(chosen)
+    flags = {flag for one in chosen.values() for flag in one.flags}
+    if any(described_contrast(one) is None for one in chosen.values()):
+        flags.add(Flag.CONTRAST_FROM_IMAGE_TYPE)
     if any(len(cropped[one].slices) < len(chosen[one].slices) for one in chosen):
         flags.add(Flag.SLICES_CROPPED)
     return cropped, frozenset(flags)
+
+
+def _n_common(acquisition: Acquisition, contrasts: Sequence[Contrast]) -> int:
+    cropped = _crop_to_common({one: acquisition.series[one] for one in contrasts})
+    return min(len(one.slices) for one in cropped.values())
 
 
 def _typed_contrast(series: Series) -> Contrast | None:
@@ -191,20 +222,21 @@ def _acquisitions(group: Sequence[Series]) -> tuple[Acquisition, ...]:
     return tuple(Acquisition(run) for run in runs)
 
 
-def _check_planes(chosen: Mapping[Contrast, Series]) -> None:
+def _plane_fault(chosen: Mapping[Contrast, Series]) -> Fault | None:
     (contrast, reference), *others = chosen.items()
     first = reference.first
     for other_contrast, other in others:
         names = f"{reference.name} ({contrast}) and {other.name} ({other_contrast})"
         if other.first.size_xy != first.size_xy:
             sizes = " and ".join(f"{x} x {y}" for x, y in (first.size_xy, other.first.size_xy))
-            raise ScanError(Reason.GRIDS_DIFFER, f"{names} have {sizes} pixels")
+            return Reason.GRIDS_DIFFER, f"{names} have {sizes} pixels"
         if not same_plane(other.first, first):
-            raise ScanError(Reason.GRIDS_DIFFER, f"{names} differ in direction or spacing")
+            return Reason.GRIDS_DIFFER, f"{names} differ in direction or spacing"
         if _shift_in_plane_mm(reference, other) > STEP_TOLERANCE * min(first.spacing_xy_mm):
-            raise ScanError(Reason.GRIDS_DIFFER, f"{names} are shifted against each other")
+            return Reason.GRIDS_DIFFER, f"{names} are shifted against each other"
         if abs(other.step_mm - reference.step_mm) > STEP_TOLERANCE / 10 * reference.step_mm:
-            raise ScanError(Reason.GRIDS_DIFFER, f"{names} differ in slice spacing")
+            return Reason.GRIDS_DIFFER, f"{names} differ in slice spacing"
+    return None
 
 
 def _shift_in_plane_mm(one: Series, other: Series) -> float:
@@ -215,32 +247,38 @@ def _shift_in_plane_mm(one: Series, other: Series) -> float:
 
 
 def _crop_to_common(chosen: Mapping[Contrast, Series]) -> dict[Contrast, Series]:
-    step_mm = next(iter(chosen.values())).step_mm
-    tolerance_mm = STEP_TOLERANCE * step_mm
+    ends = _surplus_slices(chosen)
+    return {
+        contrast: replace(one, slices=one.slices[n_below : len(one.slices) - n_above])
+        for (contrast, one), (n_below, n_above) in zip(chosen.items(), ends, strict=True)
+    }
+
+
+def _surplus_slices(chosen: Mapping[Contrast, Series]) -> list[tuple[int, int]]:
+    """Count the slices of each series below and above what all have."""
+    tolerance_mm = STEP_TOLERANCE * next(iter(chosen.values())).step_mm
     low_mm = max(one.slices[0].offset_mm for one in chosen.values()) - tolerance_mm
     high_mm = min(one.slices[-1].offset_mm for one in chosen.values()) + tolerance_mm
-    cropped = {}
-    for contrast, one in chosen.items():
-        n_below = sum(header.offset_mm < low_mm for header in one.slices)
-        n_above = sum(header.offset_mm > high_mm for header in one.slices)
-        if max(n_below, n_above) > MAX_CROPPED_SLICES:
-            n_more = max(n_below, n_above)
-            fact = (
-                f"{one.name} ({contrast}) has {n_more} slices at an end that another contrast lacks"
-            )
-            raise ScanError(Reason.SLICES_MISSING, fact)
-        cropped[contrast] = replace(one, slices=one.slices[n_below : len(one.slices) - n_above])
-    _check_positions(cropped, tolerance_mm)
-    return cropped
+    return [
+        (
+            sum(header.offset_mm < low_mm for header in one.slices),
+            sum(header.offset_mm > high_mm for header in one.slices),
+        )
+        for one in chosen.values()
+    ]
 
 
-def _check_positions(cropped: Mapping[Contrast, Series], tolerance_mm: float) -> None:
-    reference, *others = cropped.values()
+def _end_fault(chosen: Mapping[Contrast, Series]) -> Fault | None:
+    for (contrast, one), ends in zip(chosen.items(), _surplus_slices(chosen), strict=True):
+        if max(ends) > MAX_CROPPED_SLICES:
+            lacking = f"{max(ends)} slices at an end that another contrast lacks"
+            return Reason.SLICES_MISSING, f"{one.name} ({contrast}) has {lacking}"
+    reference, *others = _crop_to_common(chosen).values()
     for other in others:
         pairs = zip(reference.slices, other.slices, strict=False)
+        tolerance_mm = STEP_TOLERANCE * reference.step_mm
         apart = any(abs(a.offset_mm - b.offset_mm) > tolerance_mm for a, b in pairs)
         if apart or len(other.slices) != len(reference.slices):
-            raise ScanError(
-                Reason.GRIDS_DIFFER,
-                f"{reference.name} and {other.name} have slices at different positions",
-            )
+            fact = f"{reference.name} and {other.name} have slices at different positions"
+            return Reason.GRIDS_DIFFER, fact
+    return None

@@ -7,9 +7,11 @@ missing. What we do about irregular deliveries:
 
 - a station twice at the same position: the most recent complete run (flag ``duplicate_station``);
 - series that are no Dixon contrast, so more than 24: left out (flag ``extra_series``);
-- fewer than 6 stations: ``station_missing``; more than 6 positions means the participant was
-  moved, and which stations fit together cannot be decided: ``several_series``;
-- a contrast missing: ``contrast_missing``, but only if it is wanted;
+- fewer than 6 stations: those that are there, if they leave no gap (flag ``stations_missing``),
+  else ``station_missing``; more than 6 positions means the participant was moved, and which
+  stations fit together cannot be decided: ``several_series``;
+- a contrast missing: left out (flag ``contrast_left_out``) unless it is required; then a station
+  at an end of the body counts as missing, and one within costs the scan: ``contrast_missing``;
 - a contrast of another matrix or position than its station: ``grids_differ``;
 - a slice missing inside a series: ``slices_missing``. Missing at an end of all contrasts it costs
   nothing, stations overlap; at an end of some contrasts the station is cropped to what all have
@@ -21,14 +23,18 @@ Langner (ukb_mimir), the recoh pipeline and the Broad Institute (ml4h); fields f
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from organome.cohorts.dixon import (
     Acquisition,
+    Fault,
     choose_acquisition,
     find_stations,
+    grid_fault,
+    leave_gap,
     match_contrasts,
     series_contrast,
 )
@@ -100,13 +106,18 @@ def kind_left_out(name: str) -> str:
 
 
 def choose_series(
-    headers: Iterable[Header], *, contrasts: Sequence[Contrast], station: int | None = None
+    headers: Iterable[Header],
+    *,
+    contrasts: Sequence[Contrast],
+    required: Collection[Contrast] | None = None,
+    station: int | None = None,
 ) -> Choice:
     """Decide which series of a Dixon archive are which station and contrast.
 
     Args:
         headers: All slices of the archive, in any order.
         contrasts: Contrasts that are wanted.
+        required: Those of them without which a station is of no use; None, or none of them: all.
         station: The only station that is wanted, counted from the head; None for all.
 
     Raises:
@@ -118,16 +129,72 @@ def choose_series(
         raise ScanError(
             Reason.CONTRAST_MISSING, f"none of {len(series)} series is a Dixon contrast"
         )
-    found = find_stations(dixon)
-    flags = {Flag.EXTRA_SERIES} if len(dixon) < len(series) else set()
-    stations = []
-    for acquisitions in _wanted(found, station):
-        if len(acquisitions) > 1:
-            flags.add(Flag.DUPLICATE_STATION)
-        matched, odd = match_contrasts(choose_acquisition(acquisitions, contrasts), contrasts)
-        stations.append(matched)
-        flags |= odd
-    return Choice(tuple(stations), frozenset(flags))
+    needed = [one for one in contrasts if required is None or one in required] or list(contrasts)
+    optional = [one for one in contrasts if one not in needed]
+    found = _wanted(_useful(find_stations(dixon), needed), station)
+    stations = _usable([_matched(one, needed, optional) for one in found])
+    flags = {flag for one in stations for flag in one.flags}
+    if len(dixon) < len(series):
+        flags.add(Flag.EXTRA_SERIES)
+    if station is None and len(stations) < len(STATIONS):
+        flags.add(Flag.STATIONS_MISSING)
+    whole = [one for one in contrasts if all(one in station.series for station in stations)]
+    if len(whole) < len(contrasts):
+        flags.add(Flag.CONTRAST_LEFT_OUT)
+    return Choice(
+        tuple({one: station.series[one] for one in whole} for station in stations),
+        frozenset(flags),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """A station that can be used: its series by contrast, and what was odd."""
+
+    series: Mapping[Contrast, Series]
+    flags: frozenset[Flag]
+
+
+def _matched(
+    acquisitions: Sequence[Acquisition], needed: Sequence[Contrast], optional: Sequence[Contrast]
+) -> _Matched | Fault:
+    everything = [*needed, *optional]
+    with_all = any(one.is_usable(everything) for one in acquisitions)
+    chosen = choose_acquisition(acquisitions, everything if with_all else needed)
+    fault = grid_fault(chosen, needed)
+    if fault is not None:
+        return fault
+    matched, flags = match_contrasts(chosen, needed, optional=optional)
+    repeated = {Flag.DUPLICATE_STATION} if len(acquisitions) > 1 else set()
+    return _Matched(matched, flags | repeated)
+
+
+def _usable(stations: Sequence[_Matched | Fault]) -> list[_Matched]:
+    """Leave out stations at the ends that are of no use; none within can be spared.
+
+    Raises:
+        ScanError: What is wrong with one within, or with all.
+    """
+    places = [n for n, one in enumerate(stations) if isinstance(one, _Matched)]
+    usable = []
+    for one in stations[places[0] : places[-1] + 1] if places else stations:
+        if not isinstance(one, _Matched):
+            raise ScanError(*one)
+        usable.append(one)
+    return usable
+
+
+def _useful(
+    found: Sequence[tuple[Acquisition, ...]], needed: Sequence[Contrast]
+) -> Sequence[tuple[Acquisition, ...]]:
+    """Pass over positions of which only other contrasts were taken, where there are too many."""
+    if len(found) <= len(STATIONS):
+        return found
+    return [
+        station
+        for station in found
+        if any(one in acquisition.series for acquisition in station for one in needed)
+    ]
 
 
 def manifest_flags(manifest: str, files: Iterable[str]) -> frozenset[Flag]:
@@ -154,6 +221,9 @@ def _wanted(
     numbers = _station_numbers(found)
     if station in numbers:
         return [found[numbers.index(station)]]
+    has_gap = any(leave_gap(upper[0], lower[0]) for upper, lower in pairwise(found))
+    if station is None and not has_gap:
+        return found
     absent = sorted({one.number for one in STATIONS} - set(numbers))
     which = f", {', '.join(map(str, absent))} missing" if numbers else ""
     raise ScanError(Reason.STATION_MISSING, f"{n_found} of {n_expected} stations{which}")

@@ -9,6 +9,7 @@ class Flag(StrEnum):
     # the delivery
     MANIFEST_DIFFERS = "manifest_differs"
     DELIVERED_TWICE = "delivered_twice"
+    CONTRAST_LEFT_OUT = "contrast_left_out"
     STATIONS_MISSING = "stations_missing"
     EXTRA_SERIES = "extra_series"
     DUPLICATE_STATION = "duplicate_station"

@@ -22,7 +22,9 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.CONTRAST_DISPUTED: (
         "The header is of another kind of scanner than the contrast that the list gives."
     ),
-    Reason.STATION_MISSING: "Not all stations of the protocol are there.",
+    Reason.STATION_MISSING: (
+        "A station between two others is not there, or the one that is wanted."
+    ),
     Reason.SLICES_MISSING: "A series has a gap, or ends too early.",
     Reason.GRIDS_DIFFER: "Images that belong together do not lie on one grid.",
     Reason.STATIONS_APART: "Neighbouring stations leave a gap between them.",
@@ -90,6 +92,10 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
 FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.MANIFEST_DIFFERS: "The manifest of the archive names other files than are in it.",
     Flag.DELIVERED_TWICE: "The same file was there twice, under two names or in two folders.",
+    Flag.CONTRAST_LEFT_OUT: (
+        "A contrast that the scan can do without was not whole (a station or slices lack, another "
+        "grid) and was left out; `contrasts` has those that were prepared."
+    ),
     Flag.STATIONS_MISSING: (
         "A station at an end of the body is not there or not usable; the others count "
         "(`n_stations`), and organs that go on beyond them are truncated."

@@ -115,6 +115,69 @@ def test_missing_station_costs_the_others_nothing_where_stations_are_kept(
     source="own",
     outcome="`station_missing`",
 )
+@pytest.mark.odd_input(
+    "C-7",
+    make="no opposed-phase in the knee station, or in one within",
+    source="own reading; UK Biobank delivers such archives",
+    outcome="measured on water, flag `contrast_left_out`",
+)
+def test_contrasts_that_are_not_required_cost_themselves_only(whole_scan: list[Header]) -> None:
+    for lost in (22, 10):  # opposed-phase of the knees, and of the third station
+        headers = [one for one in whole_scan if one.series_number != lost]
+        choice = choose_series(headers, contrasts=DIXON_CONTRASTS, required=[WATER, Contrast.FAT])
+        assert {len(station) for station in choice.stations} == {3}
+        assert len(choice.stations) == 6
+        assert choice.flags == {Flag.CONTRAST_LEFT_OUT}
+
+
+@pytest.mark.odd_input(
+    "C-24",
+    make="one slice lost of the opposed-phase images of the knees",
+    source="ml4h, ingest_mri.py: 43 slices for 44",
+    outcome="no slice less of water and fat, flag `contrast_left_out`",
+)
+def test_an_end_slice_that_an_optional_contrast_lacks_is_not_cropped_from_the_others(
+    whole_scan: list[Header],
+) -> None:
+    headers = [
+        one for one in whole_scan if (one.series_number, one.instance_number) not in [(22, 1)]
+    ]
+    choice = choose_series(headers, contrasts=DIXON_CONTRASTS, required=[WATER])
+    assert [len(station[WATER].slices) for station in choice.stations] == [10] * 6
+    assert choice.flags == {Flag.CONTRAST_LEFT_OUT}
+
+
+@pytest.mark.odd_input(
+    "C-25",
+    make="knee station, neck station or several at an end missing",
+    source="Basty 2020: knees missing in 3.3 %, shoulders in 0.8 %",
+    outcome="the others are measured, flag `stations_missing`; one within: `station_missing`",
+)
+@pytest.mark.parametrize("lost", [{1}, {6}, {1, 2, 6}, {2, 3, 4, 5, 6}])
+def test_stations_at_the_ends_may_lack(whole_scan: list[Header], lost: set[int]) -> None:
+    headers = whole_scan
+    for station in lost:
+        headers = _without_station(headers, station)
+    choice = choose_series(headers, contrasts=DIXON_CONTRASTS)
+    assert len(choice.stations) == 6 - len(lost)
+    assert choice.flags == {Flag.STATIONS_MISSING}
+
+
+@pytest.mark.odd_input(
+    "C-26",
+    make="no fat (or water) in the knee station",
+    source="own",
+    outcome="the station counts as missing: `stations_missing`; within: `contrast_missing`",
+)
+def test_a_station_at_an_end_that_lacks_what_is_required_counts_as_missing(
+    whole_scan: list[Header],
+) -> None:
+    headers = [one for one in whole_scan if one.series_number != 23]  # fat of the knees
+    choice = choose_series(headers, contrasts=DIXON_CONTRASTS)
+    assert len(choice.stations) == 5
+    assert choice.flags == {Flag.STATIONS_MISSING}
+
+
 def test_stations_that_no_number_tells_apart_are_not_guessed(make_station: MakeSeries) -> None:
     headers = [
         header
@@ -147,11 +210,11 @@ def test_archive_without_any_dixon_series(make_series: MakeSeries) -> None:
 
 
 def test_contrast_that_nobody_wants_may_be_missing(whole_scan: list[Header]) -> None:
-    headers = [one for one in whole_scan if one.series_number != 3]
+    headers = [one for one in whole_scan if one.series_number != 7]
     assert len(choose_series(headers, contrasts=[WATER]).stations) == 6
     assert _refusal(headers) == (
         Reason.CONTRAST_MISSING,
-        "fat of the station of series 1",
+        "fat of the station of series 5",
     )
 
 
@@ -165,7 +228,7 @@ def test_broken_series_of_another_station_costs_a_kept_station_nothing(
 
 
 def test_no_fact_repeats_a_header_text(whole_scan: list[Header]) -> None:
-    _, fact = _refusal(_without_station(whole_scan, 6))
+    _, fact = _refusal(_without_station(whole_scan, 5))
     assert "Dixon" not in fact
 
 

@@ -1,9 +1,11 @@
 """From a scan as delivered to images by station and contrast, whatever the cohort."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,6 +24,9 @@ from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
+
+# What later steps read of every Dixon scan; the other contrasts serve where these look exchanged.
+REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,9 @@ class Deliveries:
     def read(self, scan: Scan) -> Delivery:
         """Read the images of a scan and check each.
 
+        What is wrong with a contrast that is not required costs that contrast only,
+        unless no other is left.
+
         Raises:
             ScanError: If files, series or voxels are not in order.
         """
@@ -99,17 +107,22 @@ class Deliveries:
             raise ScanError(Reason.CONTRAST_MISSING, "no Dixon contrast is wanted")
         archive = self._archive(scan)
         choice = choose_series(
-            (one.header for one in archive.files.slices), contrasts=contrasts, station=scan.station
+            (one.header for one in archive.files.slices),
+            contrasts=contrasts,
+            required=REQUIRED,
+            station=scan.station,
         )
-        stacker = _Stacker(archive.files)
-        stations = tuple(
-            {contrast: stacker.image(series, contrast) for contrast, series in station.items()}
-            for station in choice.stations
-        )
+        stacker, lost = _Stacker(archive.files), _Lost()
+        stations: list[dict[Contrast, sitk.Image]] = []
+        for station in choice.stations:
+            stations.append({})
+            for contrast, series in station.items():
+                with lost.unless_required(contrast):
+                    stations[-1][contrast] = stacker.image(series, contrast)
         return Delivery(
-            stations=stations,
-            header=choice.stations[0][contrasts[0]].first,
-            flags=choice.flags | archive.flags | stacker.flags,
+            stations=lost.whole(stations),
+            header=next(iter(choice.stations[0].values())).first,
+            flags=choice.flags | archive.flags | stacker.flags | lost.flags,
             n_files_left_out=archive.files.n_left_out,
             scalings=frozenset(stacker.scalings),
         )
@@ -154,26 +167,91 @@ def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
     stations: list[dict[Contrast, sitk.Image]] = []
     read: list[Delivery] = []
     flags: set[Flag] = set()
+    lost = _Lost()
     for _, sources in groupby(scan.sources, key=lambda one: one.station):
         images: dict[Contrast, sitk.Image] = {}
         for source in sources:
-            if source.contrast is None or source.contrast in contrasts:
-                read.append(_read_source(source))
-                for contrast, image in read[-1].stations[0].items():
+            if source.contrast is not None and source.contrast not in contrasts:
+                continue
+            with lost.unless_required(source.contrast):
+                one = _read_source(source)
+                for contrast, image in one.stations[0].items():
                     if contrast in images:
                         _check_same(contrast, images[contrast], image)
                         flags.add(Flag.DELIVERED_TWICE)
                     images[contrast] = image
+                read.append(one)
         stations.append({one: images[one] for one in contrasts if one in images})
-    if not any(stations):
+    whole = lost.whole(stations)
+    if not any(whole):
         raise ScanError(Reason.CONTRAST_MISSING, "the scan has none of the wanted contrasts")
     left_out = [one.n_files_left_out for one in read if one.n_files_left_out is not None]
     return Delivery(
-        stations=tuple(stations),
+        stations=whole,
         header=next((one.header for one in read if one.header is not None), None),
-        flags=frozenset(flags).union(*(one.flags for one in read)),
+        flags=frozenset(flags | lost.flags).union(*(one.flags for one in read)),
         n_files_left_out=sum(left_out) if left_out else None,
         scalings=frozenset().union(*(one.scalings for one in read)),
+    )
+
+
+class _Lost:
+    """Contrasts that a scan goes on without, because something is wrong with them."""
+
+    def __init__(self) -> None:
+        self.flags: frozenset[Flag] = frozenset()
+        self._errors: dict[Contrast, ScanError] = {}
+
+    @contextmanager
+    def unless_required(self, contrast: Contrast | None) -> Iterator[None]:
+        """Note what is wrong with a contrast; raise it if the contrast is required."""
+        try:
+            yield
+        except ScanError as error:
+            if contrast is None or contrast in REQUIRED:
+                raise
+            self._errors.setdefault(contrast, error)
+
+    def whole(
+        self, stations: Sequence[Mapping[Contrast, sitk.Image]]
+    ) -> tuple[Mapping[Contrast, sitk.Image], ...]:
+        """Return the stations that can be used, with the contrasts that all of them have.
+
+        A station at an end that lacks a required contrast which others have is left out.
+
+        Raises:
+            ScanError: What was wrong, if nothing is left.
+        """
+        there = {one for images in stations for one in images}
+        needed = there & REQUIRED
+        places = [n for n, images in enumerate(stations) if needed <= set(images)]
+        if places and len(places) < len(stations):
+            stations = stations[places[0] : places[-1] + 1]
+            self.flags |= {Flag.STATIONS_MISSING}
+        lost = {one for one in there - needed if not _is_whole(one, stations, needed)}
+        if self._errors and not there - lost - set(self._errors):
+            raise next(iter(self._errors.values()))
+        lost |= set(self._errors)
+        if lost:
+            self.flags |= {Flag.CONTRAST_LEFT_OUT}
+        return tuple(
+            {contrast: image for contrast, image in images.items() if contrast not in lost}
+            for images in stations
+        )
+
+
+def _is_whole(
+    contrast: Contrast,
+    stations: Sequence[Mapping[Contrast, sitk.Image]],
+    needed: Collection[Contrast],
+) -> bool:
+    """Return whether a contrast goes with those that are required; without any, it does."""
+    if not needed:
+        return True
+    return all(
+        contrast in images
+        and all(share_grid(images[contrast], images[one]) for one in needed if one in images)
+        for images in stations
     )
 
 

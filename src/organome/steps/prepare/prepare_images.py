@@ -58,8 +58,9 @@ def run(
         root: Where the cohort lies, as it was listed. When it is gone or empty, its mount is lost
             and the job stops; without it, files on a lost mount count as missing.
         stations: As the scans were listed: ``stitch`` makes one image of all stations of a scan.
-        contrasts: Contrasts to prepare, of those that a scan has. UK Biobank's archives must have
-            every Dixon contrast among them.
+        contrasts: Contrasts to prepare, of those that a scan has. Fat and water, of which every
+            scan has its fat fraction, must be whole where they are among them; what is wrong with
+            another contrast costs that contrast only.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.

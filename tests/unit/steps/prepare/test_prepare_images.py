@@ -137,7 +137,7 @@ def test_only_wanted_contrasts_must_be_there(
 
 @pytest.mark.parametrize(
     ("lost", "reason"),
-    [("1.2.9.6", Reason.SLICES_MISSING), ("1.2.", Reason.ARCHIVE_EMPTY)],
+    [("1.2.12.6", Reason.SLICES_MISSING), ("1.2.", Reason.ARCHIVE_EMPTY)],
 )
 def test_broken_deliveries_are_rows_with_a_reason(
     tmp_path: Path, make_ukb: MakeFiles, pack: Pack, lost: str, reason: Reason
@@ -199,6 +199,72 @@ def test_unwanted_contrasts_are_left_alone(tmp_path: Path) -> None:
     source="own",
     outcome="`grids_differ`",
 )
+def test_an_archive_without_its_knees_is_measured(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    archive = pack(tmp_path / "a.zip", make_ukb(stations=range(5)))
+    (outcome,) = _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
+    assert outcome.facts["n_stations"] == 5
+    assert outcome.facts["flags"] == ["stations_missing"]
+
+
+def test_a_contrast_that_is_not_required_costs_itself(
+    tmp_path: Path, make_ukb: MakeFiles, make_dicom: MakeFiles, pack: Pack
+) -> None:
+    files = {name: one for name, one in make_ukb().items() if not name.startswith("1.2.22.")}
+    blank = make_dicom(
+        np.zeros((12, 12, 16), np.uint16),
+        number=5,
+        first_xyz_mm=(0.0, 0.0, -40.0),
+        SeriesDescription="Dixon_in",
+        SeriesTime="120001.5",
+        SeriesDate="20200101",
+    )
+    archive = pack(tmp_path / "a.zip", files | blank)
+    (outcome,) = _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
+    assert outcome.facts["contrasts"] == ["fat", "water"]
+    assert outcome.facts["seam_gains"] == pytest.approx([1.0] * 5)
+    assert outcome.facts["flags"] == ["contrast_left_out"]
+    assert outcome.facts["n_stations"] == 6
+
+
+@pytest.mark.parametrize("oddity", ["broken", "gone", "other grid", "not at one station"])
+@pytest.mark.odd_input(
+    "C-27",
+    make="files: an opposed-phase image broken, gone, on another grid, or of one station only",
+    source="own",
+    outcome="measured on water, flag `contrast_left_out`",
+)
+def test_an_image_file_that_is_not_required_costs_itself(tmp_path: Path, oddity: str) -> None:
+    opposed = tmp_path / "opp.nii.gz"
+    sources = [Source(str(_image_file(tmp_path / "w.nii.gz")), WATER, 1)]
+    if oddity == "broken":
+        opposed.write_bytes(b"\x1f\x8b nothing")
+    elif oddity == "other grid":
+        _image_file(opposed, code="LIP")
+    elif oddity == "not at one station":
+        _image_file(opposed)
+        lower = sitk.ReadImage(str(_image_file(tmp_path / "w2.nii.gz", seed=1)))
+        lower.SetOrigin((-5.0, 6.0, 54.0))
+        sitk.WriteImage(lower, str(tmp_path / "w2.nii.gz"))
+        sources.append(Source(str(tmp_path / "w2.nii.gz"), WATER, 2))
+    sources.insert(1, Source(str(opposed), Contrast.OPPOSED_PHASE, 1))
+    (outcome,) = _run(tmp_path, _scan(*sources))
+    assert outcome.reason is None
+    assert outcome.facts["contrasts"] == ["water"]
+    assert "contrast_left_out" in outcome.facts["flags"]
+
+
+def test_a_station_of_files_that_lacks_water_at_an_end(tmp_path: Path) -> None:
+    sources = [
+        Source(str(_image_file(tmp_path / "1.nii.gz")), WATER, 1),
+        Source(str(_image_file(tmp_path / "2.nii.gz")), Contrast.IN_PHASE, 2),
+    ]
+    (outcome,) = _run(tmp_path, _scan(*sources))
+    assert (outcome.facts["contrasts"], outcome.facts["n_stations"]) == (["water"], 1)
+    assert outcome.facts["flags"] == ["contrast_left_out", "stations_missing"]
+
+
 def test_contrasts_on_two_grids(tmp_path: Path) -> None:
     water = _image_file(tmp_path / "w.mha")
     fat = _image_file(tmp_path / "f.mha", code="LIP")
