@@ -1,6 +1,6 @@
 """Series of DICOM files as they are delivered now and then, and how they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+)
 
 from doubles.dicom_files import encode_slice
 from organome.cohorts.dicom_series import choose_single_series
@@ -106,7 +113,6 @@ class ReadSeries:
         found = parse_files(files.items())
         slices = {one.header: one for one in found.slices}
         chosen = choose_single_series(slices, contrast)
-        found.check([chosen.series.first.series_uid])
         stack = stack_slices(
             [slices[one] for one in chosen.series.slices],
             hounsfield=chosen.contrast is Contrast.CT,
@@ -122,3 +128,71 @@ class ReadSeries:
         """Its voxels."""
         voxels_zyx: Voxels = sitk.GetArrayFromImage(self.image)
         return voxels_zyx
+
+
+def enhanced(
+    voxels_zyx: Voxels,
+    *,
+    order: Sequence[int],
+    modality: str = "MR",
+    echo_ms: Sequence[float] | None = None,
+    is_shared: bool = True,
+    **elements: Any,
+) -> bytes:
+    """An enhanced multi-frame object as Siemens XA and Philips write it.
+
+    Args:
+        voxels_zyx: Stored values of the stack, one plane a frame.
+        order: Which plane each frame is.
+        modality: MR or CT.
+        echo_ms: Effective echo time of each frame.
+        is_shared: Whether orientation, spacing and rescaling are in the groups that all share.
+        elements: DICOM keywords of the file.
+    """
+
+    def sequence(**inner: Any) -> list[Dataset]:
+        item = Dataset()
+        for keyword, value in inner.items():
+            setattr(item, keyword, value)
+        return [item]
+
+    def common() -> Dataset:
+        group = Dataset()
+        group.PlaneOrientationSequence = sequence(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+        group.PixelMeasuresSequence = sequence(PixelSpacing=[2.0, 2.0], SliceThickness=STEP_MM)
+        group.PixelValueTransformationSequence = sequence(
+            RescaleSlope=2 if modality == "MR" else 1,
+            RescaleIntercept=0 if modality == "MR" else -1024,
+            RescaleType="US" if modality == "MR" else "HU",
+        )
+        return group
+
+    frames = []
+    for frame, place in enumerate(order):
+        group = Dataset() if is_shared else common()
+        group.PlanePositionSequence = sequence(ImagePositionPatient=[0.0, 0.0, STEP_MM * place])
+        group.FrameContentSequence = sequence(
+            StackID="1",
+            InStackPositionNumber=place + 1,
+            FrameAcquisitionDateTime=f"202001011200{frame:02d}",
+        )
+        if echo_ms is not None:
+            group.MREchoSequence = sequence(EffectiveEchoTime=echo_ms[frame])
+        frames.append(group)
+    (content,) = series(
+        voxels_zyx[:1],
+        modality=modality,
+        RescaleSlope=None,
+        RescaleIntercept=None,
+        ImagePositionPatient=None,
+        ImageOrientationPatient=None,
+        PixelSpacing=None,
+        NumberOfFrames=len(order),
+        FrameOfReferenceUID="1.4",
+        SOPClassUID=EnhancedMRImageStorage if modality == "MR" else EnhancedCTImageStorage,
+        SharedFunctionalGroupsSequence=[common() if is_shared else Dataset()],
+        PerFrameFunctionalGroupsSequence=frames,
+        PixelData=voxels_zyx[list(order)].tobytes(),
+        **elements,
+    ).values()
+    return content

@@ -8,6 +8,7 @@ One SeriesInstanceUID may hold several volumes: acquisitions, echoes, phases, im
 taken apart before anything is stacked, so that no image is spliced from two.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ WHOLE_SHARE: Final = 0.75
 MAX_REPEATED_SHARE: Final = 0.25
 GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a lost slice is 100 %
 TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
+
+CLEAR_PAUSE: Final = 2.0  # times the next longest
+_TIME: Final = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")  # DA and TM of PS3.5 6.2
 
 Slices = Sequence[Header]
 
@@ -195,7 +199,7 @@ def _told_apart(headers: Slices, repeats: int) -> list[Slices] | None:
         if n_repeated < n_before:
             fewer.append((n_repeated, part))
     runs = _runs_in_time(headers)
-    if len(runs) <= repeats and len(runs) > 1:
+    if runs is not None and 1 < len(runs) <= repeats:
         return runs
     return min(fewer, key=lambda one: one[0])[1] if fewer else None
 
@@ -210,22 +214,60 @@ def _partitions(headers: Slices) -> Iterator[list[Slices]]:
             yield list(parts.values())
 
 
-def _runs_in_time(headers: Slices) -> list[Slices]:
-    """Cut slices in the order of their acquisition where a position comes again."""
+def _runs_in_time(headers: Slices) -> list[Slices] | None:
+    """Cut slices in the order of their acquisition where a position comes again.
+
+    Where the cut may lie at several places, because the first run lacks positions or the second
+    one does, it lies in the longest pause, if one is clearly the longest.
+
+    Returns:
+        The runs, None if the times do not tell.
+    """
     if not all(one.acquired_at for one in headers):
-        return [headers]
-    runs: list[list[Header]] = [[]]
-    seen: set[int] = set()
-    for header in sorted(
+        return None
+    in_time = sorted(
         headers, key=lambda one: (one.acquired_at, one.instance_number or 0, one.offset_mm)
-    ):
+    )
+    forwards = _cuts(in_time)
+    backwards = sorted(len(in_time) - cut for cut in _cuts(in_time[::-1]))
+    if forwards == backwards:
+        return [in_time[a:b] for a, b in pairwise([0, *forwards, len(in_time)])]
+    if len(forwards) != 1:
+        return None
+    pauses_s = {
+        cut: _pause_s(in_time[cut - 1], in_time[cut])
+        for cut in range(backwards[0], forwards[0] + 1)
+    }
+    *_, second, cut = sorted(pauses_s, key=pauses_s.__getitem__)
+    is_clear = pauses_s[cut] > CLEAR_PAUSE * pauses_s[second]
+    return [in_time[:cut], in_time[cut:]] if is_clear else None
+
+
+def _cuts(in_time: Slices) -> list[int]:
+    """Return where slices must be cut, at the latest, so that no position comes twice in a run."""
+    cuts = []
+    seen: set[int] = set()
+    for place, header in enumerate(in_time):
         position = round(header.offset_mm / SAME_POSITION_MM)
         if position in seen:
-            runs.append([])
+            cuts.append(place)
             seen = set()
-        runs[-1].append(header)
         seen.add(position)
-    return list(runs)
+    return cuts
+
+
+def _pause_s(before: Header, after: Header) -> float:
+    """Return the seconds between two slices, by whichever of their times differ more."""
+    pairs = zip(before.acquired_at.split("/"), after.acquired_at.split("/"), strict=False)
+    return max(abs(_seconds(b) - _seconds(a)) for a, b in pairs)
+
+
+def _seconds(time: str) -> float:
+    match = _TIME.match(time)
+    if match is None:
+        return 0.0
+    hours, minutes, seconds = map(float, match.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _overlap(parts: Iterable[Slices]) -> bool:
@@ -275,8 +317,9 @@ def _stacked(headers: Slices, *flags: Flag) -> Series:
         found.add(Flag.ACQUISITIONS_MIXED)
     if _has_gaps(series):
         found.add(Flag.GAPS_BETWEEN_SLICES)
-    fault = _stack_fault(slices, series.name)
-    if n_twice > MAX_REPEATED_SHARE * len(positions):
+    fault = next((one.fault for one in slices if one.fault is not None), None)
+    fault = fault or _stack_fault(slices, series.name)
+    if fault is None and n_twice > MAX_REPEATED_SHARE * len(positions):
         n_volumes = max(map(len, positions))
         fact = f"{series.name} holds {n_volumes} volumes"
         if n_twice < len(positions):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from organome.domain.flags import Flag
+from organome.domain.outcomes import Reason
 
 Condition: TypeAlias = int | float | str | None
 
@@ -55,6 +56,7 @@ class Header:
         slice_thickness_mm: Thickness of the slice.
         slice_spacing_mm: Distance between slices as the header has it; geometry is by positions.
         flags: What was odd about the file.
+        fault: Why its series is not whole though the slices may look so, None if nothing is known.
     """
 
     file: str
@@ -80,6 +82,7 @@ class Header:
     slice_thickness_mm: float | None = None
     slice_spacing_mm: float | None = None
     flags: frozenset[Flag] = frozenset()
+    fault: tuple[Reason, str] | None = None
 
     @property
     def facts(self) -> "Header":

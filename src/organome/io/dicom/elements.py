@@ -8,12 +8,12 @@ CT), C.11.1 (modality lookup table); PS3.5 6.2 (decimal and integer strings). Ph
 scaling as in its conformance statements and Chenevert et al. 2014.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from math import isfinite
 from typing import Any, Final, cast
 
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag, Tag
 
@@ -106,6 +106,9 @@ def tags_to_read() -> list[BaseTag]:
     return [*(Tag(keyword) for keyword in _ELEMENTS), PHILIPS_SCALE_SLOPE]
 
 
+_WITH_COMMA: Final = re.compile(r"(-?\d+),(\d+)")
+
+
 @cache
 def _tag(keyword: str) -> BaseTag:
     """Return the tag of a keyword; pydicom looks it up each time."""
@@ -116,11 +119,12 @@ class Elements:
     """The elements that hold for one frame of a file.
 
     An element is looked for in the functional groups of the frame, then in those that all frames
-    share, then in the file.
+    share, then in the file, which errors call ``which``.
     """
 
-    def __init__(self, dataset: FileDataset, *groups: Dataset) -> None:
+    def __init__(self, dataset: FileDataset, which: str, *groups: Dataset) -> None:
         self._file = dataset
+        self._which = which
         self._groups = groups
         self.is_odd = False
 
@@ -133,15 +137,15 @@ class Elements:
         n_frames = int(self._file.get("NumberOfFrames") or 1)
         per_frame = self._file.get(PER_FRAME) or ()
         if not 0 < n_frames <= MAX_FRAMES or (per_frame and len(per_frame) != n_frames):
-            fact = f"groups for {len(per_frame)} frames, {n_frames} declared"
+            fact = f"{self._which} has groups for {len(per_frame)} of {n_frames} frames"
             raise ScanError(Reason.FILE_BROKEN, fact)
         shared = [_flattened(one) for one in self._file.get(SHARED) or ()][:1]
         if per_frame:
             for group in per_frame:
-                yield Elements(self._file, _flattened(group), *shared)
+                yield Elements(self._file, self._which, _flattened(group), *shared)
         else:
             for _ in range(n_frames):
-                yield Elements(self._file, *shared)
+                yield Elements(self._file, self._which, *shared)
 
     def has(self, keyword: str) -> bool:
         """Return whether an element is there and not empty."""
@@ -196,7 +200,9 @@ class Elements:
         slope, intercept = self.value("RescaleSlope"), self.value("RescaleIntercept")
         pair = float(slope or 1) or 1.0, float(intercept or 0)
         if not (abs(pair[0]) <= MAX_RESCALE and abs(pair[1]) <= MAX_RESCALE):
-            raise ScanError(Reason.FILE_BROKEN, f"rescaling by {pair[0]:g} and {pair[1]:g}")
+            raise ScanError(
+                Reason.FILE_BROKEN, f"{self._which} rescales by {pair[0]:g} and {pair[1]:g}"
+            )
         return pair
 
     def is_rescaled(self) -> bool:
@@ -230,14 +236,13 @@ class Elements:
 
     def _as_written(self, keyword: str) -> float | None:
         """Read a number that has a comma for its point."""
-        raw = self._file.get_item(_tag(keyword))
-        written = getattr(raw, "value", None)
-        if isinstance(raw, RawDataElement) and isinstance(written, bytes):
-            try:
-                return self._plausible(keyword, float(written.decode("ascii").replace(",", ".")))
-            except ValueError:
-                return None
-        return None
+        written = getattr(self._file.get_item(_tag(keyword)), "value", None)
+        if isinstance(written, bytes):
+            written = written.decode("latin-1")
+        if not isinstance(written, str):
+            return None
+        match = _WITH_COMMA.fullmatch(written.strip(" \0"))
+        return self._plausible(keyword, float(".".join(match.groups()))) if match else None
 
     def _plausible(self, keyword: str, number: float) -> float | None:
         """Zero is how scanners write that nobody entered it."""

@@ -15,7 +15,7 @@ import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from math import hypot, isfinite
 from pathlib import Path
@@ -107,22 +107,11 @@ class DicomFiles:
         slices: Each slice once, in the order of the files.
         n_left_out: Files among them that are not slices.
         flags: What was odd about the delivery.
-        faults: By series, why it is not whole though its slices may look so.
     """
 
     slices: tuple[DicomSlice, ...]
     n_left_out: int
     flags: frozenset[Flag]
-    faults: Mapping[str, ScanError]
-
-    def check(self, series_uids: Iterable[str]) -> None:
-        """Refuse series of which a file is broken.
-
-        Raises:
-            ScanError: FILE_BROKEN or FORMAT_UNKNOWN, with the place and the number of the files.
-        """
-        for uid in sorted(set(series_uids) & set(self.faults)):
-            raise self.faults[uid]
 
 
 @dataclass(slots=True)
@@ -203,10 +192,15 @@ def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
         flags.add(Flag.FILES_LEFT_OUT)
     if found.n_repeated:
         flags.add(Flag.FILES_REPEATED)
-    return DicomFiles(tuple(found.slices), n_left_out, frozenset(flags), faults)
+    slices = (_with_fault(one, faults.get(one.header.series_uid)) for one in found.slices)
+    return DicomFiles(tuple(slices), n_left_out, frozenset(flags))
 
 
-def _faults(found: _Found) -> dict[str, ScanError]:
+def _with_fault(one: DicomSlice, fault: tuple[Reason, str] | None) -> DicomSlice:
+    return one if fault is None else replace(one, header=replace(one.header, fault=fault))
+
+
+def _faults(found: _Found) -> dict[str, tuple[Reason, str]]:
     """Find the series of which files are broken or lost.
 
     Raises:
@@ -216,13 +210,12 @@ def _faults(found: _Found) -> dict[str, ScanError]:
     faults = _lost_slices(found, series)
     for uid, which in found.placeless.items():
         if uid in series:
-            fact = f"of a series of slices {_counted(which[0], len(which))} without a place"
-            faults[uid] = ScanError(Reason.FILE_BROKEN, fact)
+            fact = f"{which[0]} is of a series of slices, but has no place"
+            faults[uid] = Reason.FILE_BROKEN, _counted(fact, len(which))
     for uid, errors in found.broken.items():
-        fault = ScanError(errors[0].reason, _counted(errors[0].fact, len(errors)))
-        fault.__cause__ = errors[0]
+        fault = errors[0].reason, _counted(errors[0].fact, len(errors))
         if uid not in series:
-            raise fault
+            raise ScanError(*fault) from errors[0]
         faults[uid] = fault
     return faults
 
@@ -249,7 +242,7 @@ def _refuse_all(found: _Found, n_files: int) -> None:
     raise ScanError(Reason.ARCHIVE_EMPTY, f"no DICOM image among {n_files} files")
 
 
-def _lost_slices(found: _Found, series: Iterable[str]) -> dict[str, ScanError]:
+def _lost_slices(found: _Found, series: Iterable[str]) -> dict[str, tuple[Reason, str]]:
     """Find series whose instance numbers lack as many as there are files of unknown content."""
     if not found.unknown:
         return {}
@@ -263,7 +256,7 @@ def _lost_slices(found: _Found, series: Iterable[str]) -> dict[str, ScanError]:
         n_lost = max(there) - min(there) + 1 - len(there) if there else 0
         if 0 < n_lost <= len(found.unknown):
             fact = f"{found.unknown[0]} is not a DICOM file, and {n_lost} slices of a series lack"
-            lost[uid] = ScanError(Reason.FILE_BROKEN, fact)
+            lost[uid] = Reason.FILE_BROKEN, fact
     return lost
 
 
@@ -300,7 +293,7 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
     try:
         return _parse_slices(name, dataset, which, found, is_whole=is_whole)
     except Exception as error:
-        if not (uid and isinstance(error, ScanError)):
+        if not (uid and isinstance(error, ScanError)) or isinstance(error.__cause__, MemoryError):
             raise
         found.broken[uid].append(error)  # raised again if the series is wanted
         return []
@@ -319,7 +312,7 @@ def _parse_slices(
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
         if not dataset.get("SeriesInstanceUID"):
             raise ScanError(Reason.FILE_BROKEN, f"{which} does not say of which series it is")
-        frames = list(Elements(dataset).frames())
+        frames = list(Elements(dataset, which).frames())
         if dataset.get("SamplesPerPixel", 1) != 1:
             found.n_others += 1
             return []
@@ -344,7 +337,7 @@ def _slices(
     syntax = _transfer_syntax(dataset)
     element = dataset.get_item(PIXELS)
     encoded = bytes(element.value or b"")
-    pixels = _pixel_options(dataset, len(frames), element.VR)
+    pixels = _pixel_options(dataset, len(frames), element.VR, which)
     for frame, elements in enumerate(frames):
         padding = elements.padding(signed=pixels["pixel_representation"] == 1)
         header = read_header(name, frame, elements, odd)
@@ -384,12 +377,14 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     return ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
-def _pixel_options(dataset: FileDataset, n_frames: int, vr: str | None) -> dict[str, Any]:
+def _pixel_options(
+    dataset: FileDataset, n_frames: int, vr: str | None, which: str
+) -> dict[str, Any]:
     allocated = int(dataset.get("BitsAllocated", 16))
     stored = int(dataset.get("BitsStored", allocated))
     high = int(dataset.get("HighBit", stored - 1))
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
-        raise ScanError(Reason.FILE_BROKEN, f"{stored} of {allocated} bits a voxel")
+        raise ScanError(Reason.FILE_BROKEN, f"{which} has {stored} of {allocated} bits a voxel")
     return {
         "rows": int(dataset.Rows),
         "columns": int(dataset.Columns),

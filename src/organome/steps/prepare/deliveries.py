@@ -60,7 +60,6 @@ class _Stacker:
     """Makes images of series, and keeps account of what was odd about their voxels."""
 
     def __init__(self, files: DicomFiles) -> None:
-        self._files = files
         self._slices: dict[Header, DicomSlice] = {one.header: one for one in files.slices}
         self.flags = set(files.flags)
         self.scalings: set[str] = set()
@@ -71,7 +70,6 @@ class _Stacker:
         Raises:
             ScanError: If files or voxels of the series are not in order.
         """
-        self._files.check([series.first.series_uid])
         check_modality(series, contrast)
         slices = [self._slices[header] for header in series.slices]
         stack = stack_slices(slices, hounsfield=contrast is Contrast.CT)

@@ -1,0 +1,561 @@
+"""DICOM series: several volumes in one; slices that are lost, copied, shifted or no slices."""
+
+from collections.abc import Callable
+from io import BytesIO
+from math import cos, radians, sin, tan
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RTDoseStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from doubles.odd_dicom import Files, ReadSeries, changed, enhanced, series, stored_values
+from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
+from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast
+
+N = 20
+CT = stored_values(N)
+HU = CT.astype(int) - 1024
+OTHER = stored_values(N, seed=1)
+
+
+def _refusal(files: Files, contrast: Contrast | None = Contrast.CT) -> ScanError:
+    with pytest.raises(ScanError) as caught:
+        ReadSeries(files, contrast)
+    return caught.value
+
+
+def _check(files: Files, *flags: Flag) -> ReadSeries:
+    """Read the CT as it is without what is odd, and with these flags alone."""
+    found = ReadSeries(files)
+    np.testing.assert_array_equal(found.voxels_zyx, HU)
+    assert found.flags == set(flags)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_flagged"),
+    [
+        ({"SliceThickness": 3.0}, True),
+        ({"SliceThickness": None, "SpacingBetweenSlices": 3.0}, True),
+        ({"SliceThickness": 5.0}, False),  # the gap of a 2D protocol
+        ({"SliceThickness": 12.0}, False),  # overlapping
+        ({"SliceThickness": None}, False),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-4",
+    make="every second slice lost: a step of 6 mm, SliceThickness or SpacingBetweenSlices 3",
+    source="own",
+    outcome="`gaps_between_slices`; step and thickness stand in columns",
+)
+def test_every_second_slice_lost(elements: dict[str, Any], is_flagged: bool) -> None:
+    files = series(CT, **elements)
+    found = ReadSeries(dict(list(files.items())[::2]))
+    assert found.image.GetSpacing()[2] == 6.0
+    assert (Flag.GAPS_BETWEEN_SLICES in found.flags) is is_flagged
+
+
+CONDITIONS: list[Callable[[int, int], dict[str, Any]]] = [
+    lambda volume, _: {"AcquisitionNumber": volume + 1},
+    lambda volume, _: {"EchoTime": 2.4 + volume},
+    lambda volume, _: {"EchoNumbers": volume + 1},
+    lambda volume, index: {"ContentTime": f"12{volume:02d}{index:02d}.5"},
+    lambda volume, index: {"AcquisitionTime": f"12{volume:02d}{index:02d}", "ContentTime": "13"},
+    lambda volume, _: {"ContentTime": f"12{volume:02d}00"},
+    lambda volume, _: {"TemporalPositionIdentifier": volume + 1},
+    lambda volume, _: {"TriggerTime": 100 * volume},
+    lambda volume, _: {"ConvolutionKernel": ("Br40", "Br64")[volume]},
+    lambda volume, _: {"ImageType": ["ORIGINAL", "PRIMARY", ("M", "P")[volume]]},
+    lambda volume, _: {"AcquisitionNumber": volume + 1, "EchoTime": 2.4 + volume},
+]
+
+
+def _volume(
+    voxels: np.ndarray[Any, Any],
+    volume: int,
+    condition: Callable[[int, int], dict[str, Any]],
+    **more: Any,
+) -> Files:
+    elements: dict[str, Any] = {}
+    for key in condition(volume, 0):
+        elements[key] = lambda index, key=key: condition(volume, index)[key]
+    return series(voxels, prefix=f"{volume}_", instance=1 + 100 * volume, **(elements | more))
+
+
+D5 = pytest.mark.odd_input(
+    "D-5",
+    make="20 slices and 10 more at the upper positions in one series, apart by AcquisitionNumber, "
+    "EchoTime, time, kernel, image type or orientation",
+    source="MONAI Deploy 532, SimpleITK 1185, 2269",
+    outcome="the whole volume, `volumes_left_out`; two whole ones are `not_3d`",
+)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("first", [0, 10])
+@D5
+def test_a_part_of_another_volume(condition: Callable[..., Any], first: int) -> None:
+    """As the first or as the second volume of the series, at either end."""
+    part = _volume(OTHER[:10], 1, condition, first=first)
+    _check(_volume(CT, 0, condition) | part, Flag.VOLUMES_LEFT_OUT)
+    part = _volume(OTHER[:10], 0, condition, first=first)
+    _check(_volume(CT, 1, condition) | part, Flag.VOLUMES_LEFT_OUT)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@D5
+def test_two_whole_volumes(condition: Callable[..., Any]) -> None:
+    files = _volume(CT, 0, condition) | _volume(OTHER, 1, condition)
+    expected = Reason.SEVERAL_SERIES if "ImageType" in condition(0, 0) else Reason.NOT_3D
+    assert _refusal(files).reason is expected
+
+
+@D5
+def test_a_part_between_the_positions_of_the_whole() -> None:
+    files = _volume(CT, 0, CONDITIONS[0]) | _volume(OTHER[:8], 1, CONDITIONS[0], first=4.5)
+    _check(files, Flag.VOLUMES_LEFT_OUT)
+
+
+@D5
+def test_a_localizer_within_the_series() -> None:
+    scout = series(OTHER[:3], prefix="s", instance=900, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    _check(series(CT) | scout, Flag.VOLUMES_LEFT_OUT)
+
+
+@D5
+def test_one_stack_of_two_acquisitions_is_one_volume() -> None:
+    """Two breath-holds that follow each other, or every second slice each."""
+    halves = series(CT, AcquisitionNumber=lambda index: 1 + index // 10)
+    _check(halves, Flag.ACQUISITIONS_MIXED)
+    interleaved = series(CT, AcquisitionNumber=lambda index: 1 + index % 2)
+    _check(interleaved, Flag.ACQUISITIONS_MIXED)
+
+
+@pytest.mark.parametrize("condition", [*CONDITIONS[:10], lambda _volume, _index: {}])
+@pytest.mark.parametrize("n_lost", [0, 1, 3])
+@pytest.mark.odd_input(
+    "D-6",
+    make="two echoes of all positions, up to three files lost; nothing in the header may tell them "
+    "apart",
+    source="own",
+    outcome="`not_3d`, by the majority of positions",
+)
+def test_two_volumes_less_some_files(condition: Callable[..., Any], n_lost: int) -> None:
+    other = _volume(OTHER, 1, condition)
+    files = _volume(CT, 0, condition) | dict(list(other.items())[n_lost:])
+    expected = Reason.SEVERAL_SERIES if "ImageType" in condition(0, 0) else Reason.NOT_3D
+    assert _refusal(files).reason is expected
+
+
+def test_images_of_one_dixon_series_by_their_type() -> None:
+    files: Files = {}
+    for volume, word in enumerate(("W", "F", "IP", "OP")):
+        files |= series(
+            stored_values(N, seed=volume),
+            modality="MR",
+            prefix=word,
+            instance=1 + 100 * volume,
+            ImageType=["DERIVED", "PRIMARY", word],
+        )
+    found = ReadSeries(files, Contrast.FAT)
+    np.testing.assert_array_equal(found.voxels_zyx, stored_values(N, seed=1))
+    assert _refusal(files, Contrast.T1).reason is Reason.SEVERAL_SERIES
+
+
+SHUFFLED = np.random.default_rng(5).permutation(N).tolist()
+D7 = pytest.mark.odd_input(
+    "D-7",
+    make="enhanced multi-frame MR and CT, frames shuffled, groups shared or for each frame, one or "
+    "two echoes; as highdicom's legacy converter makes it",
+    source="dcm2niix 839, dicom2nifti 110; Siemens XA, Philips",
+    outcome="read by the functional groups of each frame; two echoes are `not_3d`",
+)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+@D7
+def test_enhanced_multi_frame(modality: str, is_shared: bool) -> None:
+    content = enhanced(CT, order=SHUFFLED, modality=modality, is_shared=is_shared)
+    contrast = Contrast.CT if modality == "CT" else Contrast.T1
+    found = ReadSeries({"IM0": content}, contrast)
+    np.testing.assert_array_equal(found.voxels_zyx, HU if modality == "CT" else 2 * CT)
+    assert found.image.GetSpacing() == (2.0, 2.0, 3.0)
+    assert found.header.slice_thickness_mm == 3.0
+    volume = hd.Image.from_dataset(pydicom.dcmread(BytesIO(content))).get_volume()
+    places = [found.image.TransformIndexToPhysicalPoint(one) for one in ((0, 0, 0), (3, 2, 19))]
+    theirs = [
+        volume.map_indices_to_reference(np.array([one]))[0] for one in ((0, 0, 0), (19, 2, 3))
+    ]
+    is_upwards = np.allclose(theirs[0], places[0])
+    planes = volume.array if is_upwards else volume.array[::-1]
+    np.testing.assert_array_equal(planes, found.voxels_zyx)
+
+
+@D7
+def test_two_echoes_in_an_enhanced_object() -> None:
+    both = np.concatenate([CT, OTHER])
+    order = [*range(N), *range(N)]
+    content = enhanced(CT, order=order, echo_ms=[2.4] * N + [4.8] * N)
+    content = changed(content, PixelData=both.tobytes())
+    assert _refusal({"IM0": content}, Contrast.T1).reason is Reason.NOT_3D
+    part = enhanced(CT, order=[*range(N), *range(9)], echo_ms=[2.4] * N + [4.8] * 9)
+    found = ReadSeries({"IM0": part}, Contrast.T1)
+    np.testing.assert_array_equal(found.voxels_zyx, 2 * CT)
+    assert Flag.VOLUMES_LEFT_OUT in found.flags
+
+
+@D7
+def test_a_slice_of_an_enhanced_object_lost() -> None:
+    order = [one for one in SHUFFLED if one != 7]
+    assert _refusal({"1": enhanced(CT, order=order)}, Contrast.T1).reason is Reason.SLICES_MISSING
+
+
+@D7
+def test_frames_without_a_place() -> None:
+    content = changed(enhanced(CT, order=SHUFFLED), PerFrameFunctionalGroupsSequence=None)
+    assert _refusal({"1.dcm": content}, Contrast.T1).reason is Reason.FORMAT_UNKNOWN
+
+
+@D7
+def test_groups_and_frames_that_do_not_fit() -> None:
+    content = changed(enhanced(CT, order=SHUFFLED), NumberOfFrames=N + 1)
+    assert _refusal({"1.dcm": content}, Contrast.T1).reason is Reason.FILE_BROKEN
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("PatientWeight", b"72,5", {"weight_kg": 72.5}),
+        ("PatientWeight", b"nan ", {"weight_kg": None}),
+        ("PatientWeight", b"9999", {"weight_kg": None}),
+        ("PatientSize", b"180cm ", {"height_m": None}),
+        ("PatientSize", b"180 ", {"height_m": None}),
+        ("PatientSize", b"1,80", {"height_m": 1.8}),
+        ("MagneticFieldStrength", b"1,5 ", {"field_strength_t": 1.5}),
+        ("MagneticFieldStrength", b"15000 ", {"field_strength_t": None}),
+        ("SeriesNumber", b"4.5 ", {"series_number": None}),
+        ("SeriesNumber", b"four", {"series_number": None}),
+        ("InstanceNumber", b"x1", {"instance_number": None}),
+        ("SliceThickness", b"thin", {"slice_thickness_mm": None}),
+        ("EchoTime", b"2,4 ", {}),
+        ("AcquisitionNumber", b"?1", {}),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-8",
+    make="PatientWeight `72,5`, `nan` or bytes, PatientSize `180cm`, MagneticFieldStrength `1,5`, "
+    "SeriesNumber `4.5`",
+    source="pydicom 640, 1643, 1661",
+    outcome="the scan goes through, the number is read with a comma or null, `header_odd`",
+)
+def test_odd_optional_elements(old: str, new: bytes, expected: dict[str, float | None]) -> None:
+    files = {name: _written(one, old, new) for name, one in series(CT).items()}
+    found = ReadSeries(files)
+    np.testing.assert_array_equal(found.voxels_zyx, HU)
+    assert found.flags == {Flag.HEADER_ODD}
+    assert {key: getattr(found.header, key) for key in expected} == expected
+
+
+def _written(content: bytes, keyword: str, value: bytes) -> bytes:
+    """Write the bytes of an element as they are, whatever its kind allows."""
+    dataset = pydicom.dcmread(BytesIO(content))
+    element = pydicom.DataElement(keyword, "OB", value)
+    vr = pydicom.datadict.dictionary_VR(keyword).partition(" ")[0]
+    dataset.add(element)
+    written = BytesIO()
+    dataset.save_as(written)
+    tag = element.tag
+    head = tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little")
+    long = head + b"OB\0\0" + len(value).to_bytes(4, "little")
+    short = head + vr.encode() + len(value).to_bytes(2, "little")
+    assert long in written.getvalue()
+    return written.getvalue().replace(long, short)
+
+
+def _dose_report(**elements: Any) -> bytes:
+    (content,) = series(
+        OTHER[:1],
+        SOPClassUID=SecondaryCaptureImageStorage,
+        ImagePositionPatient=None,
+        PixelSpacing=None,
+        ImageOrientationPatient=None,
+        **elements,
+    ).values()
+    return content
+
+
+def _dose() -> bytes:
+    (content,) = series(
+        OTHER[:1],
+        SOPClassUID=RTDoseStorage,
+        modality="RTDOSE",
+        SeriesInstanceUID="1.9",
+        NumberOfFrames=1,
+        DoseUnits="GY",
+    ).values()
+    return content
+
+
+def _report() -> bytes:
+    (content,) = series(
+        OTHER[:1], SOPClassUID=EnhancedSRStorage, PixelData=None, SeriesInstanceUID="1.8"
+    ).values()
+    return content
+
+
+JUNK: dict[str, Callable[[], bytes]] = {
+    "._000.dcm": lambda: b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(300),
+    "empty.dcm": lambda: b"",
+    "photo.dcm": lambda: b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500),
+    "notes.dcm": lambda: b"measured by hand " * 20,
+    "dose.dcm": _dose,
+    "dose_report.dcm": _dose_report,
+    "dose_report_of_its_own.dcm": lambda: _dose_report(SeriesInstanceUID="1.7"),
+    "report.dcm": _report,
+    "colour.dcm": lambda: changed(
+        next(iter(series(OTHER[:1], SeriesInstanceUID="1.6").values())), SamplesPerPixel=3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JUNK)
+@pytest.mark.odd_input(
+    "D-9",
+    make="among the slices: `._000.dcm` of a Mac, an empty file, a JPEG or a text named .dcm, an "
+    "RT dose, a dose report, a structured report, a colour capture",
+    source="TI-Toolbox 133, minc-tools 93",
+    outcome="left out, `files_left_out`, counted in `n_files_left_out`; empty and other files make "
+    "`file_broken` where a slice lacks",
+)
+def test_junk_among_the_slices(name: str) -> None:
+    found = _check({name: JUNK[name](), **series(CT)}, Flag.FILES_LEFT_OUT)
+    assert found.n_left_out == 1
+
+
+@pytest.mark.odd_input(
+    "D-24",
+    make="a slice in mid-stack that is empty, or of other content",
+    source="own",
+    outcome="`file_broken`, with the place of the file",
+)
+@pytest.mark.parametrize("content", [b"", b"x" * 400])
+def test_an_empty_file_in_place_of_a_slice(content: bytes) -> None:
+    files = series(CT)
+    for name in ("005.dcm", "006.dcm"):
+        files[name] = content
+    error = _refusal(files)
+    assert error.reason is Reason.FILE_BROKEN
+    assert error.fact.startswith("file 5 is not a DICOM file")
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("suffix", ["", ".dcm", ".IMA"])
+@pytest.mark.parametrize("with_meta", [True, False])
+@pytest.mark.odd_input(
+    "D-10",
+    make="slices without preamble, with and without file meta, named .dcm or not",
+    source="pydicom 150, 316, hazen 433",
+    outcome="read, `file_meta_missing`",
+)
+def test_slices_without_preamble(syntax: str, suffix: str, with_meta: bool) -> None:
+    files = {}
+    for name, content in series(CT, syntax=syntax).items():
+        meta_end = 144 + int.from_bytes(content[140:144], "little")
+        bare = content[132:] if with_meta else content[meta_end:]
+        files[name.removesuffix(".dcm") + suffix] = bare
+    _check(files, Flag.FILE_META_MISSING)
+
+
+@pytest.mark.parametrize(
+    ("modality", "contrast"),
+    [("CT", Contrast.T2), ("MR", Contrast.CT), ("PT", Contrast.CT), ("PT", Contrast.T1)],
+)
+@pytest.mark.odd_input(
+    "D-14",
+    make="listed as t2, and the files are CT; MR or PET listed as ct",
+    source="own",
+    outcome="`contrast_disputed`",
+)
+def test_another_kind_of_scanner_than_listed(modality: str, contrast: Contrast) -> None:
+    files = series(CT, modality=modality, RescaleSlope=1, RescaleIntercept=0)
+    assert _refusal(files, contrast).reason is Reason.CONTRAST_DISPUTED
+
+
+D15 = pytest.mark.odd_input(
+    "D-15",
+    make="slices cut in their header, or without ImagePositionPatient, PixelSpacing or voxels, "
+    "in mid-stack or at an end",
+    source="own",
+    outcome="`file_broken`, with the place of the first and how many",
+)
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda one: changed(one, ImagePositionPatient=None),
+    lambda one: changed(one, PixelSpacing=None),
+    lambda one: changed(one, PixelData=None),
+    lambda one: changed(one, PixelSpacing=[2.0, 2.0, 2.0]),
+    lambda one: changed(one, BitsAllocated=12),
+    lambda one: one[:20],
+    lambda one: one[:200],
+    lambda one: one[:500],
+    lambda one: one[:900],
+    lambda one: one[:-3000],
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("places", [(0, 1), (10, 11), (18, 19)])
+@D15
+def test_slices_that_are_damaged(damage: Callable[[bytes], bytes], places: tuple[int, ...]) -> None:
+    files = series(CT)
+    for place in places:
+        name = list(files)[place]
+        files[name] = damage(files[name])
+    error = _refusal(files)
+    assert error.reason is Reason.FILE_BROKEN
+    assert f"file {places[0] + 1}" in error.fact
+
+
+@D15
+def test_how_many_slices_are_damaged() -> None:
+    files = series(CT)
+    for name in list(files)[:3]:
+        files[name] = changed(files[name], PixelData=None)
+    assert _refusal(files).fact == "file 1 ends before its pixels, and 2 more"
+
+
+@pytest.mark.odd_input(
+    "D-25",
+    make="a broken file in a series that nobody wants",
+    source="own",
+    outcome="the wanted series goes through",
+)
+def test_a_broken_localizer_costs_nothing() -> None:
+    scout = series(
+        OTHER[:3], prefix="s", SeriesInstanceUID="1.9", ImageType=["ORIGINAL", "LOCALIZER"]
+    )
+    scout["s002.dcm"] = changed(scout["s002.dcm"], PixelSpacing=[2.0, 2.0, 2.0])
+    _check(series(CT) | scout, Flag.EXTRA_SERIES)
+
+
+@pytest.mark.odd_input(
+    "D-16",
+    make="every file of a series, or some, once more under another name",
+    source="own",
+    outcome="each once, `files_repeated`",
+)
+@pytest.mark.parametrize("n_copies", [N, 3])
+def test_files_copied_under_another_name(n_copies: int) -> None:
+    files = series(CT)
+    copies = {f"copy_{name}": one for name, one in list(files.items())[:n_copies]}
+    _check(files | copies, Flag.FILES_REPEATED)
+    _check(copies | files, Flag.FILES_REPEATED)
+
+
+@pytest.mark.odd_input(
+    "D-26",
+    make="an anonymizer gave all files one SOPInstanceUID",
+    source="own",
+    outcome="read: slices are copies only if all else is equal",
+)
+def test_one_sop_instance_uid_for_all() -> None:
+    _check(series(CT, SOPInstanceUID="1.2.3"))
+
+
+def _moved(shift_xyz_mm: Callable[[int], tuple[float, float, float]]) -> Files:
+    return series(
+        CT,
+        ImagePositionPatient=lambda index: [
+            round(a + b, 6)
+            for a, b in zip((0.0, 0.0, 3.0 * index), shift_xyz_mm(index), strict=True)
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        lambda index: (20.0 if 4 <= index < 7 else 0.0, 0.0, 0.0),
+        lambda index: (0.0, 60.0 * sin(radians(180.0 * index / (N - 1))), 0.0),
+        lambda index: (0.0, 12.0 if index >= 10 else 0.0, 0.0),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-17",
+    make="slices 4 to 6 shifted by 20 mm; an arc of 60 mm; a jump of 12 mm in mid-stack",
+    source="own",
+    outcome="`geometry_implausible`, with the slice and the distance",
+)
+def test_slices_that_lie_aside(shift: Callable[[int], tuple[float, float, float]]) -> None:
+    error = _refusal(_moved(shift))
+    assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+    assert "mm aside" in error.fact
+
+
+@pytest.mark.odd_input(
+    "D-27",
+    make="a gantry tilted by 12 degrees",
+    source="dicom2nifti, dcm2niix: gantry tilt",
+    outcome="`geometry_implausible`, with the angle",
+)
+def test_gantry_tilt() -> None:
+    error = _refusal(_moved(lambda index: (0.0, 3.0 * index * tan(radians(12)), 0.0)))
+    assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+    assert "tilted by 12.0 degrees" in error.fact
+    row, column = [1, 0, 0], [0, cos(radians(12)), sin(radians(12))]
+    tilted = series(CT, ImageOrientationPatient=[*row, *column])
+    assert "tilted by 12.0 degrees" in _refusal(tilted).fact
+
+
+def test_a_stack_at_rest() -> None:
+    found = _check(series(CT))
+    assert found.n_left_out == 0
+    assert sitk.GetArrayViewFromImage(found.image).dtype == np.int16
+
+
+def test_legacy_converted(tmp_path: Any) -> None:
+    """As highdicom makes one of single slices."""
+    slices = [
+        pydicom.dcmread(BytesIO(one))
+        for one in series(
+            CT,
+            PatientName="",
+            PatientID="1",
+            PatientBirthDate="",
+            PatientSex="",
+            StudyDate="",
+            StudyTime="",
+            StudyID="",
+            StudyInstanceUID="1.5",
+            AccessionNumber="",
+            ReferringPhysicianName="",
+            FrameOfReferenceUID="1.4",
+            PositionReferenceIndicator="",
+            AcquisitionNumber=1,
+            Manufacturer="m",
+            ImageType=["ORIGINAL", "PRIMARY", "AXIAL"],
+        ).values()
+    ]
+    made: Dataset = hd.legacy.LegacyConvertedEnhancedCTImage(
+        slices,
+        series_instance_uid="1.2.9",
+        series_number=9,
+        sop_instance_uid="1.2.10",
+        instance_number=1,
+    )
+    path = tmp_path / "1.dcm"
+    made.save_as(path, enforce_file_format=True)
+    np.testing.assert_array_equal(ReadSeries({"1.dcm": path.read_bytes()}).voxels_zyx, HU)
