@@ -37,4 +37,6 @@ class Flag(StrEnum):
     UNITS_CONVERTED = "units_converted"
     FAT_WATER_SWAPPED = "fat_water_swapped"
     # the labels
+    LABELS_ROUNDED = "labels_rounded"
+    LABELMAP_TURNED = "labelmap_turned"
     PHANTOM_MODEL = "phantom_model"

@@ -149,5 +149,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
         "as delivered, and the scan has no fat fraction."
     ),
+    Flag.LABELS_ROUNDED: "Labels were stored as numbers a little beside whole ones.",
+    Flag.LABELMAP_TURNED: (
+        "The labelmap was stored with axes exchanged or flipped, or without its empty margins, and "
+        "was put onto the voxels of the image; nothing was interpolated."
+    ),
     Flag.PHANTOM_MODEL: "Labelled by a model that was trained on phantoms; not for people.",
 }

@@ -208,7 +208,11 @@ def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | Non
 
 
 def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    return {name: fact for outcome in outcomes for name, fact in outcome.facts.items()}
+    facts = {name: fact for outcome in outcomes for name, fact in outcome.facts.items()}
+    if "flags" in facts:  # each step has its own
+        all_flags = (flag for one in outcomes for flag in one.facts.get("flags") or ())
+        facts["flags"] = list(dict.fromkeys(all_flags))
+    return facts
 
 
 def _label_values(facts: Mapping[str, Any], *names: str) -> Row:

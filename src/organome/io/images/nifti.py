@@ -41,6 +41,8 @@ from organome.io.images.reading import (
 )
 
 CARET: Final = 30  # header extension with the names of labels
+_LABEL_TABLES: Final = frozenset({0, CARET})  # TotalSegmentator's has no code of its own
+_CARET_ROOT: Final = b"<CaretExtension"
 _HEADERS: Final[dict[int, Any]] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _START_BYTES: Final = {348: 352, 540: 544}  # where voxels begin if the header says 0
 _HEAD_BYTES: Final = 544
@@ -316,8 +318,8 @@ def _label_names(extensions: bytes, order: str) -> dict[int, str]:
         n_bytes, code = np.frombuffer(extensions, f"{order}i4", count=2, offset=place).tolist()
         if n_bytes < 8:
             break
-        if code == CARET and n_bytes <= _MAX_XML_BYTES:
-            text = extensions[place + 8 : place + n_bytes].rstrip(b"\0")
+        text = extensions[place + 8 : place + n_bytes].rstrip(b"\0 \n")
+        if code in _LABEL_TABLES and _CARET_ROOT in text and n_bytes <= _MAX_XML_BYTES:
             try:
                 table = ElementTree.fromstring(text).iter("Label")
                 return {int(one.attrib["Key"]): (one.text or "").strip() for one in table}

@@ -10,13 +10,14 @@ Source: NRRD 5 and MetaImage file formats.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import numpy as np
 import SimpleITK as sitk
 
 from organome.domain.errors import ScanError
@@ -99,7 +100,8 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
     with damage(), path.open("rb") as file:
         header = parse(file)
         scale = _mm_per_unit(header.unit)
-        voxel_bytes = _declared_voxel_bytes(path, image_io, scale)
+        segments = _segments(header.pairs)
+        voxel_bytes = _declared_voxel_bytes(path, image_io, scale, has_layers=bool(segments))
         if voxel_bytes > max_voxel_bytes:
             fact = f"{voxel_bytes} bytes of voxels declared, no image of that size is so small"
             raise ScanError(Reason.FILE_BROKEN, fact)
@@ -110,7 +112,8 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
             limit = voxel_bytes + MAX_OFFSET_BYTES
             for _ in inflated(pieces_of(file), header.frame, limit=limit):
                 pass  # the checksum at its end counts
-    image = _as_3d(_read(path, image_io))
+    image, names = _labels(_read(path, image_io), segments)
+    image = _as_3d(image)
     flags = set()
     if scale != 1:
         image.SetSpacing([scale * one for one in image.GetSpacing()])
@@ -119,7 +122,7 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
     is_default = image.GetSpacing() == (1, 1, 1) and image.GetOrigin() == (0, 0, 0)
     if is_default and image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1):
         flags.add(Flag.AFFINE_IDENTITY)
-    return Delivered(image, frozenset(flags))
+    return Delivered(image, frozenset(flags), names=names, is_part=bool(segments))
 
 
 def _mm_per_unit(unit: str) -> float:
@@ -161,6 +164,48 @@ def _single_unit(stated: str) -> str:
     return units.pop() if len(units) == 1 else ("several" if units else "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A segment of 3D Slicer: the voxels of one value in one layer."""
+
+    name: str
+    layer: int
+    value: int
+
+
+def _segments(pairs: Mapping[str, str]) -> list[_Segment]:
+    """Read the segments of a ``.seg.nrrd``; MONAI Label writes neither layers nor values."""
+    segments: list[_Segment] = []
+    while (name := pairs.get(f"Segment{(n := len(segments))}_Name")) is not None:
+        has_layers = f"Segment{n}_Layer" in pairs
+        layer = int(pairs.get(f"Segment{n}_Layer", n))
+        value = int(pairs.get(f"Segment{n}_LabelValue", 1 if not has_layers else n + 1))
+        segments.append(_Segment(name.strip(), layer, value))
+    return segments
+
+
+def _labels(image: sitk.Image, segments: list[_Segment]) -> tuple[sitk.Image, dict[int, str]]:
+    """Make one labelmap of the layers of segments, and say what its values mean."""
+    n_layers = image.GetNumberOfComponentsPerPixel()
+    if n_layers == 1:
+        names = {one.value: one.name for one in segments}
+        if len(names) < len(segments):
+            raise ScanError(Reason.LABEL_UNKNOWN, "one value has the names of several segments")
+        return image, names
+    layers_zyxn = sitk.GetArrayViewFromImage(image)
+    labels_zyx = np.zeros(layers_zyxn.shape[:3], np.uint16)
+    for number, one in enumerate(segments, start=1):
+        if not 0 <= one.layer < n_layers:
+            raise ValueError("a segment in a layer that is not there")
+        mask_zyx = layers_zyxn[..., one.layer] == one.value
+        if labels_zyx[mask_zyx].any():
+            raise ScanError(Reason.NOT_3D, "segments overlap, so that voxels have two labels")
+        labels_zyx[mask_zyx] = number
+    labels = sitk.GetImageFromArray(labels_zyx)
+    labels.CopyInformation(image)
+    return labels, {number: one.name for number, one in enumerate(segments, start=1)}
+
+
 def _parse_mha(file: BinaryIO) -> _Header:
     header = _Header()
     for line in _header_lines(file):
@@ -189,7 +234,7 @@ def _header_lines(file: BinaryIO) -> Iterator[str]:
     raise ValueError("no end of the header")
 
 
-def _declared_voxel_bytes(path: Path, image_io: str, scale: float) -> int:
+def _declared_voxel_bytes(path: Path, image_io: str, scale: float, *, has_layers: bool) -> int:
     """Judge what ITK makes of the header, and return what the voxels will take.
 
     Raises:
@@ -201,13 +246,13 @@ def _declared_voxel_bytes(path: Path, image_io: str, scale: float) -> int:
     with _itk_reading():
         reader.ReadImageInformation()
     size, n_components = reader.GetSize(), reader.GetNumberOfComponents()
-    _check_3d(size, n_components)
+    _check_3d(size, 1 if has_layers else n_components)
     fault = geometry_fault(size[:3], [scale * one for one in reader.GetSpacing()[:3]])
     if fault is not None:
         raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
     bytes_per_voxel: int = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
-    n_voxels: int = prod(size)
-    return n_voxels * bytes_per_voxel
+    n_values: int = prod(size) * n_components
+    return n_values * bytes_per_voxel
 
 
 def _read(path: Path, image_io: str) -> sitk.Image:

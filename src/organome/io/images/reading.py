@@ -45,12 +45,14 @@ class Delivered:
         flags: What was odd and got handled.
         value_step: Where the header scales the voxels, by how much neighbouring values differ.
         names: Of labels, where the header names them.
+        is_part: Whether its format leaves out what lies around labels.
     """
 
     image: sitk.Image
     flags: frozenset[Flag] = frozenset()
     value_step: float = 0.0
     names: Mapping[int, str] = field(default_factory=dict)
+    is_part: bool = False
 
 
 @contextmanager

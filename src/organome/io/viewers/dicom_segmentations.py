@@ -24,7 +24,13 @@ import pydicom
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    RLELossless,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from organome import __version__
 from organome.domain.errors import ScanError
@@ -32,6 +38,8 @@ from organome.domain.organ_codes import PRIVATE, Code, codes_of, colour_of
 from organome.domain.organs import Organ
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
+from organome.io.files.delivered import check_file, refusing
+from organome.io.images.reading import Delivered
 
 SegmentationType = Literal["binary", "labelmap"]
 _NEEDED: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
@@ -40,6 +48,9 @@ _MAY_BE_EMPTY: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
     *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
+_SUFFIX: Final = ".dcm"
+_LABELMAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary
+_SEGMENTATIONS: Final = (SegmentationStorage, _LABELMAP_SEGMENTATION)
 _SERIES_NUMBER: Final = 7000  # far above what scanners give
 _MAX_SHORT_TEXT: Final = 64  # of LO
 _PRIVATE_SCHEME: Final = "Structures of Organome without a code elsewhere"
@@ -153,6 +164,51 @@ def write_dicom_segmentation(
     _make_reproducible(made, seed)
     with atomic_path(path) as temporary, _quiet():
         made.save_as(temporary, enforce_file_format=True)
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a labelmap is to be read as DICOM: a folder, or a file that ends in .dcm."""
+    return path.is_dir() or path.suffix.lower() == _SUFFIX
+
+
+def read_dicom_segmentation(path: Path) -> Delivered:
+    """Read a DICOM segmentation as a labelmap.
+
+    Args:
+        path: The object, or a folder that holds it and nothing else.
+
+    Returns:
+        The labelmap, each value the number of a segment; frames without labels may be missing at
+        its ends. Names are those of the segments.
+
+    Raises:
+        ScanError: FORMAT_UNKNOWN if it is another object, or a segmentation of fractions; NOT_3D if
+            segments overlap or frames are not slices of one volume; FILE_BROKEN.
+    """
+    if path.is_dir():
+        files = [one for one in sorted(path.iterdir()) if not one.name.startswith(".")]
+        if len(files) != 1:
+            fact = f"a folder of {len(files)} files, one DICOM segmentation needed"
+            raise ScanError(Reason.FORMAT_UNKNOWN, fact)
+        path = files[0]
+    check_file(path)
+    with refusing(Reason.FILE_BROKEN, "not a DICOM segmentation that can be read"), _quiet():
+        sop_class = pydicom.dcmread(path, specific_tags=["SOPClassUID"]).get("SOPClassUID")
+        if sop_class not in _SEGMENTATIONS:
+            raise ScanError(Reason.FORMAT_UNKNOWN, "a DICOM object, but not a segmentation")
+        found = hd.seg.segread(path)
+        if found.segmentation_type == hd.seg.SegmentationTypeValues.FRACTIONAL:
+            raise ScanError(Reason.FORMAT_UNKNOWN, "a segmentation of fractions, not of labels")
+        names = {
+            int(number): str(found.get_segment_description(number).segment_label)
+            for number in found.segment_numbers
+        }
+        try:
+            volume = found.get_volume(combine_segments=True)
+        except RuntimeError as error:
+            fact = "segments overlap, or frames are not slices of one volume"
+            raise ScanError(Reason.NOT_3D, fact) from error
+        return Delivered(volume.to_simpleitk(), names=names, is_part=True)
 
 
 @contextmanager

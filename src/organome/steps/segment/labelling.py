@@ -7,12 +7,11 @@ from typing import Final
 
 import SimpleITK as sitk
 
-from organome.compute.geometry.grids import share_grid
+from organome.compute.geometry.turning import onto_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.sides.laterality import check_sides, repair_sides
 from organome.domain.contrasts import Combine, FatWater
-from organome.domain.errors import ScanError
-from organome.domain.outcomes import JsonValue, Outcome, Reason
+from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
 from organome.io.images.labelmaps import LABELS_FILE, write_labelmap
@@ -84,25 +83,27 @@ class Labelling:
         """Return where prepare_images published an image."""
         return self.images / f"{scan.scan}_{contrast}.nii.gz"
 
-    def organs(self, labels: sitk.Image, *, image: sitk.Image) -> sitk.Image:
+    def organs(
+        self,
+        labels: sitk.Image,
+        *,
+        image: sitk.Image,
+        names: Mapping[int, str] | None = None,
+        may_be_part: bool = False,
+    ) -> sitk.Image:
         """Return the labels of the organs on the very grid of the image.
 
         Args:
-            labels: Labels of the source.
+            labels: Labels of the source, on the voxels of the image in whatever order.
             image: What was labelled.
+            names: What the file of the labels says that they mean.
+            may_be_part: Whether the labels may cover a part of the image only.
 
         Raises:
             ScanError: The labels do not lie on the grid of the image, or are unknown.
         """
-        labelmap = remap_labelmap(labels, self.scheme)
-        if not share_grid(image, labelmap):
-            raise ScanError(
-                Reason.LABELMAP_OFF_GRID,
-                f"labelmap of {labelmap.GetSize()} voxels does not lie on the image's grid"
-                f" of {image.GetSize()}",
-            )
-        labelmap.CopyInformation(image)  # the grids may still differ by rounding
-        return labelmap
+        labelmap = remap_labelmap(labels, self.scheme, names=names or {})
+        return onto_grid(labelmap, image, may_be_part=may_be_part)
 
     def write(
         self, labelmap: sitk.Image, *, image: Path, place: Callable[[str], Path]

@@ -4,16 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import SimpleITK as sitk
-
+from organome.compute.geometry.grids import share_grid
+from organome.compute.labelmaps.remapping import round_labels
 from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Scan
 from organome.io.files.cohort_roots import CohortRoot
 from organome.io.files.identity import MISSING, input_identity
-from organome.io.images.image_files import read_image, read_published
-from organome.steps.segment.labelling import STEP, VERSION, Labelling
+from organome.io.images.image_files import read_delivered, read_published
+from organome.io.images.reading import Delivered
+from organome.io.viewers.dicom_segmentations import is_dicom, read_dicom_segmentation
+from organome.steps.segment.labelling import STEP, Labelling
 
+VERSION: Final = 3  # raised when the same input would give another result
 _SOURCE: Final[Mapping[str, JsonValue]] = {"source": "labelmaps"}
 
 
@@ -60,13 +64,26 @@ class TakeLabelmaps:
         contrast = choice.contrasts[0]
         path = labelling.image_path(scan, contrast)
         image = read_published(path)
-        labelmap = labelling.organs(self._read(scan), image=image)
+        delivered = self._read(scan)
+        try:
+            labels, is_rounded = round_labels(delivered.image, value_step=delivered.value_step)
+            labelmap = labelling.organs(
+                labels, image=image, names=delivered.names, may_be_part=delivered.is_part
+            )
+        except ScanError as error:
+            raise _of_labelmap(error) from error
+        flags = {
+            Flag.LABELS_ROUNDED: is_rounded,
+            Flag.LABELMAP_TURNED: not share_grid(labels, image),
+        }
+        odd: list[JsonValue] = [flag.value for flag, is_so in flags.items() if is_so]
         sides = labelling.write(labelmap, image=path, place=place)
         return {
             **_SOURCE,
             "contrast": contrast.value,
             "contrast_choice": choice.reason.value,
             "scheme": labelling.scheme.name,
+            **({"flags": odd} if odd else {}),
             **sides,
         }
 
@@ -74,14 +91,24 @@ class TakeLabelmaps:
         """Write what the labels mean and what made them."""
         self._labelling.finish(folder, self.settings())
 
-    def _read(self, scan: Scan) -> sitk.Image:
+    def _read(self, scan: Scan) -> Delivered:
         if scan.labelmap is None:
             raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
         path = Path(scan.labelmap)
         try:
-            if not path.exists():
-                raise ScanError(Reason.LABELMAP_MISSING, "the listed labelmap does not exist")
-            return read_image(path, constant=True)
-        except (ScanError, OSError):
+            if is_dicom(path):
+                return read_dicom_segmentation(path)
+            return read_delivered(path, constant=True)
+        except (ScanError, OSError) as error:
             self._root.check()
-            raise
+            if not isinstance(error, ScanError):
+                raise
+            if error.reason is Reason.FILE_MISSING:
+                fact = "the listed labelmap does not exist"
+                raise ScanError(Reason.LABELMAP_MISSING, fact) from error
+            raise _of_labelmap(error) from error
+
+
+def _of_labelmap(error: ScanError) -> ScanError:
+    """Say that it is the labelmap that is at fault, and not the image."""
+    return ScanError(error.reason, f"labelmap: {error.fact}")
