@@ -219,3 +219,37 @@ def test_a_contrast_of_a_listed_scan_is_what_its_name_says(tmp_path: Path) -> No
     root = _touch(tmp_path / "bids", "1_acq-W_vibe.nii.gz", "1_acq-W_part-phase_vibe.nii.gz")
     (scan,) = _list(root, "dixon")
     assert [one.contrast for one in scan.sources] == [Contrast.WATER]
+
+
+@pytest.mark.parametrize(
+    ("text", "maker", "field"),
+    [
+        (
+            '{"Manufacturer": "Siemens", "MagneticFieldStrength": 3, "PatientName": "X"}',
+            "Siemens",
+            3,
+        ),
+        ('{"Manufacturer": 7, "MagneticFieldStrength": "3", "PatientSize": true}', None, None),
+        ('{"MagneticFieldStrength": NaN, "Manufacturer": " "}', None, None),
+        ("[1, 2]", None, None),
+        ("{", None, None),
+    ],
+)
+@pytest.mark.odd_input(
+    "C-16",
+    make="a JSON sidecar: Manufacturer, MagneticFieldStrength, ...; not JSON, wrong types, NaN",
+    source="BIDS 1.10; dcm2niix",
+    outcome="columns as from DICOM headers, null where it says nothing that can be",
+)
+def test_sidecars_give_the_columns_of_headers(
+    tmp_path: Path, text: str, maker: str | None, field: float | None
+) -> None:
+    anat = tmp_path / "bids" / "sub-1" / "anat"
+    _image(anat / "sub-1_T1w.nii.gz")
+    (anat / "sub-1_T1w.json").write_text(text)
+    _list(tmp_path / "bids", "t1")
+    (outcome,) = _prepare(tmp_path / "bids")
+    assert outcome.reason is None
+    facts = outcome.facts
+    assert (facts.get("manufacturer"), facts.get("field_strength_t")) == (maker, field)
+    assert "PatientName" not in str(facts)

@@ -18,8 +18,10 @@ rule list_scans:
         protocols=uncompared(config["cohort"]["protocols"]),
         shard_size=uncompared(config["shard_size"]),
         stations=uncompared(config["stations"]),
+        check=uncompared(config["cohort"]["check_files"]),
     shell:
         "organome list-scans --kind={params.kind:q} --cohort={params.name:q}"
         " --root={params.root:q} --scans=scans --shard-size={params.shard_size:q}"
-        " --stations={params.stations:q} --protocols {params.protocols:q}"
+        " --stations={params.stations:q} --check={params.check:q}"
+        " --protocols {params.protocols:q}"
         " 2>&1 | tee {log:q}"

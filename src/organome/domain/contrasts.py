@@ -41,6 +41,14 @@ class ChoiceReason(StrEnum):
     ONLY_IMAGE = "only_image"
 
 
+class ArrayChoice(StrEnum):
+    """Why one of several repeats stands for a visit. Values stand in published tables."""
+
+    ONLY = "only"
+    LATEST = "latest"
+    LATEST_MEASURED = "latest_measured"
+
+
 class LeftOut(StrEnum):
     """Why a contrast of the list took no part in a consensus."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
-from organome.domain.contrasts import ChoiceReason, FatWater
+from organome.domain.contrasts import ArrayChoice, ChoiceReason, FatWater
 from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
 from organome.domain.outcomes import OrganReason, Reason, Status
@@ -296,11 +296,19 @@ VISITS: Final = Table(
         Column(
             "protocol",
             _STRING,
-            "Protocol that all values of the row are from: the first in order of protocol and "
-            "array with a measured scan, never mixed.",
+            "Protocol that all values of the row are from: the first in alphabetical order with a "
+            "measured scan, never mixed.",
             nullable=False,
         ),
         Column("array", _STRING, "Repeat that all values of the row are from.", nullable=False),
+        Column(
+            "array_choice",
+            _STRING,
+            "Why this repeat: 'only', there is one; 'latest', the last by its number; "
+            "'latest_measured', the last that was measured, later ones were not.",
+            nullable=False,
+            levels=tuple(ArrayChoice),
+        ),
         Column(
             "scan",
             _STRING,

@@ -1,5 +1,6 @@
 """The files of the cohort tables: rows of some scans, in order, and a row for each visit."""
 
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from organome.domain.columns import Table
+from organome.domain.contrasts import ArrayChoice
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import OrganReason, Status
 from organome.domain.rows import Row, missing_organ_rows, missing_radiomics_rows, scan_row
@@ -164,6 +166,7 @@ def visit_rows(
             "n_scans_done": sum(_is_done(scan) for scan in listed),
             "protocol": first["protocol"],
             "array": first["array"],
+            "array_choice": _array_choice(used, listed),
             "scan": first["scan"] if len(used) == 1 else None,
             "contrast": first["contrast"],
         }
@@ -177,15 +180,34 @@ def visit_rows(
 
 
 def _used_scans(listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Take the scans, one per station, of the first protocol and array that has a measured one."""
-    ordered = sorted(
-        listed, key=lambda scan: (scan["protocol"], scan["array"], scan["station"] or 0)
-    )
-    groups = [
-        list(of_one)
-        for _, of_one in groupby(ordered, lambda scan: (scan["protocol"], scan["array"]))
+    """Take the scans, one per station, of the first protocol that has a measured one.
+
+    Of repeats the latest that was measured counts, as among repeats of a station: something was
+    wrong with those before it.
+    """
+    protocols = groupby(sorted(listed, key=_protocol), key=_protocol)
+    repeats = [
+        sorted(of_one, key=lambda scan: scan["station"] or 0)
+        for _, of_protocol in protocols
+        for _, of_one in groupby(sorted(of_protocol, key=_repeat, reverse=True), key=_repeat)
     ]
-    return next((group for group in groups if any(map(_is_done, group))), groups[0])
+    return next((group for group in repeats if any(map(_is_done, group))), repeats[0])
+
+
+def _protocol(scan: Mapping[str, Any]) -> str:
+    return str(scan["protocol"])
+
+
+def _repeat(scan: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
+    """Order repeats by their numbers: 10 comes after 2."""
+    return tuple(map(int, re.findall(r"[0-9]+", scan["array"]))), scan["array"]
+
+
+def _array_choice(used: Sequence[Mapping[str, Any]], listed: Sequence[Mapping[str, Any]]) -> str:
+    repeats = {_repeat(scan) for scan in listed if scan["protocol"] == used[0]["protocol"]}
+    if len(repeats) == 1:
+        return ArrayChoice.ONLY
+    return ArrayChoice.LATEST if _repeat(used[0]) == max(repeats) else ArrayChoice.LATEST_MEASURED
 
 
 def _organ_of_visit(of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:

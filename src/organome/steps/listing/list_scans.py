@@ -11,6 +11,7 @@ followed, and what is not listed is counted by kind. No message names a particip
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -47,6 +48,8 @@ class ListingSummary:
         n_gone: Known scans that are no longer found. They stay listed, and fail as missing.
         n_shards: Shards there are now.
         n_changed: Known scans found with other files, or elsewhere. The list says so from now on.
+        n_redelivered: Known scans of which a file was changed after it was listed, as far as that
+            was looked for; their shards are done again.
         left_out: What was found and is not listed: kind and number, sorted.
     """
 
@@ -55,6 +58,7 @@ class ListingSummary:
     n_gone: int
     n_shards: int
     n_changed: int = 0
+    n_redelivered: int = 0
     left_out: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
@@ -73,6 +77,7 @@ def run(
     shard_size: int = 200,
     stations: Stations = Stations.STITCH,
     protocols: Sequence[str] = (),
+    check: bool = False,
 ) -> ListingSummary:
     """List the scans of a cohort and deal new ones to new shards.
 
@@ -85,6 +90,8 @@ def run(
         stations: Whether each station is a scan of its own.
         protocols: Protocols to list, ``t1`` for ``t1_ax``, too, but not for what was made from
             other images (``t1_space-MNI``); none given means all.
+        check: Look at the time of every listed file, too, and have the shards done again of which
+            one was delivered again in its place. Costs a look at each file.
 
     Returns:
         Counts; nothing was written if ``n_new`` and ``n_changed`` are 0.
@@ -115,7 +122,15 @@ def run(
             write_shard(shard_path(scans, shard), named)
             log_event(_logger, "shard_listed", step=STEP, shard=f"{shard:04d}", n_scans=len(named))
         base = root.absolute().parent if kind == "folder" else root.absolute()
+        redelivered = {
+            path: _redelivered(path, [found.get(one.identity, one) for one in listed])
+            for path, listed in sheet.items()
+            if check
+        }
         n_changed = sum(_update(path, listed, found, base) for path, listed in sheet.items())
+        for path, times_ns in redelivered.items():
+            if times_ns:
+                _mark_as_changed(path, max(times_ns))
     mine = [one for one in known.values() if one.cohort == cohort and _is_wanted(one, protocols)]
     return ListingSummary(
         n_known=len(mine),
@@ -123,6 +138,7 @@ def run(
         n_gone=sum(one.identity not in found for one in mine),
         n_shards=len(shards) + len(dealt),
         n_changed=n_changed,
+        n_redelivered=sum(map(len, redelivered.values())),
         left_out=tuple(sorted(left_out.items())),
     )
 
@@ -141,6 +157,32 @@ def _update(path: Path, listed: Sequence[Scan], found: Mapping[_Identity, Scan],
             os.utime(path, ns=(listed_at.st_atime_ns, listed_at.st_mtime_ns))
         log_event(_logger, "shard_updated", step=STEP, shard=path.stem, n_changed=len(changed))
     return len(changed)
+
+
+def _redelivered(path: Path, listed: Iterable[Scan]) -> list[int]:
+    """Return for each scan with a file that is younger than the list of its shard how young."""
+    listed_ns = path.stat().st_mtime_ns
+    newest_ns = (max(map(_changed_ns, _paths(scan)), default=0) for scan in listed)
+    return [time_ns for time_ns in newest_ns if time_ns > listed_ns]
+
+
+def _changed_ns(path: Path) -> int:
+    """Return when a file was changed last, a folder as its youngest file; 0 if it is not there."""
+    try:
+        files = [path, *path.iterdir()] if path.is_dir() else [path]
+        return max(one.stat().st_mtime_ns for one in files)
+    except OSError as error:
+        fault = machine_fault(error)
+        if fault is not None:
+            raise MachineFault(f"a listed file: {fault.strerror}", is_local=False) from None
+        return 0
+
+
+def _mark_as_changed(path: Path, newest_ns: int) -> None:
+    """Have Snakemake bring a shard through again; its job does again what fingerprints miss."""
+    now_ns = max(time.time_ns(), newest_ns)  # the clock of the file server may be ahead
+    os.utime(path, ns=(now_ns, now_ns))
+    log_event(_logger, "shard_redelivered", step=STEP, shard=path.stem)
 
 
 def _lies_below_another_root(before: Scan, now: Scan, base: Path) -> bool:

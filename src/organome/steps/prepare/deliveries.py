@@ -24,6 +24,7 @@ from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
+from organome.io.images.sidecars import Sidecar, read_sidecar
 
 # What later steps read of every Dixon scan; the other contrasts serve where these look exchanged.
 REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
@@ -36,14 +37,15 @@ class Delivery:
     Attributes:
         stations: From head to foot as far as the cohort says, each its images by contrast. A scan
             that is not a sequence of stations has one.
-        header: What one of its DICOM files says of scanner and participant, None without DICOM.
+        header: What one of its DICOM files, or a JSON beside an image, says of scanner and
+            participant; None without one.
         flags: What was odd and got handled.
         n_files_left_out: Files among its DICOM files that are not slices, None without DICOM.
         scalings: How stored DICOM values became intensities.
     """
 
     stations: tuple[Mapping[Contrast, sitk.Image], ...]
-    header: Header | None
+    header: Header | Sidecar | None
     flags: frozenset[Flag]
     n_files_left_out: int | None = None
     scalings: frozenset[str] = frozenset()
@@ -279,7 +281,7 @@ def _read_source(source: Source) -> Delivery:
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
     images = {source.contrast: delivered.image}
-    return Delivery((images,), header=None, flags=delivered.flags)
+    return Delivery((images,), header=read_sidecar(path), flags=delivered.flags)
 
 
 def _read_series(path: Path, contrast: Contrast | None) -> Delivery:

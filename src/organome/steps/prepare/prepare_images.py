@@ -19,8 +19,9 @@ from organome.domain.rows import header_values
 from organome.domain.scans import CohortKind, Contrast, Scan, Stations
 from organome.domain.tables import HEADERS
 from organome.io.files.cohort_roots import ANYWHERE, CohortRoot
-from organome.io.files.identity import input_identity, is_out_of_reach
+from organome.io.files.identity import MISSING, input_identity, is_out_of_reach
 from organome.io.images.image_files import write_image
+from organome.io.images.sidecars import Sidecar, sidecar_path
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
@@ -133,7 +134,9 @@ class PrepareImages:
             self._root.check()
         named = zip(scan.sources, identities, strict=True)
         listed = [[one.contrast, one.station, identity] for one, identity in named]
-        return [scan.station, listed, *scan.flags]
+        beside = [input_identity(sidecar_path(Path(one.path))) for one in scan.sources]
+        sidecars = [beside] if any(one != MISSING for one in beside) else []
+        return [scan.station, listed, *scan.flags, *sidecars]
 
     def run_scan(
         self,
@@ -253,5 +256,5 @@ def _seam_facts(seams: Sequence[Seam]) -> dict[str, JsonValue]:
     }
 
 
-def _header_facts(header: Header | None) -> dict[str, JsonValue]:
+def _header_facts(header: Header | Sidecar | None) -> dict[str, JsonValue]:
     return {} if header is None else {name: getattr(header, name) for name in _OF_HEADERS}

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from organome.domain.organs import ORGANS
 from organome.domain.tables import VISITS
 from organome.io.tables.parquet import rows_to_arrow
@@ -55,7 +57,7 @@ def test_one_row_per_participant_and_instance() -> None:
     assert rows_to_arrow(VISITS, rows).num_rows == 3
 
 
-def test_values_are_from_the_first_measured_protocol_and_array_and_never_mixed() -> None:
+def test_values_are_from_the_first_measured_protocol_and_its_latest_array_never_mixed() -> None:
     scans = [
         scan("0000-0000", array="0", protocol="ct", status="failed"),
         scan("0000-0001", array="0", protocol="dixon"),
@@ -63,13 +65,35 @@ def test_values_are_from_the_first_measured_protocol_and_array_and_never_mixed()
     ]
     values = {
         "0000-0000": all_organs(FAILED),
-        "0000-0001": all_organs(NOT_FOUND),
-        "0000-0002": all_organs(whole(7.0)),
+        "0000-0001": all_organs(whole(7.0)),
+        "0000-0002": all_organs(NOT_FOUND),
     }
     (row,) = visit_rows(scans, values)
     assert (row["n_scans"], row["n_scans_done"]) == (3, 2)
-    assert (row["protocol"], row["array"], row["scan"]) == ("dixon", "0", "0000-0001")
+    assert (row["protocol"], row["array"], row["scan"]) == ("dixon", "1", "0000-0002")
     assert (row["liver_volume_ml"], row["liver_na_reason"]) == NOT_FOUND[:2]
+
+
+@pytest.mark.parametrize(
+    ("status", "array", "choice"),
+    [("done", "10", "latest"), ("failed", "2", "latest_measured")],
+)
+@pytest.mark.odd_input(
+    "C-13",
+    make="repeats of a visit: `array` 2 and 10, the last measured or not",
+    source="own; UK Biobank's array index",
+    outcome="the latest that was measured, by number; column `array_choice`",
+)
+def test_of_repeats_the_latest_that_was_measured(status: str, array: str, choice: str) -> None:
+    scans = [
+        scan("0000-0000", array="10", status=status),
+        scan("0000-0001", array="2"),
+        scan("0000-0002", array="1"),
+    ]
+    (row,) = visit_rows(scans, {one["scan"]: all_organs(whole(1.0)) for one in scans})
+    assert (row["array"], row["array_choice"]) == (array, choice)
+    (row,) = visit_rows(scans[1:2], {"0000-0001": all_organs(whole(1.0))})
+    assert row["array_choice"] == "only"
 
 
 def test_protocol_goes_before_array() -> None:

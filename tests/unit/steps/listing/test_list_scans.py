@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def _add(root: Path, participant: int, *, field: int = 20201, instance: int = 2)
 
 
 def _list(
-    root: Path, *, stations: Stations = Stations.STITCH, shard_size: int = 2
+    root: Path,
+    *,
+    stations: Stations = Stations.STITCH,
+    shard_size: int = 2,
+    check: bool = False,
 ) -> ListingSummary:
     return list_scans.run(
         kind="ukb",
@@ -43,6 +48,7 @@ def _list(
         shard_size=shard_size,
         stations=stations,
         protocols=["dixon"],
+        check=check,
     )
 
 
@@ -322,6 +328,28 @@ def test_what_is_delivered_again_touches_one_shard(ukb: Path) -> None:
     assert times[0] < times[1]
     assert after["0000.parquet"] == before["0000.parquet"]
     assert after["0001.parquet"] != before["0001.parquet"]
+
+
+@pytest.mark.odd_input(
+    "C-28",
+    make="an archive delivered again in its place, under its name",
+    source="own; UK Biobank delivers corrected archives so",
+    outcome="with `cohort.check_files` its shard is done again, and no other",
+)
+def test_what_is_delivered_again_in_place_touches_one_shard(ukb: Path) -> None:
+    _list(ukb)
+    lists = [ukb.parent / "scans" / f"000{n}.parquet" for n in (0, 1)]
+    before = _state(ukb.parent / "scans")
+    (ukb / "10" / "1000005_20201_2_0.zip").write_bytes(b"another")
+    ahead_ns = time.time_ns() + 3_600_000_000_000  # by the clock of the file server
+    os.utime(ukb / "10" / "1000005_20201_2_0.zip", ns=(ahead_ns, ahead_ns))
+    assert _list(ukb).n_redelivered == 0
+    assert _list(ukb, check=True).n_redelivered == 1
+    after = _state(ukb.parent / "scans")
+    assert after["0000.parquet"] == before["0000.parquet"]
+    assert after["0001.parquet"][1] == before["0001.parquet"][1]
+    assert lists[1].stat().st_mtime_ns == ahead_ns
+    assert _list(ukb, check=True).n_redelivered == 0
 
 
 @pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])

@@ -1,0 +1,82 @@
+"""The JSON beside an image, of which a few facts on scanner and participant are read.
+
+Source: BIDS 1.10, "Sidecar JSON"; names as dcm2niix writes them.
+"""
+
+import json
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final
+
+SIDECAR_SUFFIX: Final = ".json"
+MAX_SIDECAR_BYTES: Final = 4 << 20
+MAX_LETTERS: Final = 64  # of a LO in DICOM
+_TEXTS: Final = {"manufacturer": "Manufacturer", "scanner_model": "ManufacturersModelName"}
+# With the values that can be true: zero is how scanners write that nobody entered it.
+_NUMBERS: Final = {
+    "field_strength_t": ("MagneticFieldStrength", 0.01, 25.0),
+    "height_m": ("PatientSize", 0.3, 2.6),
+    "weight_kg": ("PatientWeight", 0.3, 600.0),
+    "slice_thickness_mm": ("SliceThickness", 0.01, 100.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a sidecar says; an allow-list, so that no name, date or address passes.
+
+    Attributes:
+        manufacturer: Maker of the scanner.
+        scanner_model: Model of the scanner.
+        field_strength_t: Magnetic field.
+        height_m: Height of the participant.
+        weight_kg: Weight of the participant.
+        slice_thickness_mm: Thickness of a slice.
+    """
+
+    manufacturer: str | None = None
+    scanner_model: str | None = None
+    field_strength_t: float | None = None
+    height_m: float | None = None
+    weight_kg: float | None = None
+    slice_thickness_mm: float | None = None
+
+
+def sidecar_path(image: Path) -> Path:
+    """Return where the sidecar of an image lies, if it has one: the name less all suffixes."""
+    stem = image.name.removesuffix(".gz")
+    return image.with_name(stem.removesuffix(Path(stem).suffix) + SIDECAR_SUFFIX)
+
+
+def read_sidecar(image: Path) -> Sidecar | None:
+    """Read the sidecar of an image; nothing that is wrong with it fails a scan.
+
+    Returns:
+        What it says, null where it says nothing that can be; None without a readable one.
+    """
+    path = sidecar_path(image)
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_SIDECAR_BYTES:
+            return None
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    facts: dict[str, Any] = {name: _text(content.get(key)) for name, key in _TEXTS.items()}
+    for name, (key, low, high) in _NUMBERS.items():
+        facts[name] = _number(content.get(key), low, high)
+    return Sidecar(**facts)
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return " ".join(value.split())[:MAX_LETTERS] or None
+
+
+def _number(value: Any, low: float, high: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if isfinite(value) and low <= value <= high else None
