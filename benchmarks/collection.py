@@ -114,6 +114,7 @@ def _rows_of_one_scan() -> tuple[Scan, pa.Table, pa.Table]:
         centroid_xyz_mm=(1.0, 2.0, 3.0),
         n_pieces=1,
         largest_piece_share=1.0,
+        heights_mm=(-50.0, 60.0),
     )
     facts = json.loads(json.dumps({"organs": organ_facts({o.label: organ for o in ORGANS})}))
     done = Outcome(

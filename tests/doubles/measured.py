@@ -51,6 +51,7 @@ def outcome_of(scan: Scan) -> Outcome:
         centroid_xyz_mm=(0.0, 0.0, 0.0),
         n_pieces=1,
         largest_piece_share=1.0,
+        heights_mm=(-50.0, 60.0),
     )
     facts = json.loads(json.dumps({"organs": organ_facts({5: liver})}))
     return Outcome(

@@ -147,7 +147,7 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.UNITS_CONVERTED: "Lengths were stated in metres, centimetres or micrometres.",
     Flag.FAT_WATER_SWAPPED: (
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
-        "as delivered, and the scan has no fat fraction."
+        "as delivered, and organs at these heights have no fat fraction."
     ),
     Flag.LABELS_ROUNDED: "Labels were stored as numbers a little beside whole ones.",
     Flag.LABELMAP_TURNED: (

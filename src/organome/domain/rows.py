@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from organome import __version__
+from organome.domain.contrasts import FatWater
 from organome.domain.flags import Flag
 from organome.domain.geometry import Face
 from organome.domain.organs import Organ
@@ -36,10 +37,11 @@ def header_values(facts: Mapping[str, Any]) -> Row:
         },
         **{name: joined(facts.get(name)) for name in ("contrasts", "flags")},
         "intensity_scaling": joined(facts.get("intensity_scaling")) or None,
-        "swapped_spans_mm": joined(
-            [f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get("swapped_spans_mm", ())]
-        )
-        or None,
+        **{
+            name: joined([f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get(name, ())])
+            or None
+            for name in ("swapped_spans_mm", "unjudged_spans_mm")
+        },
     }
     return {
         column.name: values.get(column.name, facts.get(column.name)) for column in HEADER_COLUMNS
@@ -97,7 +99,7 @@ def organ_rows(
         organ = meaning.structures[row["label"] - 1]
         yield {
             **row,
-            **_organ_values(organ, outcome.facts["organs"].get(organ.name), meaning),
+            **_organ_values(organ, outcome.facts["organs"].get(organ.name), meaning, facts),
             **facts.get("agreement", {}).get(organ.name, {}),
             **_side_values(facts.get("sides", {}).get(organ.name, {})),
         }
@@ -171,7 +173,12 @@ def _side_values(of_organ: Mapping[str, Any]) -> Row:
     }
 
 
-def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: LabelScheme) -> Row:
+def _organ_values(
+    organ: Organ,
+    measure: Mapping[str, Any] | None,
+    scheme: LabelScheme,
+    facts: Mapping[str, Any],
+) -> Row:
     if measure is None:
         if scheme.covers(organ):
             return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
@@ -187,7 +194,7 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
         "truncated": bool(measure["touches"]),
         "face_distance_mm": measure["face_distance_mm"],
         **{f"intensity_{name}": value for name, value in intensities.items()},
-        "fat_fraction_mean": measure["fat_fraction_mean"],
+        **_fat_values(measure, facts),
         **{
             f"centroid_{axis}_mm": place
             for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
@@ -195,6 +202,33 @@ def _organ_values(organ: Organ, measure: Mapping[str, Any] | None, scheme: Label
         "n_pieces": measure["n_pieces"],
         "largest_piece_share": measure["largest_piece_share"],
     }
+
+
+def _fat_values(measure: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
+    """Return the fat fraction of an organ, unless fat and water are exchanged at its heights."""
+    fat_water = _fat_water_at(measure["heights_mm"], facts)
+    is_doubtful = fat_water is FatWater.SWAPPED or (
+        fat_water is FatWater.UNKNOWN and facts["fat_water"] == FatWater.SWAPPED
+    )
+    return {
+        "fat_fraction_mean": None if is_doubtful else measure["fat_fraction_mean"],
+        "fat_fraction_share": measure["fat_fraction_share"],
+        "fat_water": fat_water and fat_water.value,
+    }
+
+
+def _fat_water_at(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> FatWater | None:
+    """Return what the images called fat and water show at some heights: the worst of it."""
+    if facts.get("fat_water") is None:
+        return None
+    spans = {
+        FatWater.SWAPPED: facts.get("swapped_spans_mm", ()),
+        FatWater.UNKNOWN: facts.get("unjudged_spans_mm", ()),
+    }
+    for fat_water, of_kind in spans.items():
+        if any(low < heights_mm[1] and heights_mm[0] < high for low, high in of_kind):
+            return fat_water
+    return FatWater.SOUND if any(spans.values()) else FatWater(facts["fat_water"])
 
 
 def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | None:

@@ -78,7 +78,8 @@ HEADER_COLUMNS: Final = (
         "fat_water",
         _STRING,
         "Whether the Dixon images called fat and water show that; 'swapped': exchanged at some "
-        "height of the body at least; 'unknown': too little body to tell; null: not both there.",
+        "height of the body at least; 'sound': at every height; 'unknown': not to tell at some "
+        "height (unjudged_spans_mm); null: not both there.",
         levels=tuple(FatWater),
     ),
     Column(
@@ -86,6 +87,13 @@ HEADER_COLUMNS: Final = (
         _STRING,
         "Heights between which fat and water look exchanged, from:to along z of scanner space, "
         "joined by ';', to about 100 mm; null: nowhere.",
+        "mm",
+    ),
+    Column(
+        "unjudged_spans_mm",
+        _STRING,
+        "Heights at which the body does not tell whether fat and water are exchanged, likewise; "
+        "null: nowhere.",
         "mm",
     ),
     Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
@@ -212,10 +220,23 @@ ORGAN_ROWS: Final = Table(
         Column(
             "fat_fraction_mean",
             _FLOAT,
-            "Mean over voxels of fat/(fat+water) from the two-point Dixon images, voxels without "
-            "signal left out; null where the two are not both there or look exchanged. Not a PDFF: "
-            "biased by T1, T2* and noise.",
+            "Mean fat over mean fat + water from the two-point Dixon images, voxels without signal "
+            "left out; null where the two are not both there, or look exchanged at the heights of "
+            "the organ. Not a PDFF: biased by T1, T2* and noise.",
             "fraction, 0 to 1",
+        ),
+        Column(
+            "fat_fraction_share",
+            _FLOAT,
+            "Voxels with signal, of which fat_fraction_mean is, over all voxels of the organ.",
+            "fraction, 0 to 1",
+        ),
+        Column(
+            "fat_water",
+            _STRING,
+            "As fat_water of the scan, at the heights of the organ. 'unknown' in a scan that is "
+            "swapped elsewhere has no fat fraction.",
+            levels=tuple(FatWater),
         ),
         *(
             Column(

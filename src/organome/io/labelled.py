@@ -60,10 +60,14 @@ class LabelledShard:
         ]
 
     def has_fat_fraction(self, scan: Scan) -> bool:
+        """Whether both images of a fat fraction are there, and nowhere exchanged."""
+        swapped = self.prepared[scan.scan].facts.get("fat_water") == FatWater.SWAPPED
+        return self.has_fat_and_water(scan) and not swapped
+
+    def has_fat_and_water(self, scan: Scan) -> bool:
         """Whether both images of a fat fraction are there; exchanged, they give 1 minus it."""
         facts = self.prepared[scan.scan].facts
-        both = {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
-        return both and facts.get("fat_water") != FatWater.SWAPPED
+        return {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
 
     def seen_xyz(self, scan: Scan) -> Any:
         """Return the boxes of the grid that its stations saw; None where it is one image."""

@@ -61,6 +61,7 @@ WHOLE = OrganMeasure(
     centroid_xyz_mm=(1.0, 2.0, 3.0),
     n_pieces=2,
     largest_piece_share=0.75,
+    heights_mm=(-50.0, 60.0),
     intensities=Intensities(mean=1.0, sd=2.0, median=3.0, p10=4.0, p90=5.0),
     fat_fraction_mean=0.25,
 )
@@ -72,6 +73,7 @@ CUT = OrganMeasure(
     centroid_xyz_mm=(1.0, 2.0, 3.0),
     n_pieces=1,
     largest_piece_share=1.0,
+    heights_mm=(-50.0, 60.0),
 )
 
 

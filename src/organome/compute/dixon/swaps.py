@@ -3,11 +3,12 @@
 The separation of fat from water has two solutions at each voxel; where it grows along the wrong
 one, a station, or one leg of it, comes out with the names exchanged. Under the skin lies fat, and
 deep inside there is less of it in everybody, lean or obese. So the body is compared with itself:
-fat-bright voxels of the shell under the skin less those of the core. An exchange turns the sign of
-that number and leaves its size, whatever the coil, the scaling and the body fat.
+the odds of a voxel of the shell under the skin to be fat-bright, to the odds deep inside. An
+exchange inverts both odds: Yule's Q of the two turns its sign and keeps its size, whatever the
+coil, the scaling and the body fat.
 
 Source: the idea of comparing a shell with the core of the body is common in Dixon quality control;
-the measure, its cells and its margins are our own.
+Q is Yule 1900; the cells and margins are our own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,19 +20,23 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from organome.compute.geometry.arrays import Floats, Singles
+from organome.compute.dixon.fat_fraction import has_signal
+from organome.compute.geometry.arrays import Floats, Mask, Singles
 from organome.domain.contrasts import FatWater
 
 SLAB_MM: Final = 100.0  # half a station: wherever it lies, one slab at least is wholly inside
 SLICE_STEP_MM: Final = 9.0  # slices in between say the same
 SHELL_MM: Final = (2.0, 10.0)  # below the skin, within what even lean people have
 CORE_MM: Final = 25.0
+CORE_SHARE: Final = 0.25  # of the greatest depth, where that is more: 60 mm of fat are no core
 FLOOR_SHARE: Final = 0.1  # of the signal's range; below it lie air, lungs, gas and noise
 RANGE_PERCENTILE: Final = 99.9
 MIN_CELL_ML: Final = 30.0  # of shell and of core
-MARGIN: Final = 0.2  # 35 phantoms of both sexes, BMI 21 to 31, have at least 0.33 in each slab
-
-_SOME_SIGNAL: Final = 1e-6  # where all is air, no voxel is body
+MIN_PART_MM2: Final = 500.0  # of a slice, so that specks of noise are no legs
+MIN_ODDS_SHARE: Final = 0.02  # and as much from 1: what is fat all over says nothing
+ONE_SIDED_SHARE: Final = 0.2  # of a part; less beyond the middle makes it no part of that side
+SOUND_MARGIN: Final = 0.2  # phantoms of BMI 18 and more have 0.3 nearly everywhere
+SWAPPED_MARGIN: Final = 0.5  # to be sure: sound legs of BMI 16 can have -0.46
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,20 @@ class Slab:
     Attributes:
         bottom_mm: Lower end in scanner space.
         top_mm: Upper end.
-        evidence: Share of fat-bright voxels in the shell less that in the core, of the half of the
-            body (left, right) where it is smaller; -1 to 1. None where there is too little body.
+        evidence: Yule's Q of fat-bright voxels in shell and core, of the half of the body (left,
+            right) where it is smaller; -1 to 1. None where there is too little body.
+        has_body: Whether there is any body to judge.
     """
 
     bottom_mm: float
     top_mm: float
     evidence: float | None
+    has_body: bool = True
 
     @property
     def fat_water(self) -> FatWater:
         """Whether the names hold here."""
-        if self.evidence is None or abs(self.evidence) < MARGIN:
+        if self.evidence is None or -SWAPPED_MARGIN < self.evidence < SOUND_MARGIN:
             return FatWater.UNKNOWN
         return FatWater.SOUND if self.evidence > 0 else FatWater.SWAPPED
 
@@ -82,25 +89,32 @@ def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
     voxel_ml = step * float(np.prod(oriented[0].GetSpacing())) / 1000.0
     ends_mm = [_height_mm(oriented[0], n_slices * slab / n_slabs) for slab in range(n_slabs + 1)]
     return tuple(
-        Slab(ends_mm[slab], ends_mm[slab + 1], _evidence(counts[slab], voxel_ml))
+        Slab(
+            ends_mm[slab],
+            ends_mm[slab + 1],
+            _evidence(counts[slab], voxel_ml),
+            has_body=bool((counts[slab, ..., 0].sum(axis=0) * voxel_ml >= MIN_CELL_ML).all()),
+        )
         for slab in range(n_slabs)
     )
 
 
 def overall_fat_water(slabs: Sequence[Slab]) -> FatWater:
-    """Sum up: one swapped slab makes a swapped scan, one sound slab a judged one."""
-    found = {slab.fat_water for slab in slabs}
-    for fat_water in (FatWater.SWAPPED, FatWater.SOUND):
-        if fat_water in found:
-            return fat_water
-    return FatWater.UNKNOWN
+    """Sum up: one swapped slab makes a swapped scan; a sound one is sound wherever it has body."""
+    found = {slab.fat_water for slab in slabs if slab.has_body}
+    if FatWater.SWAPPED in found:
+        return FatWater.SWAPPED
+    return FatWater.SOUND if found == {FatWater.SOUND} else FatWater.UNKNOWN
 
 
-def swapped_spans_mm(slabs: Sequence[Slab]) -> list[tuple[float, float]]:
-    """Return the heights between which the names are exchanged, from foot to head, joined up."""
+def spans_mm(slabs: Sequence[Slab], which: FatWater) -> list[tuple[float, float]]:
+    """Return the heights of such slabs, from foot to head, joined up; slabs without body left out.
+
+    Where stations overlap a height can be judged twice, and stand in the spans of both.
+    """
     spans: list[tuple[float, float]] = []
     for slab in sorted(slabs, key=lambda one: one.bottom_mm):
-        if slab.fat_water is not FatWater.SWAPPED:
+        if slab.fat_water is not which or not slab.has_body:
             continue
         if spans and slab.bottom_mm <= spans[-1][1] + 1e-3:
             spans[-1] = (spans[-1][0], max(spans[-1][1], slab.top_mm))
@@ -119,35 +133,61 @@ def _count_slice(
     fat_yx: Singles, water_yx: Singles, floor: float, spacing_xy_mm: Sequence[float]
 ) -> Floats:
     """Count voxels by side, depth and brightness; shape (2, 2, 2)."""
-    has_signal = fat_yx + water_yx >= max(floor, _SOME_SIGNAL)
-    body = ndimage.binary_fill_holes(has_signal)
+    signal_yx = fat_yx + water_yx
+    is_tissue = has_signal(signal_yx, floor)
+    body = ndimage.binary_fill_holes(is_tissue)
     counts = np.zeros((2, 2, 2))
     if not body.any() or body.all():  # without air there is no skin
         return counts
     # Beyond the edge of the image there is no air: where the body is cut, there is no skin.
     depth_mm = ndimage.distance_transform_edt(body, sampling=spacing_xy_mm[::-1])
     is_fat = fat_yx > water_yx
-    middle = float(np.average(np.arange(body.shape[1]), weights=body.sum(axis=0)))
-    shell = has_signal & (depth_mm > SHELL_MM[0]) & (depth_mm <= SHELL_MM[1])
-    core = has_signal & (depth_mm > CORE_MM)
-    for place, mask in enumerate((shell, core)):
-        for side, half in enumerate(_halves(body.shape[1], middle)):
-            counts[side, place] = [mask[:, half].sum(), (mask & is_fat)[:, half].sum()]
+    shell = is_tissue & (depth_mm > SHELL_MM[0]) & (depth_mm <= SHELL_MM[1])
+    parts, _ = ndimage.label(body)
+    for part, half in _halves(parts, spacing_xy_mm):
+        deepest_mm = float(depth_mm[part].max())
+        core = is_tissue & (depth_mm > max(CORE_MM, CORE_SHARE * deepest_mm))
+        for place, mask in enumerate((shell, core)):
+            for side, of_side in enumerate(half):
+                cell = mask & of_side
+                counts[side, place] += [cell.sum(), (cell & is_fat).sum()]
     return counts
 
 
-def _halves(n_columns: int, middle: float) -> Iterator[slice]:
-    cut = min(max(round(middle), 0), n_columns)
-    yield slice(0, cut)
-    yield slice(cut, n_columns)
+def _halves(
+    parts: npt.NDArray[Any], spacing_xy_mm: Sequence[float]
+) -> Iterator[tuple[Mask, tuple[Mask, Mask]]]:
+    """Split each connected part of a slice at the middle of the body, unless it lies on one side.
+
+    Yields:
+        The part, and what of it counts as either half: legs that stand apart are never cut through.
+    """
+    n_columns = parts.shape[1]
+    in_body = parts > 0
+    middle = float(np.average(np.arange(n_columns), weights=in_body.sum(axis=0)))
+    is_first = np.broadcast_to(np.arange(n_columns) < middle, parts.shape)
+    for number, n_voxels in enumerate(np.bincount(parts.ravel())[1:], start=1):
+        if n_voxels * float(np.prod(spacing_xy_mm)) < MIN_PART_MM2:
+            continue
+        part = parts == number
+        first_share = float((part & is_first).sum()) / n_voxels
+        if min(first_share, 1 - first_share) < ONE_SIDED_SHARE:
+            of_first = np.full(parts.shape, first_share > 0.5)
+            yield part, (part & of_first, part & ~of_first)
+        else:
+            yield part, (part & is_first, part & ~is_first)
 
 
 def _evidence(counts: npt.NDArray[Any], voxel_ml: float) -> float | None:
     """Take the lesser of what both halves say, of those that have enough of shell and core."""
     judged = [half for half in counts if (half[:, 0] * voxel_ml >= MIN_CELL_ML).all()]
-    if not judged:
-        return None
-    return float(min(half[0, 1] / half[0, 0] - half[1, 1] / half[1, 0] for half in judged))
+    return min(map(_yules_q, judged)) if judged else None
+
+
+def _yules_q(half: npt.NDArray[Any]) -> float:
+    shares = np.clip(half[:, 1] / half[:, 0], MIN_ODDS_SHARE, 1 - MIN_ODDS_SHARE)
+    shell, core = (shares / (1 - shares)).tolist()
+    return float((shell - core) / (shell + core))
 
 
 def _height_mm(image: sitk.Image, slices: float) -> float:

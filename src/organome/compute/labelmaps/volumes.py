@@ -1,7 +1,8 @@
 """Measure the organs of a labelmap: volume, place, completeness, pieces, intensities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from organome.compute.dixon.fat_fraction import fat_fraction
+from organome.compute.dixon.fat_fraction import (
+    fat_and_signal,
+    mean_fat_fraction,
+    signal_floor,
+)
 from organome.compute.geometry.arrays import Mask
 from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
 from organome.compute.labelmaps.view import Box, View
@@ -58,8 +63,10 @@ class OrganMeasure:
         n_pieces: Pieces, voxels connected by faces (6-connectivity).
         largest_piece_share: Voxels in the largest piece over all voxels, above 0, up to 1.
         intensities: None where no image was given.
-        fat_fraction_mean: Mean of fat/(fat+water), 0 to 1; None without fat and water images or
-            where no voxel of the organ has signal.
+        heights_mm: Lowest and highest place of the main pieces along z of scanner space, in mm.
+        fat_fraction_mean: Mean fat over mean fat + water, 0 to 1; None without fat and water images
+            or where no voxel of the organ has signal.
+        fat_fraction_share: Voxels that have signal over all; None without fat and water images.
     """
 
     n_voxels: int
@@ -69,8 +76,10 @@ class OrganMeasure:
     centroid_xyz_mm: tuple[float, float, float]
     n_pieces: int
     largest_piece_share: float
+    heights_mm: tuple[float, float]
     intensities: Intensities | None = None
     fat_fraction_mean: float | None = None
+    fat_fraction_share: float | None = None
 
 
 def measure_organs(
@@ -106,21 +115,26 @@ def measure_organs(
     if labels_zyx.min() < 0 or labels_zyx.max() > n_labels:
         raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
     image_zyx = None if image is None else sitk.GetArrayViewFromImage(image)
-    fraction_zyx = None if fat is None or water is None else fat_fraction(fat, water)
+    dixon_zyx = None if fat is None or water is None else fat_and_signal(fat, water)
+    floor = 0.0 if dixon_zyx is None else signal_floor(dixon_zyx[1])
     view = View.of(labelmap.GetSize(), seen_xyz)
     measures = {}
     for label, box in enumerate(ndimage.find_objects(labels_zyx, n_labels), start=1):
         if box is None:
             continue
         mask_zyx = labels_zyx[box] == label
-        measures[label] = _measure_organ(
+        measure = _measure_organ(
             labelmap,
             box,
             mask_zyx,
             view=view,
             values=None if image_zyx is None else image_zyx[box][mask_zyx],
-            fractions=None if fraction_zyx is None else fraction_zyx[box][mask_zyx],
         )
+        if dixon_zyx is not None:
+            fat_values, signal = (one[box][mask_zyx] for one in dixon_zyx)
+            mean, share = mean_fat_fraction(fat_values, signal, floor)
+            measure = replace(measure, fat_fraction_mean=mean, fat_fraction_share=share)
+        measures[label] = measure
     return measures
 
 
@@ -146,7 +160,6 @@ def _measure_organ(
     *,
     view: View,
     values: npt.NDArray[Any] | None,
-    fractions: npt.NDArray[np.float32] | None,
 ) -> OrganMeasure:
     n_voxels = int(np.count_nonzero(mask_zyx))
     main_zyx, n_pieces, n_largest = _main_pieces(mask_zyx, n_voxels)
@@ -159,8 +172,8 @@ def _measure_organ(
         centroid_xyz_mm=_centroid_xyz_mm(labelmap, box_zyx, mask_zyx, n_voxels),
         n_pieces=n_pieces,
         largest_piece_share=n_largest / n_voxels,
+        heights_mm=_heights_mm(labelmap, box_zyx, main_zyx),
         intensities=None if values is None else _intensities(values),
-        fat_fraction_mean=None if fractions is None else _mean_of_numbers(fractions),
     )
 
 
@@ -199,6 +212,24 @@ def _ends_of_view(
     return tuple(face for face in Face if face in touched), distance_mm
 
 
+def _heights_mm(labelmap: sitk.Image, box_zyx: _Box, mask_zyx: Mask) -> tuple[float, float]:
+    """Return the least and greatest height over the corners of a mask's box."""
+    ends_zyx = [
+        [extent.start + int(places[0]) - 0.5, extent.start + int(places[-1]) + 0.5]
+        for extent, places in zip(box_zyx, _places_zyx(mask_zyx), strict=True)
+    ]
+    heights_mm = [
+        float(labelmap.TransformContinuousIndexToPhysicalPoint(corner)[2])
+        for corner in product(*reversed(ends_zyx))
+    ]
+    return min(heights_mm), max(heights_mm)
+
+
+def _places_zyx(mask_zyx: Mask) -> list[npt.NDArray[np.intp]]:
+    others = ((1, 2), (0, 2), (0, 1))
+    return [np.flatnonzero(mask_zyx.any(axis=axes)) for axes in others]
+
+
 def _centroid_xyz_mm(
     labelmap: sitk.Image, box_zyx: _Box, mask_zyx: Mask, n_voxels: int
 ) -> tuple[float, float, float]:
@@ -235,8 +266,3 @@ def _intensities(values: npt.NDArray[Any]) -> Intensities:
         p10=p10,
         p90=p90,
     )
-
-
-def _mean_of_numbers(fractions: npt.NDArray[np.float32]) -> float | None:
-    numbers = fractions[~np.isnan(fractions)]
-    return float(numbers.mean(dtype=np.float64)) if numbers.size else None

@@ -68,7 +68,7 @@ class MeasureVolumes:
     """Measuring, a scan at a time."""
 
     name = "measure_volumes"
-    version = 2
+    version = 3
 
     def __init__(self, scans: Sequence[Scan], published: LabelledShard) -> None:
         self._scans = {scan.scan: scan for scan in scans}
@@ -100,7 +100,7 @@ class MeasureVolumes:
         published = self._published
         labelmap = published.read_labelmap(scan)
         contrast = Contrast(upstream.facts["contrast"])
-        both = (Contrast.FAT, Contrast.WATER) if published.has_fat_fraction(scan) else ()
+        both = (Contrast.FAT, Contrast.WATER) if published.has_fat_and_water(scan) else ()
         by_contrast = {
             wanted: published.read_image(scan, wanted) for wanted in sorted({contrast, *both})
         }

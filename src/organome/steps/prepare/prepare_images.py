@@ -6,7 +6,7 @@ from typing import Final
 
 import SimpleITK as sitk
 
-from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, swapped_spans_mm
+from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, spans_mm
 from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
@@ -98,7 +98,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 5
+    version = 6
 
     def __init__(
         self,
@@ -222,8 +222,15 @@ def _judge_fat_and_water(stations: Sequence[Mapping[Contrast, sitk.Image]]) -> l
 def _swap_facts(slabs: Sequence[Slab]) -> dict[str, JsonValue]:
     if not slabs:
         return {}
-    spans_mm = [[round(end_mm, MM_DECIMALS) for end_mm in one] for one in swapped_spans_mm(slabs)]
-    return {"fat_water": overall_fat_water(slabs).value, "swapped_spans_mm": spans_mm}
+    swapped, unjudged = (
+        [[round(end_mm, MM_DECIMALS) for end_mm in span] for span in spans_mm(slabs, which)]
+        for which in (FatWater.SWAPPED, FatWater.UNKNOWN)
+    )
+    return {
+        "fat_water": overall_fat_water(slabs).value,
+        "swapped_spans_mm": swapped,
+        "unjudged_spans_mm": unjudged,
+    }
 
 
 def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:

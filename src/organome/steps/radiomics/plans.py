@@ -81,7 +81,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 2
+    version = 3
 
     def __init__(
         self,

@@ -15,8 +15,18 @@ def test_fraction_is_fat_over_fat_and_water() -> None:
 
 
 def test_voxels_without_signal_have_no_fraction() -> None:
-    fraction_zyx = fat_fraction(image_of([500, 30, 60, 0]), image_of([500, 30, 60, 0]))
-    assert np.isnan(fraction_zyx.ravel()).tolist() == [False, True, False, True]
+    chance = np.random.default_rng(0)
+    fat, water = chance.rayleigh(3.0, (2, 1000))
+    fat[500:], water[500:] = fat[500:] + 100, water[500:] + 300
+    fraction_zyx = fat_fraction(image_of(fat, np.float32), image_of(water, np.float32))
+    has_none = np.isnan(fraction_zyx.ravel())
+    assert has_none[:500].mean() > 0.99
+    assert has_none[500:].mean() < 0.01
+
+
+def test_where_air_was_set_to_0_any_signal_counts() -> None:
+    fraction_zyx = fat_fraction(image_of([0, 500, 4, 0, 0]), image_of([0, 500, 6, 0, 0]))
+    assert np.isnan(fraction_zyx.ravel()).tolist() == [True, False, False, True, True]
 
 
 def test_negative_overshoot_stays_within_0_and_1() -> None:

@@ -1,0 +1,228 @@
+"""Fat and water: dark organs, bright rims, and images whose names are exchanged at some heights.
+
+Source: readings of our own code; iron overload darkens livers in every large cohort.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, spans_mm
+from organome.compute.geometry.arrays import Voxels
+from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
+from organome.compute.stitching.stitch import stitch
+from organome.domain.contrasts import FatWater
+from organome.domain.organs import ORGAN_BY_NAME
+from organome.domain.outcomes import Outcome, Status
+from organome.domain.rows import organ_rows, scan_row
+from organome.domain.scans import Contrast, Scan
+from organome.steps.measure.measure_volumes import organ_facts
+
+LIVER = ORGAN_BY_NAME["liver"].label
+Pair = tuple[sitk.Image, sitk.Image]
+SWAPPED, SOUND, UNKNOWN = FatWater.SWAPPED, FatWater.SOUND, FatWater.UNKNOWN
+
+
+def image_of(voxels_zyx: Voxels, spacing_mm: tuple[float, ...] = (4.0, 4.0, 10.0)) -> sitk.Image:
+    image = sitk.GetImageFromArray(voxels_zyx)
+    image.SetSpacing(spacing_mm)
+    return image
+
+
+def dark_liver(noise: float, *, air: bool = True) -> OrganMeasure:
+    """A liver with 30 % of the body's signal and a fat fraction of 0.10, beside a bright rim."""
+    chance = np.random.default_rng(3)
+    body, liver, rim = (np.zeros((20, 60, 60), bool) for _ in range(3))
+    body[:, 8:-8, 8:-8] = True
+    rim[:, 8:11, 8:-8] = True
+    liver[4:16, 20:40, 15:35] = True
+    if not air:
+        body[:] = True
+    fat, water = np.where(body, 20.0, 0), np.where(body, 180.0, 0)
+    fat[rim], water[rim] = 1500.0, 30.0
+    fat[liver], water[liver] = 6.0, 54.0
+    noisy = [
+        np.hypot(one + chance.normal(0, noise, one.shape), chance.normal(0, noise, one.shape))
+        for one in (fat, water)
+    ]
+    fat_image, water_image = (image_of(one.astype(np.float32)) for one in noisy)
+    labelmap = image_of((liver * LIVER).astype(np.uint8))
+    return measure_organs(labelmap, fat=fat_image, water=water_image)[LIVER]
+
+
+@pytest.mark.odd_input(
+    "C-9",
+    make="an iron-loaded liver with 30 % of the body's signal, beside fat that a coil makes bright",
+    source="own",
+    outcome="its fat fraction: the floor is that of the noise; `fat_fraction_share` counts voxels",
+)
+@pytest.mark.parametrize(("noise", "air"), [(0.0, True), (1.0, True), (2.0, True), (1.0, False)])
+def test_a_dark_liver_keeps_its_fat_fraction(noise: float, air: bool) -> None:
+    liver = dark_liver(noise, air=air)
+    assert liver.fat_fraction_mean == pytest.approx(0.10, abs=0.01)
+    assert liver.fat_fraction_share == pytest.approx(1.0, abs=0.01)
+
+
+def test_air_has_no_fat_fraction() -> None:
+    chance = np.random.default_rng(5)
+    shape = (20, 60, 60)
+    images = []
+    for signal in (50.0, 150.0):
+        voxels = np.hypot(chance.normal(0, 2, shape), chance.normal(0, 2, shape))
+        voxels[:, 20:40, 20:40] += signal
+        images.append(image_of(voxels.astype(np.float32)))
+    labels = np.zeros(shape, np.uint8)
+    labels[5:10, 2:10, 2:10] = LIVER
+    lung = measure_organs(image_of(labels), fat=images[0], water=images[1])[LIVER]
+    assert lung.fat_fraction_share is not None
+    assert lung.fat_fraction_share < 0.02
+
+
+HEIGHTS = {"liver": (100.0, 250.0), "left_femur": (-300.0, -20.0), "heart": (240.0, 340.0)}
+
+
+def rows_of(**facts: Any) -> dict[str, dict[str, Any]]:
+    measures = {
+        ORGAN_BY_NAME[name].label: OrganMeasure(
+            n_voxels=9000,
+            volume_observed_ml=700.0,
+            touches=(),
+            face_distance_mm=8.0,
+            centroid_xyz_mm=(0.0, 0.0, 0.0),
+            n_pieces=1,
+            largest_piece_share=1.0,
+            heights_mm=heights_mm,
+            fat_fraction_mean=0.1,
+            fat_fraction_share=0.99,
+        )
+        for name, heights_mm in HEIGHTS.items()
+    }
+    scan = Scan("0000-0000", "demo", "01", "2", "0", "dixon", ())
+    found = json.loads(json.dumps({"organs": organ_facts(measures)}))
+    measured = Outcome(scan.scan, "measure_volumes", Status.DONE, "m", facts=found)
+    prepared = Outcome(scan.scan, "prepare_images", Status.DONE, "p", facts=facts)
+    rows = {row["organ"]: row for row in organ_rows(scan, measured, (prepared,))}
+    return {**rows, "scan": scan_row(scan, measured, (prepared,))}
+
+
+@pytest.mark.odd_input(
+    "C-10",
+    make="one leg exchanged, the trunk sound",
+    source="own",
+    outcome="only organs at these heights lose their fat fraction; `fat_water` says which",
+)
+def test_a_swapped_leg_costs_the_organs_of_the_legs_only() -> None:
+    rows = rows_of(fat_water="swapped", swapped_spans_mm=[[-450.0, -100.0]], unjudged_spans_mm=[])
+    assert (rows["liver"]["fat_fraction_mean"], rows["liver"]["fat_water"]) == (0.1, "sound")
+    assert (rows["left_femur"]["fat_fraction_mean"], rows["left_femur"]["fat_water"]) == (
+        *(None, "swapped"),
+    )
+    assert rows["left_femur"]["fat_fraction_share"] == 0.99
+
+
+@pytest.mark.parametrize(
+    ("fat_water", "swapped", "liver"),
+    [("unknown", [], (0.1, "unknown")), ("swapped", [[-450.0, -300.0]], (None, "unknown"))],
+)
+def test_heights_that_nobody_can_judge_are_named(
+    fat_water: str, swapped: list[list[float]], liver: tuple[float | None, str]
+) -> None:
+    facts = {"swapped_spans_mm": swapped, "unjudged_spans_mm": [[50.0, 150.0]]}
+    rows = rows_of(fat_water=fat_water, **facts)
+    assert (rows["liver"]["fat_fraction_mean"], rows["liver"]["fat_water"]) == liver
+    assert (rows["heart"]["fat_fraction_mean"], rows["heart"]["fat_water"]) == (0.1, "sound")
+    assert rows["scan"]["unjudged_spans_mm"] == "50:150"
+
+
+def person(fat_mm: float, *, n_slices: int = 20) -> Pair:
+    """A trunk of muscle around a third of fat, under a layer of subcutaneous fat."""
+    chance = np.random.default_rng(7)
+    y, x = (np.arange(-130, 130)[:, None] * 2.0, np.arange(-150, 150)[None, :] * 2.0)
+    inner = np.hypot(x / 140, y / 95) <= 1
+    outer = np.hypot(x / (140 + fat_mm), y / (95 + fat_mm)) <= 1
+    fatty = chance.random((n_slices, *outer.shape)) < 0.3
+    is_fat = np.where(inner, fatty, outer)
+    noise = chance.normal(0, 2, (2, *fatty.shape))
+    fat = np.abs(np.where(is_fat, 190, 10) * outer + noise[0])
+    water = np.abs(np.where(is_fat, 10, 140) * outer + noise[1])
+    fat_image, water_image = (
+        image_of(one.astype(np.float32), (2.0, 2.0, 10.0)) for one in (fat, water)
+    )
+    return fat_image, water_image
+
+
+@pytest.mark.odd_input(
+    "C-11",
+    make="fat and water exchanged in a body with 60 to 110 mm of subcutaneous fat",
+    source="own",
+    outcome="`fat_water_swapped`: the odds of shell and core are compared, not their difference",
+)
+@pytest.mark.parametrize("fat_mm", [6.0, 20.0, 60.0, 85.0, 110.0])
+def test_an_exchange_is_found_under_thick_fat(fat_mm: float) -> None:
+    fat, water = person(fat_mm)
+    assert overall_fat_water(judge_slabs(fat, water)) is SOUND
+    slabs = judge_slabs(water, fat)
+    assert {slab.fat_water for slab in slabs} == {SWAPPED}
+
+
+def test_a_scan_is_not_sound_because_of_another_height() -> None:
+    slabs = [Slab(0, 100, 0.9), Slab(100, 200, 0.05), Slab(200, 300, None, has_body=False)]
+    assert overall_fat_water(slabs) is UNKNOWN
+    assert overall_fat_water(slabs[::2]) is SOUND
+    assert spans_mm(slabs, UNKNOWN) == [(100, 200)]
+    assert overall_fat_water([*slabs, Slab(300, 400, -0.6)]) is SWAPPED
+
+
+def test_legs_of_one_who_lies_askew_are_judged_apart() -> None:
+    y, x = (np.arange(-60, 60)[:, None] * 3.0, np.arange(-100, 100)[None, :] * 3.0)
+    fat, water = (np.zeros((12, *np.broadcast_shapes(x.shape, y.shape))) for _ in range(2))
+    for centre_mm, radius_mm, exchanged in ((-160, 100, False), (30, 60, True)):
+        depth_mm = radius_mm - np.hypot(x - centre_mm, y)
+        shell, core = (depth_mm > 0) & (depth_mm < 15), depth_mm >= 15
+        fat += 100.0 * (core if exchanged else shell)
+        water += 100.0 * (shell if exchanged else core)
+    images = [image_of(one.astype(np.float32), (3.0, 3.0, 10.0)) for one in (fat, water)]
+    assert overall_fat_water(judge_slabs(*images)) is SWAPPED
+    assert overall_fat_water(judge_slabs(*images[::-1])) is SWAPPED
+
+
+@pytest.mark.odd_input(
+    "V-2",
+    make="stations of one body with a gain step of 1.4 between them and a coil's bias",
+    source="own",
+    outcome="fat/(fat+water) within 0.5 points of the truth, volumes within 1 %",
+)
+def test_gain_and_bias_leave_the_fat_fraction_as_it_is() -> None:
+    stations = []
+    for low_mm, gain in ((0.0, 1.0), (80.0, 1.4), (160.0, 0.8)):
+        z = low_mm + np.arange(40) * 3.0
+        y, x = np.arange(-32, 32) * 5.0, np.arange(-40, 40) * 5.0
+        zyx = np.meshgrid(z, y, x, indexing="ij")
+        body = np.hypot(zyx[2] / 160, zyx[1] / 120) < 1
+        organ = np.hypot(np.hypot(zyx[2] / 90, zyx[1] / 70), (zyx[0] - 140) / 110) < 1
+        bias = np.exp(-0.004 * zyx[1] + 0.002 * (zyx[0] - low_mm)) * gain
+        share = np.where(organ, 0.12, 0.4)
+        voxels = {Contrast.FAT: share, Contrast.WATER: 1 - share, Contrast.IN_PHASE: 1 + 0 * share}
+        station = {}
+        for contrast, of_voxel in voxels.items():
+            image = sitk.GetImageFromArray((of_voxel * body * bias * 500).astype(np.float32))
+            image.SetSpacing((5.0, 5.0, 3.0))
+            image.SetOrigin((-200.0, -160.0, low_mm))
+            station[contrast] = image
+        stations.append(station)
+    images = stitch(stations).images
+    x_mm, y_mm, z_mm = (
+        images[Contrast.FAT].GetOrigin()[axis]
+        + images[Contrast.FAT].GetSpacing()[axis] * np.arange(images[Contrast.FAT].GetSize()[axis])
+        for axis in range(3)
+    )
+    radius = np.hypot(x_mm[None, None] / 90, y_mm[None, :, None] / 70)
+    whole = np.hypot(radius, (z_mm[:, None, None] - 140) / 110) < 1
+    labelmap = sitk.GetImageFromArray((whole * LIVER).astype(np.uint8))
+    labelmap.CopyInformation(images[Contrast.FAT])
+    liver = measure_organs(labelmap, fat=images[Contrast.FAT], water=images[Contrast.WATER])[LIVER]
+    assert liver.fat_fraction_mean == pytest.approx(0.12, abs=0.005)
+    assert liver.volume_observed_ml == pytest.approx(4 / 3 * np.pi * 90 * 70 * 110 / 1000, rel=0.01)
