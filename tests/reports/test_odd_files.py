@@ -112,7 +112,7 @@ def test_rescaling_beyond_32_bits_is_not_wrapped_around() -> None:
     assert read.min() == -1024
 
 
-@pytest.mark.parametrize("content", [LFS, ANNEX])
+@pytest.mark.parametrize("content", [LFS, ANNEX, b"../../.git" + ANNEX.strip()])
 @pytest.mark.odd_input(
     "N-5",
     make="a text of git-annex or Git LFS named `.nii.gz`",

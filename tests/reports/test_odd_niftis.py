@@ -18,8 +18,10 @@ from doubles.odd_niftis import AFFINE, SIZE_XYZ, nifti_file, voxels_xyz
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Reason
+from organome.domain.scans import Contrast, Scan, Source
 from organome.io.images.image_files import read_delivered
 from organome.io.images.reading import Delivered
+from organome.steps.prepare.deliveries import Deliveries
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NIBABEL_DATA = Path(nibabel.tests.__file__).with_name("data")
@@ -351,6 +353,32 @@ def test_voxels_in_another_file(tmp_path: Path) -> None:
     content = nifti_file(magic=b"ni1\0")
     for name in ("a.hdr", "a.img", "a.nii", "a.nii.gz"):
         assert _refusal(tmp_path, content, name).reason is Reason.FORMAT_UNKNOWN
+
+
+def test_an_sform_that_is_not_valid_may_hold_anything(tmp_path: Path) -> None:
+    read = _read(tmp_path, nifti_file(codes=(1, 0), srow_x=[np.nan, 1e38, np.inf, -np.inf]))
+    np.testing.assert_allclose(_affine(read.image), AFFINE, atol=1e-4)
+
+
+def test_the_grid_that_simpleitk_gives_an_array(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.tile(voxels_xyz(), (2, 2, 2))), tmp_path / "a.nii.gz")
+    assert read_delivered(tmp_path / "a.nii.gz").flags == {Flag.AFFINE_IDENTITY}
+
+
+@pytest.mark.odd_input(
+    "N-29",
+    make="NIfTI listed as CT whose values are as stored (0 to 4095), from 0 to 1, or shifted",
+    source="dicom2nifti 129",
+    outcome="flag `ct_not_in_hu`",
+)
+@pytest.mark.parametrize(("scaling", "is_odd"), [((10, -1000), False), ((10, 0), True)])
+def test_a_ct_that_is_not_in_hu(tmp_path: Path, scaling: tuple[float, float], is_odd: bool) -> None:
+    path = tmp_path / "a.nii"
+    path.write_bytes(nifti_file(scl_slope=scaling[0], scl_inter=scaling[1]))
+    for contrast in (Contrast.CT, Contrast.T1):
+        scan = Scan("0000-0000", "c", "p", "1", "0", "x", (Source(str(path), contrast),))
+        flags = Deliveries("folder", tuple(Contrast)).read(scan).flags
+        assert (Flag.CT_NOT_IN_HU in flags) == (is_odd and contrast is Contrast.CT)
 
 
 def test_files_of_nibabel_are_equal_or_refused() -> None:

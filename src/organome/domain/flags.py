@@ -35,6 +35,7 @@ class Flag(StrEnum):
     AFFINE_IDENTITY = "affine_identity"
     QFORM_DIFFERS = "qform_differs"
     UNITS_CONVERTED = "units_converted"
+    CT_NOT_IN_HU = "ct_not_in_hu"
     FAT_WATER_SWAPPED = "fat_water_swapped"
     # the labels
     LABELS_ROUNDED = "labels_rounded"

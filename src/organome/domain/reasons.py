@@ -145,6 +145,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     ),
     Flag.QFORM_DIFFERS: "The qform of a NIfTI lies elsewhere than its sform, which counts.",
     Flag.UNITS_CONVERTED: "Lengths were stated in metres, centimetres or micrometres.",
+    Flag.CT_NOT_IN_HU: (
+        "An image file that is listed as CT has no value below -50, neither air nor fat: probably "
+        "not Hounsfield units."
+    ),
     Flag.FAT_WATER_SWAPPED: (
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
         "as delivered, and organs at these heights have no fat fraction."

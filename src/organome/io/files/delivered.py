@@ -15,7 +15,7 @@ from organome.domain.errors import OrganomeError, ScanError
 from organome.domain.outcomes import Reason
 
 POINTER_BYTES: Final = 1024  # longer ones are content
-_POINTERS: Final = (b"version https://git-lfs.github.com/", b"/annex/objects/")
+_LFS: Final = b"version https://git-lfs.github.com/"
 _ANNEX: Final = "annex/objects/"
 _KINDS: Final = {
     stat.S_IFDIR: "a folder",
@@ -67,7 +67,10 @@ def check_fetched(content: bytes) -> None:
     Raises:
         ScanError: CONTENT_NOT_FETCHED.
     """
-    if len(content) <= POINTER_BYTES and content.startswith(_POINTERS):
+    if len(content) > POINTER_BYTES or b"\0" in content:
+        return
+    # Where links cannot be made, or are copied as text, git-annex leaves the path itself.
+    if content.startswith(_LFS) or _ANNEX.encode() in content.partition(b"\n")[0]:
         raise ScanError(Reason.CONTENT_NOT_FETCHED, "a pointer of git-annex or Git LFS")
 
 

@@ -210,10 +210,10 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
     is_small = stored.dtype.kind == "f" or stored.dtype.itemsize <= _EXACT_FLOAT32
     kind = np.float32 if is_small and stored.dtype.itemsize <= 4 else np.float64
-    scaled = stored.astype(np.float64)
-    scaled *= slope
-    scaled += intercept
-    return scaled.astype(kind, copy=False)
+    scaled = np.empty(stored.shape, kind)
+    for plane, scaled_plane in zip(stored, scaled, strict=True):  # bounds what is in double
+        scaled_plane[...] = plane.astype(np.float64) * slope + intercept
+    return scaled
 
 
 def _grid(header: Any) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
@@ -223,7 +223,7 @@ def _grid(header: Any) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
     srow = np.array([header[f"srow_{axis}"] for axis in "xyz"], np.float64)
     quaternion = [float(header[f"quatern_{one}"]) for one in "bcd"]
     offsets = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
-    check_coordinates([*pixdim[:4], *srow.ravel() * has_sform])
+    check_coordinates([*pixdim[:4], *srow.ravel().tolist() * has_sform])
     check_coordinates([*quaternion, *offsets] * has_qform)
     flags = set()
     affine = np.eye(4)
@@ -242,7 +242,7 @@ def _grid(header: Any) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
         spacing_mm = stated_mm
     else:
         raise ScanError(Reason.ORIENTATION_UNKNOWN, "neither sform nor qform is valid")
-    if np.array_equal(affine, np.eye(4)):
+    if np.array_equal(np.abs(affine), np.eye(4)):  # in RAS or LPS
         flags.add(Flag.AFFINE_IDENTITY)
     unit = int(header["xyzt_units"]) & _SPATIAL_UNITS
     if unit not in _MM_PER_UNIT:

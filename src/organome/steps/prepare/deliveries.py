@@ -29,6 +29,8 @@ from organome.io.images.sidecars import Sidecar, read_sidecar
 # What later steps read of every Dixon scan; the other contrasts serve where these look exchanged.
 REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
 
+FAT_HU: Final = -50  # -120 to -60 in people; air is -1000
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -280,8 +282,16 @@ def _read_source(source: Source) -> Delivery:
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
+    flags = delivered.flags
+    if source.contrast is Contrast.CT and not _is_in_hu(delivered.image):
+        flags |= {Flag.CT_NOT_IN_HU}
     images = {source.contrast: delivered.image}
-    return Delivery((images,), header=read_sidecar(path), flags=delivered.flags)
+    return Delivery((images,), header=read_sidecar(path), flags=flags)
+
+
+def _is_in_hu(image: sitk.Image) -> bool:
+    """Return whether an image has air or fat: stored, scaled or shifted values have neither."""
+    return bool(sitk.GetArrayViewFromImage(image).min() < FAT_HU)
 
 
 def _read_series(path: Path, contrast: Contrast | None) -> Delivery:
