@@ -75,7 +75,7 @@ def stack_slices(slices: Sequence[DicomSlice], *, hounsfield: bool = False) -> S
     if is_ct:
         for one in slices:
             _check_hounsfield(one)
-    stored = [_stored_voxels(one) for one in slices]
+    stored = _decoded(slices)
     voxels_zyx = _rescaled(stored, slices)
     padded_zyx, padding = _padded(stored, slices, voxels_zyx, is_ct=is_ct)
     flags = {Flag.PRIVATE_SCALING} if any(one.has_private_scaling for one in slices) else set()
@@ -97,7 +97,7 @@ def rescaled_voxels(slices: Sequence[DicomSlice]) -> Voxels:
     Raises:
         ScanError: FILE_BROKEN or FORMAT_UNKNOWN, with the place of the file.
     """
-    return _rescaled([_stored_voxels(one) for one in slices], slices)
+    return _rescaled(_decoded(slices), slices)
 
 
 def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
@@ -136,6 +136,11 @@ def _scaling(one: DicomSlice) -> str:
     return "stored" if one.rescale == (1.0, 0.0) else "linear"
 
 
+def _decoded(slices: Sequence[DicomSlice]) -> list[Voxels]:
+    with warnings.catch_warnings(action="ignore"):  # pydicom's, on values that break the standard
+        return [_stored_voxels(one) for one in slices]
+
+
 def _stored_voxels(one: DicomSlice) -> Voxels:
     """Decode the voxels of a slice, not rescaled."""
     options = dict(one.pixels)
@@ -149,10 +154,7 @@ def _stored_voxels(one: DicomSlice) -> Voxels:
     n_bytes = rows * columns * options["bits_allocated"] // 8
     if decoder.is_native and len(one.encoded) < n_bytes * options["number_of_frames"]:
         raise ScanError(Reason.FILE_BROKEN, f"{one.which} has too few voxels")
-    with (
-        refusing(Reason.FILE_BROKEN, f"{one.which} cannot be decoded"),
-        warnings.catch_warnings(action="ignore"),  # pydicom's, on bytes that are too many
-    ):
+    with refusing(Reason.FILE_BROKEN, f"{one.which} cannot be decoded"):
         voxels_yx, _ = decoder.as_array(one.encoded, index=one.header.frame, raw=True, **options)
     if voxels_yx.shape != (rows, columns):
         raise ScanError(Reason.FILE_BROKEN, f"{one.which} decodes to another size")
