@@ -10,10 +10,12 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from doubles.dicom_files import encode_slice
@@ -392,6 +394,61 @@ def test_dicom_segmentation(tmp_path: Path, kind: Any) -> None:
     assert taken.refusal(path).reason is Reason.FORMAT_UNKNOWN
     (path.parent / "b.dcm").write_bytes(whole)
     assert taken.refusal(path.parent).reason is Reason.FORMAT_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-30",
+    make="DICOM SEG whose segments overlap, of fractions, or whose frames lie kilometres apart",
+    source="DICOM PS3.3 A.51",
+    outcome="`not_3d`, `format_unknown`, `geometry_implausible`",
+)
+def test_dicom_segmentations_that_are_no_labelmap(tmp_path: Path) -> None:
+    headers = read_headers(_series().items(), list(_series()))
+    overlapping = np.zeros((*SIZE_XYZ[::-1], 2), np.uint8)
+    overlapping[2:4, 2:6, 2:6] = 1
+    apart = np.zeros(SIZE_XYZ[::-1], np.uint8)
+    apart[2:4, 2:6, 2:6] = 1
+    path = tmp_path / "a.dcm"
+    for voxels, kind, reason in (
+        (overlapping, "BINARY", Reason.NOT_3D),
+        (apart.astype(np.float32) / 2, "FRACTIONAL", Reason.FORMAT_UNKNOWN),
+        (apart, "BINARY", Reason.GEOMETRY_IMPLAUSIBLE),
+    ):
+        made = _segmentation(headers, voxels, kind)
+        if reason is Reason.GEOMETRY_IMPLAUSIBLE:
+            made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[
+                0
+            ].SpacingBetweenSlices = 0.001
+            position = made.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+            position.ImagePositionPatient = [*ORIGIN_MM[:2], 9e5]
+        made.save_as(path)
+        assert Taken(tmp_path, _image(_noise())).refusal(path).reason is reason
+
+
+def _segmentation(headers: Any, voxels: Any, kind: str) -> hd.seg.Segmentation:
+    coded = hd.sr.CodedConcept("10200004", "SCT", "Liver")
+    algorithm = hd.AlgorithmIdentificationSequence("x", codes.cid7162.ArtificialIntelligence, "1")
+    n_segments = voxels.shape[3] if voxels.ndim == 4 else 1
+    described = [
+        hd.seg.SegmentDescription(
+            n + 1, ("liver", "spleen")[n], coded, coded, "AUTOMATIC", algorithm
+        )
+        for n in range(n_segments)
+    ]
+    return hd.seg.Segmentation(
+        source_images=headers,
+        pixel_array=voxels,
+        segmentation_type=kind,
+        segment_descriptions=described,
+        series_instance_uid="1.2.4",
+        series_number=1,
+        sop_instance_uid="1.2.4.1",
+        instance_number=1,
+        manufacturer="x",
+        manufacturer_model_name="x",
+        software_versions="1",
+        device_serial_number="1",
+    )
 
 
 @pytest.mark.odd_input(

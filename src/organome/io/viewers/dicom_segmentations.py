@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Final, Literal
 
@@ -34,6 +35,7 @@ from pydicom.uid import (
 
 from organome import __version__
 from organome.domain.errors import ScanError
+from organome.domain.geometry import MAX_VOXELS
 from organome.domain.organ_codes import PRIVATE, Code, codes_of, colour_of
 from organome.domain.organs import Organ
 from organome.domain.outcomes import Reason
@@ -203,10 +205,16 @@ def read_dicom_segmentation(path: Path) -> Delivered:
             int(number): str(found.get_segment_description(number).segment_label)
             for number in found.segment_numbers
         }
+        geometry = found.get_volume_geometry(allow_missing_positions=True)
+        if geometry is None:
+            raise ScanError(Reason.NOT_3D, "frames are not slices of one volume")
+        # Missing frames are filled: two that lie far apart may declare any number.
+        if (n_voxels := prod(geometry.spatial_shape)) > MAX_VOXELS:
+            raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, f"{n_voxels} voxels")
         try:
             volume = found.get_volume(combine_segments=True)
         except RuntimeError as error:
-            fact = "segments overlap, or frames are not slices of one volume"
+            fact = "segments overlap, so that voxels have two labels"
             raise ScanError(Reason.NOT_3D, fact) from error
         return Delivered(volume.to_simpleitk(), names=names, is_part=True)
 
