@@ -205,6 +205,26 @@ def test_enhanced_multi_frame(modality: str, is_shared: bool) -> None:
     np.testing.assert_array_equal(planes, found.voxels_zyx)
 
 
+@pytest.mark.odd_input(
+    "D-60",
+    make="an enhanced object of Philips: a private macro repeats the position half a pixel aside",
+    source="dcm_qa_philips_enh",
+    outcome="the standard's macro counts",
+)
+def test_a_private_macro_moves_no_frame() -> None:
+    aside = Dataset()
+    aside.ImagePositionPatient = [1.0, 1.0, 7.0]
+    dataset = pydicom.dcmread(BytesIO(enhanced(CT, order=SHUFFLED)))
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.add_new(0x20050010, "LO", "Philips MR Imaging DD 005")
+        group.add_new(0x2005140F, "SQ", [aside])
+    content = BytesIO()
+    dataset.save_as(content)
+    found = ReadSeries({"IM0": content.getvalue()}, Contrast.T1)
+    assert found.image.GetOrigin() == (0.0, 0.0, 0.0)
+    assert found.image.GetSpacing() == (2.0, 2.0, 3.0)
+
+
 @D7
 def test_two_echoes_in_an_enhanced_object() -> None:
     both = np.concatenate([CT, OTHER])

@@ -330,12 +330,23 @@ def _words(elements: Elements) -> tuple[str, ...]:
 
 
 def _flattened(group: Dataset) -> Dataset:
-    """Bring the elements of the macros of a functional group to one level."""
+    """Bring the elements of the macros of a functional group to one level.
+
+    Of a private macro only private elements count: Philips repeats the position of a frame there,
+    half a pixel aside.
+    """
     flat = Dataset()
     for element in group:
         if element.VR == "SQ":
+            is_private = element.tag.is_private
             for inner in element.value[:1]:
-                flat.update({one.tag: one for one in inner if one.VR != "SQ"})
+                flat.update(
+                    {
+                        one.tag: one
+                        for one in inner
+                        if one.VR != "SQ" and (one.tag.is_private or not is_private)
+                    }
+                )
         else:
             flat.add(element)
     return flat
