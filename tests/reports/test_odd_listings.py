@@ -165,6 +165,31 @@ def test_repeats_of_a_station_by_the_number_of_their_series(tmp_path: Path) -> N
 
 
 @pytest.mark.odd_input(
+    "C-30",
+    make="NAKO below folders of its own, one participant with three of four stations, derivatives",
+    source="TPTBox, NAKO converter",
+    outcome="kind `nako`: by name; `stations_missing`; derivatives are left out",
+)
+def test_nako_is_listed_by_name(tmp_path: Path) -> None:
+    root = tmp_path / "nako"
+    for folder, person, chunks in (
+        ("rawdata/100", "100001", (1, 2, 3)),
+        ("rawdata/101", "101002", (1, 2, 3, 4)),
+        ("derivatives_stitched/101", "101002", (1,)),
+    ):
+        vibe = root / folder / person / "vibe"
+        vibe.mkdir(parents=True)
+        for sequ, chunk in enumerate(chunks, start=7):
+            for part in ("water", "fat", "inphase", "outphase"):
+                name = f"sub-{person}_sequ-{sequ}_acq-ax_part-{part}_chunk-{chunk}_vibe.nii.gz"
+                (vibe / name).touch()
+    three, four = _list(root, "dixon", kind="nako")
+    assert (len(three.sources), three.flags) == (12, (Flag.STATIONS_MISSING,))
+    assert (len(four.sources), four.flags) == (16, ())
+    assert four.participant == "101002"
+
+
+@pytest.mark.odd_input(
     "C-21",
     make="`sequ-5_T2w` and `sequ-11_T2w`, no stations",
     source="TPTBox, BIDS-like names",
@@ -213,6 +238,26 @@ def test_an_archive_in_two_folders_stops_nobody_else(tmp_path: Path, same: bool)
     doubled, other = _prepare(root, "ukb")
     wanted = Reason.ARCHIVE_BROKEN if same else Reason.SEVERAL_SERIES
     assert (doubled.reason, other.reason) == (wanted, Reason.ARCHIVE_BROKEN)
+
+
+def test_what_was_found_is_printed_by_protocol_contrast_and_stations(tmp_path: Path) -> None:
+    names = [
+        f"{person}_chunk-{chunk}_part-{part}_vibe.nii.gz"
+        for person in (1, 2, 3)
+        for chunk in (1, 2)
+        for part in ("fat", "water")
+        if (person, chunk) != (3, 2)
+    ]
+    root = _touch(tmp_path / "bids", *names, "1_T1w.nii", "1_T1w.nii.gz")
+    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    assert summary.found == (
+        ("dixon: fat, water at 1 stations", 1),
+        ("dixon: fat, water at 2 stations", 2),
+        ("flag stations_missing", 1),
+        ("scans with two files at one place", 1),
+        ("t1: t1", 1),
+    )
+    assert "found, t1: t1: 1" in str(summary)
 
 
 def test_a_contrast_of_a_listed_scan_is_what_its_name_says(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ Contrast and protocol come from the entities and the suffix:
   protocol (``t1_ax_ce-GD``; of ``acq-`` the value only, and ``acq-dixon`` adds nothing to
   ``dixon``), so that two images of a visit stay two scans and none passes for another.
 
+NAKO, as TPTBox writes it, has such names, too, but not always such folders.
+
 All else (other suffixes, ``part-phase``, sidecars, ``derivatives``) is not listed.
 
 Source: BIDS specification 1.10, entities; ``part-``, ``chunk-``, ``sequ-`` and the folder ``vibe``
@@ -50,29 +52,35 @@ FAT_SUPPRESSED: Final = "fs"
 DIXON: Final = "dixon"
 # Entities of derivatives: an image in a template's space has volumes that nobody has.
 DERIVED: Final = ("space", "desc", "res", "den", "label", "seg")
+DERIVATIVES: Final = "derivatives"  # TPTBox has several folders that begin so
 MAX_STATION: Final = 99
 
 
-def parse_path(path: PurePath, *, root: PurePath) -> FoundImage | None:
+def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> FoundImage | None:
     """Return what a file shows, by its place and name.
 
     Args:
         path: The file, below ``root``.
         root: The folder of the cohort.
+        by_name: Whether the name alone says whose it is, wherever its folder (``vibe``, ...) lies.
 
     Returns:
         The image, None if the file is not one that is listed.
     """
     relative = path.relative_to(root)
     extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
-    if extension is None or len(relative.parts) < 3 or relative.parts[-2] not in FOLDERS:
+    if extension is None or path.parent.name not in FOLDERS:
         return None
     *words, suffix = path.name.removesuffix(extension).split("_")
     entities = _Entities(words)
     participant = entities.take("sub")
     session = entities.take("ses")
     between = (f"ses-{session}",) if session else ()
-    if not participant or relative.parts[:-2] != (f"sub-{participant}", *between):
+    if not participant:
+        return None
+    if by_name and any(part.startswith(DERIVATIVES) for part in relative.parts):
+        return None
+    if not by_name and relative.parts[:-2] != (f"sub-{participant}", *between):
         return None
     run = entities.take("run") or "1"
     chunk = entities.take("chunk", is_valid=_is_station)

@@ -43,7 +43,12 @@ class FoundImage:
 
 
 def group_images(
-    images: Iterable[FoundImage], *, cohort: str, stations: Stations, is_table: bool = True
+    images: Iterable[FoundImage],
+    *,
+    cohort: str,
+    stations: Stations,
+    is_table: bool = True,
+    n_stations: int | None = None,
 ) -> tuple[Scan, ...]:
     """Make one scan of all images of a protocol at a visit.
 
@@ -57,6 +62,7 @@ def group_images(
         stations: ``separate`` makes one scan of each table position instead.
         is_table: A person wrote the list and can correct it. Files as delivered cannot be
             corrected: images that do not go together stay in their scan, whose row they are.
+        n_stations: Stations that a scan of several has; None: as many as most of the cohort have.
 
     Returns:
         Scans without keys, sorted by identity.
@@ -79,7 +85,9 @@ def group_images(
     scans = [
         scan
         for (*_, protocol), group in groups.items()
-        for scan in _scans(group, cohort=cohort, stations=stations, n_usual=usual[protocol])
+        for scan in _scans(
+            group, cohort=cohort, stations=stations, n_usual=n_stations or usual[protocol]
+        )
     ]
     return tuple(sorted(scans, key=lambda scan: scan.identity))
 

@@ -18,6 +18,10 @@ missing. What we do about irregular deliveries:
   (flag ``slices_cropped``);
 - instance numbers that do not follow position: position counts (flag ``instances_shuffled``).
 
+An archive of field 20202 (pancreas) holds one T1 volume, as acquired and normalised on the scanner:
+the normalised one is taken (flag ``extra_series``). Two of either are ``several_series``. Dixon
+series are not what the field is for, whatever a paper says: ``contrast_missing``.
+
 Source: naming from UK Biobank's resource on bulk data; irregularities as handled in public code by
 Langner (ukb_mimir), the recoh pipeline and the Broad Institute (ml4h); fields from the Showcase.
 """
@@ -28,6 +32,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from organome.cohorts.dicom_series import LOCALIZER
 from organome.cohorts.dixon import (
     Acquisition,
     Fault,
@@ -44,9 +49,11 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast, Scan, Source, Stations
-from organome.domain.ukb_protocol import DIXON_FIELD, STATIONS
+from organome.domain.ukb_protocol import DIXON_FIELD, PANCREAS_FIELD, STATIONS
 
-PROTOCOLS: Final = {DIXON_FIELD: "dixon"}
+PANCREAS: Final = "t1_pancreas"
+PROTOCOLS: Final = {DIXON_FIELD: "dixon", PANCREAS_FIELD: PANCREAS}
+NORMALISED: Final = "NORM"  # in ImageType, as Siemens writes it
 N_CONTRASTS: Final = 4
 MANIFEST_NAME: Final = re.compile(r"(^|/)manifest\.c[sv]{2}$", re.IGNORECASE)
 _ARCHIVE_NAME: Final = re.compile(
@@ -83,7 +90,8 @@ def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> t
     match = _ARCHIVE_NAME.fullmatch(name)
     if match is None or match["field"] not in PROTOCOLS:
         return ()
-    numbers = [None] if stations is Stations.STITCH else [one.number for one in STATIONS]
+    is_kept = stations is Stations.SEPARATE and match["field"] == DIXON_FIELD
+    numbers = [one.number for one in STATIONS] if is_kept else [None]
     return tuple(
         Scan(
             scan="",
@@ -195,6 +203,34 @@ def _useful(
         for station in found
         if any(one in acquisition.series for acquisition in station for one in needed)
     ]
+
+
+def choose_pancreas(headers: Iterable[Header]) -> Choice:
+    """Decide which series of a pancreas archive is its T1 volume.
+
+    Args:
+        headers: All slices of the archive, in any order.
+
+    Raises:
+        ScanError: If there is none, or more than one; see above.
+    """
+    series = group_series(headers)
+    volumes = [
+        one
+        for one in series
+        if len(one.slices) > 1
+        and series_contrast(one) is None
+        and LOCALIZER not in one.first.image_type
+    ]
+    candidates = [one for one in volumes if NORMALISED in one.first.image_type] or volumes
+    if not candidates:
+        raise ScanError(Reason.CONTRAST_MISSING, f"none of {len(series)} series is a T1 volume")
+    if len(candidates) > 1:
+        raise ScanError(Reason.SEVERAL_SERIES, f"{len(candidates)} volumes where one is expected")
+    (chosen,) = candidates
+    chosen.check()
+    extra = {Flag.EXTRA_SERIES} if len(series) > 1 else set()
+    return Choice(({Contrast.T1: chosen},), chosen.flags | extra)
 
 
 def manifest_flags(manifest: str, files: Iterable[str]) -> frozenset[Flag]:

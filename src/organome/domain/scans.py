@@ -23,7 +23,7 @@ class Contrast(StrEnum):
 DIXON_CONTRASTS: Final = (Contrast.IN_PHASE, Contrast.OPPOSED_PHASE, Contrast.FAT, Contrast.WATER)
 
 
-CohortKind: TypeAlias = Literal["ukb", "bids", "folder"]
+CohortKind: TypeAlias = Literal["ukb", "nako", "bids", "folder"]
 
 
 class Modality(StrEnum):

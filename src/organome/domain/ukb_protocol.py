@@ -15,6 +15,7 @@ from typing import Final
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 
 DIXON_FIELD: Final = "20201"
+PANCREAS_FIELD: Final = "20202"  # one 3D T1 VIBE volume, and a copy normalised on the scanner
 PIXEL_MM: Final = 500.0 / 224.0  # both directions; 2.232142857
 
 

@@ -5,7 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from organome.cohorts.ukb import MANIFEST_NAME, archive_scans, choose_series, manifest_flags
+from organome.cohorts.ukb import (
+    MANIFEST_NAME,
+    archive_scans,
+    choose_pancreas,
+    choose_series,
+    manifest_flags,
+)
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
@@ -205,6 +211,49 @@ def test_more_positions_than_stations_are_refused(
     source="ukb_mimir",
     outcome="`contrast_missing`",
 )
+@pytest.mark.parametrize(
+    ("image_types", "reason", "number"),
+    [
+        ([("ORIGINAL", "M")], None, 1),
+        ([("ORIGINAL", "M"), ("ORIGINAL", "M", "NORM")], None, 2),
+        ([("ORIGINAL", "M"), ("ORIGINAL", "M")], Reason.SEVERAL_SERIES, 0),
+        ([("ORIGINAL", "LOCALIZER")], Reason.CONTRAST_MISSING, 0),
+        ([("DERIVED", "WATER"), ("DERIVED", "FAT")], Reason.CONTRAST_MISSING, 0),
+    ],
+    ids=["one", "normalised", "two", "localizer", "dixon"],
+)
+@pytest.mark.odd_input(
+    "C-29",
+    make="archives of field 20202: one T1 volume, its normalised copy, two, Dixon series",
+    source="rivas-lab, list of fields; the seed paper calls its Dixon field 20202",
+    outcome="the normalised volume; else `several_series` or `contrast_missing`",
+)
+def test_the_t1_volume_of_a_pancreas_archive(
+    make_series: MakeSeries,
+    image_types: list[tuple[str, ...]],
+    reason: Reason | None,
+    number: int,
+) -> None:
+    headers = [
+        header
+        for place, image_type in enumerate(image_types, start=1)
+        for header in make_series(number=place, description="pancreas", image_type=image_type)
+    ]
+    if reason is None:
+        (station,) = choose_pancreas(headers).stations
+        assert station[Contrast.T1].first.series_number == number
+        return
+    with pytest.raises(ScanError) as caught:
+        choose_pancreas(headers)
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize("stations", list(Stations))
+def test_a_pancreas_archive_is_one_scan(stations: Stations) -> None:
+    (scan,) = archive_scans("1000004_20202_2_0.zip", "x", cohort="ukb", stations=stations)
+    assert (scan.protocol, scan.station) == ("t1_pancreas", None)
+
+
 def test_archive_without_any_dixon_series(make_series: MakeSeries) -> None:
     assert _refusal(make_series(description="localizer"))[0] is Reason.CONTRAST_MISSING
 

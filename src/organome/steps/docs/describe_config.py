@@ -23,6 +23,7 @@ steps that depend on it run again.
 |---|---|
 | `demo.yaml`, `demo_ct.yaml` | the phantoms of `make demo` |
 | `ukb.yaml` | UK Biobank |
+| `nako.yaml` | NAKO |
 | `bids.yaml` | any cohort in BIDS |
 | `folder.yaml` | any other cohort, named by a TSV file |
 | `labelmaps.yaml` | a cohort that is segmented already |

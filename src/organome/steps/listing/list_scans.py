@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final, assert_never
@@ -34,6 +34,7 @@ from organome.shards.log import log_event
 _logger = logging.getLogger(__name__)
 
 STEP: Final = "list_scans"
+NAKO_STATIONS: Final = 4  # Kart et al. 2021
 _LOOKED_AT: Final = 100  # images of a TSV, to see whether its paths lead anywhere
 _Identity = tuple[str, str, str, str, str, int]
 
@@ -51,6 +52,7 @@ class ListingSummary:
         n_redelivered: Known scans of which a file was changed after it was listed, as far as that
             was looked for; their shards are done again.
         left_out: What was found and is not listed: kind and number, sorted.
+        found: What the scans that are listed are, as far as names say it: kind and number, sorted.
     """
 
     n_known: int
@@ -60,11 +62,14 @@ class ListingSummary:
     n_changed: int = 0
     n_redelivered: int = 0
     left_out: tuple[tuple[str, int], ...] = ()
+    found: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         """Write it as plain text, a line a number."""
-        numbers = asdict(self) | {f"left out, {kind}": number for kind, number in self.left_out}
-        del numbers["left_out"]
+        numbers = asdict(self)
+        del numbers["left_out"], numbers["found"]
+        numbers |= {f"found, {kind}": number for kind, number in self.found}
+        numbers |= {f"left out, {kind}": number for kind, number in self.left_out}
         return "\n".join(f"{name}: {number}" for name, number in numbers.items())
 
 
@@ -140,7 +145,21 @@ def run(
         n_changed=n_changed,
         n_redelivered=sum(map(len, redelivered.values())),
         left_out=tuple(sorted(left_out.items())),
+        found=tuple(
+            sorted(Counter(one for scan in found.values() for one in _kinds(scan)).items())
+        ),
     )
+
+
+def _kinds(scan: Scan) -> Iterator[str]:
+    """Say of a scan what it is, and what is odd about it, in words that name nobody."""
+    contrasts = dict.fromkeys(source.contrast or "by its headers" for source in scan.sources)
+    n_stations = len({source.station for source in scan.sources if source.station is not None})
+    stations = f" at {n_stations} stations" if n_stations else ""
+    yield f"{scan.protocol}: {', '.join(contrasts)}{stations}"
+    yield from (f"flag {flag}" for flag in scan.flags)
+    if len({(source.contrast, source.station) for source in scan.sources}) < len(scan.sources):
+        yield "scans with two files at one place"
 
 
 def _update(path: Path, listed: Sequence[Scan], found: Mapping[_Identity, Scan], base: Path) -> int:
@@ -241,15 +260,22 @@ def _find(
                 scans += of_archive
                 if not of_archive:
                     left_out[ukb.kind_left_out(path.name)] += 1
-        case "bids":
+        case "bids" | "nako":
+            is_nako = kind == "nako"
             images = []
-            for path in _files(root, left_out, begins="sub-"):
-                image = bids.parse_path(path, root=root)
+            for path in _files(root, left_out, begins="" if is_nako else "sub-"):
+                image = bids.parse_path(path, root=root, by_name=is_nako)
                 if image is None:
                     left_out[bids.kind_left_out(path)] += 1
                 else:
                     images.append(image)
-            scans += group_images(images, cohort=cohort, stations=stations, is_table=False)
+            scans += group_images(
+                images,
+                cohort=cohort,
+                stations=stations,
+                is_table=False,
+                n_stations=NAKO_STATIONS if is_nako else None,
+            )
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
             _check_images(rows, root)

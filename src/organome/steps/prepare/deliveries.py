@@ -12,7 +12,13 @@ import SimpleITK as sitk
 
 from organome.cohorts.dicom_series import check_modality, choose_single_series
 from organome.cohorts.series import Series
-from organome.cohorts.ukb import MANIFEST_NAME, choose_series, manifest_flags
+from organome.cohorts.ukb import (
+    MANIFEST_NAME,
+    PANCREAS,
+    choose_pancreas,
+    choose_series,
+    manifest_flags,
+)
 from organome.compute.geometry.grids import share_grid
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -104,15 +110,18 @@ class Deliveries:
         return _read_sources(scan, self._contrasts)
 
     def _read_archive(self, scan: Scan) -> Delivery:
-        contrasts = [one for one in self._contrasts if one in DIXON_CONTRASTS]
+        shown = (Contrast.T1,) if scan.protocol == PANCREAS else DIXON_CONTRASTS
+        contrasts = [one for one in self._contrasts if one in shown]
         if not contrasts:
-            raise ScanError(Reason.CONTRAST_MISSING, "no Dixon contrast is wanted")
+            raise ScanError(Reason.CONTRAST_MISSING, f"none of {', '.join(shown)} is wanted")
         archive = self._archive(scan)
-        choice = choose_series(
-            (one.header for one in archive.files.slices),
-            contrasts=contrasts,
-            required=REQUIRED,
-            station=scan.station,
+        headers = (one.header for one in archive.files.slices)
+        choice = (
+            choose_pancreas(headers)
+            if scan.protocol == PANCREAS
+            else choose_series(
+                headers, contrasts=contrasts, required=REQUIRED, station=scan.station
+            )
         )
         stacker, lost = _Stacker(archive.files), _Lost()
         stations: list[dict[Contrast, sitk.Image]] = []

@@ -13,7 +13,7 @@ from organome.io.models.places import locate_model
 from organome.io.runs import CONFIG, Run, check_root
 from organome.io.tables.schemes import find_scheme
 
-KINDS: Final = ("ukb", "bids", "folder")
+KINDS: Final = ("ukb", "nako", "bids", "folder")
 # On a cluster a job that has lost its GPU shall stop; a newcomer may have none.
 _DEVICE: Final = "  device: auto                 # on a cluster: cuda; docs/your_cluster.md"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -52,8 +52,8 @@ def run(
 
     Args:
         run_folder: Folder of the run; everything that the run makes lies in it.
-        kind: How the cohort is laid out: ``ukb`` (UK Biobank archives), ``bids``, or ``folder`` (a
-            TSV file that names the images).
+        kind: How the cohort is laid out: ``ukb`` (UK Biobank archives), ``nako`` (NAKO as TPTBox
+            writes it), ``bids``, or ``folder`` (a TSV file that names the images).
         root: Folder of the cohort; of ``folder`` the TSV file.
         name: Name of the cohort, for the tables; without one that of the kind.
         model: Name of an installed model, or folder of one.

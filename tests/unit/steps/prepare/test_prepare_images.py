@@ -1,6 +1,7 @@
 """prepare_images, from deliveries of every kind to published images."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,19 @@ def test_an_archive_without_its_knees_is_measured(
     (outcome,) = _run(tmp_path, _scan(Source(str(archive))), kind="ukb")
     assert outcome.facts["n_stations"] == 5
     assert outcome.facts["flags"] == ["stations_missing"]
+
+
+def test_a_pancreas_archive_becomes_a_t1_image(
+    tmp_path: Path, make_dicom: MakeFiles, pack: Pack
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 2000, (8, 12, 16)).astype(np.uint16)
+    files = make_dicom(voxels, SeriesDescription="t1_vibe_pancreas")
+    archive = pack(tmp_path / "a.zip", files)
+    scan = replace(_scan(Source(str(archive))), protocol="t1_pancreas")
+    (outcome,) = _run(tmp_path, scan, kind="ukb")
+    assert (outcome.facts["contrasts"], outcome.facts["n_stations"]) == (["t1"], 1)
+    image = _published(tmp_path, "0000-0000_t1.nii.gz")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), voxels)
 
 
 def test_a_contrast_that_is_not_required_costs_itself(
