@@ -70,7 +70,8 @@ def run_on_series(
         labels[labels > n_labels] = 0
         labelmap = folder / SECRET / f"{place}_seg.nii.gz"
         write_image(labelmap, image_of(labels.astype(np.uint8), direction))
-        write_series(run.series(place), image, number=place + 1)
+        modality = "CT" if contrast is Contrast.CT else "MR"
+        write_series(run.series(place), image, number=place + 1, modality=modality)
         scans.append(_scan(place, run.series(place), labelmap, contrast))
     scans.append(_scan(len(directions), folder / SECRET / "none", None, contrast))
     shard = run.lists / "0000.parquet"
@@ -94,11 +95,11 @@ def run_on_series(
     return run
 
 
-def write_series(folder: Path, image: sitk.Image, *, number: int) -> None:
+def write_series(folder: Path, image: sitk.Image, *, number: int, modality: str = "CT") -> None:
     """Write a series, a file a slice."""
     folder.mkdir(parents=True, exist_ok=True)
     uid = generate_uid(entropy_srcs=[str(number)])
-    header = HEADER | {"SeriesNumber": number, "SeriesInstanceUID": uid}
+    header = HEADER | {"SeriesNumber": number, "SeriesInstanceUID": uid, "Modality": modality}
     for name, content in encode_series(image, header):
         (folder / name).write_bytes(content)
 

@@ -20,7 +20,7 @@ from pydicom.uid import (
 from doubles.dicom_files import encode_slice
 from organome.cohorts.dicom_series import choose_single_series
 from organome.domain.flags import Flag
-from organome.domain.scans import Contrast
+from organome.domain.scans import Contrast, MissingRescale
 from organome.io.dicom.slices import parse_files
 from organome.io.dicom.voxels import stack_slices
 
@@ -109,13 +109,19 @@ class ReadSeries:
         scalings: How stored values became intensities.
     """
 
-    def __init__(self, files: Mapping[str, bytes], contrast: Contrast | None = Contrast.CT) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        contrast: Contrast | None = Contrast.CT,
+        missing_rescale: MissingRescale = MissingRescale.REFUSE,
+    ) -> None:
         found = parse_files(files.items())
         slices = {one.header: one for one in found.slices}
         chosen = choose_single_series(slices, contrast)
         stack = stack_slices(
             [slices[one] for one in chosen.series.slices],
             hounsfield=chosen.contrast is Contrast.CT,
+            missing_rescale=missing_rescale,
         )
         self.image: sitk.Image = stack.image
         self.flags: frozenset[Flag] = found.flags | chosen.flags | stack.flags

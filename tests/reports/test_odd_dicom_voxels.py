@@ -28,7 +28,7 @@ from doubles.odd_dicom import ReadSeries, changed, series, stored_values
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Reason
-from organome.domain.scans import Contrast
+from organome.domain.scans import Contrast, MissingRescale
 
 Files = dict[str, bytes]
 N_SLICES = 4
@@ -167,7 +167,7 @@ D2 = pytest.mark.odd_input(
     "D-2",
     make="a CT without RescaleSlope, RescaleIntercept or either; rescaled to another unit",
     source="dicom2nifti 129",
-    outcome="`rescale_missing`",
+    outcome="`rescale_missing`; `hounsfield_stated` where the configuration says that they are HU",
 )
 
 
@@ -195,6 +195,19 @@ def test_ct_that_does_not_become_hounsfield_units(
 def test_ct_of_which_one_slice_does_not_become_hounsfield_units() -> None:
     files = series(stored_values(N_SLICES), RescaleSlope=lambda index: None if index == 2 else 1)
     assert _refusal(files).reason is Reason.RESCALE_MISSING
+
+
+@D2
+def test_ct_whose_values_are_stated_to_be_hounsfield_units() -> None:
+    stored = stored_values(N_SLICES).astype(np.int16) - 1000
+    files = series(stored, RescaleSlope=None, RescaleIntercept=None)
+    found = ReadSeries(files, Contrast.CT, MissingRescale.HOUNSFIELD)
+    np.testing.assert_array_equal(found.voxels_zyx, stored)
+    assert found.flags == {Flag.HOUNSFIELD_STATED}
+    files = series(stored, RescaleSlope=lambda index: None if index == 2 else 1)
+    with pytest.raises(ScanError) as caught:
+        ReadSeries(files, Contrast.CT, MissingRescale.HOUNSFIELD)
+    assert caught.value.reason is Reason.RESCALE_MISSING
 
 
 def test_mri_needs_no_rescaling() -> None:

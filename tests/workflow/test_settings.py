@@ -35,6 +35,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "shard_size": (7, NOTHING),  # what is listed from now on
     "stations": ("separate", PREPARE),
     "prepare.contrasts": (["water"], PREPARE),
+    "prepare.missing_rescale": ("hounsfield", PREPARE),
     "segment.source": ("labelmaps", SEGMENT),
     "segment.allow_phantom_model": (True, NOTHING),
     "segment.model": ("other_model", {"pin_model", *SEGMENT}),

@@ -23,13 +23,15 @@ rule prepare_images:
         root=uncompared(config["cohort"]["root"]),
         stations=compared(config["stations"]),
         contrasts=compared(config["prepare"]["contrasts"]),
+        missing_rescale=compared(config["prepare"]["missing_rescale"]),
         max_share=uncompared(config["max_same_reason_share"]),
     shell:
         "organome prepare-images --shard={input.shard:q}"
         " --output=results/prepare_images/{wildcards.shard}"
         " --work=work/prepare_images/{wildcards.shard}"
         " --kind={params.kind:q} --root={params.root:q} --stations={params.stations:q}"
-        " --contrasts {params.contrasts:q} --n-processes={threads}"
+        " --contrasts {params.contrasts:q} --missing-rescale={params.missing_rescale:q}"
+        " --n-processes={threads}"
         " --max-same-reason-share={params.max_share:q} > {log:q} 2>&1"
 
 

@@ -27,6 +27,7 @@ class Flag(StrEnum):
     GAPS_BETWEEN_SLICES = "gaps_between_slices"
     PADDING_REPLACED = "padding_replaced"
     PADDING_DOUBTFUL = "padding_doubtful"
+    HOUNSFIELD_STATED = "hounsfield_stated"
     PRIVATE_SCALING = "private_scaling"
     # the stitching
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"

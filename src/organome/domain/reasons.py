@@ -134,6 +134,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.PADDING_DOUBTFUL: (
         "The header's value for voxels outside the field of view is one of tissue; left as it is."
     ),
+    Flag.HOUNSFIELD_STATED: (
+        "A CT whose header does not say how values become Hounsfield units; the configuration says "
+        "that they are (`prepare.missing_rescale`)."
+    ),
     Flag.PRIVATE_SCALING: (
         "A Philips header has a private scaling too; `intensity_scaling` says which one was used. "
         "Intensities are comparable only between scans of the same scaling."

@@ -38,6 +38,13 @@ def modality_of(contrast: Contrast) -> Modality:
     return Modality.CT if contrast is Contrast.CT else Modality.MRI
 
 
+class MissingRescale(StrEnum):
+    """What becomes of a CT whose header does not say how values become Hounsfield units."""
+
+    REFUSE = "refuse"
+    HOUNSFIELD = "hounsfield"
+
+
 class Stations(StrEnum):
     """Whether the stations of a scan become one image or are kept, one row of the list each."""
 

@@ -21,6 +21,7 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
+from organome.domain.scans import MissingRescale
 from organome.io.dicom.gdcm import add_to_pydicom
 from organome.io.dicom.slices import DicomSlice
 from organome.io.files.delivered import refusing
@@ -55,7 +56,12 @@ class Stack:
     scalings: frozenset[str]
 
 
-def stack_slices(slices: Sequence[DicomSlice], *, hounsfield: bool = False) -> Stack:
+def stack_slices(
+    slices: Sequence[DicomSlice],
+    *,
+    hounsfield: bool = False,
+    missing_rescale: MissingRescale = MissingRescale.REFUSE,
+) -> Stack:
     """Decode slices into one image, in the units that the headers rescale to (HU in CT).
 
     Integers stay integers: as stored where nothing is rescaled, else int16 where that holds all
@@ -67,18 +73,27 @@ def stack_slices(slices: Sequence[DicomSlice], *, hounsfield: bool = False) -> S
     Args:
         slices: Slices of one series at regular positions, in order along their normal.
         hounsfield: Whether they are known to be a CT; else the header says so.
+        missing_rescale: Whether stored values of a CT are Hounsfield units where no header says how
+            they become some.
 
     Raises:
         ScanError: FILE_BROKEN, FORMAT_UNKNOWN or RESCALE_MISSING, with the place of the file.
     """
+    lacking: list[DicomSlice] = []
     is_ct = hounsfield or slices[0].header.modality == CT
     if is_ct:
+        lacking = [one for one in slices if not one.is_rescaled and one.table is None]
+        if lacking and (missing_rescale is MissingRescale.REFUSE or len(lacking) < len(slices)):
+            fact = f"{lacking[0].which} is CT without slope and intercept"
+            raise ScanError(Reason.RESCALE_MISSING, fact)
         for one in slices:
-            _check_hounsfield(one)
+            _check_unit(one)
     stored = _decoded(slices)
     voxels_zyx = _rescaled(stored, slices)
     padded_zyx, padding = _padded(stored, slices, voxels_zyx, is_ct=is_ct)
     flags = {Flag.PRIVATE_SCALING} if any(one.has_private_scaling for one in slices) else set()
+    if is_ct and lacking:
+        flags.add(Flag.HOUNSFIELD_STATED)
     if padded_zyx is not None and padded_zyx.any():
         fill = AIR_HU if is_ct else voxels_zyx[~padded_zyx].min()
         if (voxels_zyx[padded_zyx] != fill).any():
@@ -118,14 +133,12 @@ def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
     image.SetDirection(np.stack([row, column, np.cross(row, column)], axis=1).ravel().tolist())
 
 
-def _check_hounsfield(one: DicomSlice) -> None:
-    """Refuse a slice of a CT that does not become Hounsfield units.
+def _check_unit(one: DicomSlice) -> None:
+    """Refuse a slice of a CT that becomes something else than Hounsfield units.
 
     Raises:
         ScanError: RESCALE_MISSING.
     """
-    if not one.is_rescaled and one.table is None:
-        raise ScanError(Reason.RESCALE_MISSING, f"{one.which} is CT without slope and intercept")
     if one.rescale_type.upper() not in _HOUNSFIELD:
         raise ScanError(Reason.RESCALE_MISSING, f"{one.which} is CT rescaled to another unit")
 

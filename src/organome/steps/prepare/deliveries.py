@@ -24,7 +24,14 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import DIXON_CONTRASTS, CohortKind, Contrast, Scan, Source
+from organome.domain.scans import (
+    DIXON_CONTRASTS,
+    CohortKind,
+    Contrast,
+    MissingRescale,
+    Scan,
+    Source,
+)
 from organome.io.dicom.slices import DicomFiles, DicomSlice, parse_files, read_folder
 from organome.io.dicom.voxels import stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
@@ -69,7 +76,8 @@ class _Archive:
 class _Stacker:
     """Makes images of series, and keeps account of what was odd about their voxels."""
 
-    def __init__(self, files: DicomFiles) -> None:
+    def __init__(self, files: DicomFiles, missing_rescale: MissingRescale) -> None:
+        self._missing_rescale = missing_rescale
         self._slices: dict[Header, DicomSlice] = {one.header: one for one in files.slices}
         self.flags = set(files.flags)
         self.scalings: set[str] = set()
@@ -82,7 +90,11 @@ class _Stacker:
         """
         check_modality(series, contrast)
         slices = [self._slices[header] for header in series.slices]
-        stack = stack_slices(slices, hounsfield=contrast is Contrast.CT)
+        stack = stack_slices(
+            slices,
+            hounsfield=contrast is Contrast.CT,
+            missing_rescale=self._missing_rescale,
+        )
         self.flags |= stack.flags
         self.scalings |= stack.scalings
         return _checked(stack.image, contrast)
@@ -91,8 +103,14 @@ class _Stacker:
 class Deliveries:
     """Reads what the scans of one kind of cohort were delivered as."""
 
-    def __init__(self, kind: CohortKind, contrasts: Sequence[Contrast]) -> None:
+    def __init__(
+        self,
+        kind: CohortKind,
+        contrasts: Sequence[Contrast],
+        missing_rescale: MissingRescale = MissingRescale.REFUSE,
+    ) -> None:
         self._kind = kind
+        self._missing_rescale = missing_rescale
         self._contrasts = contrasts
         self._last: _Archive | None = None
 
@@ -107,7 +125,7 @@ class Deliveries:
         """
         if self._kind == "ukb":
             return self._read_archive(scan)
-        return _read_sources(scan, self._contrasts)
+        return _read_sources(scan, self._contrasts, self._missing_rescale)
 
     def _read_archive(self, scan: Scan) -> Delivery:
         shown = (Contrast.T1,) if scan.protocol == PANCREAS else DIXON_CONTRASTS
@@ -123,7 +141,7 @@ class Deliveries:
                 headers, contrasts=contrasts, required=REQUIRED, station=scan.station
             )
         )
-        stacker, lost = _Stacker(archive.files), _Lost()
+        stacker, lost = _Stacker(archive.files, self._missing_rescale), _Lost()
         stations: list[dict[Contrast, sitk.Image]] = []
         for station in choice.stations:
             stations.append({})
@@ -172,7 +190,9 @@ def _read_ukb_archive(path: str) -> _Archive:
     return _Archive(path=path, files=files, flags=flags)
 
 
-def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
+def _read_sources(
+    scan: Scan, contrasts: Sequence[Contrast], missing_rescale: MissingRescale
+) -> Delivery:
     if len({source.station is None for source in scan.sources}) > 1:
         raise ScanError(Reason.SEVERAL_SERIES, "images with and without a station")
     stations: list[dict[Contrast, sitk.Image]] = []
@@ -185,7 +205,7 @@ def _read_sources(scan: Scan, contrasts: Sequence[Contrast]) -> Delivery:
             if source.contrast is not None and source.contrast not in contrasts:
                 continue
             with lost.unless_required(source.contrast):
-                one = _read_source(source)
+                one = _read_source(source, missing_rescale)
                 for contrast, image in one.stations[0].items():
                     if contrast in images:
                         _check_same(contrast, images[contrast], image)
@@ -278,12 +298,12 @@ def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
         raise ScanError(Reason.SEVERAL_SERIES, fact)
 
 
-def _read_source(source: Source) -> Delivery:
+def _read_source(source: Source, missing_rescale: MissingRescale) -> Delivery:
     """Read one source as a delivery of one image."""
     path = Path(source.path)
     try:
         if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
-            return _read_series(path, source.contrast)
+            return _read_series(path, source.contrast, missing_rescale)
         delivered = read_delivered(path)
     except ScanError as error:
         if source.contrast is None:
@@ -303,11 +323,13 @@ def _is_in_hu(image: sitk.Image) -> bool:
     return bool(sitk.GetArrayViewFromImage(image).min() < FAT_HU)
 
 
-def _read_series(path: Path, contrast: Contrast | None) -> Delivery:
+def _read_series(
+    path: Path, contrast: Contrast | None, missing_rescale: MissingRescale
+) -> Delivery:
     """Read the one series that a folder or archive is there for."""
     files = parse_files(read_folder(path) if path.is_dir() else read_members(path))
     chosen = choose_single_series((one.header for one in files.slices), contrast)
-    stacker = _Stacker(files)
+    stacker = _Stacker(files, missing_rescale)
     image = stacker.image(chosen.series, chosen.contrast)
     return Delivery(
         stations=({chosen.contrast: image},),

@@ -16,7 +16,7 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.rows import header_values
-from organome.domain.scans import CohortKind, Contrast, Scan, Stations
+from organome.domain.scans import CohortKind, Contrast, MissingRescale, Scan, Stations
 from organome.domain.tables import HEADERS
 from organome.io.files.cohort_roots import ANYWHERE, CohortRoot
 from organome.io.files.identity import MISSING, input_identity, is_out_of_reach
@@ -45,6 +45,7 @@ def run(
     root: Path | None = None,
     stations: Stations = Stations.STITCH,
     contrasts: Sequence[Contrast] = tuple(Contrast),
+    missing_rescale: MissingRescale = MissingRescale.REFUSE,
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -62,6 +63,8 @@ def run(
         contrasts: Contrasts to prepare, of those that a scan has. Fat and water, of which every
             scan has its fat fraction, must be whole where they are among them; what is wrong with
             another contrast costs that contrast only.
+        missing_rescale: What becomes of a DICOM CT without slope and intercept: ``refuse``, or
+            ``hounsfield`` where its stored values are known to be Hounsfield units.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -77,7 +80,13 @@ def run(
     _check_stations(scans, stations)
     cohort_root = CohortRoot(root)
     cohort_root.check()
-    step = PrepareImages(kind=kind, stations=stations, contrasts=contrasts, root=cohort_root)
+    step = PrepareImages(
+        kind=kind,
+        stations=stations,
+        contrasts=contrasts,
+        root=cohort_root,
+        missing_rescale=missing_rescale,
+    )
     return run_shard(
         step,
         scans=scans,
@@ -107,12 +116,14 @@ class PrepareImages:
         stations: Stations,
         contrasts: Sequence[Contrast],
         root: CohortRoot = ANYWHERE,
+        missing_rescale: MissingRescale = MissingRescale.REFUSE,
     ) -> None:
+        self._missing_rescale = missing_rescale
         self._root = root
         self._kind = kind
         self._stations = stations
         self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
-        self._deliveries = Deliveries(kind, self._contrasts)
+        self._deliveries = Deliveries(kind, self._contrasts, missing_rescale)
 
     def settings(self) -> Mapping[str, JsonValue]:
         """All settings that change results."""
@@ -120,6 +131,7 @@ class PrepareImages:
             "kind": self._kind,
             "stations": self._stations.value,
             "contrasts": [one.value for one in self._contrasts],
+            "missing_rescale": self._missing_rescale.value,
             "trim_slices": TRIM_SLICES,
         }
 
