@@ -85,7 +85,7 @@ COMMANDS: dict[str, tuple[Words, str]] = {
     "root is a file, bids": (init("bids", "tsv/scans.tsv"), "a file; kind bids needs the folder"),
     "root is a folder": (init("folder", "tsv"), "a folder; kind folder needs the TSV"),
     "empty root": (init("ukb", "empty"), "--root: empty: empty; is the disk"),
-    "kind unknown": (init("nako", "ukb"), "--kind nako ... ukb, bids, folder"),
+    "kind unknown": (init("gnc", "ukb"), "--kind gnc ... ukb, nako, bids, folder"),
     "kind misspelt": (init("ukbb", "ukb"), "did you mean ukb?"),
     "name with a space": (init("ukb", "ukb", "--name=my cohort"), "--name my cohort: letters"),
     "scheme unknown": (init("ukb", "ukb", "--labelmaps=mine"), "'mine' is unknown: one of mrs"),

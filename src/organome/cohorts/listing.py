@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from posixpath import normpath
 from typing import Final, TypeAlias
 
 from organome.domain.errors import SetupError
@@ -70,7 +71,7 @@ def group_images(
     Raises:
         SetupError: In a table, if two images of a scan show the same contrast at the same station,
             some of them have a station and some have none, they name different labelmaps, or an
-            image is named for two participants.
+            image or labelmap is named for two participants or visits.
     """
     images = tuple(images)
     _check_owners(images)
@@ -93,18 +94,22 @@ def group_images(
 
 
 def _check_owners(images: Iterable[FoundImage]) -> None:
-    """Refuse one image of two participants.
+    """Refuse one image, or one labelmap, of two participants or of two visits.
 
     Raises:
         SetupError: If so: one of the two rows is wrong, and nothing says which.
     """
     owners: dict[str, FoundImage] = {}
     for image in images:
-        other = owners.setdefault(image.path, image)
-        if other.participant != image.participant:
-            raise SetupError(
-                f"{image.where}: the image of {other.where}, for another participant; correct one"
-            )
+        for kind, path in (("image", image.path), ("labelmap", image.labelmap)):
+            if path is None:
+                continue
+            other = owners.setdefault(normpath(path), image)
+            if other.participant != image.participant or other.instance != image.instance:
+                whose = "visit" if other.participant == image.participant else "participant"
+                raise SetupError(
+                    f"{image.where}: the {kind} of {other.where}, for another {whose}; correct one"
+                )
 
 
 def _check_group(group: Sequence[FoundImage]) -> None:

@@ -81,3 +81,28 @@ def test_one_image_of_two_participants_is_refused() -> None:
             cohort="c",
             stations=Stations.STITCH,
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"participant": "p0", "path": "a/../w.nii.gz"}, "the image of line 2, for another part"),
+        ({"instance": "2"}, "the image of line 2, for another visit"),
+        ({"participant": "p0", "path": "o.nii.gz"}, "the labelmap of line 2, for another part"),
+        ({"instance": "2", "path": "o.nii.gz"}, "the labelmap of line 2, for another visit"),
+    ],
+)
+@pytest.mark.odd_input(
+    "T-20",
+    make="one image, by two spellings of its path, or one labelmap for two participants or visits",
+    source="own",
+    outcome="the listing stops and names both lines",
+)
+def test_nothing_is_that_of_two_visits(changes: dict[str, str], message: str) -> None:
+    first = replace(WATER, labelmap="l.nii.gz")
+    with pytest.raises(SetupError, match=message):
+        group_images(
+            [first, replace(first, where="line 9", **changes)],  # type: ignore[arg-type]
+            cohort="c",
+            stations=Stations.STITCH,
+        )

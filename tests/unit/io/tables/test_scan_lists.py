@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from organome.domain.errors import SetupError
@@ -47,3 +48,10 @@ def test_no_list_of_scans_is_a_setup_error_that_names_it(tmp_path: Path) -> None
     for name in ("0000.parquet", "0001.parquet"):
         with pytest.raises(SetupError, match=name):
             read_shard(tmp_path / name)
+
+
+def test_a_list_that_is_older_than_flags_is_read(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0000.parquet", SCANS)
+    table = pq.read_table(tmp_path / "0000.parquet", partitioning=None).drop_columns(["flags"])
+    pq.write_table(table, tmp_path / "0001.parquet")
+    assert read_shard(tmp_path / "0001.parquet") == SCANS
