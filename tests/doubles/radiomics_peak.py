@@ -31,7 +31,10 @@ def main(folder: Path, setting: str) -> None:
     scan = Scan("0000-0000", "demo", "0", "2", "0", "dixon", ())
     facts = {"contrasts": ["fat", "water"]}
     prepared = Outcome(scan.scan, "prepare_images", Status.DONE, "f", facts=facts)
-    published = LabelledShard(folder, folder, {scan.scan: prepared}, {}, MRSEGMENTATOR)
+    labelled = Outcome(scan.scan, "segment_organs", Status.DONE, "f", facts={"contrast": "water"})
+    published = LabelledShard(
+        folder, folder, {scan.scan: prepared}, {scan.scan: labelled}, MRSEGMENTATOR
+    )
     plans = read_plans([setting], Engine.NATIVE)
     n_rows = len(list(measured_rows(scan, published, plans)))
     print(n_rows, _peak_bytes())

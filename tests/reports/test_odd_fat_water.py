@@ -4,6 +4,7 @@ Source: readings of our own code; iron overload darkens livers in every large co
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from organome.domain.contrasts import FatWater
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.rows import organ_rows, scan_row
-from organome.domain.scans import Contrast, Scan
+from organome.domain.scans import Contrast, Scan, Source
+from organome.io.tables.scan_lists import write_shard
 from organome.steps.measure.measure_volumes import organ_facts
+from organome.steps.prepare import prepare_images
 
 LIVER = ORGAN_BY_NAME["liver"].label
 Pair = tuple[sitk.Image, sitk.Image]
@@ -137,10 +140,10 @@ def test_heights_that_nobody_can_judge_are_named(
     assert rows["scan"]["unjudged_spans_mm"] == "50:150"
 
 
-def person(fat_mm: float, *, n_slices: int = 20) -> Pair:
+def person(fat_mm: float, *, n_slices: int = 20, mm: float = 2.0) -> Pair:
     """A trunk of muscle around a third of fat, under a layer of subcutaneous fat."""
     chance = np.random.default_rng(7)
-    y, x = (np.arange(-130, 130)[:, None] * 2.0, np.arange(-150, 150)[None, :] * 2.0)
+    y, x = (np.arange(-260, 260, mm)[:, None], np.arange(-300, 300, mm)[None, :])
     inner = np.hypot(x / 140, y / 95) <= 1
     outer = np.hypot(x / (140 + fat_mm), y / (95 + fat_mm)) <= 1
     fatty = chance.random((n_slices, *outer.shape)) < 0.3
@@ -149,7 +152,7 @@ def person(fat_mm: float, *, n_slices: int = 20) -> Pair:
     fat = np.abs(np.where(is_fat, 190, 10) * outer + noise[0])
     water = np.abs(np.where(is_fat, 10, 140) * outer + noise[1])
     fat_image, water_image = (
-        image_of(one.astype(np.float32), (2.0, 2.0, 10.0)) for one in (fat, water)
+        image_of(one.astype(np.float32), (mm, mm, 10.0)) for one in (fat, water)
     )
     return fat_image, water_image
 
@@ -226,3 +229,46 @@ def test_gain_and_bias_leave_the_fat_fraction_as_it_is() -> None:
     liver = measure_organs(labelmap, fat=images[Contrast.FAT], water=images[Contrast.WATER])[LIVER]
     assert liver.fat_fraction_mean == pytest.approx(0.12, abs=0.005)
     assert liver.volume_observed_ml == pytest.approx(4 / 3 * np.pi * 90 * 70 * 110 / 1000, rel=0.01)
+
+
+def prepared(folder: Path, images: Pair, **options: bool) -> tuple[dict[str, Any], list[float]]:
+    """Prepare fat and water in one piece; return the facts and the means of both images."""
+    folder.mkdir()
+    sources = []
+    for contrast, image in zip((Contrast.FAT, Contrast.WATER), images, strict=True):
+        path = folder / f"{contrast}.nii"
+        sitk.WriteImage(image, str(path))
+        sources.append(Source(str(path), contrast))
+    scan = Scan("0000-0000", "demo", "01", "2", "0", "dixon", tuple(sources))
+    write_shard(folder / "scans" / "0000.parquet", [scan])
+    output = folder / "results" / "0000"
+    (outcome,) = prepare_images.run(
+        shard=folder / "scans" / "0000.parquet",
+        output=output,
+        work=folder / "work",
+        kind="folder",
+        **options,
+    )
+    assert outcome.status is Status.DONE
+    paths = [output / f"0000-0000_{name}.nii.gz" for name in ("fat", "water")]
+    means = [float(sitk.GetArrayFromImage(sitk.ReadImage(str(path))).mean()) for path in paths]
+    return dict(outcome.facts), means
+
+
+@pytest.mark.odd_input(
+    "V-4",
+    make="fat and water of a whole station exchanged, with `prepare.correct_swaps` and without",
+    source="own",
+    outcome="on request put right, flag `swap_corrected`, `corrected_spans_mm`; else flagged only",
+)
+def test_a_whole_exchange_is_put_right_on_request_only(tmp_path: Path) -> None:
+    fat, water = person(30.0, mm=4.0)
+    sound, as_delivered = prepared(tmp_path / "sound", (fat, water), correct_swaps=True)
+    assert (sound["flags"], sound["corrected_spans_mm"]) == ([], [])
+    facts, exchanged = prepared(tmp_path / "flagged", (water, fat))
+    assert exchanged == as_delivered[::-1]
+    assert (facts["fat_water"], facts["flags"]) == ("swapped", ["fat_water_swapped"])
+    facts, corrected = prepared(tmp_path / "corrected", (water, fat), correct_swaps=True)
+    assert corrected == as_delivered
+    assert (facts["fat_water"], facts["flags"]) == ("sound", ["swap_corrected"])
+    assert (facts["swapped_spans_mm"], facts["corrected_spans_mm"]) == ([], [[-5.0, 195.0]])

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.labelmaps.view import View
+from organome.compute.labelmaps.view import View, seen_boxes
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, truncated_labels
 from organome.compute.stitching.stitch import stitch
 from organome.domain.errors import ScanError
@@ -186,3 +186,48 @@ def test_stations_that_are_beside_each_other_are_not_stitched() -> None:
     with pytest.raises(ScanError) as caught:
         stitch(stations)
     assert caught.value.reason is Reason.STATIONS_APART
+
+
+def padded_image(*cuts: Any, fill: float = 0.0) -> sitk.Image:
+    """Noise around a body, in an image of which parts were filled up."""
+    chance = np.random.default_rng(2)
+    voxels_zyx = chance.rayleigh(4.0, (60, 60, 60)) + fill + 1
+    voxels_zyx[:, 10:50, 10:50] += 100
+    for cut in cuts:
+        voxels_zyx[cut] = fill
+    return image_of(voxels_zyx.astype(np.float32))
+
+
+@pytest.mark.odd_input(
+    "V-3",
+    make="an image padded to a common size, or stitched elsewhere of stations of two widths",
+    source="own; padded and stitched images of TPTBox and of nnU-Net's users",
+    outcome="`truncated` where the organ ends with what was seen, not with the image",
+)
+@pytest.mark.parametrize("orientation", ["LPS", "LSP", "PIR"])
+@pytest.mark.parametrize("fill", [0.0, -1024.0])
+def test_an_organ_is_cut_where_padding_begins(orientation: str, fill: float) -> None:
+    labels_zyx = np.zeros((60, 60, 60), np.uint8)
+    labels_zyx[30:50, 20:40, 20:40] = LIVER
+    labels_zyx[10:25, 5:30, 20:40] = 1
+    labels_zyx[10:45, 45:48, 20:40] = 2
+    images = [
+        padded_image(np.s_[50:], fill=fill),
+        padded_image(np.s_[:28, :5], np.s_[:28, 55:], fill=fill),
+        padded_image(np.s_[50:], np.s_[:28, :5], np.s_[:28, 55:], fill=fill),
+    ]
+    labelmap = sitk.DICOMOrient(image_of(labels_zyx), orientation)
+    cut = [
+        truncated_labels(labelmap, seen_boxes(sitk.DICOMOrient(image, orientation)))
+        for image in images
+    ]
+    assert cut == [{LIVER}, {1}, {LIVER, 1}]
+
+
+def test_what_is_bright_in_nothing_is_not_padded() -> None:
+    empty = np.zeros((60, 60, 60), np.float32)
+    cube, ball = empty.copy(), empty.copy()
+    cube[20:40, 20:40, 20:40] = 100
+    ball[np.sum((np.indices(ball.shape) - 30) ** 2, axis=0) < 400] = 100
+    images = [image_of(one) for one in (empty, cube, ball, empty + 300)]
+    assert [seen_boxes(image) for image in (*images, padded_image())] == [None] * 5

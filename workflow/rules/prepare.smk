@@ -24,6 +24,7 @@ rule prepare_images:
         stations=compared(config["stations"]),
         contrasts=compared(config["prepare"]["contrasts"]),
         missing_rescale=compared(config["prepare"]["missing_rescale"]),
+        correct_swaps=compared(config["prepare"]["correct_swaps"]),
         max_share=uncompared(config["max_same_reason_share"]),
     shell:
         "organome prepare-images --shard={input.shard:q}"
@@ -31,6 +32,7 @@ rule prepare_images:
         " --work=work/prepare_images/{wildcards.shard}"
         " --kind={params.kind:q} --root={params.root:q} --stations={params.stations:q}"
         " --contrasts {params.contrasts:q} --missing-rescale={params.missing_rescale:q}"
+        " --correct-swaps={params.correct_swaps:q}"
         " --n-processes={threads}"
         " --max-same-reason-share={params.max_share:q} > {log:q} 2>&1"
 

@@ -38,6 +38,7 @@ class Flag(StrEnum):
     UNITS_CONVERTED = "units_converted"
     CT_NOT_IN_HU = "ct_not_in_hu"
     FAT_WATER_SWAPPED = "fat_water_swapped"
+    SWAP_CORRECTED = "swap_corrected"
     # the labels
     LABELS_ROUNDED = "labels_rounded"
     LABELMAP_TURNED = "labelmap_turned"

@@ -153,6 +153,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "An image file that is listed as CT has no value below -50, neither air nor fat: probably "
         "not Hounsfield units."
     ),
+    Flag.SWAP_CORRECTED: (
+        "Fat and water of a station were exchanged as a whole, and exchange names again, as "
+        "`prepare.correct_swaps` asks for; `corrected_spans_mm` says where."
+    ),
     Flag.FAT_WATER_SWAPPED: (
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "
         "as delivered, and organs at these heights have no fat fraction."

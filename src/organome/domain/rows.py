@@ -40,7 +40,7 @@ def header_values(facts: Mapping[str, Any]) -> Row:
         **{
             name: joined([f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get(name, ())])
             or None
-            for name in ("swapped_spans_mm", "unjudged_spans_mm")
+            for name in ("swapped_spans_mm", "unjudged_spans_mm", "corrected_spans_mm")
         },
     }
     return {

@@ -96,6 +96,13 @@ HEADER_COLUMNS: Final = (
         "null: nowhere.",
         "mm",
     ),
+    Column(
+        "corrected_spans_mm",
+        _STRING,
+        "Heights at which a whole station was exchanged and has been put right on request, "
+        "likewise; null: nowhere. To undo it exchange fat and water there.",
+        "mm",
+    ),
     Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
     Column("scanner_model", _STRING, "Type of the scanner, from the header."),
     Column("field_strength_t", _FLOAT, "Magnetic field, from the header.", "T"),

@@ -70,8 +70,9 @@ class LabelledShard:
         return {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
 
     def seen_xyz(self, scan: Scan) -> Any:
-        """Return the boxes of the grid that its stations saw; None where it is one image."""
-        return self.prepared[scan.scan].facts.get("seen_xyz")
+        """Return the boxes of the labelled image that were seen; None: all of it."""
+        contrast = self.labelled[scan.scan].facts.get("contrast")
+        return self.prepared[scan.scan].facts.get("seen_xyz", {}).get(contrast)
 
     def read_labelmap(self, scan: Scan) -> sitk.Image:
         """Read the labelmap of a scan.

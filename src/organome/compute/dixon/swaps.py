@@ -1,4 +1,4 @@
-"""Exchanged fat and water images of a Dixon scan: found, never repaired.
+"""Exchanged fat and water images of a Dixon scan.
 
 The separation of fat from water has two solutions at each voxel; where it grows along the wrong
 one, a station, or one leg of it, comes out with the names exchanged. Under the skin lies fat, and
@@ -105,6 +105,11 @@ def overall_fat_water(slabs: Sequence[Slab]) -> FatWater:
     if FatWater.SWAPPED in found:
         return FatWater.SWAPPED
     return FatWater.SOUND if found == {FatWater.SOUND} else FatWater.UNKNOWN
+
+
+def is_whole_swap(slabs: Sequence[Slab]) -> bool:
+    """Return whether an image is exchanged at every height that has body."""
+    return {slab.fat_water for slab in slabs if slab.has_body} == {FatWater.SWAPPED}
 
 
 def spans_mm(slabs: Sequence[Slab], which: FatWater) -> list[tuple[float, float]]:

@@ -7,10 +7,12 @@ has corners that none of them saw; an organ that reaches one is cut there as by 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from math import prod
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Mask
 
@@ -95,3 +97,89 @@ def _runs(seen_zyx: Mask, cuts: npt.NDArray[np.int64], axis: int) -> npt.NDArray
         after = highs[place + 1] if place < last else 0
         highs[place] = np.where(joined, after, cuts[place + 1])
     return np.stack([np.moveaxis(lows, 0, axis), np.moveaxis(highs, 0, axis)])
+
+
+MAX_RUNS: Final = 12  # of slices that were filled up alike; a body cut out of its image has more
+MIN_SEEN_SHARE: Final = (
+    0.5  # of the last plane that was seen: a scan ends there, not a bright thing
+)
+
+
+def seen_boxes(image: sitk.Image) -> list[list[list[int]]] | None:
+    """Find what of an image in one piece was seen, where the rest was filled up with one value.
+
+    Images are padded to a common size, and stations of different widths are stitched elsewhere; the
+    fill is the least value of the image, 0 or less. Where the air was set to 0, nothing is found.
+
+    Returns:
+        Boxes along x, y, z: first voxel and the one after the last. None: all of it, as far as one
+        can see.
+    """
+    voxels_zyx = sitk.GetArrayViewFromImage(image)
+    fill = voxels_zyx.min()
+    if fill > 0:
+        return None
+    seen_zyx = voxels_zyx != fill
+    if seen_zyx.all() or not seen_zyx.any():
+        return None
+    found = [_boxes_along(seen_zyx, axis) for axis in range(3)]
+    boxes = min(found, key=lambda of_axis: sum(prod(b - a for a, b in box) for box in of_axis))
+    whole = [[0, size] for size in image.GetSize()]
+    return None if boxes == [whole] else boxes
+
+
+def _boxes_along(seen_zyx: Mask, along: int) -> list[list[list[int]]]:
+    """Find boxes that follow each other along an axis; one of the whole extent if unsure."""
+    seen = np.moveaxis(seen_zyx, along, 0)
+    whole = [[0, n] for n in seen.shape]
+    runs = _equal_slices(seen)
+    boxes = [whole]
+    if len(runs) <= MAX_RUNS:
+        boxes = [
+            [[start, stop], *(_filled_ends(seen[start:stop], axis) for axis in (1, 2))]
+            for start, stop in _seen_slices(seen, runs)
+        ]
+    if all(box[1:] == whole[1:] for box in boxes) and _length(boxes) == len(seen):
+        boxes = [whole]
+    order = [along, *(axis for axis in range(3) if axis != along)]
+    return [[box[order.index(axis)] for axis in (2, 1, 0)] for box in boxes]
+
+
+def _equal_slices(seen: Mask) -> list[tuple[int, int]]:
+    """Join slices whose seen voxels lie in the same box, or that have none."""
+    rows, columns = (np.asarray(seen.any(axis=axis)) for axis in (2, 1))
+    ends = np.zeros((len(seen), 4), np.int64)
+    is_seen = rows.any(axis=1)
+    for place, lines in enumerate((rows, columns)):
+        ends[:, 2 * place] = lines.argmax(axis=1)
+        ends[:, 2 * place + 1] = lines.shape[1] - lines[:, ::-1].argmax(axis=1)
+    ends[~is_seen] = 0
+    starts = [0, *(np.flatnonzero((ends[1:] != ends[:-1]).any(axis=1)) + 1).tolist(), len(seen)]
+    return list(pairwise(starts))
+
+
+def _seen_slices(seen: Mask, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out runs of empty slices beside which the scan ends in full."""
+    kept = []
+    for start, stop in runs:
+        beside = [seen[place] for place in (start - 1, stop) if 0 <= place < len(seen)]
+        if seen[start].any() or any(plane.mean() < MIN_SEEN_SHARE for plane in beside):
+            kept.append((start, stop))
+    return kept
+
+
+def _filled_ends(part: Mask, axis: int) -> list[int]:
+    """Return where rows or columns begin and end that were seen; the whole extent if unsure."""
+    lines = np.flatnonzero(part.any(axis=tuple(other for other in range(3) if other != axis)))
+    n = part.shape[axis]
+    if not lines.size:
+        return [0, n]
+    first, last = int(lines[0]), int(lines[-1])
+    return [
+        first if part.take(first, axis).mean() >= MIN_SEEN_SHARE else 0,
+        last + 1 if part.take(last, axis).mean() >= MIN_SEEN_SHARE else n,
+    ]
+
+
+def _length(boxes: Sequence[Box]) -> int:
+    return sum(box[0][1] - box[0][0] for box in boxes)

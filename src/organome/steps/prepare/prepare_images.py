@@ -6,8 +6,15 @@ from typing import Final
 
 import SimpleITK as sitk
 
-from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, spans_mm
+from organome.compute.dixon.swaps import (
+    Slab,
+    is_whole_swap,
+    judge_slabs,
+    overall_fat_water,
+    spans_mm,
+)
 from organome.compute.geometry.grids import orientation_code, share_grid
+from organome.compute.labelmaps.view import seen_boxes
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrasts import FatWater
@@ -28,6 +35,7 @@ from organome.shards.run import run_shard
 from organome.steps.prepare.deliveries import Deliveries
 
 HEADERS_FILE: Final = "headers.parquet"
+FAT, WATER = Contrast.FAT, Contrast.WATER
 MM_DECIMALS: Final = 3
 RATIO_DECIMALS: Final = 5
 _OF_HEADERS: Final = (
@@ -46,6 +54,7 @@ def run(
     stations: Stations = Stations.STITCH,
     contrasts: Sequence[Contrast] = tuple(Contrast),
     missing_rescale: MissingRescale = MissingRescale.REFUSE,
+    correct_swaps: bool = False,
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -65,6 +74,7 @@ def run(
             another contrast costs that contrast only.
         missing_rescale: What becomes of a DICOM CT without slope and intercept: ``refuse``, or
             ``hounsfield`` where its stored values are known to be Hounsfield units.
+        correct_swaps: Whether fat and water of a station that is exchanged as a whole change names.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -86,6 +96,7 @@ def run(
         contrasts=contrasts,
         root=cohort_root,
         missing_rescale=missing_rescale,
+        correct_swaps=correct_swaps,
     )
     return run_shard(
         step,
@@ -107,7 +118,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 6
+    version = 8
 
     def __init__(
         self,
@@ -115,6 +126,7 @@ class PrepareImages:
         kind: CohortKind,
         stations: Stations,
         contrasts: Sequence[Contrast],
+        correct_swaps: bool = False,
         root: CohortRoot = ANYWHERE,
         missing_rescale: MissingRescale = MissingRescale.REFUSE,
     ) -> None:
@@ -122,6 +134,7 @@ class PrepareImages:
         self._root = root
         self._kind = kind
         self._stations = stations
+        self._correct_swaps = correct_swaps
         self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
         self._deliveries = Deliveries(kind, self._contrasts, missing_rescale)
 
@@ -133,6 +146,7 @@ class PrepareImages:
             "contrasts": [one.value for one in self._contrasts],
             "missing_rescale": self._missing_rescale.value,
             "trim_slices": TRIM_SLICES,
+            "correct_swaps": self._correct_swaps,
         }
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
@@ -168,27 +182,32 @@ class PrepareImages:
             self._root.check()
             raise
         flags = set(delivery.flags) | set(scan.flags)
-        slabs = _judge_fat_and_water(delivery.stations)
-        facts = _swap_facts(slabs)
+        stations, slabs, corrected = _judge_stations(delivery.stations, self._correct_swaps)
+        facts = _swap_facts(slabs, corrected)
+        if corrected:
+            flags.add(Flag.SWAP_CORRECTED)
         if overall_fat_water(slabs) is FatWater.SWAPPED:
             flags.add(Flag.FAT_WATER_SWAPPED)
-        if len(delivery.stations) == 1:
-            (images,) = delivery.stations
+        if len(stations) == 1:
+            (images,) = stations
             _check_grids(images)
+            boxes = {contrast.value: seen_boxes(image) for contrast, image in images.items()}
+            facts["seen_xyz"] = {name: found for name, found in boxes.items() if found}
         else:
-            stitched = stitch(delivery.stations)
+            stitched = stitch(stations)
             images = stitched.images
             flags |= _seam_flags(stitched.seams)
             facts |= _seam_facts(stitched.seams)
             facts["station_spans_mm"] = [
                 [round(end_mm, MM_DECIMALS) for end_mm in span] for span in stitched.spans_mm
             ]
-            facts["seen_xyz"] = [[list(ends) for ends in box] for box in stitched.seen_xyz]
+            seen_xyz = [[list(ends) for ends in box] for box in stitched.seen_xyz]
+            facts["seen_xyz"] = dict.fromkeys((one.value for one in images), seen_xyz)
         for contrast, image in images.items():
             write_image(place(f"{contrast}.nii.gz"), image)
         return {
             **_image_facts(images),
-            "n_stations": len(delivery.stations),
+            "n_stations": len(stations),
             **facts,
             "flags": sorted(flags),
             "n_files_left_out": delivery.n_files_left_out,
@@ -221,27 +240,54 @@ def _check_grids(images: Mapping[Contrast, sitk.Image]) -> None:
             raise ScanError(Reason.GRIDS_DIFFER, f"{first} and {contrast} are on different grids")
 
 
-def _judge_fat_and_water(stations: Sequence[Mapping[Contrast, sitk.Image]]) -> list[Slab]:
-    """Judge each station before it fades into its neighbours; nothing where one of them lacks."""
+def _judge_stations(
+    stations: Sequence[Mapping[Contrast, sitk.Image]], correct_swaps: bool
+) -> tuple[list[Mapping[Contrast, sitk.Image]], list[Slab], list[Slab]]:
+    """Judge fat and water of each station before it fades into its neighbours.
+
+    Returns:
+        The stations, those exchanged back that are exchanged as a whole if this is asked for; what
+        is found in them; what was found in those that were exchanged back.
+    """
+    judged: list[Mapping[Contrast, sitk.Image]] = []
     slabs: list[Slab] = []
+    corrected: list[Slab] = []
     for images in stations:
-        fat, water = images.get(Contrast.FAT), images.get(Contrast.WATER)
-        if fat is not None and water is not None and share_grid(fat, water):
-            slabs += judge_slabs(fat, water)
-    return slabs
+        found = _judge(images)
+        if correct_swaps and is_whole_swap(found):
+            back = {**images, FAT: images[WATER], WATER: images[FAT]}
+            found_back = _judge(back)
+            if overall_fat_water(found_back) is FatWater.SOUND:
+                corrected += found
+                images, found = back, found_back
+        judged.append(images)
+        slabs += found
+    return judged, slabs, corrected
 
 
-def _swap_facts(slabs: Sequence[Slab]) -> dict[str, JsonValue]:
+def _judge(images: Mapping[Contrast, sitk.Image]) -> tuple[Slab, ...]:
+    fat, water = images.get(FAT), images.get(WATER)
+    if fat is None or water is None or not share_grid(fat, water):
+        return ()
+    return judge_slabs(fat, water)
+
+
+def _swap_facts(slabs: Sequence[Slab], corrected: Sequence[Slab]) -> dict[str, JsonValue]:
     if not slabs:
         return {}
-    swapped, unjudged = (
-        [[round(end_mm, MM_DECIMALS) for end_mm in span] for span in spans_mm(slabs, which)]
-        for which in (FatWater.SWAPPED, FatWater.UNKNOWN)
+    swapped, unjudged, exchanged_back = (
+        [[round(end_mm, MM_DECIMALS) for end_mm in span] for span in spans]
+        for spans in (
+            spans_mm(slabs, FatWater.SWAPPED),
+            spans_mm(slabs, FatWater.UNKNOWN),
+            spans_mm(corrected, FatWater.SWAPPED),
+        )
     )
     return {
         "fat_water": overall_fat_water(slabs).value,
         "swapped_spans_mm": swapped,
         "unjudged_spans_mm": unjudged,
+        "corrected_spans_mm": exchanged_back,
     }
 
 
