@@ -94,7 +94,7 @@ def test_a_slice_that_lacks_its_place_is_not_left_out_in_silence() -> None:
     files = ct_slices()
     files["2.dcm"] = files["2.dcm"].replace(b"\x20\0\x32\0DS", b"\x20\0\x33\0DS")
     faults = {one.header.fault for one in parse_files(files.items()).slices}
-    fact = "file 3 is of a series of slices, but has no place"
+    fact = "file 3 is of a series of slices, but has no place or is in colour"
     assert faults == {(Reason.FILE_BROKEN, fact)}
 
 

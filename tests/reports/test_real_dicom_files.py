@@ -30,10 +30,14 @@ REFUSED = {
         (
             *("ExplVR_BigEnd.dcm", "JPEG-lossy.dcm", "JPEG2000.dcm", "JPGExtended.dcm"),
             *("GDCMJ2K_TextGBR.dcm", "SC_rgb_rle.dcm", "SC_rgb_jpeg_dcmtk.dcm", "badVR.dcm"),
-            *("SC_rgb_rle_16bit_2frame.dcm", "examples_palette.dcm", "examples_rgb_color.dcm"),
-            *("examples_ybr_color.dcm", "examples_jpeg2k.dcm", "image_dfl.dcm"),
+            *("examples_palette.dcm", "examples_rgb_color.dcm"),
+            *("examples_jpeg2k.dcm", "image_dfl.dcm"),
         ),
         Reason.ARCHIVE_EMPTY,
+    ),
+    # Several frames in colour.
+    **dict.fromkeys(
+        ("SC_rgb_rle_16bit_2frame.dcm", "examples_ybr_color.dcm"), Reason.FORMAT_UNKNOWN
     ),
     # Other objects: dose, plans, structures, segmentations, reports, waveforms.
     **dict.fromkeys(
@@ -80,7 +84,8 @@ def test_a_slice_has_the_values_that_pydicom_reads(name: str) -> None:
     "D-23",
     make="pydicom's own test files: colour, captures, dose, plans, reports, waveforms, cut files",
     source="pydicom's test suite",
-    outcome="`archive_empty` where there is no slice, `file_broken` where one was",
+    outcome="`archive_empty` where there is no slice, `format_unknown` of frames without a place, "
+    "`file_broken` where a slice was",
 )
 def test_what_is_not_a_slice_is_refused(name: str) -> None:
     with pytest.raises(ScanError) as caught:

@@ -31,6 +31,7 @@ SPACING_TOLERANCE_MM: Final = 1e-3
 WHOLE_SHARE: Final = 0.75
 # Of all positions; more that are there twice are a second volume, not slices sent again.
 MAX_REPEATED_SHARE: Final = 0.25
+MAX_PLANES: Final = 64  # of one series; a rotating one has thousands
 GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a lost slice is 100 %
 TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
 
@@ -153,7 +154,7 @@ def _series(headers: Slices) -> list[Series]:
 
 
 def _by_plane(headers: Slices) -> list[list[Header]]:
-    """Partition slices by size, direction and pixel spacing."""
+    """Partition slices by size, direction and pixel spacing; not at all if each has its own."""
     planes: list[list[Header]] = []
     for header in headers:
         plane = next(
@@ -164,6 +165,8 @@ def _by_plane(headers: Slices) -> list[list[Header]]:
             ),
             None,
         )
+        if plane is None and len(planes) == MAX_PLANES:
+            return [list(headers)]
         if plane is None:
             planes.append([header])
         else:

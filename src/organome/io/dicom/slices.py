@@ -54,13 +54,23 @@ _CAPTURE: Final = "Secondary Capture"  # screenshots and dose reports, in the se
 # Group length of the file meta information: value at byte 140, counted from byte 144 on.
 _META_LENGTH_AT: Final = PREAMBLE_BYTES + len(MAGIC) + 8
 _META_AT: Final = _META_LENGTH_AT + 4
-_SYNTAX_WITHIN_BYTES: Final = 2048
+_LOOKED_AT_BYTES: Final = 2048
 # How data sets begin that lack the preamble: a group 2 or 8, in either order of bytes.
 _BARE_STARTS: Final = (b"\x02\0", b"\x08\0", b"\0\x08")
 _MAX_BARE_ELEMENT: Final = 0x1200
-# AppleDouble, JPEG, PNG, GIF, PDF, zip, and text that begins like XML.
+# AppleDouble, JPEG, PNG, GIF, TIFF, PDF, zip, and text that begins like XML.
 _OTHER_KINDS: Final = (
-    *(b"\0\x05\x16\x07", b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"%PDF", b"PK\3\4", b"<"),
+    *(
+        b"\0\x05\x16\x07",
+        b"\xff\xd8\xff",
+        b"\x89PNG",
+        b"GIF8",
+        b"II*\0",
+        b"MM\0*",
+        b"%PDF",
+        b"PK\3\4",
+        b"<",
+    ),
 )
 
 # Its warnings quote the header, and a log must not.
@@ -210,7 +220,7 @@ def _faults(found: _Found) -> dict[str, tuple[Reason, str]]:
     faults = _lost_slices(found, series)
     for uid, which in found.placeless.items():
         if uid in series:
-            fact = f"{which[0]} is of a series of slices, but has no place"
+            fact = f"{which[0]} is of a series of slices, but has no place or is in colour"
             faults[uid] = Reason.FILE_BROKEN, _counted(fact, len(which))
     for uid, errors in found.broken.items():
         fault = errors[0].reason, _counted(errors[0].fact, len(errors))
@@ -272,8 +282,8 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
             check_fetched(content)
             if content.startswith(_OTHER_KINDS):
                 found.n_others += 1
-            elif content and not content[:PREAMBLE_BYTES].strip(b"\0"):
-                raise ScanError(Reason.FILE_BROKEN, f"{which} ends before its header")
+            elif b"\0" in content[:_LOOKED_AT_BYTES]:  # no text: what is left of a slice
+                raise ScanError(Reason.FILE_BROKEN, f"{which} is not a DICOM file any more")
             else:
                 found.unknown.append(which)
         return []
@@ -313,14 +323,12 @@ def _parse_slices(
         if not dataset.get("SeriesInstanceUID"):
             raise ScanError(Reason.FILE_BROKEN, f"{which} does not say of which series it is")
         frames = list(Elements(dataset, which).frames())
-        if dataset.get("SamplesPerPixel", 1) != 1:
-            found.n_others += 1
-            return []
         if len(frames) > 1 and PER_FRAME not in dataset:
             fact = f"{which} is a multi-frame object whose frames have no place"
             found.unread.append(ScanError(Reason.FORMAT_UNKNOWN, fact))
             return []
-        if not all(one.has(keyword) for one in frames for keyword in _PLANE):
+        is_grey = dataset.get("SamplesPerPixel", 1) == 1
+        if not (is_grey and all(one.has(keyword) for one in frames for keyword in _PLANE)):
             if _CAPTURE in _storage_class(dataset).name:
                 found.n_others += 1
             else:
@@ -408,7 +416,7 @@ def _check_deflated(content: bytes, which: str) -> None:
     Raises:
         ScanError: If so: pydicom inflates without a limit.
     """
-    if DeflatedExplicitVRLittleEndian.encode() not in content[:_SYNTAX_WITHIN_BYTES]:
+    if DeflatedExplicitVRLittleEndian.encode() not in content[:_LOOKED_AT_BYTES]:
         return
     end = _META_AT + struct.unpack_from("<I", content, _META_LENGTH_AT)[0]
     decoder = zlib.decompressobj(-zlib.MAX_WBITS)
