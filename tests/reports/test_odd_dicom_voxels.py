@@ -163,6 +163,32 @@ def _with_syntax(content: bytes, syntax: UID) -> bytes:
     return written.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("encoder", "start"),
+    [
+        ("jpeg_ls", b"\xff\xf7\0\x0b\x10"),
+        ("jpeg_lossless", b"\xff\xc3\0\x0b\x10"),
+        ("jpeg_2000", b"\xff\x51\0\x29\0\0"),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-28",
+    make="a compressed slice of 36 x 40 whose stream declares 65535 x 65535",
+    source="own",
+    outcome="`file_broken` before it is decoded",
+)
+def test_streams_that_lie_about_their_size(tmp_path: Path, encoder: str, start: bytes) -> None:
+    files = series(stored_values(N_SLICES))
+    encoded = {name: ENCODERS[encoder](one, tmp_path) for name, one in files.items()}
+    size = b"\0\0\xff\xff" * 2 if encoder == "jpeg_2000" else b"\xff\xff" * 2
+    for name, content in encoded.items():
+        place = content.index(start) + len(start)
+        encoded[name] = content[:place] + size + content[place + len(size) :]
+    error = _refusal(encoded)
+    assert error.reason is Reason.FILE_BROKEN
+    assert "compressed as 65535 x 65535 pixels" in error.fact
+
+
 D2 = pytest.mark.odd_input(
     "D-2",
     make="a CT without RescaleSlope, RescaleIntercept or either; rescaled to another unit",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import UID
@@ -22,6 +23,7 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
 from organome.domain.scans import MissingRescale
+from organome.io.dicom.codestreams import declared_size_xy
 from organome.io.dicom.gdcm import add_to_pydicom
 from organome.io.dicom.slices import DicomSlice
 from organome.io.files.delivered import refusing
@@ -168,10 +170,26 @@ def _stored_voxels(one: DicomSlice) -> Voxels:
     if decoder.is_native and len(one.encoded) < n_bytes * options["number_of_frames"]:
         raise ScanError(Reason.FILE_BROKEN, f"{one.which} has too few voxels")
     with refusing(Reason.FILE_BROKEN, f"{one.which} cannot be decoded"):
+        if decoder.is_encapsulated:
+            _check_stream(one, (columns, rows))
         voxels_yx, _ = decoder.as_array(one.encoded, index=one.header.frame, raw=True, **options)
     if voxels_yx.shape != (rows, columns):
         raise ScanError(Reason.FILE_BROKEN, f"{one.which} decodes to another size")
     return _without_unused_bits(voxels_yx, options["bits_stored"])
+
+
+def _check_stream(one: DicomSlice, size_xy: tuple[int, int]) -> None:
+    """Refuse a compressed stream of another size than the header has, before it is decoded.
+
+    Raises:
+        ScanError: FILE_BROKEN.
+    """
+    n_frames = one.pixels["number_of_frames"]
+    stream = get_frame(one.encoded, one.header.frame, number_of_frames=n_frames)
+    declared = declared_size_xy(stream)
+    if declared is not None and declared != size_xy:
+        fact = f"{one.which} is compressed as {declared[0]} x {declared[1]} pixels, "
+        raise ScanError(Reason.FILE_BROKEN, f"{fact}{size_xy[0]} x {size_xy[1]} in its header")
 
 
 def _without_unused_bits(voxels_yx: Voxels, bits_stored: int) -> Voxels:
