@@ -124,6 +124,8 @@ def test_a_swapped_leg_costs_the_organs_of_the_legs_only() -> None:
         *(None, "swapped"),
     )
     assert rows["left_femur"]["fat_fraction_share"] == 0.99
+    rows = rows_of(resampled_spans_mm=[[240.0, 400.0]])
+    assert [rows[name]["resampled"] for name in HEIGHTS] == [True, False, True]
 
 
 @pytest.mark.parametrize(

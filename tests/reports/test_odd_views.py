@@ -231,3 +231,22 @@ def test_what_is_bright_in_nothing_is_not_padded() -> None:
     ball[np.sum((np.indices(ball.shape) - 30) ** 2, axis=0) < 400] = 100
     images = [image_of(one) for one in (empty, cube, ball, empty + 300)]
     assert [seen_boxes(image) for image in (*images, padded_image())] == [None] * 5
+
+
+@pytest.mark.odd_input(
+    "V-5",
+    make="stations of unequal slices: 3 mm, 4.5 mm and 3 mm half a slice apart",
+    source="own; UK Biobank's slices are of 3, 3.5, 4 and 4.5 mm",
+    outcome="`resampled` in the rows of organs at these heights: their texture is smoother",
+)
+@pytest.mark.parametrize(
+    ("lower", "resampled"),
+    [((5.0, 0.0), False), ((5.0, 2.5), True), ((7.5, 0.0), True)],
+)
+def test_where_slices_were_interpolated(lower: tuple[float, float], resampled: bool) -> None:
+    slice_mm, shift_mm = lower
+    stations = [station_of((40, 30, 20), (0, 0, 75)), station_of((40, 30, 20), (0, 0, shift_mm))]
+    stations[1][Contrast.WATER].SetSpacing((*SPACING_XYZ_MM[:2], slice_mm))
+    stitched = stitch(stations)
+    heights = [low_mm for low_mm, _ in stitched.resampled_spans_mm]
+    assert bool(heights) == resampled

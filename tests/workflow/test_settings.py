@@ -34,6 +34,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "cohort.protocols": (["t1"], NOTHING),  # what is listed from now on
     "shard_size": (7, NOTHING),  # what is listed from now on
     "stations": ("separate", PREPARE),
+    "cohort.check_files": (True, NOTHING),
     "prepare.contrasts": (["water"], PREPARE),
     "prepare.missing_rescale": ("hounsfield", PREPARE),
     "prepare.correct_swaps": (True, PREPARE),

@@ -195,6 +195,7 @@ def _organ_values(
         "face_distance_mm": measure["face_distance_mm"],
         **{f"intensity_{name}": value for name, value in intensities.items()},
         **_fat_values(measure, facts),
+        "resampled": _reach(measure["heights_mm"], facts.get("resampled_spans_mm", ())),
         **{
             f"centroid_{axis}_mm": place
             for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
@@ -226,9 +227,13 @@ def _fat_water_at(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> FatW
         FatWater.UNKNOWN: facts.get("unjudged_spans_mm", ()),
     }
     for fat_water, of_kind in spans.items():
-        if any(low < heights_mm[1] and heights_mm[0] < high for low, high in of_kind):
+        if _reach(heights_mm, of_kind):
             return fat_water
     return FatWater.SOUND if any(spans.values()) else FatWater(facts["fat_water"])
+
+
+def _reach(heights_mm: Sequence[float], spans_mm: Iterable[Sequence[float]]) -> bool:
+    return any(low < heights_mm[1] and heights_mm[0] < high for low, high in spans_mm)
 
 
 def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | None:

@@ -262,6 +262,12 @@ ORGAN_ROWS: Final = Table(
             "fraction, 0 to 1",
         ),
         Column(
+            "resampled",
+            _BOOL,
+            "Voxels of the organ, or some, were interpolated when stations of other voxels were "
+            "stitched: smoother, so that textures and intensity_sd of such organs differ.",
+        ),
+        Column(
             "contrast_dice",
             _FLOAT,
             "Agreement of the contrasts of a consensus on the organ: Dice similarity coefficient, "

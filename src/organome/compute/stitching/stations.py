@@ -77,14 +77,12 @@ def resample_axis(
     Returns:
         The array itself where its voxels are the wanted ones, else a new one of float32.
     """
-    places = (new.centres_mm() - old.start_mm) / old.spacing_mm
-    nearest = np.rint(places)
-    if np.all(np.abs(places - nearest) < SAME_PLACE) and nearest[0] >= 0 and nearest[-1] < old.n:
+    own = _own_places(old, new)
+    if own is not None:
         taken = [slice(None)] * voxels.ndim
-        step = round(float(nearest[1] - nearest[0])) if new.n > 1 else 1
-        taken[dimension] = slice(int(nearest[0]), int(nearest[-1]) + 1, step)
+        taken[dimension] = own
         return voxels[tuple(taken)]
-    places = np.clip(places, 0, old.n - 1)
+    places = np.clip((new.centres_mm() - old.start_mm) / old.spacing_mm, 0, old.n - 1)
     below = np.minimum(places.astype(np.intp), old.n - 2)
     share = (places - below).astype(np.float32)
     share = share.reshape([-1 if axis == dimension else 1 for axis in range(voxels.ndim)])
@@ -94,6 +92,16 @@ def resample_axis(
     above *= share
     resampled += above
     return resampled
+
+
+def _own_places(old: Axis, new: Axis) -> slice | None:
+    """Return which voxels of an axis the wanted ones are, None if any lies between two."""
+    places = (new.centres_mm() - old.start_mm) / old.spacing_mm
+    nearest = np.rint(places)
+    if np.any(np.abs(places - nearest) >= SAME_PLACE) or nearest[0] < 0 or nearest[-1] >= old.n:
+        return None
+    step = round(float(nearest[1] - nearest[0])) if new.n > 1 else 1
+    return slice(int(nearest[0]), int(nearest[-1]) + 1, step)
 
 
 AXES: Final = "LPS"
@@ -129,6 +137,14 @@ class Station:
             grid[2].within(low_mm, high_mm),
             grid[1].within(y.low_mm, y.high_mm),
             grid[0].within(x.low_mm, x.high_mm),
+        )
+
+    def is_resampled(self, grid: Axes, region: Region) -> bool:
+        """Return whether voxels of the region lie between its own, and are interpolated."""
+        return any(
+            _own_places(self.grid[axis], grid[axis].part(region[2 - axis])) is None
+            for axis in range(3)
+            if region[2 - axis].stop > region[2 - axis].start
         )
 
     def resample(self, image: sitk.Image, grid: Axes, region: Region) -> npt.NDArray[Any]:

@@ -53,12 +53,15 @@ class Stitched:
         spans_mm: Lowest and highest face of each station along the body, from head to foot.
         seen_xyz: Box of the grid that each station saw: first voxel and the one after the last
             along x, y, z.
+        resampled_spans_mm: Lowest and highest face of what is used of each station whose voxels
+            are not those of the grid: interpolated, and so smoother than the others.
     """
 
     images: Mapping[Contrast, sitk.Image]
     seams: tuple[Seam, ...]
     spans_mm: tuple[tuple[float, float], ...]
     seen_xyz: tuple[tuple[tuple[int, int], ...], ...]
+    resampled_spans_mm: tuple[tuple[float, float], ...]
 
 
 def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Stitched:
@@ -90,6 +93,11 @@ def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Sti
         seams=seams,
         spans_mm=tuple((one.low_mm, one.high_mm) for one in whole),
         seen_xyz=tuple(_seen_xyz(one, grid) for one in trimmed),
+        resampled_spans_mm=tuple(
+            (one.low_mm, one.high_mm)
+            for one in trimmed
+            if one.is_resampled(grid, one.region(grid, low_mm=one.low_mm, high_mm=one.high_mm))
+        ),
     )
 
 

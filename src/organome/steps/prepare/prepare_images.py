@@ -118,7 +118,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 8
+    version = 9
 
     def __init__(
         self,
@@ -200,6 +200,10 @@ class PrepareImages:
             facts |= _seam_facts(stitched.seams)
             facts["station_spans_mm"] = [
                 [round(end_mm, MM_DECIMALS) for end_mm in span] for span in stitched.spans_mm
+            ]
+            facts["resampled_spans_mm"] = [
+                [round(end_mm, MM_DECIMALS) for end_mm in span]
+                for span in stitched.resampled_spans_mm
             ]
             seen_xyz = [[list(ends) for ends in box] for box in stitched.seen_xyz]
             facts["seen_xyz"] = dict.fromkeys((one.value for one in images), seen_xyz)
