@@ -15,8 +15,9 @@ import pytest
 import SimpleITK as sitk
 
 from doubles.odd_niftis import AFFINE, SIZE_XYZ, nifti_file, voxels_xyz
-from organome.domain.errors import ScanError
+from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
+from organome.domain.geometry import direction_of
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast, Scan, Source
 from organome.io.images.image_files import read_delivered
@@ -86,6 +87,33 @@ def test_spacing_of_sform_and_pixdim_differ(tmp_path: Path, codes: tuple[int, in
 def test_no_orientation(tmp_path: Path) -> None:
     error = _refusal(tmp_path, nifti_file(codes=(0, 0)))
     assert error.reason is Reason.ORIENTATION_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-31",
+    make="NIfTI without valid codes, NRRD without a space, whose orientation a person states",
+    source="nibabel 522",
+    outcome="read so, flag `orientation_stated`; files that say it themselves are read as they say",
+)
+@pytest.mark.parametrize("letters", ["LAS", "RAS", "PSR"])
+def test_a_stated_orientation(tmp_path: Path, letters: str) -> None:
+    read = _read(tmp_path, nifti_file(codes=(0, 0)), orientation=letters)
+    assert read.flags == {Flag.ORIENTATION_STATED}
+    assert nib.aff2axcodes(_affine(read.image)) == tuple(letters)
+    assert read.image.GetSpacing() == (2, 2, 3)
+    own = _read(tmp_path, nifti_file(), orientation=letters)
+    assert not own.flags
+    np.testing.assert_allclose(_affine(own.image), AFFINE, atol=1e-5)
+    content = _nrrd(space=None, directions=None, more="spacings: 2 2 3\n")
+    read = _read(tmp_path, content, "a.nrrd", orientation=letters)
+    assert read.flags == {Flag.ORIENTATION_STATED}
+    assert nib.aff2axcodes(_affine(read.image)) == tuple(letters)
+
+
+@pytest.mark.parametrize("letters", ["", "RA", "RASL", "RLS", "ras", "XYZ", "RRS"])
+def test_an_orientation_that_is_none(letters: str) -> None:
+    with pytest.raises(SetupError, match="three sides"):
+        direction_of(letters)
 
 
 @pytest.mark.odd_input(

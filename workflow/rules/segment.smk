@@ -56,6 +56,7 @@ rule segment_organs:
         combine=compared(config["segment"]["combine"]),
         fold_agreement=compared(config["segment"]["fold_agreement"]),
         repair_sides=compared(config["segment"]["repair_sides"]),
+        orientation=compared(config["prepare"]["orientation"]),
         tile_step_size=compared(config["segment"]["tile_step_size"]),
         device=uncompared(config["segment"]["device"]),
         canary=uncompared(config["segment"]["canary"] if WITH_MODEL else ""),
@@ -77,7 +78,8 @@ rule segment_organs:
         " --source={params.source:q} --model={params.model:q} {params.only_model}"
         " --scheme={params.scheme:q} --contrasts {params.contrasts:q}"
         " --combine={params.combine:q} --fold-agreement={params.fold_agreement:q}"
-        " --repair-sides={params.repair_sides:q} --device={params.device:q}"
+        " --repair-sides={params.repair_sides:q} --orientation={params.orientation:q}"
+        " --device={params.device:q}"
         f" --tile-step-size={{params.tile_step_size:q}} --n-threads={NETWORK_THREADS}"
         " --n-processes={params.n_processes} --n-gpus={params.n_gpus:q}"
         " --max-scan-min={params.max_scan_min:q} --pack={params.pack:q}"

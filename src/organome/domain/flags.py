@@ -33,6 +33,7 @@ class Flag(StrEnum):
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"
     SEAM_GAIN_LIMITED = "seam_gain_limited"
     # the images
+    ORIENTATION_STATED = "orientation_stated"
     AFFINE_IDENTITY = "affine_identity"
     QFORM_DIFFERS = "qform_differs"
     UNITS_CONVERTED = "units_converted"

@@ -5,11 +5,18 @@ from enum import StrEnum
 from math import acos, degrees, hypot, isfinite, prod
 from typing import Final
 
+from organome.domain.errors import SetupError
+
 MIN_SPACING_MM: Final = 0.05
 MAX_SPACING_MM: Final = 25.0
 MIN_EXTENT_MM: Final = 10.0
 MAX_EXTENT_MM: Final = 3000.0
 MAX_VOXELS: Final = 2**31  # 8 GiB of float32
+_SIDES_LPS: Final = {  # row of the cosines, and sign
+    side: (row, sign)
+    for row, pair in enumerate(("RL", "AP", "IS"))
+    for side, sign in zip(pair, (-1.0, 1.0), strict=True)
+}
 MAX_SHEAR_DEG: Final = 0.5  # rounded cosines shear by less than 0.01 degrees
 MAX_SCALE: Final = 1e-3  # of a vector of cosines
 
@@ -67,3 +74,25 @@ def direction_fault(direction: Sequence[float]) -> str | None:
         if shear_deg > MAX_SHEAR_DEG:
             return f"axes {one} and {other} are {shear_deg:.2g} degrees off a right angle"
     return None
+
+
+def direction_of(orientation: str) -> tuple[float, ...]:
+    """Return the direction cosines of axes that run towards stated sides of the body.
+
+    Args:
+        orientation: A side for each of the axes x, y, z: ``RAS`` means towards right, anterior,
+            superior.
+
+    Returns:
+        Nine cosines in LPS, row by row.
+
+    Raises:
+        SetupError: If these are not three sides of three different pairs.
+    """
+    cosines = [0.0] * 9
+    for axis, letter in enumerate(orientation[:3]):
+        row, sign = _SIDES_LPS.get(letter, (0, 0.0))
+        cosines[3 * row + axis] = sign
+    if len(orientation) != 3 or not all(any(cosines[row : row + 3]) for row in (0, 3, 6)):
+        raise SetupError(f"orientation {orientation!r} is not three sides, like RAS or LPS")
+    return tuple(cosines)

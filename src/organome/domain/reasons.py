@@ -37,8 +37,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.CONSTANT_IMAGE: "All voxels have the same value.",
     Reason.GEOMETRY_IMPLAUSIBLE: "Size, spacing or axes cannot be those of a body scan.",
     Reason.ORIENTATION_UNKNOWN: (
-        "The file does not say how its axes lie in the body, or says it twice, differently; left "
-        "and right would be a guess."
+        "The file does not say how its axes lie in the body (the setting `orientation` may), or "
+        "says it twice, differently; left and right would be a guess."
     ),
     Reason.SPACING_DISPUTED: (
         "A NIfTI states two spacings, by its sform and by pixdim, more than 1 % apart."
@@ -144,6 +144,9 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",
+    Flag.ORIENTATION_STATED: (
+        "The file does not say how its axes lie in the body; the setting `orientation` does."
+    ),
     Flag.AFFINE_IDENTITY: (
         "Spacing 1 mm, origin 0 and no rotation: what a program writes that lost the real grid."
     ),

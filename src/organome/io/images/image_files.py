@@ -39,12 +39,13 @@ def read_image(path: Path, *, constant: bool = False) -> sitk.Image:
     return read_delivered(path, constant=constant).image
 
 
-def read_delivered(path: Path, *, constant: bool = False) -> Delivered:
+def read_delivered(path: Path, *, constant: bool = False, orientation: str = "") -> Delivered:
     """Read an image, and what its header says beside voxels and grid.
 
     Args:
         path: ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``.
         constant: Whether all voxels may have the same value, as in an empty labelmap.
+        orientation: How the axes lie where the file does not say it; empty: not known.
 
     Returns:
         A 3D image of scalars. A 4D file of one volume is one.
@@ -59,7 +60,8 @@ def read_delivered(path: Path, *, constant: bool = False) -> Delivered:
     if reader is None:
         raise ScanError(Reason.FORMAT_UNKNOWN, f"none of {', '.join(_READERS)}")
     free_bytes = FREE_LABEL_BYTES if constant else FREE_GROWTH_BYTES
-    delivered = reader(path, max_voxel_bytes=max(free_bytes, MAX_GROWTH * size_bytes))
+    max_voxel_bytes = max(free_bytes, MAX_GROWTH * size_bytes)
+    delivered = reader(path, max_voxel_bytes=max_voxel_bytes, orientation=orientation)
     check_image(delivered.image, constant=constant)
     return delivered
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.geometry import direction_fault, geometry_fault
+from organome.domain.geometry import direction_fault, direction_of, geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.images.reading import (
     GZIP_STREAM,
@@ -79,12 +79,13 @@ class _Layout:
     n_bytes: int
 
 
-def read_nifti(path: Path, *, max_voxel_bytes: int) -> Delivered:
+def read_nifti(path: Path, *, max_voxel_bytes: int, orientation: str = "") -> Delivered:
     """Read a NIfTI, judged by its content and not by its suffix.
 
     Args:
         path: The file.
         max_voxel_bytes: A header that declares more is not believed.
+        orientation: How the axes lie where neither sform nor qform is valid: ``RAS``, say.
 
     Raises:
         ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE, ORIENTATION_UNKNOWN or
@@ -95,7 +96,7 @@ def read_nifti(path: Path, *, max_voxel_bytes: int) -> Delivered:
         head = _head(pieces)
         header = _header(head)
         layout = _layout(header)
-        affine_lps, spacing_mm, flags = _grid(header)
+        affine_lps, spacing_mm, flags = _grid(header, orientation)
         fault = geometry_fault(layout.size_xyz, spacing_mm)
         if fault is not None:
             raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
@@ -216,7 +217,7 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
     return scaled
 
 
-def _grid(header: Any) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
+def _grid(header: Any, orientation: str) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
     """Return affine in LPS, spacing in mm, and flags."""
     pixdim = np.asarray(header["pixdim"], np.float64)
     has_qform, has_sform = int(header["qform_code"]) > 0, int(header["sform_code"]) > 0
@@ -234,12 +235,16 @@ def _grid(header: Any) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
         if has_qform and (stated_mm > 0).all():
             qform = _qform(quaternion, offsets, pixdim[0], stated_mm)
             flags |= _compare(affine, qform, header["dim"][1:4])
-    elif has_qform:
+    elif has_qform or orientation:
         if not (pixdim[1:4] > 0).all():
             fact = f"spacing of {pixdim[1:4].min():g} mm, and no sform"
             raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
-        affine = _qform(quaternion, offsets, pixdim[0], stated_mm)
         spacing_mm = stated_mm
+        if has_qform:
+            affine = _qform(quaternion, offsets, pixdim[0], stated_mm)
+        else:
+            affine = _centred(orientation, stated_mm, header["dim"][1:4])
+            flags.add(Flag.ORIENTATION_STATED)
     else:
         raise ScanError(Reason.ORIENTATION_UNKNOWN, "neither sform nor qform is valid")
     if np.array_equal(np.abs(affine), np.eye(4)):  # in RAS or LPS
@@ -287,6 +292,15 @@ def _qform(
     affine = np.eye(4)
     affine[:3, :3] = rotation * spacing_mm * (1, 1, -1 if qfac < 0 else 1)
     affine[:3, 3] = offsets
+    return affine
+
+
+def _centred(orientation: str, spacing_mm: _Affine, size_xyz: NDArray[Any]) -> _Affine:
+    """Return the affine of stated axes; the middle of the image lies at 0, as in nibabel."""
+    affine_lps = np.eye(4)
+    affine_lps[:3, :3] = np.reshape(direction_of(orientation), (3, 3)) * spacing_mm
+    affine_lps[:3, 3] = affine_lps[:3, :3] @ ((size_xyz - 1) / -2)
+    affine: _Affine = _NIFTI_FROM_LPS @ affine_lps
     return affine
 
 

@@ -22,7 +22,7 @@ import SimpleITK as sitk
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.geometry import geometry_fault
+from organome.domain.geometry import direction_of, geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.files.delivered import refusing
 from organome.io.files.itk import quiet_itk
@@ -86,12 +86,13 @@ class _Header:
     pairs: dict[str, str] = field(default_factory=dict)
 
 
-def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
+def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") -> Delivered:
     """Read a NRRD or MetaImage.
 
     Args:
         path: ``.nrrd`` or ``.mha``.
         max_voxel_bytes: A header that declares more is not believed.
+        orientation: How the axes lie where the header does not say it: ``RAS``, say.
 
     Raises:
         ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE or ORIENTATION_UNKNOWN.
@@ -105,7 +106,7 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
         if voxel_bytes > max_voxel_bytes:
             fact = f"{voxel_bytes} bytes of voxels declared, no image of that size is so small"
             raise ScanError(Reason.FILE_BROKEN, fact)
-        if not header.is_oriented:
+        if not (header.is_oriented or orientation):
             fact = "the header does not say how its axes lie in the body"
             raise ScanError(Reason.ORIENTATION_UNKNOWN, fact)
         if header.frame is not None:
@@ -115,6 +116,9 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int) -> Delivered:
     image, names = _labels(_read(path, image_io), segments)
     image = _as_3d(image)
     flags = set()
+    if not header.is_oriented:
+        image.SetDirection(direction_of(orientation))
+        flags.add(Flag.ORIENTATION_STATED)
     if scale != 1:
         image.SetSpacing([scale * one for one in image.GetSpacing()])
         image.SetOrigin([scale * one for one in image.GetOrigin()])

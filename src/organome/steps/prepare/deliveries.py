@@ -108,10 +108,12 @@ class Deliveries:
         kind: CohortKind,
         contrasts: Sequence[Contrast],
         missing_rescale: MissingRescale = MissingRescale.REFUSE,
+        orientation: str = "",
     ) -> None:
         self._kind = kind
         self._missing_rescale = missing_rescale
         self._contrasts = contrasts
+        self._orientation = orientation
         self._last: _Archive | None = None
 
     def read(self, scan: Scan) -> Delivery:
@@ -125,7 +127,7 @@ class Deliveries:
         """
         if self._kind == "ukb":
             return self._read_archive(scan)
-        return _read_sources(scan, self._contrasts, self._missing_rescale)
+        return _read_sources(scan, self._contrasts, self._missing_rescale, self._orientation)
 
     def _read_archive(self, scan: Scan) -> Delivery:
         shown = (Contrast.T1,) if scan.protocol == PANCREAS else DIXON_CONTRASTS
@@ -191,7 +193,7 @@ def _read_ukb_archive(path: str) -> _Archive:
 
 
 def _read_sources(
-    scan: Scan, contrasts: Sequence[Contrast], missing_rescale: MissingRescale
+    scan: Scan, contrasts: Sequence[Contrast], missing_rescale: MissingRescale, orientation: str
 ) -> Delivery:
     if len({source.station is None for source in scan.sources}) > 1:
         raise ScanError(Reason.SEVERAL_SERIES, "images with and without a station")
@@ -205,7 +207,7 @@ def _read_sources(
             if source.contrast is not None and source.contrast not in contrasts:
                 continue
             with lost.unless_required(source.contrast):
-                one = _read_source(source, missing_rescale)
+                one = _read_source(source, missing_rescale, orientation)
                 for contrast, image in one.stations[0].items():
                     if contrast in images:
                         _check_same(contrast, images[contrast], image)
@@ -298,13 +300,13 @@ def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
         raise ScanError(Reason.SEVERAL_SERIES, fact)
 
 
-def _read_source(source: Source, missing_rescale: MissingRescale) -> Delivery:
+def _read_source(source: Source, missing_rescale: MissingRescale, orientation: str) -> Delivery:
     """Read one source as a delivery of one image."""
     path = Path(source.path)
     try:
         if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
             return _read_series(path, source.contrast, missing_rescale)
-        delivered = read_delivered(path)
+        delivered = read_delivered(path, orientation=orientation)
     except ScanError as error:
         if source.contrast is None:
             raise

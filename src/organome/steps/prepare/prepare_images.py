@@ -20,6 +20,7 @@ from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrasts import FatWater
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
+from organome.domain.geometry import direction_of
 from organome.domain.headers import Header
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.rows import header_values
@@ -55,6 +56,7 @@ def run(
     contrasts: Sequence[Contrast] = tuple(Contrast),
     missing_rescale: MissingRescale = MissingRescale.REFUSE,
     correct_swaps: bool = False,
+    orientation: str = "",
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -75,6 +77,8 @@ def run(
         missing_rescale: What becomes of a DICOM CT without slope and intercept: ``refuse``, or
             ``hounsfield`` where its stored values are known to be Hounsfield units.
         correct_swaps: Whether fat and water of a station that is exchanged as a whole change names.
+        orientation: Sides of the body towards which the axes of image files run that do not say it
+            themselves, such as ``RAS``; empty: such files are refused.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -83,13 +87,16 @@ def run(
         One outcome per scan, in order.
 
     Raises:
-        SetupError: If the scans were listed with another setting of ``stations``.
+        SetupError: If the scans were listed with another setting of ``stations``, or
+            ``orientation`` is none.
         MachineFault: If the cohort is not there, or the machine is at fault in another way.
     """
     scans = read_shard(shard)
     _check_stations(scans, stations)
     cohort_root = CohortRoot(root)
     cohort_root.check()
+    if orientation:
+        direction_of(orientation)
     step = PrepareImages(
         kind=kind,
         stations=stations,
@@ -97,6 +104,7 @@ def run(
         root=cohort_root,
         missing_rescale=missing_rescale,
         correct_swaps=correct_swaps,
+        orientation=orientation,
     )
     return run_shard(
         step,
@@ -129,6 +137,7 @@ class PrepareImages:
         correct_swaps: bool = False,
         root: CohortRoot = ANYWHERE,
         missing_rescale: MissingRescale = MissingRescale.REFUSE,
+        orientation: str = "",
     ) -> None:
         self._missing_rescale = missing_rescale
         self._root = root
@@ -136,7 +145,8 @@ class PrepareImages:
         self._stations = stations
         self._correct_swaps = correct_swaps
         self._contrasts = tuple(one for one in Contrast if one in set(contrasts))
-        self._deliveries = Deliveries(kind, self._contrasts, missing_rescale)
+        self._orientation = orientation
+        self._deliveries = Deliveries(kind, self._contrasts, missing_rescale, orientation)
 
     def settings(self) -> Mapping[str, JsonValue]:
         """All settings that change results."""
@@ -147,6 +157,7 @@ class PrepareImages:
             "missing_rescale": self._missing_rescale.value,
             "trim_slices": TRIM_SLICES,
             "correct_swaps": self._correct_swaps,
+            **({"orientation": self._orientation} if self._orientation else {}),
         }
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002

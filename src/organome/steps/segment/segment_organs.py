@@ -46,6 +46,7 @@ def run(
     combine: Combine = Combine.FIRST,
     fold_agreement: bool = False,
     repair_sides: bool = False,
+    orientation: str = "",
     device: Device = "auto",
     tile_step_size: float = 0.5,
     n_threads: int = 1,
@@ -78,6 +79,7 @@ def run(
         fold_agreement: Measure how far the folds of the model agree on each organ.
         repair_sides: Give separate pieces of an organ that lie clearly on the other side of the
             body to its partner. Sides are checked in any case.
+        orientation: As of ``prepare_images``, for labelmaps that do not say it themselves.
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
         n_threads: Threads of the network on a CPU, in each process.
@@ -115,7 +117,7 @@ def run(
         case "labelmaps":
             cohort_root = CohortRoot(root)
             cohort_root.check()
-            steps = [TakeLabelmaps(labelling, cohort_root)] * n_processes
+            steps = [TakeLabelmaps(labelling, cohort_root, orientation)] * n_processes
         case "model":
             if model is None:
                 raise SetupError("segment source is 'model', but no model folder is given")

@@ -27,13 +27,15 @@ class TakeLabelmaps:
     name = STEP
     version = VERSION
 
-    def __init__(self, labelling: Labelling, root: CohortRoot) -> None:
+    def __init__(self, labelling: Labelling, root: CohortRoot, orientation: str = "") -> None:
         self._labelling = labelling
         self._root = root
+        self._orientation = orientation
 
     def settings(self) -> Mapping[str, JsonValue]:
         """Return all settings that change results."""
-        return self._labelling.settings(_SOURCE)
+        stated = {"orientation": self._orientation} if self._orientation else {}
+        return self._labelling.settings({**_SOURCE, **stated})
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:
         """Return the fingerprint of the prepared images and the identity of the listed file.
@@ -98,7 +100,7 @@ class TakeLabelmaps:
         try:
             if is_dicom(path):
                 return read_dicom_segmentation(path)
-            return read_delivered(path, constant=True)
+            return read_delivered(path, constant=True, orientation=self._orientation)
         except (ScanError, OSError) as error:
             self._root.check()
             if not isinstance(error, ScanError):
