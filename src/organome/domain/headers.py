@@ -27,7 +27,7 @@ class Header:
     """Facts of one slice: of a DICOM file, or of a frame of a multi-frame one.
 
     The file's name and the texts serve decisions only. None of them goes into a table or a log,
-    save manufacturer and model of the scanner.
+    save manufacturer, model and software of the scanner, and the kernel.
 
     Attributes:
         file: Name within the archive or folder.
@@ -55,6 +55,12 @@ class Header:
             absent. Later ones sort after earlier ones.
         slice_thickness_mm: Thickness of the slice.
         slice_spacing_mm: Distance between slices as the header has it; geometry is by positions.
+        software_version: Of the scanner.
+        repetition_time_ms: Of MRI.
+        echo_time_ms: Of MRI.
+        flip_angle_deg: Of MRI.
+        tube_voltage_kv: Of CT.
+        kernel: Reconstruction kernel of CT.
         flags: What was odd about the file.
         fault: Why its series is not whole though the slices may look so, None if nothing is known.
     """
@@ -81,6 +87,12 @@ class Header:
     acquired_at: str = ""
     slice_thickness_mm: float | None = None
     slice_spacing_mm: float | None = None
+    software_version: str | None = None
+    repetition_time_ms: float | None = None
+    echo_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    tube_voltage_kv: float | None = None
+    kernel: str | None = None
     flags: frozenset[Flag] = frozenset()
     fault: tuple[Reason, str] | None = None
 

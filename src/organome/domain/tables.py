@@ -105,7 +105,18 @@ HEADER_COLUMNS: Final = (
     ),
     Column("manufacturer", _STRING, "Maker of the scanner, from the header."),
     Column("scanner_model", _STRING, "Type of the scanner, from the header."),
+    Column("software_version", _STRING, "Software of the scanner, from the header of DICOM."),
     Column("field_strength_t", _FLOAT, "Magnetic field, from the header.", "T"),
+    Column("repetition_time_ms", _FLOAT, "Repetition time of MRI, from the header of DICOM.", "ms"),
+    Column(
+        "echo_time_ms",
+        _FLOAT,
+        "Echo time of the first contrast of MRI, from the header of DICOM.",
+        "ms",
+    ),
+    Column("flip_angle_deg", _FLOAT, "Flip angle of MRI, from the header of DICOM.", "degrees"),
+    Column("tube_voltage_kv", _FLOAT, "Peak voltage of CT, from the header of DICOM.", "kV"),
+    Column("kernel", _STRING, "Reconstruction kernel of CT, from the header of DICOM."),
     Column("height_m", _FLOAT, "Body height, from the header; null unless 0.3 to 2.6.", "m"),
     Column("weight_kg", _FLOAT, "Body weight, from the header; null unless 0.3 to 600.", "kg"),
 )

@@ -9,7 +9,7 @@ scaling as in its conformance statements and Chenevert et al. 2014.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from functools import cache, lru_cache
 from math import isfinite
 from typing import Any, Final, cast
@@ -28,6 +28,7 @@ PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
 TABLE: Final = "ModalityLUTSequence"
 PHILIPS_SCALE_SLOPE: Final = Tag(0x2005, 0x100E)
 MAX_FRAMES: Final = 20_000
+MAX_LETTERS: Final = 64  # of a LO, PS3.5 6.2
 MAX_RESCALE: Final = 1e9
 _ELEMENTS: Final = (
     "SOPClassUID",
@@ -53,6 +54,9 @@ _ELEMENTS: Final = (
     "SpacingBetweenSlices",
     "TriggerTime",
     "ConvolutionKernel",
+    "SoftwareVersions",
+    "RepetitionTime",
+    "KVP",
     "FlipAngle",
     "DiffusionBValue",
     "SeriesInstanceUID",
@@ -95,6 +99,7 @@ _NAMES_IN_GROUPS: Final = {
 # Lowest and highest value that is believed, in the unit of the header.
 _PLAUSIBLE: Final = {
     "MagneticFieldStrength": (0.01, 25.0),
+    "KVP": (10.0, 500.0),
     "PatientSize": (0.3, 2.6),
     "PatientWeight": (0.3, 600.0),
 }
@@ -167,7 +172,10 @@ class Elements:
         except Exception:  # whatever pydicom raises; nothing depends on the text
             self.is_odd = True
             return None
-        return str(value).strip() or None if value not in (None, "") else None
+        if value in (None, ""):
+            return None
+        words = value if isinstance(value, MutableSequence) else [value]
+        return ", ".join(str(one).strip() for one in words) or None
 
     def number(self, keyword: str) -> float | None:
         """Return an optional number; None if absent, unreadable or not plausible."""
@@ -279,6 +287,12 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         "field_strength_t": elements.number("MagneticFieldStrength"),
         "height_m": elements.number("PatientSize"),
         "weight_kg": elements.number("PatientWeight"),
+        "software_version": _short(elements.text("SoftwareVersions")),
+        "repetition_time_ms": elements.number("RepetitionTime"),
+        "echo_time_ms": elements.number("EchoTime"),
+        "flip_angle_deg": elements.number("FlipAngle"),
+        "tube_voltage_kv": elements.number("KVP"),
+        "kernel": _short(elements.text("ConvolutionKernel")),
         "conditions": _conditions(elements),
         "acquired_at": _acquired_at(elements),
         "slice_thickness_mm": elements.number("SliceThickness"),
@@ -295,6 +309,11 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         flags=frozenset(odd | ({Flag.HEADER_ODD} if elements.is_odd else set())),
         **facts,
     )
+
+
+def _short(text: str | None) -> str | None:
+    """Return a text as a table holds it: cut, and without what separates values there."""
+    return None if text is None else text[:MAX_LETTERS].replace(";", ",")
 
 
 def _conditions(elements: Elements) -> tuple[Condition, ...]:

@@ -41,7 +41,8 @@ MM_DECIMALS: Final = 3
 RATIO_DECIMALS: Final = 5
 _OF_HEADERS: Final = (
     *("manufacturer", "scanner_model", "field_strength_t"),
-    *("height_m", "weight_kg", "slice_thickness_mm"),
+    *("height_m", "weight_kg", "slice_thickness_mm", "software_version", "repetition_time_ms"),
+    *("echo_time_ms", "flip_angle_deg", "tube_voltage_kv", "kernel"),
 )
 
 
@@ -337,4 +338,4 @@ def _seam_facts(seams: Sequence[Seam]) -> dict[str, JsonValue]:
 
 
 def _header_facts(header: Header | Sidecar | None) -> dict[str, JsonValue]:
-    return {} if header is None else {name: getattr(header, name) for name in _OF_HEADERS}
+    return {} if header is None else {name: getattr(header, name, None) for name in _OF_HEADERS}

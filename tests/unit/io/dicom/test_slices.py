@@ -39,6 +39,11 @@ def test_facts_of_a_header(make_dicom: MakeDicom) -> None:
         MagneticFieldStrength="1.5",
         PatientSize="0",
         Manufacturer="",
+        SoftwareVersions=["syngo MR E11", "a;b"],
+        RepetitionTime="6.69",
+        EchoTime="2.39",
+        FlipAngle="10",
+        KVP="",
     )
     ((header),) = (one.header for one in parse_files(files.items()).slices)
     assert header.file == "1.2.7.1.dcm"
@@ -50,6 +55,9 @@ def test_facts_of_a_header(make_dicom: MakeDicom) -> None:
     assert header.height_m is None  # a zero is what scanners write when nobody entered it
     assert header.manufacturer is None
     assert header.normal == (0, 0, 1)
+    assert header.software_version == "syngo MR E11, a,b"
+    times_ms = (header.repetition_time_ms, header.echo_time_ms)
+    assert (*times_ms, header.flip_angle_deg, header.tube_voltage_kv) == (6.69, 2.39, 10, None)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
