@@ -179,7 +179,7 @@ CONFIGS: dict[str, tuple[str | tuple[str, str], str]] = {
     "less than none": (f"{CONFIG}shard_size: -3\n", "shard_size: -3 must be at least 1"),
     "text for yes or no": (f"{CONFIG}keep_images: maybe\n", "keep_images: 'maybe' must be true or"),
     "number for a section": (f"{CONFIG}resources: 3\n", "resources: 3 must be a section"),
-    "kind unknown": (("folder", "dicom"), "cohort.kind: 'dicom' must be one of ukb, bids, folder"),
+    "kind unknown": (("folder", "dicom"), "cohort.kind: 'dicom' must be one of ukb, nako, bids, f"),
     "contrast misspelt": (
         ("[ct], device", "[watr], device"),
         "'watr' must ... did you mean water?",

@@ -32,6 +32,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "cohort.kind": ("bids", PREPARE),
     "cohort.root": ("moved", NOTHING),
     "cohort.protocols": (["t1"], NOTHING),  # what is listed from now on
+    "cohort.check_files": (True, NOTHING),  # listing looks for shards that are to be done again
     "shard_size": (7, NOTHING),  # what is listed from now on
     "stations": ("separate", PREPARE),
     "cohort.check_files": (True, NOTHING),
