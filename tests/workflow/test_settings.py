@@ -35,7 +35,6 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "cohort.check_files": (True, NOTHING),  # listing looks for shards that are to be done again
     "shard_size": (7, NOTHING),  # what is listed from now on
     "stations": ("separate", PREPARE),
-    "cohort.check_files": (True, NOTHING),
     "prepare.contrasts": (["water"], PREPARE),
     "prepare.missing_rescale": ("hounsfield", PREPARE),
     "prepare.correct_swaps": (True, PREPARE),
