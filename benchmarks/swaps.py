@@ -66,7 +66,7 @@ def _try_body(seed: int, bmi_kg_m2: float) -> Counter[str]:
     inside = [
         slab.fat_water
         for slab in judge_slabs(*swapped)
-        if span_mm[0] <= slab.bottom_mm and slab.top_mm <= span_mm[1]
+        if span_mm[0] - 1 <= slab.bottom_mm and slab.top_mm <= span_mm[1] + 1  # rounding
     ]
     counts[f"part: {_judge(inside)}"] += 1
     return counts
