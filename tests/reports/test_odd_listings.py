@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason
 from organome.domain.scans import CohortKind, Contrast, Scan, Stations
+from organome.io.images.sidecars import read_sidecar
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.steps.listing import list_scans
 from organome.steps.prepare import prepare_images
@@ -298,3 +299,14 @@ def test_sidecars_give_the_columns_of_headers(
     facts = outcome.facts
     assert (facts.get("manufacturer"), facts.get("field_strength_t")) == (maker, field)
     assert "PatientName" not in str(facts)
+
+
+def test_times_of_a_sidecar_are_in_seconds(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"EchoTime": 0.00239, "RepetitionTime": 0.00669, "FlipAngle": 10,'
+        ' "SoftwareVersions": "XA"}'
+    )
+    read = read_sidecar(tmp_path / "a.nii.gz")
+    assert read is not None
+    assert (read.echo_time_ms, read.repetition_time_ms, read.flip_angle_deg) == (2.39, 6.69, 10)
+    assert read.software_version == "XA"

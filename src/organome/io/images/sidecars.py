@@ -11,14 +11,24 @@ from typing import Any, Final
 
 SIDECAR_SUFFIX: Final = ".json"
 MAX_SIDECAR_BYTES: Final = 4 << 20
+DECIMALS: Final = 6
 MAX_LETTERS: Final = 64  # of a LO in DICOM
-_TEXTS: Final = {"manufacturer": "Manufacturer", "scanner_model": "ManufacturersModelName"}
-# With the values that can be true: zero is how scanners write that nobody entered it.
+_TEXTS: Final = {
+    "manufacturer": "Manufacturer",
+    "scanner_model": "ManufacturersModelName",
+    "software_version": "SoftwareVersions",
+    "kernel": "ConvolutionKernel",
+}
+MS: Final = 1000.0  # times stand there in seconds
+# What can be true (zero is how scanners write that nobody entered it), and a factor.
 _NUMBERS: Final = {
-    "field_strength_t": ("MagneticFieldStrength", 0.01, 25.0),
-    "height_m": ("PatientSize", 0.3, 2.6),
-    "weight_kg": ("PatientWeight", 0.3, 600.0),
-    "slice_thickness_mm": ("SliceThickness", 0.01, 100.0),
+    "field_strength_t": ("MagneticFieldStrength", 0.01, 25.0, 1.0),
+    "height_m": ("PatientSize", 0.3, 2.6, 1.0),
+    "weight_kg": ("PatientWeight", 0.3, 600.0, 1.0),
+    "slice_thickness_mm": ("SliceThickness", 0.01, 100.0, 1.0),
+    "repetition_time_ms": ("RepetitionTime", 1e-4, 100.0, MS),
+    "echo_time_ms": ("EchoTime", 1e-6, 10.0, MS),
+    "flip_angle_deg": ("FlipAngle", 0.01, 360.0, 1.0),
 }
 
 
@@ -33,6 +43,11 @@ class Sidecar:
         height_m: Height of the participant.
         weight_kg: Weight of the participant.
         slice_thickness_mm: Thickness of a slice.
+        software_version: Software of the scanner.
+        kernel: Convolution kernel of a CT.
+        repetition_time_ms: Repetition time.
+        echo_time_ms: Echo time.
+        flip_angle_deg: Flip angle.
     """
 
     manufacturer: str | None = None
@@ -41,6 +56,11 @@ class Sidecar:
     height_m: float | None = None
     weight_kg: float | None = None
     slice_thickness_mm: float | None = None
+    software_version: str | None = None
+    kernel: str | None = None
+    repetition_time_ms: float | None = None
+    echo_time_ms: float | None = None
+    flip_angle_deg: float | None = None
 
 
 def sidecar_path(image: Path) -> Path:
@@ -65,8 +85,9 @@ def read_sidecar(image: Path) -> Sidecar | None:
     if not isinstance(content, dict):
         return None
     facts: dict[str, Any] = {name: _text(content.get(key)) for name, key in _TEXTS.items()}
-    for name, (key, low, high) in _NUMBERS.items():
-        facts[name] = _number(content.get(key), low, high)
+    for name, (key, low, high, factor) in _NUMBERS.items():
+        number = _number(content.get(key), low, high)
+        facts[name] = None if number is None else round(number * factor, DECIMALS)
     return Sidecar(**facts)
 
 
