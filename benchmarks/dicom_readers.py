@@ -90,7 +90,7 @@ def main() -> None:
             else:
                 counts["equal"] += nearest.is_none
                 found += "equal" if nearest.is_none else f"differs: {nearest}"
-        print(f"{str(folder.relative_to(top.parent))[-44:]:44} {n_files:5}  {found}")
+        print(f"{str(folder.relative_to(top.parents[1]))[-44:]:44} {n_files:5}  {found}")
     print(json.dumps(counts))
 
 

@@ -38,6 +38,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "prepare.contrasts": (["water"], PREPARE),
     "prepare.missing_rescale": ("hounsfield", PREPARE),
     "prepare.correct_swaps": (True, PREPARE),
+    "prepare.orientation": ("RAS", PREPARE),
     "segment.source": ("labelmaps", SEGMENT),
     "segment.allow_phantom_model": (True, NOTHING),
     "segment.model": ("other_model", {"pin_model", *SEGMENT}),

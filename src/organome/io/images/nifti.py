@@ -108,7 +108,8 @@ def read_nifti(path: Path, *, max_voxel_bytes: int, orientation: str = "") -> De
         slope, intercept = _scaling(header)
     image = sitk.GetImageFromArray(_scaled(voxels_zyx, slope, intercept))
     image.SetSpacing(spacing_mm)
-    image.SetDirection((affine_lps[:3, :3] / spacing_mm).ravel().tolist())
+    steps = affine_lps[:3, :3]
+    image.SetDirection((steps / np.linalg.norm(steps, axis=0)).ravel().tolist())
     image.SetOrigin(affine_lps[:3, 3].tolist())
     return Delivered(
         image=image,
