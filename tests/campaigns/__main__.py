@@ -2,10 +2,10 @@
 
     python -m campaigns --kills 300 --damages 60 --seed 1      (from tests/)
 
-A cohort of kills is killed fifteen times, one of damages is cut off and damaged six times; then it
-must come to its end with the tables of an undisturbed run. The seed of a cohort decides what is
-done to it, though not at which instruction: `--seed S --kills 15 --damages 0` does what was done to
-the cohort of kills with the seed S.
+A cohort of kills is killed fifteen times; one of damages is cut off six times, and three files are
+damaged each time, one of each way. Then it must come to its end with the tables of an undisturbed
+run. The seed of a cohort decides what is done to it, though not at which instruction:
+`--seed S --kills 15 --damages 0` does what was done to the cohort of kills with the seed S.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from campaigns.promises import broken_promises, come_to_an_end
 from campaigns.runs import CampaignRun
 
 KILLS_A_COHORT: Final = 15
-DAMAGES_A_COHORT: Final = 6
+CUTS_A_COHORT: Final = 6
 _ONE_IN: Final = 4  # so many cohorts is one of phantoms
 _SCANS_BEFORE_CUT: Final = (1, 9)  # of the 36 to 40 scans of all steps
 _PAUSE_S: Final = 1.0  # at most, from the last of these scans to the cut
@@ -63,9 +63,7 @@ class Result:
     @property
     def again(self) -> str:
         """The command that does it again."""
-        n_kills, n_damages = (
-            (KILLS_A_COHORT, 0) if self.what == "kills" else (0, DAMAGES_A_COHORT // len(DAMAGES))
-        )
+        n_kills, n_damages = (KILLS_A_COHORT, 0) if self.what == "kills" else (0, CUTS_A_COHORT)
         return f"python -m campaigns --seed {self.seed} --kills {n_kills} --damages {n_damages}"
 
 
@@ -79,11 +77,9 @@ def kill_cohort(run: CampaignRun, cohort: ListedCohort, result: Result) -> None:
 
 
 def damage_cohort(run: CampaignRun, cohort: ListedCohort, result: Result) -> None:
-    """Cut a run off and damage a file, again and again; after the end take the tables away, too."""
+    """Cut a run off and damage files, again and again; after the end take the tables away, too."""
     chance = random.Random(result.seed)
-    damages = [name for name in DAMAGES for _ in range(DAMAGES_A_COHORT // len(DAMAGES))]
-    chance.shuffle(damages)
-    for damage in damages:
+    for _ in range(CUTS_A_COHORT):
         run.start()
         # By scans, not by time: damage is to meet all stages, however slow the machine is.
         n_wanted = run.n_done() + chance.randint(*_SCANS_BEFORE_CUT)
@@ -97,13 +93,13 @@ def damage_cohort(run: CampaignRun, cohort: ListedCohort, result: Result) -> Non
         if code is not None:
             result.exit_codes[code] += 1
         run.end_all()
-        planted = damage_one(run.folder, damage=damage, chance=chance)
-        if planted is None:
-            continue
-        kind, path = planted
-        result.done[f"{damage} of {kind}"] += 1
-        result.notes.append(f"{damage} of {path}{' at the end' if code == 0 else ''}")
-        if code == 0:  # otherwise nobody would read it again
+        for damage in chance.sample(sorted(DAMAGES), len(DAMAGES)):
+            planted = damage_one(run.folder, damage=damage, chance=chance)
+            if planted is not None:
+                kind, path = planted
+                result.done[f"{damage} of {kind}"] += 1
+                result.notes.append(f"{damage} of {path}{' at the end' if code == 0 else ''}")
+        if code == 0:  # otherwise nobody would read them again
             _forget_tables(run.folder)
     run.start()
     _end(run, result)
