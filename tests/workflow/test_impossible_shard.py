@@ -39,8 +39,8 @@ def test_an_impossible_shard_holds_up_no_other(tmp_path: Path) -> None:
         ("0001-0000", "not_measured", "not_segmented"),
         ("0002-0000", "done", None),
     ]
-    organs = pq.read_table(tables / "organs", columns=["scan", "volume_ml"]).to_pylist()
-    measured = {row["scan"] for row in organs if row["volume_ml"] is not None}
+    organs = pq.read_table(tables / "organs", columns=["scan", "volume_observed_ml"]).to_pylist()
+    measured = {row["scan"] for row in organs if row["volume_observed_ml"] is not None}
     assert (len(organs), measured) == (3 * 40, {"0000-0000", "0002-0000"})
     logs = [path for path in (run.folder / "logs").rglob("*.log") if path.is_file()]
     assert logs
