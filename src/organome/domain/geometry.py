@@ -11,6 +11,7 @@ MIN_SPACING_MM: Final = 0.05
 MAX_SPACING_MM: Final = 25.0
 MIN_EXTENT_MM: Final = 10.0
 MAX_EXTENT_MM: Final = 3000.0
+MAX_SIDE: Final = 2**15 - 1  # NIfTI-1 counts in int16
 MAX_VOXELS: Final = 2**31  # 8 GiB of float32
 _SIDES_LPS: Final = {  # row of the cosines, and sign
     side: (row, sign)
@@ -47,6 +48,8 @@ def geometry_fault(size_xyz: Sequence[int], spacing_xyz_mm: Sequence[float]) -> 
             return f"spacing of {spacing_mm:g} mm along {axis}"
         if not MIN_EXTENT_MM <= size * spacing_mm <= MAX_EXTENT_MM:
             return f"extent of {size * spacing_mm:g} mm along {axis}"
+        if size > MAX_SIDE:
+            return f"{size} voxels along {axis}"
     if prod(size_xyz) > MAX_VOXELS:
         return f"{prod(size_xyz)} voxels"
     return None

@@ -185,7 +185,8 @@ def overlaps_mm(stations: Sequence[Station]) -> tuple[float, ...]:
     """Measure the overlap at each seam, from head to foot.
 
     Raises:
-        ScanError: STATIONS_APART if there is a gap, or nothing of one lies above the other.
+        ScanError: STATIONS_APART if there is a gap, or nothing of one lies above the other;
+            SEVERAL_SERIES if one lies within the other.
     """
     overlaps = []
     for number, (upper, lower) in enumerate(pairwise(stations), start=1):
@@ -196,6 +197,9 @@ def overlaps_mm(stations: Sequence[Station]) -> tuple[float, ...]:
             if min(above.high_mm, below.high_mm) <= max(above.low_mm, below.low_mm):
                 fact = f"station {number} and {number + 1} lie beside each other"
                 raise ScanError(Reason.STATIONS_APART, fact)
+        if lower.low_mm >= upper.low_mm or lower.high_mm >= upper.high_mm:
+            fact = f"station {number} and {number + 1}: one lies within the other"
+            raise ScanError(Reason.SEVERAL_SERIES, fact)
         if overlap_mm < -GAP_TOLERANCE * slice_mm:
             fact = f"a gap of {-overlap_mm:.1f} mm between station {number} and {number + 1}"
             raise ScanError(Reason.STATIONS_APART, fact)
@@ -214,7 +218,7 @@ def trim_stations(stations: Sequence[Station], *, n_slices: int) -> tuple[Statio
     for upper, overlap_mm in enumerate(overlaps_mm(stations)):
         lower = upper + 1
         upper_mm, lower_mm = (stations[one].grid[2].spacing_mm for one in (upper, lower))
-        n = min(n_slices, int((overlap_mm - MIN_FADE_MM) / (upper_mm + lower_mm)))
+        n = min(n_slices, int((overlap_mm - MIN_FADE_MM) / (upper_mm + lower_mm) + SAME_PLACE))
         if n > 0:
             lows[upper] += n * upper_mm
             highs[lower] -= n * lower_mm

@@ -38,6 +38,9 @@ TRIM_SLICES: Final = 4  # fold-over at both ends of a station, Langner 2020
 # Stitched voxels are rounded to this share of the range of intensities, far below their noise:
 # full mantissas, which are noise as well, would double the size of the files.
 INTENSITY_BITS: Final = 15
+BRIGHT_PERCENTILE: Final = 99.9
+BRIGHT_FACTOR: Final = 16.0  # tissue beside the coil is no outlier, a spike of 1e6 is
+SAMPLE_STEP: Final = 31  # voxels that the percentile is of
 AIR_HU: Final = -1024.0
 MIN_WEIGHT: Final = 1e-6  # where a narrower station fades in, the wider one still counts
 
@@ -150,8 +153,14 @@ def _fuse(
 
 
 def _rounded(voxels_zyx: Singles) -> Singles:
-    """Round to a power of two: sums and products of such values stay exact for long."""
+    """Round to a power of two: sums and products of such values stay exact for long.
+
+    A few voxels far beyond all others do not make the steps of the others coarse.
+    """
+    sample = np.abs(voxels_zyx.reshape(-1)[::SAMPLE_STEP])
+    usual = BRIGHT_FACTOR * float(np.percentile(sample, BRIGHT_PERCENTILE))
     largest = max(float(voxels_zyx.max()), -float(voxels_zyx.min()))
+    largest = min(largest, usual) if usual > 0 else largest
     if largest > 0:
         step = np.float32(2.0 ** (np.ceil(np.log2(largest)) - INTENSITY_BITS))
         voxels_zyx /= step

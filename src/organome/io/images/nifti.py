@@ -327,7 +327,11 @@ def _compare(sform: _Affine, qform: _Affine, size_xyz: NDArray[Any]) -> set[Flag
 
 
 def _label_names(extensions: bytes, order: str) -> dict[int, str]:
-    """Read the label table of a Caret extension; nothing where there is none, or a damaged one."""
+    """Read the label table of a Caret extension; nothing where there is none.
+
+    Raises:
+        ScanError: LABEL_UNKNOWN if it cannot be read whole, or gives one value two names.
+    """
     place = 4
     while len(extensions) >= place + 8 and extensions[0]:
         n_bytes, code = np.frombuffer(extensions, f"{order}i4", count=2, offset=place).tolist()
@@ -336,10 +340,14 @@ def _label_names(extensions: bytes, order: str) -> dict[int, str]:
         text = extensions[place + 8 : place + n_bytes].rstrip(b"\0 \n")
         if code in _LABEL_TABLES and _CARET_ROOT in text and n_bytes <= _MAX_XML_BYTES:
             try:
-                table = ElementTree.fromstring(text).iter("Label")
-                return {int(one.attrib["Key"]): (one.text or "").strip() for one in table}
-            except (ElementTree.ParseError, KeyError, ValueError):
-                return {}
+                table = list(ElementTree.fromstring(text).iter("Label"))
+                names = {(int(one.attrib["Key"]), (one.text or "").strip()) for one in table}
+            except (ElementTree.ParseError, LookupError, ValueError) as error:
+                fact = "its table of the names of labels cannot be read"
+                raise ScanError(Reason.LABEL_UNKNOWN, fact) from error
+            if len(dict(names)) < len(names):
+                raise ScanError(Reason.LABEL_UNKNOWN, "one value has several names")
+            return dict(sorted(names))
         place += n_bytes
     return {}
 

@@ -40,15 +40,17 @@ from organome.io.images.reading import (
 
 MAX_HEADER_LINES: Final = 4096
 MAX_LINE_BYTES: Final = 1 << 16
+_SEGMENT_KEY: Final = re.compile(r"Segment(\d+)_(?:ID|Name|Layer|LabelValue)$")
 _NUMBER: Final = re.compile(r"[^\s,()\[\]]+")
 _NRRD_GEOMETRY: Final = frozenset(
     {"spacedirections", "spaceorigin", "spacings", "thicknesses", "axismins", "axismaxs"}
     | {"measurementframe"}
 )
 _NRRD_NO_NUMBERS: Final = frozenset({"none"})
+_NRRD_BESIDE: Final = frozenset({"thicknesses", "axismins", "axismaxs"})  # NaN: not known
 _NRRD_SPACES: Final = frozenset(
     {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
-    | {"lps", "ras", "las"}
+    | {"lps", "ras", "las", "lpst", "rast", "last"}
 )
 _MHA_GEOMETRY: Final = frozenset(
     {"transformmatrix", "rotation", "orientation", "offset", "position", "origin"}
@@ -75,12 +77,14 @@ class _Header:
 
     Attributes:
         frame: How the voxels, which follow, are compressed: zlib's wbits, None if not.
+        n_packed_bytes: How many bytes they take so; None where the format does not say it.
         is_oriented: Whether the header says how its axes lie in the body.
         unit: Of lengths.
         pairs: NRRD's keys and values of anybody's own.
     """
 
     frame: int | None = None
+    n_packed_bytes: int | None = None
     is_oriented: bool = True
     unit: str = ""
     pairs: dict[str, str] = field(default_factory=dict)
@@ -110,9 +114,7 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
             fact = "the header does not say how its axes lie in the body"
             raise ScanError(Reason.ORIENTATION_UNKNOWN, fact)
         if header.frame is not None:
-            limit = voxel_bytes + MAX_OFFSET_BYTES
-            for _ in inflated(pieces_of(file), header.frame, limit=limit):
-                pass  # the checksum at its end counts
+            _check_packed(file, header.frame, header.n_packed_bytes, voxel_bytes)
     image, names = _labels(_read(path, image_io), segments)
     image = _as_3d(image)
     flags = set()
@@ -127,6 +129,22 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
     if is_default and image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1):
         flags.add(Flag.AFFINE_IDENTITY)
     return Delivered(image, frozenset(flags), names=names, is_part=bool(segments))
+
+
+def _check_packed(file: BinaryIO, frame: int, n_packed_bytes: int | None, voxel_bytes: int) -> None:
+    """Check compressed voxels: ITK leaves as they were in memory those that do not come out.
+
+    Raises:
+        ScanError: FILE_BROKEN.
+        EOFError: They end early.
+        zlib.error: Their checksum does not hold.
+    """
+    pieces = pieces_of(file) if n_packed_bytes is None else iter([file.read(n_packed_bytes)])
+    limit = voxel_bytes + (MAX_OFFSET_BYTES if n_packed_bytes is None else 0)
+    n_bytes = sum(map(len, inflated(pieces, frame, limit=limit)))
+    if n_bytes < voxel_bytes:
+        fact = f"{n_bytes} bytes of voxels, its header declares {voxel_bytes}"
+        raise ScanError(Reason.FILE_BROKEN, fact)
 
 
 def _mm_per_unit(unit: str) -> float:
@@ -152,13 +170,14 @@ def _parse_nrrd(file: BinaryIO) -> _Header:
         if key == "datafile":
             raise ScanError(Reason.FORMAT_UNKNOWN, "NRRD with its voxels in another file")
         if key in _NRRD_GEOMETRY:
-            words = (word for word in _NUMBER.findall(value) if word not in _NRRD_NO_NUMBERS)
+            ignored = _NRRD_NO_NUMBERS | ({"nan"} if key in _NRRD_BESIDE else set())
+            words = (word for word in _NUMBER.findall(value) if word.lower() not in ignored)
             check_coordinates(map(float, words))
     if fields.get("encoding", "").lower() in ("gzip", "gz"):
         header.frame = GZIP_STREAM
     space = fields.get("space", "").lower().removesuffix("-time")
     header.is_oriented = space in _NRRD_SPACES and "spacedirections" in fields
-    header.unit = _single_unit(fields.get("spaceunits", ""))
+    header.unit = _single_unit(fields.get("spaceunits", "").lower())
     return header
 
 
@@ -185,6 +204,10 @@ def _segments(pairs: Mapping[str, str]) -> list[_Segment]:
         layer = int(pairs.get(f"Segment{n}_Layer", n))
         value = int(pairs.get(f"Segment{n}_LabelValue", 1 if not has_layers else n + 1))
         segments.append(_Segment(name.strip(), layer, value))
+    numbered = {match[1] for key in pairs if (match := _SEGMENT_KEY.match(key))}
+    if numbered != set(map(str, range(len(segments)))):
+        fact = f"{len(numbered)} segments, of which {len(segments)} have a name"
+        raise ScanError(Reason.LABEL_UNKNOWN, fact)
     return segments
 
 
@@ -200,11 +223,15 @@ def _labels(image: sitk.Image, segments: list[_Segment]) -> tuple[sitk.Image, di
     labels_zyx = np.zeros(layers_zyxn.shape[:3], np.uint16)
     for number, one in enumerate(segments, start=1):
         if not 0 <= one.layer < n_layers:
-            raise ValueError("a segment in a layer that is not there")
+            raise ScanError(Reason.FILE_BROKEN, "a segment in a layer that is not there")
         mask_zyx = layers_zyxn[..., one.layer] == one.value
         if labels_zyx[mask_zyx].any():
             raise ScanError(Reason.NOT_3D, "segments overlap, so that voxels have two labels")
         labels_zyx[mask_zyx] = number
+    for layer in range(n_layers):
+        values = [0, *(one.value for one in segments if one.layer == layer)]
+        if not np.isin(layers_zyxn[..., layer], values).all():
+            raise ScanError(Reason.LABEL_UNKNOWN, "a layer holds a value that no segment has")
     labels = sitk.GetImageFromArray(labels_zyx)
     labels.CopyInformation(image)
     return labels, {number: one.name for number, one in enumerate(segments, start=1)}
@@ -213,19 +240,28 @@ def _labels(image: sitk.Image, segments: list[_Segment]) -> tuple[sitk.Image, di
 def _parse_mha(file: BinaryIO) -> _Header:
     header = _Header()
     for line in _header_lines(file):
-        name, _, value = (part.strip() for part in line.partition("="))
-        if name == "CompressedData" and value.lower() == "true":
-            header.frame = ZLIB_STREAM
-        if name.lower() in _MHA_GEOMETRY:
-            check_coordinates(map(float, _NUMBER.findall(value)))
-        if name == "DistanceUnits":
-            header.unit = value.lower()
-        if name == "NDims" and not 1 <= int(value) <= MAX_AXES:
-            raise ValueError("axes that no image has")
-        if name == "ElementDataFile":
-            if value != "LOCAL":
-                raise ScanError(Reason.FORMAT_UNKNOWN, "MetaImage with its voxels in another file")
-            break
+        name, _, value = (part.strip() for part in re.split("([=:])", f"{line}=", maxsplit=1))
+        value = value.removesuffix("=").strip()
+        match name.lower():
+            case "compresseddata" if value[:1].lower() in ("t", "1"):
+                header.frame = ZLIB_STREAM
+            case "compresseddatasize":
+                header.n_packed_bytes = int(value)
+            case "headersize" if int(value) != 0:
+                raise ScanError(Reason.FORMAT_UNKNOWN, "MetaImage with a HeaderSize")
+            case "distanceunits":
+                header.unit = value.lower()
+            case "ndims" if not 1 <= int(value) <= MAX_AXES:
+                raise ValueError("axes that no image has")
+            case "elementdatafile":
+                if value.upper() != "LOCAL":
+                    fact = "MetaImage with its voxels in another file"
+                    raise ScanError(Reason.FORMAT_UNKNOWN, fact)
+                break
+            case key if key in _MHA_GEOMETRY:
+                check_coordinates(map(float, _NUMBER.findall(value)))
+    if header.frame is not None and not header.n_packed_bytes:
+        raise ScanError(Reason.FILE_BROKEN, "compressed voxels without CompressedDataSize")
     return header
 
 
