@@ -582,3 +582,22 @@ def test_legacy_converted(tmp_path: Any) -> None:
     path = tmp_path / "1.dcm"
     made.save_as(path, enforce_file_format=True)
     np.testing.assert_array_equal(ReadSeries({"1.dcm": path.read_bytes()}).voxels_zyx, HU)
+
+
+@pytest.mark.parametrize("cosine", [0.7, 0.707, 0.71])
+@pytest.mark.odd_input(
+    "D-61",
+    make="direction cosines rounded to one or two digits",
+    source="own",
+    outcome="the step along the normal is the distance of the slices",
+)
+def test_rounded_cosines_change_no_step(cosine: float) -> None:
+    normal = np.cross((0.5**0.5, 0.5**0.5, 0), (0, 0, -1))
+    files = series(
+        CT,
+        modality="MR",
+        ImageOrientationPatient=[cosine, cosine, 0, 0, 0, -1],
+        ImagePositionPatient=lambda place: [float(3 * place * one) for one in normal],
+    )
+    found = ReadSeries(files, Contrast.T2)
+    assert found.image.GetSpacing()[2] == pytest.approx(3.0, abs=1e-6)

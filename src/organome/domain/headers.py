@@ -1,6 +1,7 @@
 """What decisions about DICOM series are made from: a few facts per slice, no name and no date."""
 
 from dataclasses import dataclass, replace
+from math import hypot
 from typing import Final, TypeAlias
 
 from organome.domain.flags import Flag
@@ -103,9 +104,11 @@ class Header:
 
     @property
     def normal(self) -> tuple[float, float, float]:
-        """Unit vector of the slice, right-handed with row and column."""
+        """Unit vector of the slice, right-handed with row and column, however rounded these are."""
         rx, ry, rz, cx, cy, cz = self.orientation
-        return (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
+        across = (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
+        length = hypot(*across) or 1.0
+        return (across[0] / length, across[1] / length, across[2] / length)
 
     @property
     def offset_mm(self) -> float:
