@@ -15,6 +15,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pydicom
 
+from campaigns import damage
+
 Delivery: TypeAlias = dict[str, bytes]
 Corruption: TypeAlias = Callable[[Delivery, random.Random], str]
 _Change: TypeAlias = Callable[[bytes, random.Random], bytes]
@@ -64,19 +66,9 @@ _ENTITIES: Final = ("acq-", "ce-GD", "echo-1", "echo-x", "run-02", "rec-", "spac
 
 
 def _flip(content: bytes, chance: random.Random) -> bytes:
-    damaged = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 20))):
-        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
-    return bytes(damaged)
-
-
-def _cut(content: bytes, chance: random.Random) -> bytes:
-    return content[: chance.randrange(len(content))]
-
-
-def _blank(content: bytes, chance: random.Random) -> bytes:
-    n_kept = chance.randrange(len(content))
-    return content[:n_kept] + bytes(len(content) - n_kept)
+        content = damage.DAMAGES["flip"](content, chance)
+    return content
 
 
 def _head_flip(content: bytes, chance: random.Random) -> bytes:
@@ -103,7 +95,7 @@ def _other(content: bytes, chance: random.Random) -> bytes:
     )
 
 
-DAMAGES: Final[Mapping[str, _Change]] = {"flip": _flip, "cut": _cut, "blank": _blank, "grow": _grow}
+DAMAGES: Final[Mapping[str, _Change]] = {**damage.DAMAGES, "flip": _flip, "grow": _grow}
 REPLACED: Final[Mapping[str, _Change]] = {"head": _head_flip, "other": _other}
 
 

@@ -23,6 +23,16 @@ CONDITIONS: Final = (
 )
 
 
+# Lowest and highest value that is believed, by DICOM's keyword and in its unit; zero is how
+# scanners write that nobody entered it.
+PLAUSIBLE: Final = {
+    "MagneticFieldStrength": (0.01, 25.0),
+    "KVP": (10.0, 500.0),
+    "PatientSize": (0.3, 2.6),
+    "PatientWeight": (0.3, 600.0),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """Facts of one slice: of a DICOM file, or of a frame of a multi-frame one.

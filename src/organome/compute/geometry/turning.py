@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Floats, Voxels
-from organome.compute.geometry.grids import GRID_TOLERANCE_VOXELS, share_grid
+from organome.compute.geometry.grids import GRID_TOLERANCE_VOXELS, Grid, share_grid
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 
@@ -70,8 +70,7 @@ def onto_grid(labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = Fa
 
 def _steps_xyz_mm(image: sitk.Image) -> Floats:
     """Return the step along each axis x, y, z of an image, one column each."""
-    steps: Floats = np.reshape(image.GetDirection(), (_AXES, _AXES)) * image.GetSpacing()
-    return steps
+    return Grid.of(image).steps_xyz_mm[:, ::-1]
 
 
 def _distance_mm(

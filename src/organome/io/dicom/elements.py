@@ -19,7 +19,7 @@ from pydicom.tag import BaseTag, Tag
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.headers import Condition, Header
+from organome.domain.headers import PLAUSIBLE, Condition, Header
 from organome.domain.outcomes import Reason
 
 PIXELS: Final = "PixelData"
@@ -95,13 +95,6 @@ _NAMES_IN_GROUPS: Final = {
     "AcquisitionDateTime": "FrameAcquisitionDateTime",
     "TemporalPositionIdentifier": "TemporalPositionIndex",
     "TriggerTime": "NominalCardiacTriggerDelayTime",
-}
-# Lowest and highest value that is believed, in the unit of the header.
-_PLAUSIBLE: Final = {
-    "MagneticFieldStrength": (0.01, 25.0),
-    "KVP": (10.0, 500.0),
-    "PatientSize": (0.3, 2.6),
-    "PatientWeight": (0.3, 600.0),
 }
 
 
@@ -254,8 +247,8 @@ class Elements:
 
     def _plausible(self, keyword: str, number: float) -> float | None:
         """Zero is how scanners write that nobody entered it."""
-        low, high = _PLAUSIBLE.get(keyword, (-float("inf"), float("inf")))
-        if keyword in _PLAUSIBLE and number == 0:
+        low, high = PLAUSIBLE.get(keyword, (-float("inf"), float("inf")))
+        if keyword in PLAUSIBLE and number == 0:
             return None
         if isfinite(number) and low <= number <= high:
             return number

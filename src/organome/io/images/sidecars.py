@@ -9,6 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from organome.domain.headers import PLAUSIBLE
+
 SIDECAR_SUFFIX: Final = ".json"
 MAX_SIDECAR_BYTES: Final = 4 << 20
 DECIMALS: Final = 6
@@ -20,11 +22,11 @@ _TEXTS: Final = {
     "kernel": "ConvolutionKernel",
 }
 MS: Final = 1000.0  # times stand there in seconds
-# What can be true (zero is how scanners write that nobody entered it), and a factor.
+# Key, lowest and highest value that is believed, and a factor.
 _NUMBERS: Final = {
-    "field_strength_t": ("MagneticFieldStrength", 0.01, 25.0, 1.0),
-    "height_m": ("PatientSize", 0.3, 2.6, 1.0),
-    "weight_kg": ("PatientWeight", 0.3, 600.0, 1.0),
+    "field_strength_t": ("MagneticFieldStrength", *PLAUSIBLE["MagneticFieldStrength"], 1.0),
+    "height_m": ("PatientSize", *PLAUSIBLE["PatientSize"], 1.0),
+    "weight_kg": ("PatientWeight", *PLAUSIBLE["PatientWeight"], 1.0),
     "slice_thickness_mm": ("SliceThickness", 0.01, 100.0, 1.0),
     "repetition_time_ms": ("RepetitionTime", 1e-4, 100.0, MS),
     "echo_time_ms": ("EchoTime", 1e-6, 10.0, MS),
