@@ -601,3 +601,106 @@ def test_rounded_cosines_change_no_step(cosine: float) -> None:
     )
     found = ReadSeries(files, Contrast.T2)
     assert found.image.GetSpacing()[2] == pytest.approx(3.0, abs=1e-6)
+
+
+D62 = pytest.mark.odd_input(
+    "D-62",
+    make="two echoes, phases, b values, kernels or image types of 10 slices each, half a step "
+    "apart; two acquisitions or passes of slices that are twice as thick as the step",
+    source="MONAI Deploy 532, own",
+    outcome="`not_3d`, of image types `several_series`; slices as thick as the step are one volume "
+    "acquired in two passes",
+)
+ALTERNATING: dict[str, Callable[[int], Any]] = {
+    "EchoTime": lambda volume: 2.4 + volume,
+    "EchoNumbers": lambda volume: 1 + volume,
+    "TriggerTime": lambda volume: 100 * volume,
+    "TemporalPositionIdentifier": lambda volume: 1 + volume,
+    "DiffusionBValue": lambda volume: 500.0 * volume,
+    "InversionTime": lambda volume: 100.0 + volume,
+    "ConvolutionKernel": lambda volume: ("Br40", "Br64")[volume],
+    "ImageType": lambda volume: ["ORIGINAL", "PRIMARY", ("M", "P")[volume]],
+}
+
+
+@pytest.mark.parametrize("keyword", ALTERNATING)
+@pytest.mark.parametrize("n", [N, N - 1])
+@D62
+def test_two_volumes_half_a_step_apart(keyword: str, n: int) -> None:
+    values = ALTERNATING[keyword]
+    error = _refusal(series(CT[:n], **{keyword: lambda index: values(index % 2)}))
+    expected = Reason.SEVERAL_SERIES if keyword == "ImageType" else Reason.NOT_3D
+    assert error.reason is expected
+    assert "2 " in error.fact
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"AcquisitionNumber": lambda index: 1 + index % 2},
+        {"ContentTime": lambda index: f"12{index % 2:02d}{index:02d}"},
+    ],
+)
+@D62
+def test_two_passes_are_two_volumes_if_their_slices_are_thick(when: dict[str, Any]) -> None:
+    assert _refusal(series(CT, SliceThickness=6.0, **when)).reason is Reason.NOT_3D
+    assert _refusal(series(CT, SpacingBetweenSlices=6.0, **when)).reason is Reason.NOT_3D
+    for thickness_mm in (3.0, None):
+        found = ReadSeries(series(CT, SliceThickness=thickness_mm, **when))
+        np.testing.assert_array_equal(found.voxels_zyx, HU)
+    ReadSeries(series(CT, SliceThickness=6.0, SpacingBetweenSlices=3.0, **when))
+    one_after_the_other = {"ContentTime": lambda index: f"12{index // 10:02d}{index:02d}"}
+    ReadSeries(series(CT, SliceThickness=6.0, **one_after_the_other))
+
+
+@pytest.mark.parametrize(
+    ("place_mm", "is_refused"),
+    [
+        (lambda index: 3.0 * index + 0.2 * max(0, index - 10), True),  # steps of 3 and 3.2 mm
+        (lambda index: 3.0 * index + 0.012 * index**2, True),
+        (lambda index: 3.0 * index + 0.002 * index**2, False),
+        (lambda index: 3.0 * index + (0.2 if index == 7 else 0.0), False),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-63",
+    make="steps between slices that grow by less than a tenth each, or change in mid-stack",
+    source="own",
+    outcome="`geometry_implausible` where a slice lies a quarter of a step or 1 mm off even steps; "
+    "below, `slices_uneven`",
+)
+def test_steps_that_are_not_even(place_mm: Callable[[int], float], is_refused: bool) -> None:
+    files = series(CT, ImagePositionPatient=lambda index: [0, 0, round(place_mm(index), 6)])
+    if is_refused:
+        error = _refusal(files)
+        assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+        assert "mm off even steps" in error.fact
+    else:
+        _check(files, Flag.SLICES_UNEVEN)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "is_refused"),
+    [
+        ([1, 0, 0, 0.0401, 0.9992, 0], True),
+        ([1, 0, 0, 0.04, 1, 0], True),
+        ([1, 0, 0, 0.2, 1, 0], True),
+        ([1, 0, 0, 0.002, 0.999998, 0], True),
+        ([1, 0, 0, 0.0005, 1, 0], False),
+        ([0.71, 0.71, 0, -0.7, 0.71, 0], False),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-64",
+    make="rows and columns off a right angle by 0.1 to 11 degrees",
+    source="own",
+    outcome="`geometry_implausible`, with the angle, beyond what the digits of the header explain",
+)
+def test_rows_and_columns_off_a_right_angle(orientation: list[float], is_refused: bool) -> None:
+    files = series(CT, modality="MR", ImageOrientationPatient=orientation)
+    if is_refused:
+        error = _refusal(files, Contrast.T2)
+        assert error.reason is Reason.GEOMETRY_IMPLAUSIBLE
+        assert "off a right angle" in error.fact
+    else:
+        ReadSeries(files, Contrast.T2)

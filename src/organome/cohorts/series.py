@@ -24,6 +24,10 @@ from organome.domain.outcomes import Reason
 
 # Share of a slice step; decimal strings in headers round to far less, a lost slice shifts by 1.
 STEP_TOLERANCE: Final = 0.1
+# From even steps, which an image has: small errors of steps add up.
+MAX_OFF_STEP_SHARE: Final = 0.25
+MAX_OFF_STEP_MM: Final = 1.0
+UNEVEN_SHARE: Final = 0.02  # of a step; from here on it is no longer rounding
 SAME_POSITION_MM: Final = 0.01
 COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
 SPACING_TOLERANCE_MM: Final = 1e-3
@@ -34,7 +38,7 @@ MAX_REPEATED_SHARE: Final = 0.25
 MAX_PLANES: Final = 64  # of one series; a rotating one has thousands
 GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a lost slice is 100 %
 TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
-
+MAX_PASSES: Final = 4  # through one range of the body, one after the other
 CLEAR_PAUSE: Final = 2.0  # times the next longest
 _TIME: Final = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")  # DA and TM of PS3.5 6.2
 
@@ -180,22 +184,61 @@ def _volumes(headers: Slices) -> list[Slices]:
     if repeats > 1:
         apart = _told_apart(headers, repeats)
         return [volume for part in apart for volume in _volumes(part)] if apart else [headers]
-    if len(headers) > 1 and _gap_fault(headers := _ordered(headers), "") is not None:
-        for part in _partitions(headers):
-            n_largest = max(map(len, part))
-            whole = [one for one in part if len(one) >= WHOLE_SHARE * n_largest]
-            if _overlap(part) and all(
-                len(one) > 1 and _gap_fault(_ordered(one), "") is None for one in whole
-            ):
-                return part
+    if len(headers) == 1:
+        return [headers]
+    headers = _ordered(headers)
+    if _gap_fault(headers, "") is None:
+        return _interleaved(headers) or [headers]
+    for _, part in _partitions(headers):
+        n_largest = max(map(len, part))
+        whole = [one for one in part if len(one) >= WHOLE_SHARE * n_largest]
+        if _overlap(part) and all(map(_is_regular, whole)):
+            return part
     return [headers]
+
+
+def _interleaved(headers: Slices) -> list[Slices] | None:
+    """Take volumes apart whose slices alternate at even steps, and so look like one.
+
+    Every second slice is acquired first in 2D protocols, often in a breath-hold of its own. So
+    acquisition and time alone make two volumes only of slices that are thicker than their steps.
+    """
+    is_overlapping = _overlapping(headers)
+    for condition, part in _partitions(headers):
+        if (condition != "acquisition number" or is_overlapping) and _alternate(part):
+            return part
+    if is_overlapping and all(one.acquired_at for one in headers):
+        in_time = sorted(headers, key=lambda one: (one.acquired_at, one.instance_number or 0))
+        for n_passes in range(2, MAX_PASSES + 1):
+            length, rest = divmod(len(in_time), n_passes)
+            part = [in_time[at : at + length] for at in range(0, len(in_time), length)]
+            if rest == 0 and _alternate(part):
+                return part
+    return None
+
+
+def _alternate(parts: Sequence[Slices]) -> bool:
+    """Return whether slices are equal stacks of one range of the body."""
+    lengths = [len(one) for one in parts]
+    return max(lengths) - min(lengths) <= 1 and _overlap(parts) and all(map(_is_regular, parts))
+
+
+def _is_regular(headers: Slices) -> bool:
+    return len(headers) > 1 and _gap_fault(_ordered(headers), "") is None
+
+
+def _overlapping(ordered: Slices) -> bool:
+    """Return whether slices are to lie much farther apart than they do."""
+    first, last = ordered[0], ordered[-1]
+    stated_mm = first.slice_spacing_mm or first.slice_thickness_mm or 0.0
+    return stated_mm >= GAP_RATIO * (last.offset_mm - first.offset_mm) / (len(ordered) - 1)
 
 
 def _told_apart(headers: Slices, repeats: int) -> list[Slices] | None:
     """Partition slices so that no position, or fewer ones, are there several times."""
     n_before = _n_repeated(headers)
     fewer = []
-    for part in _partitions(headers):
+    for _, part in _partitions(headers):
         n_repeated = sum(map(_n_repeated, part))
         if n_repeated == 0:
             return part
@@ -207,14 +250,14 @@ def _told_apart(headers: Slices, repeats: int) -> list[Slices] | None:
     return min(fewer, key=lambda one: one[0])[1] if fewer else None
 
 
-def _partitions(headers: Slices) -> Iterator[list[Slices]]:
+def _partitions(headers: Slices) -> Iterator[tuple[str, list[Slices]]]:
     """Partition slices by each condition, and by image type, into parts of two slices and more."""
-    for place in range(len(CONDITIONS) + 1):
+    for place, condition in enumerate((*CONDITIONS, "image type")):
         parts: dict[Hashable, list[Header]] = defaultdict(list)
         for header in headers:
             parts[(*header.conditions, header.image_type)[place]].append(header)
         if 1 < len(parts) <= len(headers) / 2:
-            yield list(parts.values())
+            yield condition, list(parts.values())
 
 
 def _runs_in_time(headers: Slices) -> list[Slices] | None:
@@ -320,6 +363,8 @@ def _stacked(headers: Slices, *flags: Flag) -> Series:
         found.add(Flag.ACQUISITIONS_MIXED)
     if _has_gaps(series):
         found.add(Flag.GAPS_BETWEEN_SLICES)
+    if len(slices) > 1 and max(_off_steps_mm(slices)) > UNEVEN_SHARE * series.step_mm:
+        found.add(Flag.SLICES_UNEVEN)
     fault = next((one.fault for one in slices if one.fault is not None), None)
     fault = fault or _stack_fault(slices, series.name)
     if fault is None and n_twice > MAX_REPEATED_SHARE * len(positions):
@@ -363,7 +408,7 @@ def _stack_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
             return Reason.GRIDS_DIFFER, f"{name} has slices that differ in direction or spacing"
     if len(slices) == 1:
         return Reason.NOT_3D, f"{name} is a single slice"
-    return _gap_fault(slices, name) or _drift_fault(slices, name)
+    return _gap_fault(slices, name) or _drift_fault(slices, name) or _unevenness_fault(slices, name)
 
 
 def _gap_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
@@ -374,6 +419,24 @@ def _gap_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
             fact = f"{name} steps {step_mm:.2f} mm after slice {place} of {len(slices)}"
             return Reason.SLICES_MISSING, f"{fact}, {usual_mm:.2f} mm elsewhere"
     return None
+
+
+def _unevenness_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:
+    """Refuse a stack whose slices do not lie where even steps would have them."""
+    off_mm = _off_steps_mm(slices)
+    furthest = max(range(len(slices)), key=off_mm.__getitem__)
+    step_mm = (slices[-1].offset_mm - slices[0].offset_mm) / (len(slices) - 1)
+    if off_mm[furthest] <= min(MAX_OFF_STEP_MM, MAX_OFF_STEP_SHARE * step_mm):
+        return None
+    fact = f"{name} has slice {furthest + 1} of {len(slices)} {off_mm[furthest]:.2f} mm off"
+    return Reason.GEOMETRY_IMPLAUSIBLE, f"{fact} even steps of {step_mm:.2f} mm"
+
+
+def _off_steps_mm(slices: Slices) -> list[float]:
+    """Return by how much each slice lies beside even steps from the first to the last."""
+    start_mm = slices[0].offset_mm
+    step_mm = (slices[-1].offset_mm - start_mm) / (len(slices) - 1)
+    return [abs(one.offset_mm - start_mm - n * step_mm) for n, one in enumerate(slices)]
 
 
 def _drift_fault(slices: Slices, name: str) -> tuple[Reason, str] | None:

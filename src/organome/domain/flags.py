@@ -25,6 +25,7 @@ class Flag(StrEnum):
     VOLUMES_LEFT_OUT = "volumes_left_out"
     ACQUISITIONS_MIXED = "acquisitions_mixed"
     GAPS_BETWEEN_SLICES = "gaps_between_slices"
+    SLICES_UNEVEN = "slices_uneven"
     PADDING_REPLACED = "padding_replaced"
     PADDING_DOUBTFUL = "padding_doubtful"
     HOUNSFIELD_STATED = "hounsfield_stated"

@@ -127,6 +127,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "Slices lie apart by 1.5 times their thickness or more: compare `spacing_z_mm` and "
         "`slice_thickness_mm`. Volumes are of a body seen in part."
     ),
+    Flag.SLICES_UNEVEN: (
+        "Steps between slices differ a little; no slice lies more than a quarter of a step, or "
+        "1 mm, from where even steps put it."
+    ),
     Flag.PADDING_REPLACED: (
         "Voxels outside the field of view, filled with a value of their own, became -1024 HU, in "
         "MRI the lowest value of the others."

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from math import hypot, isfinite
+from math import acos, degrees, hypot, isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +46,9 @@ MAX_INFLATED_BYTES: Final = 256 << 20
 _INFLATED_AT_ONCE_BYTES: Final = 1 << 20
 MAX_PIXELS: Final = 1 << 26  # of one slice: 8192 x 8192
 MAX_COORDINATE_MM: Final = 1e5
-COSINE_SLACK: Final = 0.05  # rounded to few digits, cosines are not quite of length 1
+# Rounded to few digits, cosines are not quite of length 1, or at a right angle.
+MAX_COSINE_SLACK: Final = 0.05
+MIN_COSINE_SLACK: Final = 1e-3  # half a millimetre over half a metre
 _PLANE: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _STANDARD: Final = "1.2.840.10008."
 _IMAGE_CLASS: Final = "Image Storage"  # how the standard's names of classes of images end
@@ -456,11 +458,25 @@ def _check_header(header: Header, which: str) -> None:
         why = "a pixel spacing that is not positive"
     elif not (min(columns, rows) > 0 and columns * rows <= MAX_PIXELS):
         why = f"{columns} x {rows} pixels"
-    elif (
-        max(abs(hypot(*row) - 1), abs(hypot(*column) - 1)) > COSINE_SLACK
-        or abs(sum(a * b for a, b in zip(row, column, strict=True))) > COSINE_SLACK
-    ):
-        why = "directions that are not two unit vectors at a right angle"
+    elif max(abs(hypot(*row) - 1), abs(hypot(*column) - 1)) > MAX_COSINE_SLACK:
+        why = "directions that are not unit vectors"
     else:
+        _check_right_angle(header, which)
         return
     raise ScanError(Reason.FILE_BROKEN, f"{which} has {why}")
+
+
+def _check_right_angle(header: Header, which: str) -> None:
+    """Refuse rows and columns off a right angle by more than the digits of the header explain.
+
+    Raises:
+        ScanError: GEOMETRY_IMPLAUSIBLE.
+    """
+    row, column = header.orientation[:3], header.orientation[3:]
+    cosine = sum(a * b for a, b in zip(row, column, strict=True)) / (hypot(*row) * hypot(*column))
+    written = (n for n in range(1, 9) if all(round(one, n) == one for one in header.orientation))
+    rounding = 3**0.5 * 10.0 ** -next(written, 9)  # half a unit of the last digit in each of six
+    if abs(cosine) > min(MAX_COSINE_SLACK, max(MIN_COSINE_SLACK, rounding)):
+        off_deg = abs(degrees(acos(max(-1.0, min(1.0, cosine)))) - 90)
+        fact = f"{which} has rows and columns {off_deg:.2f} degrees off a right angle"
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
