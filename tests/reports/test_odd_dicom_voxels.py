@@ -279,9 +279,49 @@ def test_padding_that_is_air_already_or_tissue() -> None:
     stored[:, :5] = 0
     found = ReadSeries(series(stored, PixelPaddingValue=0))
     assert not found.flags & {Flag.PADDING_REPLACED, Flag.PADDING_DOUBTFUL}
-    found = ReadSeries(series(stored, PixelPaddingValue=0, RescaleIntercept=0))
-    np.testing.assert_array_equal(found.voxels_zyx, stored)
+    noise = stored_values(N_SLICES, high=2000)
+    found = ReadSeries(series(noise, PixelPaddingValue=40, RescaleIntercept=0))
+    np.testing.assert_array_equal(found.voxels_zyx, noise)
     assert Flag.PADDING_DOUBTFUL in found.flags
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+@pytest.mark.parametrize("limit", [None, 320])
+@pytest.mark.odd_input(
+    "D-65",
+    make="PixelPaddingValue, with a range or without, amid the values of tissue",
+    source="DICOM PS3.3 C.7.5.1.1.2",
+    outcome="what reaches the edge of a slice in one piece is padding, `padding_replaced`; voxels "
+    "of that value within the body stay",
+)
+def test_padding_amid_the_values_of_tissue(modality: str, limit: int | None) -> None:
+    stored = stored_values(N_SLICES, high=2000) + np.uint16(1)
+    expected = stored.astype(int) - (1024 if modality == "CT" else 0)
+    stored[:, :5] = 310 if limit else 300
+    stored[:, 20, 20] = 300
+    expected[:, 20, 20] = 300 - (1024 if modality == "CT" else 0)
+    files = series(stored, modality=modality, PixelPaddingValue=300, PixelPaddingRangeLimit=limit)
+    found = ReadSeries(files, Contrast.CT if modality == "CT" else Contrast.T2)
+    expected[:, :5] = -1024 if modality == "CT" else expected[:, 5:].min()
+    inner = (slice(None), slice(6, -1), slice(1, -1))
+    np.testing.assert_array_equal(found.voxels_zyx[:, :5], expected[:, :5])
+    np.testing.assert_array_equal(found.voxels_zyx[inner], expected[inner])
+    assert Flag.PADDING_REPLACED in found.flags
+
+
+@pytest.mark.odd_input(
+    "D-66",
+    make="MRI of unsigned 32-bit voxels, some above 2^31, with padding",
+    source="own",
+    outcome="values as stored; none wraps around",
+)
+def test_padding_of_32_bit_voxels() -> None:
+    stored = stored_values(N_SLICES).astype(np.uint32) + np.uint32(3_000_000_000)
+    expected = stored.copy()
+    stored[:, :5] = 7
+    expected[:, :5] = stored[:, 5:].min()
+    found = ReadSeries(series(stored, modality="MR", PixelPaddingValue=7), Contrast.T2)
+    np.testing.assert_array_equal(found.voxels_zyx, expected)
 
 
 @D3

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.odd_dicom import series, stored_values
 from doubles.odd_niftis import AFFINE, SIZE_XYZ, nifti_file, voxels_xyz
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
@@ -395,14 +396,28 @@ def test_the_grid_that_simpleitk_gives_an_array(tmp_path: Path) -> None:
 
 @pytest.mark.odd_input(
     "N-29",
-    make="NIfTI listed as CT whose values are as stored (0 to 4095), from 0 to 1, or shifted",
+    make="CT as NIfTI or DICOM whose values are as stored (0 to 4095), from 0 to 1, or shifted",
     source="dicom2nifti 129",
     outcome="flag `ct_not_in_hu`",
 )
-@pytest.mark.parametrize(("scaling", "is_odd"), [((10, -1000), False), ((10, 0), True)])
-def test_a_ct_that_is_not_in_hu(tmp_path: Path, scaling: tuple[float, float], is_odd: bool) -> None:
+@pytest.mark.parametrize(
+    ("scaling", "is_odd"),
+    [((10, -1000), False), ((10, 0), True), ((1, -4000), True), ((1, 2000), True)],
+)
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_a_ct_that_is_not_in_hu(
+    tmp_path: Path, scaling: tuple[float, float], is_odd: bool, kind: str
+) -> None:
+    slope, intercept = scaling
     path = tmp_path / "a.nii"
-    path.write_bytes(nifti_file(scl_slope=scaling[0], scl_inter=scaling[1]))
+    if kind == "nifti":
+        path.write_bytes(nifti_file(scl_slope=slope, scl_inter=intercept))
+    else:
+        path.mkdir()
+        stored = stored_values(4, high=200)
+        files = series(stored, modality="", RescaleSlope=slope, RescaleIntercept=intercept)
+        for name, content in files.items():
+            (path / name).write_bytes(content)
     for contrast in (Contrast.CT, Contrast.T1):
         scan = Scan("0000-0000", "c", "p", "1", "0", "x", (Source(str(path), contrast),))
         flags = Deliveries("folder", tuple(Contrast)).read(scan).flags

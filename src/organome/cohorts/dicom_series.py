@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from organome.cohorts.dixon import series_contrast
+from organome.cohorts.dixon import disputed, series_contrast
 from organome.cohorts.series import Series, group_series
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import Contrast, Modality, modality_of
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Modality, modality_of
 
 LOCALIZER: Final = "LOCALIZER"  # a value of ImageType, PS3.3 C.8.16.1.3
 CT_MODALITY: Final = "CT"
@@ -61,6 +61,7 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
     if len(stacks) > 1:
         raise ScanError(Reason.SEVERAL_SERIES, f"{len(stacks)} series where one is expected")
     (chosen,) = stacks
+    chosen = disputed(chosen) if contrast in (None, *DIXON_CONTRASTS) else chosen
     chosen.check()
     shown = contrast or _shown(chosen)
     if shown is None:
@@ -68,6 +69,9 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
             Reason.CONTRAST_MISSING, f"neither list nor header of {chosen.name} tells it"
         )
     check_modality(chosen, shown)
+    if shown in DIXON_CONTRASTS and series_contrast(chosen) not in (None, shown):
+        fact = f"{chosen.name} shows {series_contrast(chosen)}, the list says {shown}"
+        raise ScanError(Reason.CONTRAST_DISPUTED, fact)
     extra = {Flag.EXTRA_SERIES} if len(series) > 1 else set()
     return ChosenSeries(series=chosen, contrast=shown, flags=chosen.flags | extra)
 

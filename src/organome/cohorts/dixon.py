@@ -84,6 +84,17 @@ def series_contrast(series: Series) -> Contrast | None:
     return described_contrast(series) or _typed_contrast(series)
 
 
+def disputed(series: Series) -> Series:
+    """Return a series with a fault if its description and its image type name two contrasts."""
+    if series.n_volumes > 1 or series.fault is not None:
+        return series
+    described, typed = described_contrast(series), _typed_contrast(series)
+    if described is None or typed is None or described is typed:
+        return series
+    fact = f"{series.name} is {described} by its description and {typed} by its image type"
+    return replace(series, fault=(Reason.CONTRAST_DISPUTED, fact))
+
+
 def find_stations(series: Iterable[Series]) -> tuple[tuple[Acquisition, ...], ...]:
     """Find the stations of a scan, from head to foot, each with its acquisitions in time.
 

@@ -37,6 +37,7 @@ from organome.cohorts.dixon import (
     Acquisition,
     Fault,
     choose_acquisition,
+    disputed,
     find_stations,
     grid_fault,
     leave_gap,
@@ -132,7 +133,9 @@ def choose_series(
         ScanError: If the scan cannot be made of what is there; see the policies above.
     """
     series = group_series(headers)
-    dixon = [one for one in series if len(one.slices) > 1 and series_contrast(one) is not None]
+    dixon = [
+        disputed(one) for one in series if len(one.slices) > 1 and series_contrast(one) is not None
+    ]
     if not dixon:
         raise ScanError(
             Reason.CONTRAST_MISSING, f"none of {len(series)} series is a Dixon contrast"

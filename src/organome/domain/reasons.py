@@ -20,7 +20,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.FORMAT_UNKNOWN: "The file is of a kind that is not read.",
     Reason.CONTRAST_MISSING: "None of the wanted contrasts is there, or one that must be is not.",
     Reason.CONTRAST_DISPUTED: (
-        "The header is of another kind of scanner than the contrast that the list gives."
+        "The header is of another kind of scanner than the contrast that the list gives, or "
+        "header and list, or description and image type in it, name two contrasts."
     ),
     Reason.STATION_MISSING: (
         "A station between two others is not there, or the one that is wanted."
@@ -136,7 +137,8 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "MRI the lowest value of the others."
     ),
     Flag.PADDING_DOUBTFUL: (
-        "The header's value for voxels outside the field of view is one of tissue; left as it is."
+        "The header's value for voxels outside the field of view is one of tissue, and none of "
+        "these reach the edge of a slice; left as it is."
     ),
     Flag.HOUNSFIELD_STATED: (
         "A CT whose header does not say how values become Hounsfield units; the configuration says "
@@ -157,8 +159,8 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.QFORM_DIFFERS: "The qform of a NIfTI lies elsewhere than its sform, which counts.",
     Flag.UNITS_CONVERTED: "Lengths were stated in metres, centimetres or micrometres.",
     Flag.CT_NOT_IN_HU: (
-        "An image file that is listed as CT has no value below -50, neither air nor fat: probably "
-        "not Hounsfield units."
+        "A CT has no value below -50, neither air nor fat, or next to none from -200 to 300, no "
+        "soft tissue: probably not Hounsfield units."
     ),
     Flag.SWAP_CORRECTED: (
         "Fat and water of a station were exchanged as a whole, and exchange names again, as "

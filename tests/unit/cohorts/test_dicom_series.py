@@ -59,6 +59,23 @@ def test_list_decides_what_a_single_series_shows(make_series: MakeSeries) -> Non
     assert _refusal(headers, None) is Reason.CONTRAST_MISSING
 
 
+@pytest.mark.odd_input(
+    "D-67",
+    make="a folder listed as fat whose header says water; one whose description and image type "
+    "name two contrasts",
+    source="own",
+    outcome="`contrast_disputed`; listed as another kind of image, water of a Dixon is that",
+)
+def test_a_dixon_contrast_that_header_and_list_dispute(make_series: MakeSeries) -> None:
+    water = make_series(description="t1_vibe_dixon_W")
+    assert _refusal(water, Contrast.FAT) is Reason.CONTRAST_DISPUTED
+    assert choose_single_series(water, Contrast.WATER).contrast is Contrast.WATER
+    assert choose_single_series(water, Contrast.T1).contrast is Contrast.T1
+    both = make_series(description="t1_vibe_dixon_W", image_type=("DERIVED", "PRIMARY", "FAT"))
+    for contrast in (None, Contrast.WATER, Contrast.FAT):
+        assert _refusal(both, contrast) is Reason.CONTRAST_DISPUTED
+
+
 def test_nothing_but_single_slices(make_series: MakeSeries) -> None:
     assert _refusal(make_series(n=1), Contrast.CT) is Reason.NOT_3D
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -274,6 +275,42 @@ def test_broken_series_of_another_station_costs_a_kept_station_nothing(
     headers = [one for one in whole_scan if one is not gap]
     assert len(choose_series(headers, contrasts=DIXON_CONTRASTS, station=2).stations) == 1
     assert _refusal(headers)[0] is Reason.SLICES_MISSING
+
+
+@pytest.mark.odd_input(
+    "V-70",
+    make="UK Biobank: the description of a series says water, its image type fat; of water, or of "
+    "the opposed phase",
+    source="own",
+    outcome="`contrast_disputed`; of a contrast that is not required, or of a repeat, it costs "
+    "that only",
+)
+def test_a_description_that_contradicts_the_image_type(
+    whole_scan: list[Header], make_station: MakeSeries
+) -> None:
+    def typed(number: int, word: str) -> list[Header]:
+        return [
+            replace(one, image_type=("DERIVED", "PRIMARY", "DIXON", word))
+            if one.series_number == number
+            else one
+            for one in whole_scan
+        ]
+
+    number_of_water, number_of_opposed = 12, 10
+    assert _refusal(typed(number_of_water, "FAT")) == (
+        Reason.CONTRAST_DISPUTED,
+        "series 12 is water by its description and fat by its image type",
+    )
+    assert len(choose_series(typed(number_of_water, "WATER"), contrasts=DIXON_CONTRASTS).stations)
+    choice = choose_series(
+        typed(number_of_opposed, "IN_PHASE"),
+        contrasts=DIXON_CONTRASTS,
+        required={Contrast.FAT, WATER},
+    )
+    assert Flag.CONTRAST_LEFT_OUT in choice.flags
+    again = make_station(3, first_series=31, time="20200101130000")
+    choice = choose_series([*typed(number_of_water, "FAT"), *again], contrasts=DIXON_CONTRASTS)
+    assert choice.stations[2][WATER].first.series_number == 34
 
 
 def test_no_fact_repeats_a_header_text(whole_scan: list[Header]) -> None:

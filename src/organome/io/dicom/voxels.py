@@ -17,6 +17,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import UID
+from scipy import ndimage
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -37,6 +38,7 @@ LOWEST_HU: Final = -1500.0
 PADDING_ABOVE_HU: Final = 4095.0  # and padding may lie above what a tube and a tissue can give
 PADDING_BELOW_HU: Final = -1000.0
 PADDING_MARGIN: Final = 0.1  # of the range of the other voxels, in MRI
+MIN_PADDING_SHARE: Final = 0.001  # of a slice, in one piece at its edge: noise has no such piece
 # How CT headers call Hounsfield units; the last is "unspecified", which scanners write as well.
 _HOUNSFIELD: Final = frozenset({"", "HU", "HU_MOD", "US"})
 
@@ -247,10 +249,11 @@ def _looked_up(voxels_yx: Voxels, table: Dataset, which: str) -> Voxels:
 
 
 def _narrowed(integers: Voxels) -> Voxels:
-    limits = np.iinfo(np.int16)
-    fits = limits.min <= integers.min() and integers.max() <= limits.max
-    narrowed: Voxels = integers.astype(np.int16) if fits else integers
-    return narrowed
+    low, high = integers.min(), integers.max()
+    for kind in (np.int16, np.int32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return integers.astype(kind, copy=False)
+    return integers.astype(np.float32)
 
 
 def _fit_into_int32(voxels_zyx: Voxels, slopes: Voxels, intercepts: Voxels) -> bool:
@@ -282,23 +285,38 @@ def _padded(
     if not len(values) or not len(others):
         return found, None
     low, high = float(values.min()), float(values.max())
+    lowest, highest = float(others.min()), float(others.max())
     if is_ct:
         is_apart = high <= PADDING_BELOW_HU or low > PADDING_ABOVE_HU
     else:
-        lowest, highest = float(others.min()), float(others.max())
         margin = PADDING_MARGIN * (highest - lowest)
         is_apart = high < lowest - margin or low > highest + margin
-    if not is_apart:
-        is_background = not is_ct and high <= float(others.min())
-        return found, None if is_background else Flag.PADDING_DOUBTFUL
+        if high <= lowest and not is_apart:  # background, as dark as padding
+            return found, None
+    if not is_apart:  # a value that tissue has, too
+        declared = np.stack([_at_edge(one) for one in declared])
+        if not declared.any():
+            return found, Flag.PADDING_DOUBTFUL
     return declared if found is None else declared | found, None
+
+
+def _at_edge(padded_yx: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep of voxels with the value of padding what reaches the edge of the slice in one piece."""
+    pieces_yx, _ = ndimage.label(padded_yx)
+    sizes = np.bincount(pieces_yx.ravel())
+    edges = (pieces_yx[0], pieces_yx[-1], pieces_yx[:, 0], pieces_yx[:, -1])
+    large = [
+        piece
+        for piece in np.unique(np.concatenate(edges))
+        if piece and sizes[piece] >= MIN_PADDING_SHARE * padded_yx.size
+    ]
+    at_edge: npt.NDArray[np.bool_] = np.isin(pieces_yx, large)
+    return at_edge
 
 
 def _filled(voxels_zyx: Voxels, padded_zyx: npt.NDArray[np.bool_], fill: float) -> Voxels:
     kind = voxels_zyx.dtype
-    if kind.kind != "f":
-        wide = np.where(padded_zyx, int(fill), voxels_zyx.astype(np.int32))
-        fits = np.can_cast(np.min_scalar_type(int(wide.max())), kind) and int(wide.min()) >= 0
-        return wide.astype(kind) if kind.kind == "u" and fits else _narrowed(wide)
+    if kind.kind != "f" and not np.iinfo(kind).min <= fill <= np.iinfo(kind).max:
+        voxels_zyx, kind = voxels_zyx.astype(np.int64), np.dtype(np.int64)
     filled: Voxels = np.where(padded_zyx, kind.type(fill), voxels_zyx)
-    return filled
+    return _narrowed(filled) if kind.kind == "i" else filled

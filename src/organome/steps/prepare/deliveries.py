@@ -43,6 +43,8 @@ from organome.io.images.sidecars import Sidecar, read_sidecar
 REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
 
 FAT_HU: Final = -50  # -120 to -60 in people; air is -1000
+SOFT_HU: Final = (-200, 300)  # fat to enhanced blood
+MIN_SOFT_SHARE: Final = 0.01  # of voxels; a body fills a tenth of its image at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class _Stacker:
             hounsfield=contrast is Contrast.CT,
             missing_rescale=self._missing_rescale,
         )
-        self.flags |= stack.flags
+        self.flags |= stack.flags | _unit_flags(stack.image, contrast)
         self.scalings |= stack.scalings
         return _checked(stack.image, contrast)
 
@@ -313,16 +315,20 @@ def _read_source(source: Source, missing_rescale: MissingRescale, orientation: s
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
-    flags = delivered.flags
-    if source.contrast is Contrast.CT and not _is_in_hu(delivered.image):
-        flags |= {Flag.CT_NOT_IN_HU}
+    flags = delivered.flags | _unit_flags(delivered.image, source.contrast)
     images = {source.contrast: delivered.image}
     return Delivery((images,), header=read_sidecar(path), flags=flags)
 
 
-def _is_in_hu(image: sitk.Image) -> bool:
-    """Return whether an image has air or fat: stored, scaled or shifted values have neither."""
-    return bool(sitk.GetArrayViewFromImage(image).min() < FAT_HU)
+def _unit_flags(image: sitk.Image, contrast: Contrast) -> frozenset[Flag]:
+    """Look for air or fat, and for soft tissue: stored, scaled or shifted values lack one."""
+    if contrast is not Contrast.CT:
+        return frozenset()
+    voxels_zyx = sitk.GetArrayViewFromImage(image)
+    low, high = SOFT_HU
+    n_soft = np.count_nonzero((voxels_zyx >= low) & (voxels_zyx <= high))
+    is_in_hu = voxels_zyx.min() < FAT_HU and n_soft >= MIN_SOFT_SHARE * voxels_zyx.size
+    return frozenset() if is_in_hu else frozenset({Flag.CT_NOT_IN_HU})
 
 
 def _read_series(

@@ -127,7 +127,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 9
+    version = 10
 
     def __init__(
         self,
