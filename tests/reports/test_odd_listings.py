@@ -4,6 +4,8 @@ Source: ds004332 (several contrast phases of a visit), BIDS 1.10, TPTBox (`sequ-
 what mounts and downloads do to folders.
 """
 
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +44,17 @@ def _list(
     *protocols: str,
     kind: CohortKind = "bids",
     stations: Stations = Stations.STITCH,
+    **settings: int,
 ) -> list[Scan]:
     scans = root.parent / "scans"
     list_scans.run(
-        kind=kind, cohort="c", root=root, scans=scans, protocols=protocols, stations=stations
+        kind=kind,
+        cohort="c",
+        root=root,
+        scans=scans,
+        protocols=protocols,
+        stations=stations,
+        **settings,  # type: ignore[arg-type]
     )
     return [scan for _, path in listed_shards(scans) for scan in read_shard(path)]
 
@@ -206,7 +215,7 @@ def test_repeats_without_stations_are_scans(tmp_path: Path) -> None:
     "C-22",
     make="chunks counted from 0; one visit without its last chunk, one without its first",
     source="BIDS 1.10: a chunk is a nonnegative integer",
-    outcome="stations from 1 on; what is there is measured, flag `stations_missing`",
+    outcome="stations from 1 on by `cohort.first_chunk`; `stations_missing` by `cohort.n_stations`",
 )
 def test_an_end_station_may_lack_in_bids(tmp_path: Path, first: int) -> None:
     names = [
@@ -215,11 +224,138 @@ def test_an_end_station_may_lack_in_bids(tmp_path: Path, first: int) -> None:
         for chunk in range(4)
         if (person, chunk) not in [(3, 3), (4, 0)]
     ]
-    scans = _list(_touch(tmp_path / "bids", *names), "dixon")
+    root = _touch(tmp_path / "bids", *names)
+    scans = _list(root, "dixon", first_chunk=first, n_stations=4)
     assert [one.station for one in scans[0].sources] == [1, 2, 3, 4]
     missing = (Flag.STATIONS_MISSING,)
     assert [one.station for one in scans[3].sources] == [2, 3, 4]
     assert [scan.flags for scan in scans] == [(), (), missing, missing]
+
+
+@pytest.mark.parametrize("stations", Stations)
+@pytest.mark.odd_input(
+    "C-50",
+    make="chunks that count from 1; later a participant with `chunk-0`, or with more of them",
+    source="own",
+    outcome="nobody else's stations, flags or lists change: each scan is judged by its own files",
+)
+def test_a_later_delivery_changes_nobody_else(tmp_path: Path, stations: Stations) -> None:
+    def chunks(person: int, *numbers: int) -> list[str]:
+        return [f"{person}_chunk-{one}_part-water_vibe.nii.gz" for one in numbers]
+
+    root = _touch(tmp_path / "bids", *chunks(1, 1, 2), *chunks(2, 1, 2, 3))
+    before = _list(root, "dixon", stations=stations)
+    lists = {path: path.stat().st_mtime_ns for path in (tmp_path / "scans").iterdir()}
+    _touch(root, *chunks(3, 0, 1, 2), *chunks(4, 1, 2, 3, 4), *chunks(5, 1, 2, 3, 4))
+    after = _list(root, "dixon", stations=stations)
+    assert after[: len(before)] == before
+    assert {path: path.stat().st_mtime_ns for path in lists} == lists
+    assert not any(scan.flags for scan in after)
+    of_third = [scan for scan in after if scan.participant == "3"]
+    assert [one.station for scan in of_third for one in scan.sources] == [1, 2, 3]
+
+
+@pytest.mark.odd_input(
+    "C-51",
+    make="a file and a folder whose names are not UTF-8 (Latin-1, as an old server wrote them)",
+    source="POSIX: names are bytes; own",
+    outcome="left out and counted, never named; everything else is listed",
+)
+@pytest.mark.parametrize("kind", ["bids", "ukb", "nako"])
+def test_names_that_are_not_utf8_stop_nobody(tmp_path: Path, kind: CohortKind) -> None:
+    root = _touch(tmp_path / "bids", "1_T1w.nii.gz", "1_T2w.nii.gz")
+    (root / "sub-1" / "1000004_20201_2_0.zip").touch()
+    odd = os.fsencode(root / "sub-1" / "anat") + b"/sub-M\xfcller_T1w.nii.gz"
+    os.close(os.open(odd, os.O_CREAT))
+    folder = os.fsencode(root) + b"/sub-M\xfcller/anat"
+    Path(os.fsdecode(folder)).mkdir(parents=True)
+    os.close(os.open(folder + b"/1000005_20201_2_0.zip", os.O_CREAT))
+    summary = list_scans.run(kind=kind, cohort="c", root=root, scans=tmp_path / "scans")
+    assert summary.n_new == (1 if kind == "ukb" else 2)
+    assert dict(summary.left_out)["files whose names are not UTF-8"] == 2
+    assert "ller" not in str(summary)
+
+
+@pytest.mark.odd_input(
+    "C-52",
+    make="names of images with a line feed, tab, escape, zero-width or bidirectional character",
+    source="own: `sub-1` and `sub-1<U+200B>` look alike in every table",
+    outcome="left out and counted, never named; everything else is listed",
+)
+@pytest.mark.parametrize("odd", ["\n", "\t", "\x1b", "\x7f", "\u200b", "\u202e", "\ufeff", "\x85"])
+def test_names_that_cannot_be_read_are_counted(tmp_path: Path, odd: str) -> None:
+    root = _touch(tmp_path / "bids", "1_T1w.nii.gz", f"1{odd}_T1w.nii.gz", f"1_acq-a{odd}_T1w.nii")
+    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    (scan,) = read_shard(tmp_path / "scans" / "0000.parquet")
+    assert scan.participant == "1"
+    assert summary.left_out == (("images whose names hold characters that cannot be seen", 2),)
+
+
+@pytest.mark.odd_input(
+    "C-53",
+    make="folders of one participant in composed and in decomposed letters; names of 255 bytes",
+    source="Unicode TR 15; own",
+    outcome="one participant, composed; two images at one place are that row's `several_series`",
+)
+def test_one_participant_by_two_spellings(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD"))
+    root = tmp_path / "bids"
+    for n, name in enumerate((composed, apart)):
+        _image(root / f"sub-{name}" / "anat" / f"sub-{name}_T1w.nii.gz", seed=n)
+    _image(root / f"sub-{apart}" / "anat" / f"sub-{apart}_T2w.nii.gz", seed=3)
+    longest = "sub-a_acq-" + "x" * (255 - len("sub-a_acq-_T2w.nii")) + "_T2w.nii"
+    _image(root / "sub-a" / "anat" / longest)
+    scans = _list(root)
+    assert [scan.participant for scan in scans] == [composed, composed, "a"]
+    assert [len(scan.sources) for scan in scans] == [2, 1, 1]
+    reasons = [one.reason for one in _prepare(root)]
+    assert reasons == [Reason.SEVERAL_SERIES, None, None]
+
+
+@pytest.mark.odd_input(
+    "C-54",
+    make="participants `aB1` and `ab1`",
+    source="own: pseudonyms in base 62",
+    outcome="two participants, as BIDS has it; listing counts them",
+)
+def test_names_that_differ_in_case_are_counted(tmp_path: Path) -> None:
+    root = _touch(tmp_path / "bids", "aB1_T1w.nii.gz", "ab1_T1w.nii.gz", "c_T1w.nii.gz")
+    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    assert summary.n_new == 3
+    assert dict(summary.found)["participants whose names differ in case only"] == 2
+
+
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".Nii.gz", ".NII", ".NRRD", ".MHA"])
+@pytest.mark.odd_input(
+    "Z-20",
+    make="`T1w.NII.GZ`, `.Nii.gz`, `.NII`, `.NRRD`, `.MHA`",
+    source="Windows and CD-ROMs, own",
+    outcome="as in lower case: listed, read, with its sidecar",
+)
+def test_suffixes_in_capitals(tmp_path: Path, suffix: str) -> None:
+    root = tmp_path / "bids"
+    made = _image(root / "sub-1" / "anat" / f"sub-1_T1w{suffix.lower()}")
+    made.rename(made.with_name(f"sub-1_T1w{suffix}"))
+    made.with_name("sub-1_T1w.json").write_text('{"Manufacturer": "Siemens"}')
+    assert len(_list(root, "t1")) == 1
+    (outcome,) = _prepare(root)
+    assert (outcome.reason, outcome.facts.get("manufacturer")) == (None, "Siemens")
+
+
+@pytest.mark.odd_input(
+    "Z-21",
+    make="`1000004_20201_2_0.ZIP`, alone and beside `.zip`",
+    source="Windows, own",
+    outcome="the same scan; as an archive it is judged by its content",
+)
+def test_archives_in_capitals(tmp_path: Path) -> None:
+    root = tmp_path / "ukb"
+    root.mkdir()
+    for name in ("1000004_20201_2_0.ZIP", "1000005_20201_2_0.Zip", "1000005_20201_2_0.zip"):
+        (root / name).write_bytes(b"no archive")
+    one, two = _list(root, "dixon", kind="ukb")
+    assert (len(one.sources), len(two.sources)) == (1, 2)
+    assert {one.reason for one in _prepare(root, "ukb")} == {Reason.ARCHIVE_BROKEN}
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -250,7 +386,9 @@ def test_what_was_found_is_printed_by_protocol_contrast_and_stations(tmp_path: P
         if (person, chunk) != (3, 2)
     ]
     root = _touch(tmp_path / "bids", *names, "1_T1w.nii", "1_T1w.nii.gz")
-    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    summary = list_scans.run(
+        kind="bids", cohort="c", root=root, scans=tmp_path / "scans", n_stations=2
+    )
     assert summary.found == (
         ("dixon: fat, water at 1 stations", 1),
         ("dixon: fat, water at 2 stations", 2),
@@ -310,3 +448,30 @@ def test_times_of_a_sidecar_are_in_seconds(tmp_path: Path) -> None:
     assert read is not None
     assert (read.echo_time_ms, read.repetition_time_ms, read.flip_angle_deg) == (2.39, 6.69, 10)
     assert read.software_version == "XA"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "participant\timage\tcontrast\tnote\n007\ta.nii.gz\tct\tx{odd}y\n".replace("{odd}", odd)
+        for odd in ("", "\u0085", "\u2028", "\x0b", "\x0c", "\x1c", '"', "\x00")
+    ]
+    + [
+        "participant\timage\tcontrast\r\n007\ta.nii.gz\tct\r\n\r\n\t\t\r\n",
+        "\ufeffparticipant\timage\tcontrast\n007\ta.nii.gz\tct",
+        "participant\timage\tcontrast\r007\ta.nii.gz\tct\r",
+        'participant\timage\tcontrast\tnote\n"007"\ta.nii.gz\tct\t"x\ty\r\nz"\n',
+        "participant\timage\tcontrast\n007 \t a.nii.gz\tct\n\n\n",
+    ],
+)
+@pytest.mark.odd_input(
+    "T-51",
+    make="U+0085, U+2028, VT or FF in a cell of a TSV; CRLF, CR, BOM, empty lines, a quoted tab",
+    source="own: `str.splitlines` ends lines at all of these",
+    outcome="one row, every cell as it stands",
+)
+def test_a_tsv_as_programs_write_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "scans.tsv").write_bytes(text.encode())
+    (scan,) = _list(tmp_path / "scans.tsv", kind="folder")
+    assert (scan.participant, Path(scan.sources[0].path).name) == ("007", "a.nii.gz")

@@ -18,10 +18,13 @@ rule list_scans:
         protocols=uncompared(config["cohort"]["protocols"]),
         shard_size=uncompared(config["shard_size"]),
         stations=uncompared(config["stations"]),
+        first_chunk=uncompared(config["cohort"]["first_chunk"]),
+        n_stations=uncompared(config["cohort"]["n_stations"]),
         check=uncompared(config["cohort"]["check_files"]),
     shell:
         "organome list-scans --kind={params.kind:q} --cohort={params.name:q}"
         " --root={params.root:q} --scans=scans --shard-size={params.shard_size:q}"
-        " --stations={params.stations:q} --check={params.check:q}"
+        " --stations={params.stations:q} --first-chunk={params.first_chunk:q}"
+        " --n-stations={params.n_stations:q} --check={params.check:q}"
         " --protocols {params.protocols:q}"
         " 2>&1 | tee {log:q}"

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
-from organome.cohorts.listing import IMAGE_SUFFIXES, FoundImage
+from organome.cohorts.listing import FoundImage, image_suffix, is_readable, one_spelling
 from organome.domain.scans import Contrast
 
 FOLDERS: Final = ("anat", "ct", "mr", "vibe")
@@ -68,10 +68,10 @@ def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> Foun
         The image, None if the file is not one that is listed.
     """
     relative = path.relative_to(root)
-    extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
-    if extension is None or path.parent.name not in FOLDERS:
+    extension = image_suffix(path.name)
+    if extension is None or path.parent.name not in FOLDERS or not is_readable(path.name):
         return None
-    *words, suffix = path.name.removesuffix(extension).split("_")
+    *words, suffix = one_spelling(path.name).removesuffix(extension).split("_")
     entities = _Entities(words)
     participant = entities.take("sub")
     session = entities.take("ses")
@@ -80,7 +80,8 @@ def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> Foun
         return None
     if by_name and any(part.startswith(DERIVATIVES) for part in relative.parts):
         return None
-    if not by_name and relative.parts[:-2] != (f"sub-{participant}", *between):
+    folders = tuple(map(one_spelling, relative.parts[:-2]))
+    if not by_name and folders != (f"sub-{participant}", *between):
         return None
     run = entities.take("run") or "1"
     chunk = entities.take("chunk", is_valid=_is_station)
@@ -109,9 +110,11 @@ def is_derived(protocol: str) -> bool:
 
 def kind_left_out(path: PurePath) -> str:
     """Return of which kind a file is that is not listed, in words that name nobody."""
-    extension = next((one for one in IMAGE_SUFFIXES if path.name.endswith(one)), None)
+    extension = image_suffix(path.name)
     if extension is None:
         return "files that are not images"
+    if not is_readable(path.name):
+        return "images whose names hold characters that cannot be seen"
     if path.parent.name not in FOLDERS:
         return f"images outside {', '.join(FOLDERS)}"
     *pairs, suffix = path.name.removesuffix(extension).split("_")

@@ -18,27 +18,29 @@ like a misspelt one of ours is an error.
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Final
 
-from organome.cohorts.listing import IMAGE_SUFFIXES, FoundImage
+from organome.cohorts.listing import FoundImage, image_suffix, is_readable, one_spelling
 from organome.domain.errors import SetupError
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 
 REQUIRED: Final = ("participant", "image")
 OPTIONAL: Final = ("instance", "array", "protocol", "contrast", "station", "labelmap")
 MISSPELT: Final = 0.8  # similarity from which a column is taken for one of ours
-# What spreadsheets make of identifiers: 12.0, 1.2E+06.
-_SPOILT_NUMBER: Final = re.compile(r"\d+\.0+|\d+([.,]\d+)?[eE][+-]?\d+")
+# What spreadsheets make of identifiers: 12.0, 1.2E+06, 1E+05. They write the sign; a pseudonym of
+# hexadecimal digits (7e123456) has none.
+_SPOILT_NUMBER: Final = re.compile(r"\d+\.0+|\d+[.,]\d+[eE][+-]?\d+|\d+[eE]\+\d+")
+_NAMES: Final = ("participant", "instance", "array", "protocol")
 
 
-def parse_table(lines: Sequence[str], *, name: str, root: PurePath) -> tuple[FoundImage, ...]:
+def parse_table(lines: Iterable[str], *, name: str, root: PurePath) -> tuple[FoundImage, ...]:
     """Read the rows of the TSV.
 
     Args:
-        lines: Its lines.
+        lines: Its lines, with their ends: a cell in quotes may go on in the next one.
         name: Its file name, for errors.
         root: Its folder.
 
@@ -69,6 +71,9 @@ def _image(cells: Mapping[str, str], *, where: str, root: PurePath) -> FoundImag
     for column in REQUIRED:
         if not cells[column]:
             raise SetupError(f"{where}: no {column}")
+    for column in _NAMES:
+        if not is_readable(cells.get(column, "")):
+            raise SetupError(f"{where}: {column} holds characters that cannot be seen")
     if _SPOILT_NUMBER.fullmatch(cells["participant"]):
         raise SetupError(
             f"{where}: participant is a number that a spreadsheet has rewritten;"
@@ -76,16 +81,16 @@ def _image(cells: Mapping[str, str], *, where: str, root: PurePath) -> FoundImag
         )
     protocol = cells.get("protocol", "")
     contrast = _contrast(cells.get("contrast", ""), protocol, where)
-    if contrast is None and cells["image"].endswith(IMAGE_SUFFIXES):
+    if contrast is None and image_suffix(cells["image"]):
         raise SetupError(
             f"{where}: no contrast, and {PurePath(cells['image']).suffix} does not say"
         )
     labelmap = cells.get("labelmap", "")
     return FoundImage(
-        participant=cells["participant"],
-        instance=cells.get("instance") or "1",
-        array=cells.get("array") or "1",
-        protocol=protocol or _usual_protocol(contrast, where),
+        participant=one_spelling(cells["participant"]),
+        instance=one_spelling(cells.get("instance") or "1"),
+        array=one_spelling(cells.get("array") or "1"),
+        protocol=one_spelling(protocol) or _usual_protocol(contrast, where),
         path=str(root / cells["image"]),
         where=where,
         contrast=contrast,
@@ -127,7 +132,8 @@ def _check_columns(columns: Sequence[str], name: str) -> None:
             close = get_close_matches(column.lower(), (*REQUIRED, *OPTIONAL), 1, MISSPELT)
             if close:
                 raise SetupError(f"{name}: column {column!r}: did you mean {close[0]!r}?")
-    if len(set(columns)) < len(columns):
+    named = [column for column in columns if column]  # spreadsheets add empty ones
+    if len(set(named)) < len(named):
         raise SetupError(f"{name}: two columns have the same name")
 
 

@@ -1,7 +1,8 @@
 """From files found to scans: what cohorts that deliver one file per image have in common."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import Final, TypeAlias
@@ -12,6 +13,25 @@ from organome.domain.scans import Contrast, Scan, Source, Stations
 
 Groups: TypeAlias = "dict[tuple[str, str, str, str], list[FoundImage]]"
 IMAGE_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
+# Of Unicode: control and format characters, separators of lines and paragraphs, halves of pairs.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+
+
+def image_suffix(name: str) -> str | None:
+    """Return the suffix by which a name is that of an image, as it is written there, or None."""
+    lower = name.lower()
+    known = next((one for one in IMAGE_SUFFIXES if lower.endswith(one)), None)
+    return None if known is None else name[-len(known) :]
+
+
+def is_readable(text: str) -> bool:
+    """Return whether a text holds nothing that cannot be seen: two such names look like one."""
+    return text.isprintable() or not any(unicodedata.category(one) in _UNSEEN for one in text)
+
+
+def one_spelling(text: str) -> str:
+    """Return a text with its letters composed: file systems differ in how they write an umlaut."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +46,7 @@ class FoundImage:
         path: The file, or the folder of a DICOM series.
         where: How an error names it: a line of a table, a file.
         contrast: What it shows; None leaves it to its DICOM header.
-        station: Table position from the head, from 0 or 1 on; None where there is one only.
+        station: Table position from the head, as the cohort counts; None where there is one only.
         labelmap: A labelmap that already exists, None where there is none.
         repeat: Number that grows with each repeat, 0 where the cohort gives none.
     """
@@ -49,13 +69,15 @@ def group_images(
     cohort: str,
     stations: Stations,
     is_table: bool = True,
-    n_stations: int | None = None,
+    first_station: int = 1,
+    n_stations: int = 0,
 ) -> tuple[Scan, ...]:
     """Make one scan of all images of a protocol at a visit.
 
     Of repeats of a station the most recent whole one is taken (flag ``duplicate_station``); repeats
-    of a scan that has no stations are scans of their own. A scan that lacks stations which most of
-    the cohort have is flagged (``stations_missing``).
+    of a scan that has no stations are scans of their own. A scan that lacks stations is flagged
+    (``stations_missing``). Nothing about a scan depends on what others of the cohort have: it would
+    change with the next delivery.
 
     Args:
         images: Images in any order.
@@ -63,7 +85,9 @@ def group_images(
         stations: ``separate`` makes one scan of each table position instead.
         is_table: A person wrote the list and can correct it. Files as delivered cannot be
             corrected: images that do not go together stay in their scan, whose row they are.
-        n_stations: Stations that a scan of several has; None: as many as most of the cohort have.
+        first_station: Number of the first station, 0 or 1; a scan that has a station 0 is counted
+            from 0 in any case.
+        n_stations: Stations that a whole scan of several has; 0: as many as its own highest number.
 
     Returns:
         Scans without keys, sorted by identity.
@@ -81,13 +105,14 @@ def group_images(
     if is_table:
         for group in groups.values():
             _check_group(sorted(group, key=_place))
-    groups = _numbered_from_1(groups)
-    usual = _usual_stations(groups.values())
     scans = [
         scan
-        for (*_, protocol), group in groups.items()
+        for group in groups.values()
         for scan in _scans(
-            group, cohort=cohort, stations=stations, n_usual=n_stations or usual[protocol]
+            _numbered_from_1(group, first_station),
+            cohort=cohort,
+            stations=stations,
+            n_expected=n_stations,
         )
     ]
     return tuple(sorted(scans, key=lambda scan: scan.identity))
@@ -134,33 +159,18 @@ def _place(image: FoundImage) -> tuple[int, str, int]:
     return station, image.contrast or "", image.repeat
 
 
-def _numbered_from_1(groups: Groups) -> Groups:
-    """Number stations from 1 on where a protocol counts them from 0."""
-    from_0 = {key[-1] for key, group in groups.items() if any(one.station == 0 for one in group)}
-    return {
-        key: [
-            replace(one, station=one.station + 1) if one.station is not None else one
-            for one in group
-        ]
-        if key[-1] in from_0
-        else group
-        for key, group in groups.items()
-    }
-
-
-def _usual_stations(groups: Iterable[Sequence[FoundImage]]) -> Mapping[str, int]:
-    """Count for each protocol the stations that most of its scans have."""
-    counts: dict[str, Counter[int]] = defaultdict(Counter)
-    for group in groups:
-        counts[group[0].protocol][max(image.station or 0 for image in group)] += 1
-    return {
-        protocol: max(counted.items(), key=lambda pair: (pair[1], pair[0]))[0]
-        for protocol, counted in counts.items()
-    }
+def _numbered_from_1(group: Sequence[FoundImage], first: int) -> list[FoundImage]:
+    """Number the stations of a scan from 1 on where they count from 0."""
+    numbers = [one.station for one in group if one.station is not None]
+    shift = 1 - min(first, *numbers, 1)
+    return [
+        one if one.station is None or not shift else replace(one, station=one.station + shift)
+        for one in group
+    ]
 
 
 def _scans(
-    group: Sequence[FoundImage], *, cohort: str, stations: Stations, n_usual: int
+    group: Sequence[FoundImage], *, cohort: str, stations: Stations, n_expected: int
 ) -> Iterator[Scan]:
     if all(image.station is None for image in group):
         runs = _acquisitions(group)
@@ -182,7 +192,8 @@ def _scans(
         chosen += images
         flags |= odd
     if stations is Stations.STITCH:
-        if not set(range(1, n_usual + 1)) <= set(at):
+        highest = n_expected or max(one for one in at if one is not None)
+        if not set(range(1, highest + 1)) <= set(at):
             flags.add(Flag.STATIONS_MISSING)
         yield _scan(chosen, cohort=cohort, flags=flags)
 

@@ -58,7 +58,8 @@ NORMALISED: Final = "NORM"  # in ImageType, as Siemens writes it
 N_CONTRASTS: Final = 4
 MANIFEST_NAME: Final = re.compile(r"(^|/)manifest\.c[sv]{2}$", re.IGNORECASE)
 _ARCHIVE_NAME: Final = re.compile(
-    r"(?P<eid>\d+)_(?P<field>\d+)_(?P<instance>\d+)_(?P<array>\d+)\.zip"
+    r"(?P<eid>\d+)_(?P<field>\d+)_(?P<instance>\d+)_(?P<array>\d+)\.zip",
+    re.ASCII | re.IGNORECASE,
 )
 _DICOM_NAME: Final = re.compile(r"[^,;\s\"]+\.dcm", re.IGNORECASE)
 

@@ -65,6 +65,9 @@ def test_dicom_folder_may_leave_the_contrast_to_its_headers() -> None:
         ("participant|image|contrast|station", "p|i|ct|0", "line 2: station '0'"),
         ("participant|image|contrast", "12.0|i.nii.gz|ct", "line 2: participant is a number"),
         ("participant|image|contrast", "1.2E+06|i.nii.gz|ct", "line 2: participant is a number"),
+        ("participant|image|contrast", "1E+05|i.nii.gz|ct", "line 2: participant is a number"),
+        ("participant|image|contrast", "1\u200b|i.nii.gz|ct", "line 2: participant holds"),
+        ("participant|image|contrast|instance", "1|i|ct|a\x01", "line 2: instance holds"),
         ("participant|image|contrast", "p|i.nii.gz|ct|x", "line 2: more fields"),
         ("participant|image", "p|series5", "line 2: neither protocol nor contrast"),
         ("participant|image|protocol", "p|i.nii.gz|abdomen", "line 2: no contrast"),
@@ -94,3 +97,19 @@ def test_lost_leading_zeros_are_noticed() -> None:
 
 def test_numbers_of_different_length_are_fine_where_none_is_padded() -> None:
     assert len(_parse("participant|image|contrast", "9|a.mha|ct", "10|b.mha|ct")) == 2
+
+
+@pytest.mark.parametrize("participant", ["7e123456", "1E5", "00e1", "0x1F", "1_000", "007", "inf"])
+@pytest.mark.odd_input(
+    "T-50",
+    make="pseudonyms of hexadecimal digits that look like numbers: `7e123456`, `1E5`",
+    source="own",
+    outcome="text as it stands; `1E+05` and `12.0` are still a spreadsheet's and stop the listing",
+)
+def test_a_pseudonym_is_text_and_never_a_number(participant: str) -> None:
+    (image,) = _parse("participant|image|contrast", f"{participant}|i.nii.gz|ct")
+    assert image.participant == participant
+
+
+def test_empty_columns_that_a_spreadsheet_adds_are_ignored() -> None:
+    assert len(_parse("participant|image|contrast||", "p|i.nii.gz|ct||")) == 1

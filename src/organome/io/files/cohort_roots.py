@@ -45,7 +45,7 @@ class CohortRoot:
 
 def _folder_of(root: Path) -> Path:
     """Take the folder of a TSV: the TSV itself may go once the cohort is listed."""
-    return root.parent if root.suffix == _LIST_SUFFIX else root
+    return root.parent if root.suffix.lower() == _LIST_SUFFIX else root
 
 
 def _holds_anything(folder: Path) -> bool:

@@ -43,9 +43,9 @@ def input_identity(path: Path) -> JsonValue:
         if not stat.S_ISREG(found.st_mode):
             return [file_kind(found.st_mode)]
         size = found.st_size
-        if path.suffix == ".zip":
+        if path.suffix.lower() == ".zip":
             return ["zip", size, _archive_digest(path, size)]
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             return ["gz", size, _digest(_end(path, size))]
         return ["file", size, found.st_mtime_ns, _digest(_start(path) + _end(path, size))]
     except (FileNotFoundError, NotADirectoryError):

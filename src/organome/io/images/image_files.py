@@ -57,7 +57,8 @@ def read_delivered(path: Path, *, constant: bool = False, orientation: str = "")
             declares is judged before a voxel is read.
     """
     size_bytes = check_file(path)
-    reader = next((_READERS[one] for one in _READERS if path.name.endswith(one)), None)
+    name = path.name.lower()
+    reader = next((_READERS[one] for one in _READERS if name.endswith(one)), None)
     if reader is None:
         raise ScanError(Reason.FORMAT_UNKNOWN, f"none of {', '.join(_READERS)}")
     free_bytes = FREE_LABEL_BYTES if constant else FREE_GROWTH_BYTES

@@ -101,7 +101,7 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
     Raises:
         ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE or ORIENTATION_UNKNOWN.
     """
-    parse, image_io = _FORMATS[path.suffix]
+    parse, image_io = _FORMATS[path.suffix.lower()]
     with damage(), path.open("rb") as file:
         header = parse(file)
         scale = _mm_per_unit(header.unit)

@@ -67,7 +67,7 @@ class Sidecar:
 
 def sidecar_path(image: Path) -> Path:
     """Return where the sidecar of an image lies, if it has one: the name less all suffixes."""
-    stem = image.name.removesuffix(".gz")
+    stem = image.stem if image.suffix.lower() == ".gz" else image.name
     return image.with_name(stem.removesuffix(Path(stem).suffix) + SIDECAR_SUFFIX)
 
 

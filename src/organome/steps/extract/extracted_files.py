@@ -209,7 +209,7 @@ def find_labelled_series(
 
 def _may_hold_dicom(source: Source) -> bool:
     path = Path(source.path)
-    return path.suffix == ARCHIVE_SUFFIX or path.is_dir()
+    return path.suffix.lower() == ARCHIVE_SUFFIX or path.is_dir()
 
 
 def _series_in(path: Path) -> tuple[Series, ...]:

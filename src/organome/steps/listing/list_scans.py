@@ -9,11 +9,12 @@ Nothing is passed over in silence: an unreadable folder stops the listing, linke
 followed, and what is not listed is counted by kind. No message names a participant.
 """
 
+import io
 import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
@@ -81,6 +82,8 @@ def run(
     scans: Path,
     shard_size: int = 200,
     stations: Stations = Stations.STITCH,
+    first_chunk: int = 1,
+    n_stations: int = 0,
     protocols: Sequence[str] = (),
     check: bool = False,
 ) -> ListingSummary:
@@ -93,6 +96,10 @@ def run(
         scans: Folder of the sample sheet.
         shard_size: Scans per new shard.
         stations: Whether each station is a scan of its own.
+        first_chunk: Number of the first station in names of kind ``nako`` and ``bids``, 0 or 1; a
+            scan that has a chunk 0 is counted from 0 in any case.
+        n_stations: Stations that a whole scan has, fewer are flagged; 0: four for ``nako``, for
+            others as many as the highest number in the scan. Archives of ``ukb`` know it.
         protocols: Protocols to list, ``t1`` for ``t1_ax``, too, but not for what was made from
             other images (``t1_space-MNI``); none given means all.
         check: Look at the time of every listed file, too, and have the shards done again of which
@@ -109,7 +116,15 @@ def run(
     if shard_size < 1:
         raise SetupError(f"shard_size: {shard_size} must be at least 1")
     left_out: Counter[str] = Counter()
-    everything = _find(kind, cohort=cohort, root=root, stations=stations, left_out=left_out)
+    everything = _find(
+        kind,
+        cohort=cohort,
+        root=root,
+        stations=stations,
+        first_chunk=first_chunk,
+        n_stations=n_stations,
+        left_out=left_out,
+    )
     found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root))
     with _alone(scans):
         shards = list(listed_shards(scans))
@@ -145,10 +160,16 @@ def run(
         n_changed=n_changed,
         n_redelivered=sum(map(len, redelivered.values())),
         left_out=tuple(sorted(left_out.items())),
-        found=tuple(
-            sorted(Counter(one for scan in found.values() for one in _kinds(scan)).items())
-        ),
+        found=tuple(sorted(_counted(found.values()).items())),
     )
+
+
+def _counted(scans: Collection[Scan]) -> Counter[str]:
+    counted = Counter(one for scan in scans for one in _kinds(scan))
+    spellings = Counter(one.casefold() for one in {scan.participant for scan in scans})
+    if doubtful := sum(n for n in spellings.values() if n > 1):
+        counted["participants whose names differ in case only"] = doubtful
+    return counted
 
 
 def _kinds(scan: Scan) -> Iterator[str]:
@@ -246,10 +267,19 @@ def _alone(scans: Path) -> Iterator[None]:
 
 
 def _find(
-    kind: CohortKind, *, cohort: str, root: Path, stations: Stations, left_out: Counter[str]
+    kind: CohortKind,
+    *,
+    cohort: str,
+    root: Path,
+    stations: Stations,
+    first_chunk: int,
+    n_stations: int,
+    left_out: Counter[str],
 ) -> list[Scan]:
     root = root.absolute()  # the list is read from another folder than it is made in
     check_root(kind, root, named="cohort.root")
+    if not _is_utf8(str(root)):
+        raise SetupError("cohort.root: its path is not UTF-8, and no list can hold it; rename it")
     scans: list[Scan] = []
     match kind:
         case "ukb":
@@ -274,12 +304,13 @@ def _find(
                 cohort=cohort,
                 stations=stations,
                 is_table=False,
-                n_stations=NAKO_STATIONS if is_nako else None,
+                first_station=first_chunk,
+                n_stations=n_stations or (NAKO_STATIONS if is_nako else 0),
             )
         case "folder":
             rows = parse_table(_lines(root), name=root.name, root=root.parent)
             _check_images(rows, root)
-            scans += group_images(rows, cohort=cohort, stations=stations)
+            scans += group_images(rows, cohort=cohort, stations=stations, n_stations=n_stations)
         case _:
             assert_never(kind)
     return scans
@@ -290,7 +321,8 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
 
     Args:
         root: The folder.
-        left_out: Where folders that are met again are counted.
+        left_out: Where folders that are met again are counted, and files whose path is not UTF-8,
+            for neither a list nor a table can hold that.
         begins: How folders right below the root must begin to be looked into; then files that lie
             in the root itself do not count.
 
@@ -317,7 +349,12 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
             continue
         seen.add((found.st_dev, found.st_ino))
         subfolders.sort()
-        yield from (folder / one for one in sorted(names))
+        is_utf8 = _is_utf8(name)
+        for one in sorted(names):
+            if is_utf8 and _is_utf8(one):
+                yield folder / one
+            else:
+                left_out["files whose names are not UTF-8"] += 1
     if unreadable:
         # Without their paths, which may hold the name of a participant.
         depths = {len(Path(one.filename).relative_to(root).parts) for one in unreadable}
@@ -329,6 +366,15 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
             " listed"
         )
         raise SetupError(said) if fault is None else MachineFault(said, is_local=False)
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a path can be written down; else Python holds its bytes as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_images(rows: Sequence[FoundImage], root: Path) -> None:
@@ -344,7 +390,8 @@ def _check_images(rows: Sequence[FoundImage], root: Path) -> None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines(), for which U+2028, a vertical tab and others end a line, too.
+        return list(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as error:
         raise SetupError(f"{path.name}: not UTF-8 text; save it as such") from error
 

@@ -306,7 +306,7 @@ def _read_source(source: Source, missing_rescale: MissingRescale, orientation: s
     """Read one source as a delivery of one image."""
     path = Path(source.path)
     try:
-        if path.is_dir() or path.suffix == ARCHIVE_SUFFIX:
+        if path.is_dir() or path.suffix.lower() == ARCHIVE_SUFFIX:
             return _read_series(path, source.contrast, missing_rescale)
         delivered = read_delivered(path, orientation=orientation)
     except ScanError as error:
