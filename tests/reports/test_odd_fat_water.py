@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organome.compute.dixon.swaps import Slab, judge_slabs, overall_fat_water, spans_mm
+from organome.compute.dixon.swaps import (
+    Slab,
+    judge_evidence,
+    judge_slabs,
+    overall_fat_water,
+    spans_mm,
+)
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.compute.stitching.stitch import stitch
@@ -174,11 +180,29 @@ def test_an_exchange_is_found_under_thick_fat(fat_mm: float) -> None:
 
 
 def test_a_scan_is_not_sound_because_of_another_height() -> None:
-    slabs = [Slab(0, 100, 0.9), Slab(100, 200, 0.05), Slab(200, 300, None, has_body=False)]
+    slabs = [
+        Slab(0, 100, 0.9, SOUND),
+        Slab(100, 200, 0.05, UNKNOWN),
+        Slab(200, 300, None, UNKNOWN, has_body=False),
+    ]
     assert overall_fat_water(slabs) is UNKNOWN
     assert overall_fat_water(slabs[::2]) is SOUND
     assert spans_mm(slabs, UNKNOWN) == [(100, 200)]
-    assert overall_fat_water([*slabs, Slab(300, 400, -0.6)]) is SWAPPED
+    assert overall_fat_water([*slabs, Slab(300, 400, -0.9, SWAPPED)]) is SWAPPED
+
+
+@pytest.mark.odd_input(
+    "V-170",
+    make="legs of a body with a mass index of 16 kg/m2, hardly any fat under the skin",
+    source="own",
+    outcome="`fat_water: unknown` there; weak evidence of an exchange counts beside strong only",
+)
+def test_weak_evidence_of_an_exchange_counts_beside_strong_evidence_only() -> None:
+    assert judge_evidence([-0.56, 0.14, 0.39]) == [UNKNOWN, UNKNOWN, SOUND]
+    assert judge_evidence([-0.46, -0.8, -0.89]) == [SWAPPED] * 3
+    assert judge_evidence([-0.3, None, -0.9, -0.1]) == [UNKNOWN, UNKNOWN, SWAPPED, UNKNOWN]
+    assert judge_evidence([None, None, 0.3, -0.7]) == [UNKNOWN, UNKNOWN, SOUND, SWAPPED]
+    assert judge_evidence([]) == []
 
 
 def test_legs_of_one_who_lies_askew_are_judged_apart() -> None:

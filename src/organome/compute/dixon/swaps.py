@@ -13,6 +13,7 @@ Q is Yule 1900; the cells and margins are our own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -35,8 +36,8 @@ MIN_CELL_ML: Final = 30.0  # of shell and of core
 MIN_PART_MM2: Final = 500.0  # of a slice, so that specks of noise are no legs
 MIN_ODDS_SHARE: Final = 0.02  # and as much from 1: what is fat all over says nothing
 ONE_SIDED_SHARE: Final = 0.2  # of a part; less beyond the middle makes it no part of that side
-SOUND_MARGIN: Final = 0.2  # phantoms of BMI 18 and more have 0.3 nearly everywhere
-SWAPPED_MARGIN: Final = 0.5  # to be sure: sound legs of BMI 16 can have -0.46
+LEAST_EVIDENCE: Final = 0.2  # phantoms of BMI 18 and more have 0.3 nearly everywhere
+SWAP_EVIDENCE: Final = 0.65  # somewhere in a row of slabs: sound legs of BMI 16 can have -0.56
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,15 @@ class Slab:
         top_mm: Upper end.
         evidence: Yule's Q of fat-bright voxels in shell and core, of the half of the body (left,
             right) where it is smaller; -1 to 1. None where there is too little body.
+        fat_water: Whether the names hold here.
         has_body: Whether there is any body to judge.
     """
 
     bottom_mm: float
     top_mm: float
     evidence: float | None
+    fat_water: FatWater
     has_body: bool = True
-
-    @property
-    def fat_water(self) -> FatWater:
-        """Whether the names hold here."""
-        if self.evidence is None or -SWAPPED_MARGIN < self.evidence < SOUND_MARGIN:
-            return FatWater.UNKNOWN
-        return FatWater.SOUND if self.evidence > 0 else FatWater.SWAPPED
 
 
 def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
@@ -88,15 +84,31 @@ def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
         counts[slab] += _count_slice(fat_yx, water_yx, floor, oriented[0].GetSpacing()[:2])
     voxel_ml = step * float(np.prod(oriented[0].GetSpacing())) / 1000.0
     ends_mm = [_height_mm(oriented[0], n_slices * slab / n_slabs) for slab in range(n_slabs + 1)]
-    return tuple(
-        Slab(
-            ends_mm[slab],
-            ends_mm[slab + 1],
-            _evidence(counts[slab], voxel_ml),
-            has_body=bool((counts[slab, ..., 0].sum(axis=0) * voxel_ml >= MIN_CELL_ML).all()),
-        )
-        for slab in range(n_slabs)
-    )
+    evidence = [_evidence(count, voxel_ml) for count in counts]
+    has_body = (counts[..., 0].sum(axis=1) * voxel_ml >= MIN_CELL_ML).all(axis=1).tolist()
+    found = zip(pairwise(ends_mm), evidence, judge_evidence(evidence), has_body, strict=True)
+    return tuple(Slab(*ends, *rest) for ends, *rest in found)
+
+
+def judge_evidence(evidence: Sequence[float | None]) -> list[FatWater]:
+    """Judge slabs of one image by their evidence, from foot to head; None where there is none.
+
+    Weak evidence of an exchange counts where it adjoins strong evidence: what is exchanged is
+    exchanged up to its end, and a lean body in good order has weak evidence only.
+    """
+    found: list[FatWater] = []
+    for weak, run in groupby(evidence, key=_weakly):
+        values = list(run)
+        is_swap = any(one is not None and one <= -SWAP_EVIDENCE for one in values)
+        kept = is_swap or weak is FatWater.SOUND
+        found += [weak if kept else FatWater.UNKNOWN] * len(values)
+    return found
+
+
+def _weakly(evidence: float | None) -> FatWater:
+    if evidence is None or abs(evidence) < LEAST_EVIDENCE:
+        return FatWater.UNKNOWN
+    return FatWater.SOUND if evidence > 0 else FatWater.SWAPPED
 
 
 def overall_fat_water(slabs: Sequence[Slab]) -> FatWater:
