@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from doubles.dicom_files import encode_slice
 from doubles.odd_niftis import nifti_file
+from organome.compute.geometry.grids import share_grid
 from organome.compute.geometry.turning import onto_grid
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -197,6 +198,47 @@ def test_off_grid(tmp_path: Path) -> None:
         error = taken.refusal(path)
         assert error.reason is Reason.LABELMAP_OFF_GRID
         assert fact in error.fact
+
+
+def _qform_only(image: sitk.Image) -> bytes:
+    """A NIfTI of the labels on the grid of an image, by its qform alone."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    affine = np.diag([-1.0, -1, 1, 1]) @ affine
+    return nifti_file(sitk.GetArrayFromImage(image).T, affine, codes=(1, 0))
+
+
+@pytest.mark.odd_input(
+    "N-66",
+    make="labelmap of a large grid near half a turn, by its qform alone: single precision turns it "
+    "by hundredths of a degree, 0.3 mm at a corner",
+    source="nifti1.h (the real part of the quaternion is what the others leave of 1), own",
+    outcome="put onto the image; moved by more than rounding does: `labelmap_off_grid`",
+)
+@pytest.mark.parametrize("tilt_deg", [0.0, 0.02, 0.05, 0.3, 5])
+def test_a_qform_that_is_rounded(tmp_path: Path, tilt_deg: float) -> None:
+    size = (600, 2, 600)
+    turn = np.radians(180 + tilt_deg)
+    about_y = np.array(
+        [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
+    )
+    image = sitk.Image(size, sitk.sitkUInt8)
+    image.SetSpacing((0.6, 6, 0.6))
+    image.SetOrigin((-123.4, 56.7, 987654.3))
+    image.SetDirection((np.diag([-1.0, -1, 1]) @ about_y).ravel().tolist())
+    path = tmp_path / "a.nii"
+    path.write_bytes(_qform_only(image))
+    read = read_delivered(path, constant=True)
+    assert read.place_error_mm < 1.2
+    assert share_grid(read.image, image) is (tilt_deg not in (0.02, 0.05))
+    turned = onto_grid(read.image, image, error_mm=read.place_error_mm)
+    assert turned.GetDirection() == image.GetDirection()
+    moved = sitk.Image(read.image)
+    moved.SetOrigin(np.add(read.image.GetOrigin(), (0, 0, 1.8)).tolist())
+    with pytest.raises(ScanError) as caught:
+        onto_grid(moved, image, error_mm=read.place_error_mm)
+    assert caught.value.reason is Reason.LABELMAP_OFF_GRID
 
 
 @pytest.mark.odd_input(

@@ -136,6 +136,131 @@ def test_qform_and_sform_of_other_orientation(tmp_path: Path, degrees: float) ->
     assert "mirror" in error.fact
 
 
+def _broken_qforms() -> dict[str, dict[str, Any]]:
+    turned = {"quatern_b": 0.7, "quatern_c": 0.7, "quatern_d": 0.7}
+    return {
+        "not a rotation": turned,
+        "NaN": {"quatern_c": np.nan},
+        "infinite": {"quatern_c": np.inf},
+        "no place": {"qoffset_x": np.nan},
+        "far away": {"qoffset_z": 1e38},
+        "no spacing": {"spacing": (0, 0, 0)},
+        "a spacing of NaN": {"spacing": (2, np.nan, 3)},
+    }
+
+
+def _broken_sforms() -> dict[str, dict[str, Any]]:
+    zero = [0.0] * 4
+    return {
+        "zeros": {"srow_x": zero, "srow_y": zero, "srow_z": zero},
+        "a row of zeros": {"srow_y": zero},
+        "NaN": {"srow_x": [np.nan, 0, 0, 30]},
+        "infinite": {"srow_y": [0, np.inf, 0, 0]},
+        "far away": {"srow_z": [0, 0, 3, 1e38]},
+        "in a plane": {"srow_y": [2, 0, 0, -40]},
+    }
+
+
+@pytest.mark.odd_input(
+    "N-64",
+    make="a good sform beside a qform of zeros, of NaN, of a quaternion that is not a rotation",
+    source="nifti1.h (each transform has its own code), own",
+    outcome="the sform counts, flag `transform_left_out`; `geometry_implausible` without an sform",
+)
+@pytest.mark.parametrize("kind", _broken_qforms())
+def test_a_broken_qform_beside_a_good_sform(tmp_path: Path, kind: str) -> None:
+    fields = _broken_qforms()[kind]
+    read = _read(tmp_path, nifti_file(**fields))
+    assert read.flags == {Flag.TRANSFORM_LEFT_OUT}
+    np.testing.assert_allclose(_affine(read.image), AFFINE, atol=1e-5)
+    assert not _read(tmp_path, nifti_file(codes=(0, 1), **fields)).flags
+    alone = _refusal(tmp_path, nifti_file(codes=(1, 0), **fields))
+    assert alone.reason is Reason.GEOMETRY_IMPLAUSIBLE
+
+
+def test_a_qform_of_zeros_disputes_an_oblique_sform(tmp_path: Path) -> None:
+    """It is a whole turn of 0 degrees, and so a statement."""
+    zeros = dict.fromkeys(("quatern_b", "quatern_c", "quatern_d"), 0.0)
+    error = _refusal(tmp_path, nifti_file(affine=_turned(30), **zeros))
+    assert error.reason is Reason.ORIENTATION_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-65",
+    make="a good qform beside an sform of zeros, of NaN, of axes in a plane",
+    source="nifti1.h, own",
+    outcome="the qform counts, as in ITK, flag `transform_left_out`; alone `geometry_implausible`",
+)
+@pytest.mark.parametrize("kind", _broken_sforms())
+def test_a_broken_sform_beside_a_good_qform(tmp_path: Path, kind: str) -> None:
+    fields = _broken_sforms()[kind]
+    read = _read(tmp_path, nifti_file(**fields))
+    assert read.flags == {Flag.TRANSFORM_LEFT_OUT}
+    np.testing.assert_allclose(_affine(read.image), AFFINE, atol=1e-4)
+    assert read.image.GetSpacing() == (2, 2, 3)
+    alone = _refusal(tmp_path, nifti_file(codes=(0, 1), **fields))
+    assert alone.reason is Reason.GEOMETRY_IMPLAUSIBLE
+    both = nifti_file(quatern_b=0.9, quatern_c=0.9, **fields)
+    assert _refusal(tmp_path, both).reason is Reason.GEOMETRY_IMPLAUSIBLE
+
+
+@pytest.mark.odd_input(
+    "N-69",
+    make="a qform alone, half a turn and 0.1 to 0.3 degrees more",
+    source="nifti1.h: nibabel's tolerance for quaternions takes the rest for rounding",
+    outcome="the whole turn, up to what single precision holds",
+)
+@pytest.mark.parametrize("degrees", [0.1, 0.2, 0.3])
+def test_a_small_tilt_of_a_half_turn_is_kept(tmp_path: Path, degrees: float) -> None:
+    for sign in (1, -1):
+        affine = _turned(180 + degrees) @ np.diag([sign, 1, 1, 1])
+        image = _read(tmp_path, nifti_file(affine=affine, codes=(1, 0))).image
+        np.testing.assert_allclose(_affine(image)[:3, :3], affine[:3, :3], atol=3e-4)
+
+
+@pytest.mark.odd_input(
+    "N-67",
+    make="`.nii.zst`, `.nii.bz2`, `.hdr`, `.mhd`, `.mgz`, `.mnc`",
+    source="own",
+    outcome="`format_unknown`, the format in the fact",
+)
+def test_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for name, word in (
+        *(("a.nii.zst", "zstd"), ("a.nii.bz2", "bzip2"), ("a.HDR", "two files")),
+        *(("a.mhd", "two files"), ("a.mgz", "FreeSurfer"), ("a.mnc", "MINC"), ("a.x", "unknown")),
+    ):
+        error = _refusal(tmp_path, b"content", name)
+        assert error.reason is Reason.FORMAT_UNKNOWN
+        assert word in error.fact
+
+
+@pytest.mark.odd_input(
+    "N-68",
+    make="one volume with an intent code, a header extension, an odd vox_offset, one time point",
+    source="nifti1.h",
+    outcome="read as nibabel reads it",
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_headers_that_say_more(tmp_path: Path, order: str) -> None:
+    plain = nifti_file(order=order, intent_code=1001, intent_name=b"Hans", cal_max=50, toffset=3)
+    odd = nifti_file(order=order, vox_offset=352 + 37)
+    odd = odd[:352] + bytes(37) + odd[352:]
+    extended = nifti_file(order=order, vox_offset=352 + 32)
+    words = np.array([32, 6], f"{order}i4").tobytes() + b"a comment".ljust(24, b"\0")
+    extended = extended[:348] + b"\1\0\0\0" + words + extended[352:]
+    moments = [nifti_file(voxels_xyz()[(..., *[None] * n)], order=order) for n in (1, 2, 4)]
+    for content in (plain, odd, extended, *moments):
+        read = _read(tmp_path, content)
+        theirs = nib.Nifti1Image.from_bytes(content)
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(read.image).T, np.asarray(theirs.dataobj).squeeze()
+        )
+        np.testing.assert_allclose(_affine(read.image), theirs.affine, atol=1e-5)
+        assert not read.flags
+    several = nifti_file(np.stack([voxels_xyz()] * 2, axis=-1)[..., None, :], order=order)
+    assert _refusal(tmp_path, several).reason is Reason.NOT_3D
+
+
 def test_qform_a_little_elsewhere(tmp_path: Path) -> None:
     moved = _read(tmp_path, nifti_file(qoffset_z=1200))
     assert moved.flags == {Flag.QFORM_DIFFERS}

@@ -37,6 +37,7 @@ class Flag(StrEnum):
     ORIENTATION_STATED = "orientation_stated"
     AFFINE_IDENTITY = "affine_identity"
     QFORM_DIFFERS = "qform_differs"
+    TRANSFORM_LEFT_OUT = "transform_left_out"
     UNITS_CONVERTED = "units_converted"
     CT_NOT_IN_HU = "ct_not_in_hu"
     FAT_WATER_SWAPPED = "fat_water_swapped"

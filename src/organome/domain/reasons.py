@@ -157,6 +157,9 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "Spacing 1 mm, origin 0 and no rotation: what a program writes that lost the real grid."
     ),
     Flag.QFORM_DIFFERS: "The qform of a NIfTI lies elsewhere than its sform, which counts.",
+    Flag.TRANSFORM_LEFT_OUT: (
+        "Of the two transforms of a NIfTI, sform and qform, one is damaged; the other counts."
+    ),
     Flag.UNITS_CONVERTED: "Lengths were stated in metres, centimetres or micrometres.",
     Flag.CT_NOT_IN_HU: (
         "A CT has no value below -50, neither air nor fat, or next to none from -200 to 300, no "

@@ -146,15 +146,20 @@ def array_faces_xyz(direction: Sequence[float]) -> tuple[tuple[Face, Face], ...]
     )
 
 
-def share_grid(one: sitk.Image, other: sitk.Image) -> bool:
+def share_grid(one: sitk.Image, other: sitk.Image, *, error_mm: float = 0.0) -> bool:
     """Return whether two images have one size and put every voxel at the same place.
 
     Places are compared at the eight corners, to a tenth of the smallest spacing.
+
+    Args:
+        one: 3D.
+        other: 3D.
+        error_mm: How far rounding of their headers may have moved a corner.
     """
     if one.GetSize() != other.GetSize():
         return False
     apart_mm = np.linalg.norm(_corners_xyz_mm(one) - _corners_xyz_mm(other), axis=1)
-    return bool(apart_mm.max() <= GRID_TOLERANCE_VOXELS * min(one.GetSpacing()))
+    return bool(apart_mm.max() <= GRID_TOLERANCE_VOXELS * min(one.GetSpacing()) + error_mm)
 
 
 def _corners_xyz_mm(image: sitk.Image) -> Floats:

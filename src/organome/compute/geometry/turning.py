@@ -14,7 +14,9 @@ from organome.domain.outcomes import Reason
 _AXES: Final = 3
 
 
-def onto_grid(labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = False) -> sitk.Image:
+def onto_grid(
+    labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = False, error_mm: float = 0.0
+) -> sitk.Image:
     """Put a labelmap onto the very grid of an image, if its voxels are voxels of the image.
 
     Programs store one and the same grid with axes exchanged and flipped: dcm2niix flips the rows of
@@ -25,6 +27,7 @@ def onto_grid(labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = Fa
         image: 3D.
         may_be_part: Whether the labelmap may cover less than the image, because its format leaves
             out what holds no label; the rest becomes 0.
+        error_mm: How far rounding of the labelmap's header may have moved a corner.
 
     Returns:
         The labelmap on the grid of the image; the same object if it lies there.
@@ -32,7 +35,7 @@ def onto_grid(labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = Fa
     Raises:
         ScanError: LABELMAP_OFF_GRID, with the distance.
     """
-    if share_grid(labelmap, image):
+    if share_grid(labelmap, image, error_mm=error_mm):
         labelmap.CopyInformation(image)  # the grids may still differ by rounding
         return labelmap
     steps, steps_of_image = _steps_xyz_mm(labelmap), _steps_xyz_mm(image)
@@ -53,7 +56,7 @@ def onto_grid(labelmap: sitk.Image, image: sitk.Image, *, may_be_part: bool = Fa
     elif (start < 0).any() or (start + size > size_of_image).any():
         raise _off_grid(labelmap, image, "it reaches beyond the image")
     distance_mm = _distance_mm(labelmap, image, axes, signs, start)
-    if distance_mm > GRID_TOLERANCE_VOXELS * min(image.GetSpacing()):
+    if distance_mm > GRID_TOLERANCE_VOXELS * min(image.GetSpacing()) + error_mm:
         raise _off_grid(labelmap, image, f"up to {distance_mm:.2f} mm off")
     flips = tuple(slice(None, None, int(sign)) for sign in signs[::-1])
     order = [2 - int(np.flatnonzero(axes == axis)[0]) for axis in (2, 1, 0)]

@@ -1,5 +1,6 @@
 """Images in files: NIfTI, NRRD, MetaImage. Read only when whole, written whole or not at all."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -7,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organome.domain.errors import ScanError
+from organome.domain.flags import Flag
 from organome.domain.geometry import direction_fault, geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
@@ -29,6 +31,13 @@ _READERS: Final = {
     ".nii": read_nifti,
     ".nrrd": read_with_itk,
     ".mha": read_with_itk,
+}
+_NOT_READ: Final = {
+    **{".bz2": "compressed by bzip2", ".xz": "compressed by xz", ".zst": "compressed by zstd"},
+    **dict.fromkeys((".hdr", ".img"), "NIfTI or Analyze in two files"),
+    **dict.fromkeys((".nhdr", ".mhd", ".raw"), "header and voxels in two files"),
+    **dict.fromkeys((".mgz", ".mgh"), "an image of FreeSurfer"),
+    ".mnc": "an image of MINC",
 }
 
 
@@ -60,12 +69,21 @@ def read_delivered(path: Path, *, constant: bool = False, orientation: str = "")
     name = path.name.lower()
     reader = next((_READERS[one] for one in _READERS if name.endswith(one)), None)
     if reader is None:
-        raise ScanError(Reason.FORMAT_UNKNOWN, f"none of {', '.join(_READERS)}")
+        what = _NOT_READ.get(path.suffix.lower(), "a file of an unknown suffix")
+        raise ScanError(Reason.FORMAT_UNKNOWN, f"{what}: none of {', '.join(_READERS)}")
     free_bytes = FREE_LABEL_BYTES if constant else FREE_GROWTH_BYTES
     max_voxel_bytes = max(free_bytes, MAX_GROWTH * size_bytes)
     delivered = reader(path, max_voxel_bytes=max_voxel_bytes, orientation=orientation)
     check_image(delivered.image, constant=constant)
+    if _is_identity(delivered.image):
+        return replace(delivered, flags=delivered.flags | {Flag.AFFINE_IDENTITY})
     return delivered
+
+
+def _is_identity(image: sitk.Image) -> bool:
+    """Return whether a grid is the one of a program that knew none, in LPS or RAS."""
+    is_default = image.GetSpacing() == (1, 1, 1) and image.GetOrigin() == (0, 0, 0)
+    return is_default and np.array_equal(np.abs(image.GetDirection()), np.eye(3).ravel())
 
 
 def check_image(image: sitk.Image, *, constant: bool = False) -> None:

@@ -6,7 +6,8 @@ pixdim); programs take one or another, so where these contradict each other the 
 and where none of them is valid, too.
 
 Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group; nibabel for structure and
-types of the header, and for which of the two transforms comes first (sform).
+types of the header, and for which of the two transforms comes first (sform); as in ITK, one that is
+damaged gives way to the other.
 """
 
 import zlib
@@ -22,7 +23,7 @@ from xml.etree import ElementTree
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from nibabel.quaternions import fillpositive, quat2mat
+from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from organome.domain.errors import ScanError
@@ -34,7 +35,9 @@ from organome.io.images.reading import (
     MAX_AXES,
     MAX_OFFSET_BYTES,
     Delivered,
+    check_3d,
     check_coordinates,
+    check_declared,
     damage,
     pieces_of,
     unwrapped,
@@ -55,6 +58,8 @@ _ROUNDING: Final = 1e-5  # of one number, stated as pixdim and as length of a co
 _MAX_TURN_DEG: Final = 10.0  # between sform and qform; more may exchange faces of the body
 _MAX_APART_VOXELS: Final = 0.5
 _EXACT_FLOAT32: Final = 2  # bytes of an integer that single precision holds
+_FLAT: Final = 0.01  # sine of the angle that three axes make, at least
+_UNIT_TOLERANCE: Final = 1e-5  # of the square of a quaternion
 _WRITE_BYTES: Final = 1 << 24
 _NIFTI_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SCANNER_SPACE: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
@@ -100,9 +105,7 @@ def read_nifti(path: Path, *, max_voxel_bytes: int, orientation: str = "") -> De
         fault = geometry_fault(layout.size_xyz, spacing_mm)
         if fault is not None:
             raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
-        if layout.n_bytes > max_voxel_bytes:
-            fact = f"{layout.n_bytes} bytes of voxels declared, no image of that size is so small"
-            raise ScanError(Reason.FILE_BROKEN, fact)
+        check_declared(layout.n_bytes, max_voxel_bytes)
         before, stored = _content(chain([head], pieces), layout)
         voxels_zyx = stored.view(layout.dtype).reshape(layout.size_xyz[::-1])
         slope, intercept = _scaling(header)
@@ -116,6 +119,9 @@ def read_nifti(path: Path, *, max_voxel_bytes: int, orientation: str = "") -> De
         flags=flags,
         value_step=abs(slope) if slope != 1 else 0.0,
         names=_label_names(before[header.sizeof_hdr :], header.endianness),
+        place_error_mm=_place_error_mm(
+            header, affine_lps, np.multiply(layout.size_xyz, spacing_mm)
+        ),
     )
 
 
@@ -153,8 +159,7 @@ def _layout(header: Any) -> _Layout:
     if not (1 <= n_axes <= MAX_AXES and min(sizes[:n_axes]) > 0):
         raise ValueError("sizes that no image has")
     sizes = sizes[:n_axes]
-    if len(sizes) < 3 or prod(sizes[3:]) > 1 or min(sizes[:3]) < 2:
-        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, sizes))}")
+    check_3d(sizes)
     code = int(header["datatype"])
     try:
         dtype = np.dtype(header.get_data_dtype())
@@ -219,37 +224,34 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
 
 
 def _grid(header: Any, orientation: str) -> tuple[_Affine, tuple[float, ...], frozenset[Flag]]:
-    """Return affine in LPS, spacing in mm, and flags."""
-    pixdim = np.asarray(header["pixdim"], np.float64)
-    has_qform, has_sform = int(header["qform_code"]) > 0, int(header["sform_code"]) > 0
-    srow = np.array([header[f"srow_{axis}"] for axis in "xyz"], np.float64)
-    quaternion = [float(header[f"quatern_{one}"]) for one in "bcd"]
-    offsets = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
-    check_coordinates([*pixdim[:4], *srow.ravel().tolist() * has_sform])
-    check_coordinates([*quaternion, *offsets] * has_qform)
-    flags = set()
-    affine = np.eye(4)
-    stated_mm = np.abs(pixdim[1:4])
-    if has_sform:
-        affine[:3] = srow
-        spacing_mm = _sform_spacing_mm(srow[:, :3], stated_mm)
-        if has_qform and (stated_mm > 0).all():
-            qform = _qform(quaternion, offsets, pixdim[0], stated_mm)
-            flags |= _compare(affine, qform, header["dim"][1:4])
-    elif has_qform or orientation:
-        if not (pixdim[1:4] > 0).all():
-            fact = f"spacing of {pixdim[1:4].min():g} mm, and no sform"
-            raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
+    """Return affine in LPS, spacing in mm, and flags.
+
+    Raises:
+        ScanError: GEOMETRY_IMPLAUSIBLE, ORIENTATION_UNKNOWN or SPACING_DISPUTED.
+    """
+    stated_mm = np.asarray(header["pixdim"][1:4], np.float64)
+    stated_mm, is_stated = np.abs(stated_mm), bool((stated_mm > 0).all())
+    transforms, damages = _transforms(header, stated_mm)
+    flags = {Flag.TRANSFORM_LEFT_OUT} if damages else set()
+    if "sform" in transforms:
+        affine = transforms["sform"]
+        spacing_mm = _sform_spacing_mm(affine[:3, :3], stated_mm)
+        if "qform" in transforms:
+            flags |= _compare(affine, transforms["qform"], header["dim"][1:4])
+    elif damages and not transforms:
+        raise damages[0]
+    elif not (transforms or orientation):
+        raise ScanError(Reason.ORIENTATION_UNKNOWN, "neither sform nor qform is valid")
+    elif not is_stated:
+        fact = f"spacing of {header['pixdim'][1:4].min():g} mm, and no sform"
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
+    else:
         spacing_mm = stated_mm
-        if has_qform:
-            affine = _qform(quaternion, offsets, pixdim[0], stated_mm)
+        if transforms:
+            affine = transforms["qform"]
         else:
             affine = _centred(orientation, stated_mm, header["dim"][1:4])
             flags.add(Flag.ORIENTATION_STATED)
-    else:
-        raise ScanError(Reason.ORIENTATION_UNKNOWN, "neither sform nor qform is valid")
-    if np.array_equal(np.abs(affine), np.eye(4)):  # in RAS or LPS
-        flags.add(Flag.AFFINE_IDENTITY)
     unit = int(header["xyzt_units"]) & _SPATIAL_UNITS
     if unit not in _MM_PER_UNIT:
         raise ValueError(f"the unknown unit {unit}")
@@ -260,6 +262,35 @@ def _grid(header: Any, orientation: str) -> tuple[_Affine, tuple[float, ...], fr
     return _NIFTI_FROM_LPS @ affine, tuple((spacing_mm * scale).tolist()), frozenset(flags)
 
 
+def _transforms(header: Any, stated_mm: _Affine) -> tuple[dict[str, _Affine], list[ScanError]]:
+    """Return the transforms that count by their codes, and what is damaged about the others."""
+    transforms, damages = {}, []
+    for name, parse in (("sform", _sform), ("qform", _qform)):
+        if int(header[f"{name}_code"]) > 0:
+            try:
+                transforms[name] = parse(header, stated_mm)
+            except ScanError as error:
+                damages.append(error)
+    return transforms, damages
+
+
+def _sform(header: Any, _: _Affine) -> _Affine:
+    """Return the sform, of axes that may still be sheared.
+
+    Raises:
+        ScanError: GEOMETRY_IMPLAUSIBLE, if it is not a grid.
+    """
+    affine = np.eye(4)
+    affine[:3] = [header[f"srow_{axis}"] for axis in "xyz"]
+    check_coordinates(affine.ravel().tolist())
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (lengths > 0).all():
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the sform has an axis of no length")
+    if abs(np.linalg.det(affine[:3, :3] / lengths)) < _FLAT:
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the axes of the sform lie in a plane")
+    return affine
+
+
 def _sform_spacing_mm(columns: _Affine, stated_mm: _Affine) -> _Affine:
     """Return the spacing of an sform, as pixdim states it if both round the same number.
 
@@ -267,8 +298,6 @@ def _sform_spacing_mm(columns: _Affine, stated_mm: _Affine) -> _Affine:
         ScanError: SPACING_DISPUTED if pixdim states another; GEOMETRY_IMPLAUSIBLE.
     """
     spacing_mm = np.linalg.norm(columns, axis=0)
-    if not (spacing_mm > 0).all():
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the sform has an axis of no length")
     fault = direction_fault((columns / spacing_mm).ravel().tolist())
     if fault is not None:
         raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
@@ -282,18 +311,50 @@ def _sform_spacing_mm(columns: _Affine, stated_mm: _Affine) -> _Affine:
     return np.where(is_same, stated_mm, spacing_mm)
 
 
-def _qform(
-    quaternion: list[float], offsets: list[float], qfac: float, spacing_mm: _Affine
-) -> _Affine:
-    try:
-        rotation = quat2mat(fillpositive(quaternion, w2_thresh=-1e-5))
-    except ValueError as error:
+def _qform(header: Any, spacing_mm: _Affine) -> _Affine:
+    """Return the qform.
+
+    Raises:
+        ScanError: GEOMETRY_IMPLAUSIBLE, if it is not a grid.
+    """
+    quaternion = [float(header[f"quatern_{one}"]) for one in "bcd"]
+    offsets = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
+    qfac = float(header["pixdim"][0])
+    check_coordinates([*quaternion, *offsets, qfac, *spacing_mm])
+    if not (spacing_mm > 0).all():
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the qform has an axis of no length")
+    real_squared = 1 - float(np.square(quaternion).sum())
+    if real_squared < -_UNIT_TOLERANCE:
         fact = "the quaternion of the qform is not a rotation"
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact) from error
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
+    if real_squared < _rounding_of_squares(header):
+        real_squared = 0
+    rotation = quat2mat([real_squared**0.5, *quaternion])
     affine = np.eye(4)
     affine[:3, :3] = rotation * spacing_mm * (1, 1, -1 if qfac < 0 else 1)
     affine[:3, 3] = offsets
     return affine
+
+
+def _place_error_mm(header: Any, affine_lps: _Affine, extent_mm: NDArray[Any]) -> float:
+    """Return how far rounding of a header in single precision moves a corner.
+
+    The real part of a quaternion is what the three others leave of 1: near half a turn, their
+    rounding turns a body by a few hundredths of a degree.
+    """
+    length_mm = float(np.linalg.norm(extent_mm))
+    squares_error = _rounding_of_squares(header)
+    error_mm = squares_error * (length_mm + float(np.abs(affine_lps[:3, 3]).max()))
+    if int(header["sform_code"]) <= 0 < int(header["qform_code"]):
+        real_squared = 1 - sum(float(header[f"quatern_{one}"]) ** 2 for one in "bcd")
+        error_mm += 2 * length_mm * squares_error / max(real_squared, squares_error) ** 0.5
+    return error_mm
+
+
+def _rounding_of_squares(header: Any) -> float:
+    """Return what rounding leaves of the square of a quaternion's real part where that is 0."""
+    threshold: float = abs(float(header.quaternion_threshold))
+    return threshold
 
 
 def _centred(orientation: str, spacing_mm: _Affine, size_xyz: NDArray[Any]) -> _Affine:

@@ -32,7 +32,9 @@ from organome.io.images.reading import (
     MAX_OFFSET_BYTES,
     ZLIB_STREAM,
     Delivered,
+    check_3d,
     check_coordinates,
+    check_declared,
     damage,
     inflated,
     pieces_of,
@@ -107,9 +109,7 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
         scale = _mm_per_unit(header.unit)
         segments = _segments(header.pairs)
         voxel_bytes = _declared_voxel_bytes(path, image_io, scale, has_layers=bool(segments))
-        if voxel_bytes > max_voxel_bytes:
-            fact = f"{voxel_bytes} bytes of voxels declared, no image of that size is so small"
-            raise ScanError(Reason.FILE_BROKEN, fact)
+        check_declared(voxel_bytes, max_voxel_bytes)
         if not (header.is_oriented or orientation):
             fact = "the header does not say how its axes lie in the body"
             raise ScanError(Reason.ORIENTATION_UNKNOWN, fact)
@@ -125,9 +125,6 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
         image.SetSpacing([scale * one for one in image.GetSpacing()])
         image.SetOrigin([scale * one for one in image.GetOrigin()])
         flags.add(Flag.UNITS_CONVERTED)
-    is_default = image.GetSpacing() == (1, 1, 1) and image.GetOrigin() == (0, 0, 0)
-    if is_default and image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1):
-        flags.add(Flag.AFFINE_IDENTITY)
     return Delivered(image, frozenset(flags), names=names, is_part=bool(segments))
 
 
@@ -286,7 +283,7 @@ def _declared_voxel_bytes(path: Path, image_io: str, scale: float, *, has_layers
     with _itk_reading():
         reader.ReadImageInformation()
     size, n_components = reader.GetSize(), reader.GetNumberOfComponents()
-    _check_3d(size, 1 if has_layers else n_components)
+    check_3d(size, 1 if has_layers else n_components)
     fault = geometry_fault(size[:3], [scale * one for one in reader.GetSpacing()[:3]])
     if fault is not None:
         raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
@@ -318,18 +315,10 @@ def _itk_reading() -> Iterator[None]:
         yield
 
 
-def _check_3d(size: tuple[int, ...], n_components: int) -> None:
-    if n_components > 1:
-        raise ScanError(Reason.NOT_3D, f"{n_components} values per voxel")
-    is_3d = len(size) == 3 or (len(size) == 4 and size[3] == 1)
-    if not is_3d or min(size[:3]) < 2:
-        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, size))}")
-
-
 def _as_3d(image: sitk.Image) -> sitk.Image:
     size = image.GetSize()
-    _check_3d(size, image.GetNumberOfComponentsPerPixel())
-    return sitk.Extract(image, (*size[:3], 0)) if len(size) == 4 else image
+    check_3d(size, image.GetNumberOfComponentsPerPixel())
+    return sitk.Extract(image, (*size[:3], *[0] * (len(size) - 3))) if len(size) > 3 else image
 
 
 _FORMATS: Final = {

@@ -6,10 +6,11 @@ Source: RFC 1950 and 1952 (zlib and gzip, whose checksums and lengths tell of da
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from math import prod
 from typing import BinaryIO, Final
 from zlib import decompressobj
 
@@ -46,6 +47,7 @@ class Delivered:
         value_step: Where the header scales the voxels, by how much neighbouring values differ.
         names: Of labels, where the header names them.
         is_part: Whether its format leaves out what lies around labels.
+        place_error_mm: How far rounding of its header may have moved a corner.
     """
 
     image: sitk.Image
@@ -53,6 +55,7 @@ class Delivered:
     value_step: float = 0.0
     names: Mapping[int, str] = field(default_factory=dict)
     is_part: bool = False
+    place_error_mm: float = 0.0
 
 
 @contextmanager
@@ -80,6 +83,33 @@ def check_coordinates(values: Iterable[float]) -> None:
     for value in values:
         if not abs(value) <= MAX_COORDINATE_MM:  # NaN is not, either
             raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, f"the grid holds the number {value:g}")
+
+
+def check_3d(size: Sequence[int], n_values: int = 1) -> None:
+    """Refuse what is not one three-dimensional image of scalars; more axes may have a length of 1.
+
+    Args:
+        size: Voxels along each axis.
+        n_values: Numbers per voxel.
+
+    Raises:
+        ScanError: NOT_3D.
+    """
+    if n_values > 1:
+        raise ScanError(Reason.NOT_3D, f"{n_values} values per voxel")
+    if len(size) < 3 or prod(size[3:]) > 1 or min(size[:3]) < 2:
+        raise ScanError(Reason.NOT_3D, f"size {' x '.join(map(str, size))}")
+
+
+def check_declared(n_bytes: int, max_bytes: int) -> None:
+    """Refuse a header that declares more voxels than a file of that length would have.
+
+    Raises:
+        ScanError: FILE_BROKEN.
+    """
+    if n_bytes > max_bytes:
+        fact = f"{n_bytes} bytes of voxels declared, no image of that size is so small"
+        raise ScanError(Reason.FILE_BROKEN, fact)
 
 
 def pieces_of(file: BinaryIO) -> Iterator[bytes]:

@@ -90,6 +90,7 @@ class Labelling:
         image: sitk.Image,
         names: Mapping[int, str] | None = None,
         may_be_part: bool = False,
+        error_mm: float = 0.0,
     ) -> sitk.Image:
         """Return the labels of the organs on the very grid of the image.
 
@@ -98,12 +99,13 @@ class Labelling:
             image: What was labelled.
             names: What the file of the labels says that they mean.
             may_be_part: Whether the labels may cover a part of the image only.
+            error_mm: How far rounding of their header may have moved a corner.
 
         Raises:
             ScanError: The labels do not lie on the grid of the image, or are unknown.
         """
         labelmap = remap_labelmap(labels, self.scheme, names=names or {})
-        return onto_grid(labelmap, image, may_be_part=may_be_part)
+        return onto_grid(labelmap, image, may_be_part=may_be_part, error_mm=error_mm)
 
     def write(
         self, labelmap: sitk.Image, *, image: Path, place: Callable[[str], Path]

@@ -17,7 +17,7 @@ from organome.io.images.reading import Delivered
 from organome.io.viewers.dicom_segmentations import is_dicom, read_dicom_segmentation
 from organome.steps.segment.labelling import STEP, Labelling
 
-VERSION: Final = 3  # raised when the same input would give another result
+VERSION: Final = 4  # raised when the same input would give another result
 _SOURCE: Final[Mapping[str, JsonValue]] = {"source": "labelmaps"}
 
 
@@ -70,13 +70,17 @@ class TakeLabelmaps:
         try:
             labels, is_rounded = round_labels(delivered.image, value_step=delivered.value_step)
             labelmap = labelling.organs(
-                labels, image=image, names=delivered.names, may_be_part=delivered.is_part
+                labels,
+                image=image,
+                names=delivered.names,
+                may_be_part=delivered.is_part,
+                error_mm=delivered.place_error_mm,
             )
         except ScanError as error:
             raise _of_labelmap(error) from error
         flags = {
             Flag.LABELS_ROUNDED: is_rounded,
-            Flag.LABELMAP_TURNED: not share_grid(labels, image),
+            Flag.LABELMAP_TURNED: not share_grid(labels, image, error_mm=delivered.place_error_mm),
         }
         odd: list[JsonValue] = [flag.value for flag, is_so in flags.items() if is_so]
         sides = labelling.write(labelmap, image=path, place=place)
