@@ -6,7 +6,7 @@ Every folder with files below a given one is read as one series. The table says 
 of it and, where it makes an image, how far that is from the nearest of dcm2niix's images of that
 folder. Public sets to try are neurolabusc's dcm_qa_ct, dcm_qa_enh, dcm_qa_me, dcm_qa_uih,
 dcm_qa_philips_enh and dcm_qa_xa30 on GitHub, of which the figures in dicom_readers.txt are;
-dcm2niix comes from PyPI (`pip install dcm2niix`).
+dcm2niix comes from PyPI (`pip install dcm2niix`). image_readers.py compares with nibabel, pydicom.
 """
 
 import argparse

@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 
 from doubles.odd_shard import PeakOfProcesses
 from fuzz.cohorts import LISTED_AS, TABLE, Base, Cohort, make_bases, write_cohort
-from fuzz.corruptions import DAMAGES, table_cells
+from fuzz.corruptions import CARRIERS, DAMAGES, KINDS, spoil_table
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.io.tables.scan_lists import read_shard
@@ -39,7 +40,7 @@ from organome.steps.segment import segment_organs
 A_COHORT: Final = 40
 MAX_SCAN_S: Final = 30.0
 MAX_MIB: Final = 2048
-SHARES: Final = {"ukb": 0.2, "ct": 0.25, "nifti": 0.3, "bids": 0.2}  # tables take the rest
+SHARES: Final = {"ukb": 0.2, "ct": 0.2, "nifti": 0.3, "bids": 0.2}  # tables take the rest
 UNFORESEEN: Final = (Reason.UNEXPECTED_ERROR, Reason.WORKER_DIED, Reason.OUT_OF_MEMORY)
 GUARDED: Final = {"ukb": set(DAMAGES), "nifti": set(DAMAGES) - {"grow"}}
 MAX_MESSAGE_LINES: Final = 3
@@ -50,16 +51,30 @@ class Findings:
     """What came of it.
 
     Attributes:
-        rows: Scans by what became of them.
+        rows: Rows by what stands in them, of all steps.
+        drawn: Corrupted deliveries by kind and carrier.
+        became: Corrupted scans by kind and by what preparation made of them; tables by listing.
         broken: What did not hold, in words.
         slowest_s: The longest that a scan took.
         n: Corrupted deliveries.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
+    drawn: Counter[tuple[str, str]] = field(default_factory=Counter)
+    became: Counter[tuple[str, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
     n: int = 0
+
+    def beyond_limits(self, peak_mib: int) -> list[str]:
+        """Return what took too long or too much, and which corruptions were never tried."""
+        found = []
+        if peak_mib > MAX_MIB:
+            found.append(f"a process took {peak_mib} MiB")
+        if self.slowest_s > MAX_SCAN_S:
+            found.append(f"a scan took {self.slowest_s:.0f} s")
+        missed = [pair for pair in product(KINDS, CARRIERS) if not self.drawn[pair]]
+        return found + [f"{kind} of {carrier} was not tried" for kind, carrier in missed]
 
 
 class _Heard(logging.Handler):
@@ -83,7 +98,8 @@ def _heard() -> Iterator[_Heard]:
 
 def try_cohort(folder: Path, kind: str, cohort: Cohort, findings: Findings) -> None:
     """Take a cohort through the steps, and note what does not hold."""
-    findings.n += sum(what != "nothing" for what in cohort.done_to.values())
+    findings.n += len(cohort.drawn)
+    findings.drawn.update((kind_of, carrier) for carrier, kind_of in cohort.drawn.values())
     try:
         with _heard() as log:
             list_scans.run(
@@ -121,6 +137,7 @@ def _steps(folder: Path, kind: str, cohort: Cohort, findings: Findings) -> list[
     labelled = segment_organs.run(
         images=images, output=labels, work=folder / "work" / "segment", source="labelmaps", **common
     )
+    _judge(kind, cohort, whose, labels, labelled, findings)
     volumes = folder / "results" / "measure_volumes"
     measured = measure_volumes.run(
         images=images, labelmaps=labels, output=volumes, work=folder / "work" / "measure", **common
@@ -143,7 +160,10 @@ def _judge(
     is_preparation = folder.name == "prepare_images"
     for one in outcomes:
         what = cohort.done_to[whose[one.scan]]
-        findings.rows[str(one.reason or ("flagged" if one.facts.get("flags") else "done"))] += 1
+        became = str(one.reason or ("flagged" if one.facts.get("flags") else "done"))
+        findings.rows[became] += 1
+        if is_preparation and what != "nothing":
+            findings.became[cohort.drawn[whose[one.scan]][1], became] += 1
         if one.reason in UNFORESEEN:
             findings.broken.append(f"{kind}, {one.step}: {one.reason} after {what}: {one.fact}")
         if what == "nothing" and one.status is not Status.DONE:
@@ -170,18 +190,16 @@ def try_tables(folder: Path, base: Base, findings: Findings, *, n: int, seed: in
     head = "participant\tinstance\tprotocol\tcontrast\timage\tlabelmap"
     text = "\n".join([head, *base.table]) + "\n"
     for place in range(n):
-        content = table_cells(text, chance).encode()
-        if chance.random() < 0.2:
-            _, change = chance.choice(sorted(DAMAGES.items()))
-            content = change(content, chance)
-        (folder / TABLE).write_bytes(content)
+        kind = KINDS[place % len(KINDS)]
+        findings.drawn[kind, "tsv"] += 1
+        (folder / TABLE).write_bytes(spoil_table(text, chance, kind))
         try:
             list_scans.run(
                 kind="folder", cohort="fuzz", root=folder / TABLE, scans=folder / f"scans{place}"
             )
-            findings.rows["table listed"] += 1
+            findings.became[kind, "table listed"] += 1
         except SetupError as error:
-            findings.rows["table refused"] += 1
+            findings.became[kind, "table refused"] += 1
             if len(str(error).splitlines()) > MAX_MESSAGE_LINES:
                 findings.broken.append(f"table {place}: a message of many lines: {error}")
         except Exception as error:  # a traceback, where a message was due
@@ -195,13 +213,15 @@ def fuzz(folder: Path, *, n: int, seed: int) -> Findings:
     bases = make_bases(folder / "phantoms")
     n_tables = n - sum(int(n * share) for share in SHARES.values())
     for kind, share in SHARES.items():
-        left, batch = int(n * share), 0
+        n_all = int(n * share)
+        left, batch = n_all, 0
         while left:
             n_here = min(left, A_COHORT)
             place = folder / f"{kind}{batch}"
             cohort = write_cohort(
-                place / "cohort", kind, bases[kind], n=n_here, seed=1000 * seed + batch
-            )
+                place / "cohort", kind, bases[kind],
+                n=n_here, seed=1000 * seed + batch, n_before=n_all - left,
+            )  # fmt: skip
             began_s = time.monotonic()
             try_cohort(place / "run", kind, cohort, findings)
             took_s = time.monotonic() - began_s
@@ -211,6 +231,13 @@ def fuzz(folder: Path, *, n: int, seed: int) -> Findings:
             left, batch = left - n_here, batch + 1
     try_tables(folder / "tables", bases["nifti"][0], findings, n=n_tables, seed=seed)
     return findings
+
+
+def _table(head: str, counts: Counter[tuple[str, str]], columns: Sequence[str]) -> str:
+    lines = [f"{head:24}" + "".join(f"{one:>9}" for one in columns)]
+    for row in dict.fromkeys(row for row, _ in sorted(counts)):
+        lines.append(f"{row:24}" + "".join(f"{counts[row, one]:9}" for one in columns))
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -227,14 +254,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         findings = fuzz(arguments.keep or Path(temporary), n=arguments.n, seed=arguments.seed)
     peak_mib = peak.stop()
-    if peak_mib > MAX_MIB:
-        findings.broken.append(f"a process took {peak_mib} MiB")
-    if findings.slowest_s > MAX_SCAN_S:
-        findings.broken.append(f"a scan took {findings.slowest_s:.0f} s")
+    findings.broken += findings.beyond_limits(peak_mib)
+    print(_table("corrupted", findings.drawn, CARRIERS))
+    print(_table("became", Counter({(b, a): n for (a, b), n in findings.became.items()}), KINDS))
     print("\n".join(f"{n:6} {row}" for row, n in findings.rows.most_common()))
     print("\n".join(findings.broken[:200]))
     summary = {
         "n_corruptions": findings.n,
+        "n_kinds_by_carriers": len(findings.drawn),
+        "n_rows": findings.rows.total(),
         "n_broken": len(findings.broken),
         "slowest_scan_s": round(findings.slowest_s, 1),
         "peak_mib": peak_mib,

@@ -75,18 +75,26 @@ class Cohort:
     Attributes:
         root: What is listed.
         done_to: What was done to each participant.
+        drawn: Carrier and kind of what was done to each participant, of those that are not sound.
         secrets: Names that must not get into logs and facts: participants, files.
     """
 
     root: Path
     done_to: Mapping[str, str]
+    drawn: Mapping[str, tuple[str, str]]
     secrets: frozenset[str]
 
 
-def write_cohort(folder: Path, kind: str, bases: list[Base], *, n: int, seed: int) -> Cohort:
-    """Write a cohort: one sound delivery of each base, then ``n`` corrupted ones."""
+def write_cohort(
+    folder: Path, kind: str, bases: list[Base], *, n: int, seed: int, n_before: int = 0
+) -> Cohort:
+    """Write a cohort: one sound delivery of each base, then ``n`` corrupted ones.
+
+    The kinds of corruption take turns, beginning after the first ``n_before``.
+    """
     chance = random.Random(f"{kind} {seed}")
     done_to: dict[str, str] = {}
+    drawn: dict[str, tuple[str, str]] = {}
     lines: list[str] = []
     files: list[str] = []
     for place in range(n + len(bases)):
@@ -94,7 +102,10 @@ def write_cohort(folder: Path, kind: str, bases: list[Base], *, n: int, seed: in
         delivery = dict(base.files)
         done_to[base.participant] = "nothing"
         if place >= len(bases):
-            done_to[base.participant] = chance.choice(CORRUPTIONS[kind])(delivery, chance)
+            turn = n_before + place - len(bases)
+            one = CORRUPTIONS[kind][turn % len(CORRUPTIONS[kind])]
+            done_to[base.participant] = one.do(delivery, chance)
+            drawn[base.participant] = (one.carrier, one.kind)
         for name, content in delivery.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +113,8 @@ def write_cohort(folder: Path, kind: str, bases: list[Base], *, n: int, seed: in
         files += [name.rpartition("/")[2] for name in delivery]
         lines += base.table
     if not lines:
-        return Cohort(folder, done_to, frozenset([*done_to, *files]))
+        return Cohort(folder, done_to, drawn, frozenset([*done_to, *files]))
     head = "participant\tinstance\tprotocol\tcontrast\timage"
     head += "\tlabelmap" * (lines[0].count("\t") > head.count("\t"))
     (folder / TABLE).write_text("\n".join([head, *lines]) + "\n")
-    return Cohort(folder / TABLE, done_to, frozenset([*done_to, *files]))
+    return Cohort(folder / TABLE, done_to, drawn, frozenset([*done_to, *files]))

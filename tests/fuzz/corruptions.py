@@ -1,7 +1,7 @@
 """What can happen to the files of a participant: to their bytes, headers, names and tables.
 
 A delivery is a mapping of paths to contents. A corruption changes it by chance, and returns what it
-did in a few words.
+did in a few words. Every kind of corruption is drawn for every carrier, in turn.
 """
 
 import gzip
@@ -9,8 +9,9 @@ import random
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import pydicom
@@ -21,7 +22,17 @@ Delivery: TypeAlias = dict[str, bytes]
 Corruption: TypeAlias = Callable[[Delivery, random.Random], str]
 _Change: TypeAlias = Callable[[bytes, random.Random], bytes]
 
-IMAGES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
+NIFTI: Final = (".nii.gz", ".nii")
+NRRD: Final = (".nrrd", ".mha")
+DICOM: Final = (".dcm",)
+ANY: Final = ("",)
+KINDS: Final = ("truncate", "flip", "swap", "nan", "zero", "header", "other")
+CARRIERS: Final = ("zip", "dicom", "nifti", "nrrd", "bids", "tsv")
+_ZERO_ELEMENTS: Final = ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices")
+_NUMBER_ELEMENTS: Final = (
+    *("RescaleSlope", "RescaleIntercept", "ImagePositionPatient", "ImageOrientationPatient"),
+    *_ZERO_ELEMENTS,
+)
 # Offsets, formats and names of fields of a NIfTI-1 header.
 _NIFTI_FIELDS: Final = (
     *((40 + 2 * place, "<h", f"dim[{place}]") for place in range(8)),
@@ -96,25 +107,30 @@ def _other(content: bytes, chance: random.Random) -> bytes:
 
 
 DAMAGES: Final[Mapping[str, _Change]] = {**damage.DAMAGES, "flip": _flip, "grow": _grow}
-REPLACED: Final[Mapping[str, _Change]] = {"head": _head_flip, "other": _other}
+CHANGES: Final[Mapping[str, _Change]] = {**DAMAGES, "head": _head_flip, "other": _other}
 
 
-def damage_file(delivery: Delivery, chance: random.Random) -> str:
+def damage_file(
+    delivery: Delivery,
+    chance: random.Random,
+    *,
+    suffixes: Sequence[str] = ANY,
+    how: Sequence[str] = ("blank", "grow", "head", "other"),
+) -> str:
     """Damage the bytes of a file."""
-    path = _one(delivery, chance)
-    name, change = chance.choice(sorted([*DAMAGES.items(), *REPLACED.items()]))
+    path = _one(delivery, chance, suffixes)
+    name = chance.choice(how)
     if delivery[path]:
-        delivery[path] = change(delivery[path], chance)
+        delivery[path] = CHANGES[name](delivery[path], chance)
     return name
 
 
-def damage_member(delivery: Delivery, chance: random.Random) -> str:
-    """Do to a member of an archive, or to an element of its header, what is done to files."""
+def in_archive(delivery: Delivery, chance: random.Random, *, do: Sequence[Corruption]) -> str:
+    """Do to the members of an archive what is done to files."""
     path = _one(delivery, chance, (".zip",))
     with ZipFile(BytesIO(delivery[path])) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    changes: tuple[Corruption, ...] = (damage_file, dicom_header, swap, lose, lose, copy, rename)
-    what = chance.choice(changes)(members, chance)
+    what = chance.choice(do)(members, chance)
     content = BytesIO()
     with ZipFile(content, "w", ZIP_DEFLATED, compresslevel=1) as archive:
         for name, member in members.items():
@@ -123,11 +139,17 @@ def damage_member(delivery: Delivery, chance: random.Random) -> str:
     return f"member {what}"
 
 
-def dicom_header(delivery: Delivery, chance: random.Random) -> str:
+def dicom_header(
+    delivery: Delivery,
+    chance: random.Random,
+    *,
+    keywords: Sequence[str] = _KEYWORDS,
+    words: Sequence[str] = _WORDS,
+) -> str:
     """Set elements of one slice, or of all slices, to what nobody expects there."""
-    paths = [path for path in sorted(delivery) if path.endswith(".dcm")]
-    keyword = chance.choice(_KEYWORDS)
-    words = [chance.choice(_WORDS) for _ in range(chance.choice((1, 2, 3, 6)))]
+    paths = [path for path in sorted(delivery) if path.endswith(DICOM)]
+    keyword = chance.choice(keywords)
+    words = [chance.choice(words) for _ in range(chance.choice((1, 2, 3, 6)))]
     for path in paths if chance.random() < 0.3 else [chance.choice(paths)]:
         dataset = pydicom.dcmread(BytesIO(delivery[path]))
         tag = pydicom.datadict.tag_for_keyword(keyword)
@@ -145,20 +167,31 @@ def dicom_header(delivery: Delivery, chance: random.Random) -> str:
     return f"element {keyword}"
 
 
-def image_header(delivery: Delivery, chance: random.Random) -> str:
+def image_header(
+    delivery: Delivery,
+    chance: random.Random,
+    *,
+    suffixes: Sequence[str] = NIFTI,
+    fields: str = "",
+    numbers: Sequence[float] = _NUMBERS,
+) -> str:
     """Set a field of an image's header to what nobody expects there."""
-    path = _one(delivery, chance, IMAGES)
+    path = _one(delivery, chance, suffixes)
     content = delivery[path]
-    if path.endswith((".nrrd", ".mha")):
+    if path.endswith(NRRD):
         end = content.index(b"LOCAL\n") if path.endswith(".mha") else content.index(b"\n\n")
-        tokens = list(re.finditer(rb"[^\s:=,()]+", content[:end]))
-        token = chance.choice(tokens)
-        word = chance.choice(_WORDS).encode()
-        delivery[path] = content[: token.start()] + word + content[token.end() :]
+        lines = re.compile(rb"(?im)^[^:=\n]*(?:directions|spacing|matrix)[^:=\n]*[:=](.*)$")
+        start, end = chance.choice(
+            [one.span(1) for one in lines.finditer(content, 0, end)] if fields else [(0, end)]
+        )
+        token = chance.choice(list(re.compile(rb"[^\s:=,()]+").finditer(content, start, end)))
+        word = f"{chance.choice(numbers):g}" if fields else chance.choice(_WORDS)
+        delivery[path] = content[: token.start()] + word.encode() + content[token.end() :]
         return "header line"
     raw = bytearray(gzip.decompress(content) if path.endswith(".gz") else content)
-    offset, form, name = chance.choice(_NIFTI_FIELDS)
-    value = chance.choice(_NUMBERS)
+    meant = [one for one in _NIFTI_FIELDS if re.match(fields, one[2])]
+    offset, form, name = chance.choice(meant)
+    value = chance.choice(numbers)
     if form == "<f":
         struct.pack_into(form, raw, offset, value)
     else:
@@ -184,9 +217,9 @@ def bad_voxels(delivery: Delivery, chance: random.Random) -> str:
     return "voxels"
 
 
-def swap(delivery: Delivery, chance: random.Random) -> str:
+def swap(delivery: Delivery, chance: random.Random, *, suffixes: Sequence[str] = ANY) -> str:
     """Swap the contents of two files."""
-    one, other = _one(delivery, chance), _one(delivery, chance)
+    one, other = _one(delivery, chance, suffixes), _one(delivery, chance, suffixes)
     delivery[one], delivery[other] = delivery[other], delivery[one]
     return "swap"
 
@@ -243,15 +276,22 @@ def bids_name(delivery: Delivery, chance: random.Random) -> str:
     return f"name {what}"
 
 
-def table_cells(text: str, chance: random.Random) -> str:
-    """Spoil a TSV: a cell, a column's name, a line, or its bytes."""
+def spoil_table(text: str, chance: random.Random, kind: str) -> bytes:
+    """Spoil a TSV: its bytes, a cell, a column's name, or a line."""
+    if kind in ("truncate", "flip"):
+        return CHANGES[{"truncate": "cut"}.get(kind, kind)](text.encode(), chance)
     lines = [line.split("\t") for line in text.splitlines()]
-    what = chance.choice(("cell", "cell", "cell", "column", "line", "field", "ragged"))
-    row = chance.randrange(1, len(lines))
-    column = chance.randrange(len(lines[0]))
-    if what == "cell":
+    row, other_row = (chance.randrange(1, len(lines)) for _ in range(2))
+    column, other = (chance.randrange(len(lines[0])) for _ in range(2))
+    what = chance.choice(("cell", "cell", "line", "field", "ragged")) if kind == "other" else kind
+    if what == "swap":
+        one, two = lines[row][column], lines[other_row][other]
+        lines[row][column], lines[other_row][other] = two, one
+    elif what in ("nan", "zero"):
+        lines[row][column] = {"nan": "nan", "zero": "0"}[what]
+    elif what == "cell":
         lines[row][column] = chance.choice((*_WORDS, "1.0", "1E+06", '"', "a\rb", "liver", "../x"))
-    elif what == "column":
+    elif what == "header":
         lines[0][column] = chance.choice(("", "Participant", "imgae", lines[0][0], "note"))
     elif what == "line":
         lines.insert(row, list(lines[chance.randrange(len(lines))]))
@@ -259,7 +299,7 @@ def table_cells(text: str, chance: random.Random) -> str:
         lines[row].append("more")
     else:
         lines[row] = lines[row][:column]
-    return "\n".join("\t".join(line) for line in lines) + "\n"
+    return ("\n".join("\t".join(line) for line in lines) + "\n").encode()
 
 
 def _one(delivery: Delivery, chance: random.Random, suffixes: Sequence[str] = ("",)) -> str:
@@ -286,18 +326,78 @@ def _with_element(content: bytes, tag: int, vr: str, raw: bytes) -> bytes:
     return content[:place] + element + content[place:]
 
 
-CORRUPTIONS: Final[Mapping[str, Sequence[Corruption]]] = {
-    "ukb": (damage_file, damage_member, damage_member, damage_member),
-    "ct": (damage_file, dicom_header, dicom_header, dicom_header, swap, lose, copy, rename),
-    "nifti": (
-        damage_file,
-        damage_file,
-        image_header,
-        image_header,
-        image_header,
-        bad_voxels,
-        swap,
-        lose,
+class Drawn(NamedTuple):
+    """A corruption of one kind for one carrier.
+
+    Attributes:
+        carrier: One of CARRIERS.
+        kind: One of KINDS.
+        do: The corruption.
+    """
+
+    carrier: str
+    kind: str
+    do: Corruption
+
+
+_NAN: Final = float("nan")
+_GRID: Final = "pixdim|srow"
+
+
+def _of_files(carrier: str, suffixes: Sequence[str]) -> tuple[Drawn, ...]:
+    return (
+        Drawn(carrier, "truncate", partial(damage_file, suffixes=suffixes, how=("cut",))),
+        Drawn(carrier, "flip", partial(damage_file, suffixes=suffixes, how=("flip",))),
+        Drawn(carrier, "swap", partial(swap, suffixes=suffixes)),
+        Drawn(carrier, "other", partial(damage_file, suffixes=suffixes)),
+    )
+
+
+def _of_headers(carrier: str, suffixes: Sequence[str]) -> tuple[Drawn, ...]:
+    change = partial(image_header, suffixes=suffixes)
+    return (
+        Drawn(carrier, "nan", partial(change, fields=_GRID, numbers=(_NAN,))),
+        Drawn(carrier, "zero", partial(change, fields=_GRID, numbers=(0,))),
+        Drawn(carrier, "header", change),
+    )
+
+
+def _in_archive(kind: str, *do: Corruption) -> Drawn:
+    return Drawn("zip", kind, partial(in_archive, do=do))
+
+
+_DICOM_NAN: Final = partial(dicom_header, keywords=_NUMBER_ELEMENTS, words=("nan",))
+_DICOM_ZERO: Final = partial(dicom_header, keywords=_ZERO_ELEMENTS, words=("0",))
+CORRUPTIONS: Final[Mapping[str, Sequence[Drawn]]] = {
+    "ukb": (
+        *(one for one in _of_files("zip", ANY) if one.kind != "swap"),
+        _in_archive("truncate", partial(damage_file, how=("cut",))),
+        _in_archive("flip", partial(damage_file, how=("flip",))),
+        _in_archive("swap", swap),
+        _in_archive("nan", _DICOM_NAN),
+        _in_archive("zero", _DICOM_ZERO),
+        _in_archive("header", dicom_header),
+        _in_archive("other", damage_file, lose, lose, copy, rename),
     ),
-    "bids": (damage_file, image_header, bids_name, bids_name, bids_name, lose, copy, rename),
+    "ct": (
+        *_of_files("dicom", DICOM),
+        Drawn("dicom", "nan", _DICOM_NAN),
+        Drawn("dicom", "zero", _DICOM_ZERO),
+        Drawn("dicom", "header", dicom_header),
+        *(Drawn("dicom", "other", one) for one in (lose, copy, rename)),
+    ),
+    "nifti": (
+        *_of_files("nifti", NIFTI),
+        *_of_headers("nifti", NIFTI),
+        Drawn("nifti", "nan", bad_voxels),
+        *_of_files("nrrd", NRRD),
+        *_of_headers("nrrd", NRRD),
+        Drawn("nifti", "other", lose),
+    ),
+    "bids": (
+        *_of_files("bids", ANY),
+        *_of_headers("bids", NIFTI),
+        *(Drawn("bids", "header", bids_name) for _ in range(2)),
+        *(Drawn("bids", "other", one) for one in (lose, copy, rename)),
+    ),
 }

@@ -27,7 +27,6 @@ from organome.steps.prepare.deliveries import Deliveries
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NIBABEL_DATA = Path(nibabel.tests.__file__).with_name("data")
-SHARED_DATA = Path(__file__).parents[3] / "shared" / "data" / "real"
 NIFTI_TYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
 
 
@@ -572,11 +571,3 @@ def test_files_of_nibabel_are_equal_or_refused() -> None:
         "row_major.dconn.nii": "not_3d",
         "standard.nii.gz": "geometry_implausible",  # 4 mm long
     }
-
-
-def test_real_images_are_those_of_nibabel() -> None:
-    paths = sorted(SHARED_DATA.glob("*.nii.gz"))
-    if not paths:
-        pytest.skip("no real images in ../shared/data/real")
-    for path in paths:
-        _check_equal(read_delivered(path).image, nib.load(path))

@@ -33,10 +33,10 @@ from organome.domain.outcomes import Reason
 from organome.io.images.reading import (
     GZIP_STREAM,
     MAX_AXES,
+    MAX_COORDINATE_MM,
     MAX_OFFSET_BYTES,
     Delivered,
     check_3d,
-    check_coordinates,
     check_declared,
     damage,
     pieces_of,
@@ -239,7 +239,7 @@ def _grid(header: Any, orientation: str) -> tuple[_Affine, tuple[float, ...], fr
         if "qform" in transforms:
             flags |= _compare(affine, transforms["qform"], header["dim"][1:4])
     elif damages and not transforms:
-        raise damages[0]
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, damages[0])
     elif not (transforms or orientation):
         raise ScanError(Reason.ORIENTATION_UNKNOWN, "neither sform nor qform is valid")
     elif not is_stated:
@@ -262,32 +262,35 @@ def _grid(header: Any, orientation: str) -> tuple[_Affine, tuple[float, ...], fr
     return _NIFTI_FROM_LPS @ affine, tuple((spacing_mm * scale).tolist()), frozenset(flags)
 
 
-def _transforms(header: Any, stated_mm: _Affine) -> tuple[dict[str, _Affine], list[ScanError]]:
+def _transforms(header: Any, stated_mm: _Affine) -> tuple[dict[str, _Affine], list[str]]:
     """Return the transforms that count by their codes, and what is damaged about the others."""
     transforms, damages = {}, []
     for name, parse in (("sform", _sform), ("qform", _qform)):
         if int(header[f"{name}_code"]) > 0:
-            try:
-                transforms[name] = parse(header, stated_mm)
-            except ScanError as error:
-                damages.append(error)
+            transform = parse(header, stated_mm)
+            fault = _damage_of(transform)
+            if fault is None:
+                transforms[name] = transform
+            else:
+                damages.append(f"the {name} {fault}")
     return transforms, damages
 
 
-def _sform(header: Any, _: _Affine) -> _Affine:
-    """Return the sform, of axes that may still be sheared.
+def _damage_of(transform: _Affine) -> str | None:
+    """Return why a transform is not a grid, if it is none; axes may be sheared."""
+    odd = transform[~(np.abs(transform) <= MAX_COORDINATE_MM)]  # NaN included
+    if odd.size:
+        return f"holds the number {odd[0]:g}"
+    lengths_mm = np.linalg.norm(transform[:3, :3], axis=0)
+    if not (lengths_mm > 0).all():
+        return "has an axis of no length"
+    is_flat = abs(np.linalg.det(transform[:3, :3] / lengths_mm)) < _FLAT
+    return "has axes that lie in a plane" if is_flat else None
 
-    Raises:
-        ScanError: GEOMETRY_IMPLAUSIBLE, if it is not a grid.
-    """
+
+def _sform(header: Any, _: _Affine) -> _Affine:
     affine = np.eye(4)
     affine[:3] = [header[f"srow_{axis}"] for axis in "xyz"]
-    check_coordinates(affine.ravel().tolist())
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (lengths > 0).all():
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the sform has an axis of no length")
-    if abs(np.linalg.det(affine[:3, :3] / lengths)) < _FLAT:
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the axes of the sform lie in a plane")
     return affine
 
 
@@ -312,27 +315,19 @@ def _sform_spacing_mm(columns: _Affine, stated_mm: _Affine) -> _Affine:
 
 
 def _qform(header: Any, spacing_mm: _Affine) -> _Affine:
-    """Return the qform.
-
-    Raises:
-        ScanError: GEOMETRY_IMPLAUSIBLE, if it is not a grid.
-    """
+    """Return the qform, NaN where its quaternion is not a rotation."""
     quaternion = [float(header[f"quatern_{one}"]) for one in "bcd"]
-    offsets = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
     qfac = float(header["pixdim"][0])
-    check_coordinates([*quaternion, *offsets, qfac, *spacing_mm])
-    if not (spacing_mm > 0).all():
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, "the qform has an axis of no length")
     real_squared = 1 - float(np.square(quaternion).sum())
-    if real_squared < -_UNIT_TOLERANCE:
-        fact = "the quaternion of the qform is not a rotation"
-        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fact)
-    if real_squared < _rounding_of_squares(header):
-        real_squared = 0
-    rotation = quat2mat([real_squared**0.5, *quaternion])
-    affine = np.eye(4)
-    affine[:3, :3] = rotation * spacing_mm * (1, 1, -1 if qfac < 0 else 1)
-    affine[:3, 3] = offsets
+    affine = np.full((4, 4), np.nan)
+    if real_squared >= -_UNIT_TOLERANCE and np.isfinite(qfac):
+        if real_squared < _rounding_of_squares(header):
+            real_squared = 0
+        rotation = quat2mat([real_squared**0.5, *quaternion])
+        affine = np.eye(4)
+        with np.errstate(invalid="ignore"):  # no number times an infinite spacing
+            affine[:3, :3] = rotation * spacing_mm * (1, 1, -1 if qfac < 0 else 1)
+        affine[:3, 3] = [float(header[f"qoffset_{axis}"]) for axis in "xyz"]
     return affine
 
 

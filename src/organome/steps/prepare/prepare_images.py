@@ -127,7 +127,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 10
+    version = 11
 
     def __init__(
         self,
