@@ -22,13 +22,26 @@ An archive of field 20202 (pancreas) holds one T1 volume, as acquired and normal
 the normalised one is taken (flag ``extra_series``). Two of either are ``several_series``. Dixon
 series are not what the field is for, whatever a paper says: ``contrast_missing``.
 
+Archives of fields 20203, 20254 and 20260 hold one slice, or a few, at several echo times, magnitude
+and phase. No network labels a slice: they go with the Dixon scan of their visit, as further sources
+of it (decision 40), and what is wrong with them costs the scan nothing. Of an archive
+
+- phase, real, imaginary and derived images are left out (flag ``extra_series``);
+- of several series the one with most echoes counts, of equal ones the most recent;
+- slices at several positions are measured together; those with fewer echoes than others are left
+  out (flag ``volumes_left_out``); a position for every echo is ``grids_differ``;
+- an echo that is there again counts in its last instance (flag ``duplicate_slices``);
+- echo numbers with a gap: the others count (flag ``echoes_missing``).
+
 Source: naming from UK Biobank's resource on bulk data; irregularities as handled in public code by
-Langner (ukb_mimir), the recoh pipeline and the Broad Institute (ml4h); fields from the Showcase.
+Langner (ukb_mimir), the recoh pipeline and the Broad Institute (ml4h); fields from the Showcase;
+what multi-echo archives hold (10 magnitudes of 160 x 160; 36 images of 232 x 256) from ml4h.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -44,16 +57,24 @@ from organome.cohorts.dixon import (
     match_contrasts,
     series_contrast,
 )
-from organome.cohorts.series import Series, group_series
+from organome.cohorts.series import SAME_POSITION_MM, Series, group_series, same_plane
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.headers import Header
+from organome.domain.headers import CONDITIONS, Header
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast, Scan, Source, Stations
-from organome.domain.ukb_protocol import DIXON_FIELD, PANCREAS_FIELD, STATIONS
+from organome.domain.ukb_protocol import (
+    DIXON_FIELD,
+    MULTI_ECHO_FIELDS,
+    PANCREAS_FIELD,
+    STATIONS,
+)
 
 PANCREAS: Final = "t1_pancreas"
-PROTOCOLS: Final = {DIXON_FIELD: "dixon", PANCREAS_FIELD: PANCREAS}
+DIXON: Final = "dixon"
+PROTOCOLS: Final = {DIXON_FIELD: DIXON, PANCREAS_FIELD: PANCREAS, **MULTI_ECHO_FIELDS}
+SAME_ECHO_MS: Final = 0.05  # echoes lie a millisecond apart, roundings of one hundredths
+NOT_MAGNITUDE: Final = frozenset({"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "DERIVED"})
 NORMALISED: Final = "NORM"  # in ImageType, as Siemens writes it
 N_CONTRASTS: Final = 4
 MANIFEST_NAME: Final = re.compile(r"(^|/)manifest\.c[sv]{2}$", re.IGNORECASE)
@@ -107,6 +128,64 @@ def archive_scans(name: str, path: str, *, cohort: str, stations: Stations) -> t
         )
         for station in numbers
     )
+
+
+def multi_echo_protocol(path: str) -> str | None:
+    """Return the protocol of an archive of several echoes, None if it is something else."""
+    match = _ARCHIVE_NAME.fullmatch(path.rsplit("/", 1)[-1])
+    return None if match is None else MULTI_ECHO_FIELDS.get(match["field"])
+
+
+def own_sources(scan: Scan) -> tuple[Source, ...]:
+    """Return the sources of a scan without slices of several echoes that go with it."""
+    return tuple(one for one in scan.sources if multi_echo_protocol(one.path) is None)
+
+
+def slice_sources(scan: Scan, view: str) -> Iterator[tuple[str, tuple[Source, ...]]]:
+    """Yield the archives of several echoes of a view, the one to try first at the beginning.
+
+    IDEAL comes before the older sequence, a later repeat before an earlier one.
+
+    Yields:
+        Protocol, and the places where the archive lies.
+    """
+    found: dict[tuple[int, int, str], list[Source]] = defaultdict(list)
+    protocols = list(MULTI_ECHO_FIELDS.values())
+    for source in scan.sources:
+        name = source.path.rsplit("/", 1)[-1]
+        match, protocol = _ARCHIVE_NAME.fullmatch(name), multi_echo_protocol(name)
+        if match is not None and protocol is not None and protocol.split("_")[1] == view:
+            found[protocols.index(protocol), -int(match["array"]), protocol].append(source)
+    for (*_, protocol), sources in sorted(found.items(), key=lambda one: one[0]):
+        yield protocol, tuple(sources)
+
+
+def with_slices(scans: Iterable[Scan], left_out: Counter[str]) -> list[Scan]:
+    """Give archives of several echoes to the Dixon scans of their visit, whose labels they need.
+
+    Args:
+        scans: Scans as listed.
+        left_out: Where archives without a Dixon scan are counted, by kind.
+    """
+    scans = tuple(scans)
+    protocols = set(MULTI_ECHO_FIELDS.values())
+    slices: dict[tuple[str, str], list[Source]] = defaultdict(list)
+    for scan in sorted(scans, key=lambda one: one.identity):
+        if scan.protocol in protocols:
+            slices[scan.participant, scan.instance] += scan.sources
+    with_dixon = {(one.participant, one.instance) for one in scans if one.protocol == DIXON}
+    left_out.update(
+        f"scans of {one.protocol} without a Dixon scan of the visit"
+        for one in scans
+        if one.protocol in protocols and (one.participant, one.instance) not in with_dixon
+    )
+    return [
+        replace(one, sources=(*one.sources, *slices[one.participant, one.instance]))
+        if one.protocol == DIXON
+        else one
+        for one in scans
+        if one.protocol not in protocols
+    ]
 
 
 def kind_left_out(name: str) -> str:
@@ -235,6 +314,130 @@ def choose_pancreas(headers: Iterable[Header]) -> Choice:
     chosen.check()
     extra = {Flag.EXTRA_SERIES} if len(series) > 1 else set()
     return Choice(({Contrast.T1: chosen},), chosen.flags | extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Echoes:
+    """Slices of several echoes that make up a fat fraction.
+
+    Attributes:
+        slices: For each position its images in the order of echo times, which are the same for all.
+        flags: What was odd and got handled.
+    """
+
+    slices: tuple[tuple[Header, ...], ...]
+    flags: frozenset[Flag]
+
+    @property
+    def echo_times_ms(self) -> tuple[float, ...]:
+        """Echo times of each slice."""
+        return tuple(float(one.echo_time_ms or 0) for one in self.slices[0])
+
+
+def choose_echoes(headers: Iterable[Header]) -> Echoes:
+    """Decide which images of an archive are the magnitudes of its echoes.
+
+    Args:
+        headers: All slices of the archive, in any order.
+
+    Raises:
+        ScanError: CONTRAST_MISSING, ECHOES_UNSUITABLE or GRIDS_DIFFER; see above.
+    """
+    headers = tuple(headers)
+    magnitudes = [
+        one for one in headers if not NOT_MAGNITUDE & set(one.image_type) and one.modality == "MR"
+    ]
+    if not magnitudes:
+        raise ScanError(
+            Reason.CONTRAST_MISSING, f"none of {len(headers)} images is a magnitude of an echo"
+        )
+    timed = [one for one in magnitudes if one.echo_time_ms]
+    if not timed:
+        raise ScanError(
+            Reason.ECHOES_UNSUITABLE, f"none of {len(magnitudes)} images has an echo time"
+        )
+    faults = [one.fault for one in timed if one.fault is not None]
+    if faults:
+        raise ScanError(*faults[0])
+    chosen = max(_runs(timed), key=lambda run: (max(map(_n_echoes, run)), run[0][0].series_time))
+    n_echoes = max(map(_n_echoes, chosen))
+    if n_echoes == 1 and len(chosen) > 1:
+        raise ScanError(Reason.GRIDS_DIFFER, f"echoes at {len(chosen)} positions, one at each")
+    flags = {flag for position in chosen for one in position for flag in one.flags}
+    first, *others = (_echoes(one) for one in chosen if _n_echoes(one) == n_echoes)
+    slices = [first, *(one for one in others if _same_times(first, one))]
+    if len(slices) < len(chosen):
+        flags.add(Flag.VOLUMES_LEFT_OUT)
+    n_chosen = sum(map(len, chosen))
+    if n_chosen < len(headers):
+        flags.add(Flag.EXTRA_SERIES)
+    if n_chosen > sum(map(_n_echoes, chosen)):
+        flags.add(Flag.DUPLICATE_SLICES)
+    numbers = {one.conditions[CONDITIONS.index("echo number")] for one in first} - {None}
+    if numbers and (len(numbers) == n_echoes) and max(map(float, numbers)) > n_echoes:  # type: ignore[arg-type]
+        flags.add(Flag.ECHOES_MISSING)
+    return Echoes(tuple(slices), frozenset(flags))
+
+
+def _runs(headers: Sequence[Header]) -> list[list[list[Header]]]:
+    """Group images by series, where one holds several echoes, and by position.
+
+    Returns:
+        The acquisitions, each its images by position, from one end to the other.
+    """
+    by_series: dict[str, list[Header]] = defaultdict(list)
+    for one in headers:
+        by_series[one.series_uid].append(one)
+    found = [_by_position(one) for one in by_series.values()]
+    with_echoes = [run for run in found if max(map(_n_echoes, run)) > 1]
+    return with_echoes or [_by_position(headers)]
+
+
+def _by_position(headers: Iterable[Header]) -> list[list[Header]]:
+    positions: list[list[Header]] = []
+    for one in sorted(headers, key=lambda header: header.offset_mm):
+        for position in positions:
+            if _at_one_place(position[0], one):
+                position.append(one)
+                break
+        else:
+            positions.append([one])
+    return positions
+
+
+def _at_one_place(one: Header, other: Header) -> bool:
+    places = zip(one.position_xyz_mm, other.position_xyz_mm, strict=True)
+    return (
+        one.size_xy == other.size_xy
+        and same_plane(one, other)
+        and all(abs(a - b) < SAME_POSITION_MM for a, b in places)
+    )
+
+
+def _echoes(position: Sequence[Header]) -> tuple[Header, ...]:
+    """Return one image for each echo time, the last instance of each."""
+    echoes: list[Header] = []
+    for one in sorted(position, key=lambda header: header.echo_time_ms or 0.0):
+        if echoes and (one.echo_time_ms or 0.0) - (echoes[-1].echo_time_ms or 0.0) < SAME_ECHO_MS:
+            echoes[-1] = max(echoes[-1], one, key=_order)
+        else:
+            echoes.append(one)
+    return tuple(echoes)
+
+
+def _order(header: Header) -> tuple[str, int]:
+    return header.acquired_at, header.instance_number or 0
+
+
+def _n_echoes(position: Sequence[Header]) -> int:
+    return len(_echoes(position))
+
+
+def _same_times(one: Sequence[Header], other: Sequence[Header]) -> bool:
+    return all(
+        abs((a.echo_time_ms or 0.0) - (b.echo_time_ms or 0.0)) < SAME_ECHO_MS
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def manifest_flags(manifest: str, files: Iterable[str]) -> frozenset[Flag]:

@@ -21,6 +21,9 @@ PAPER_DICE: Final[dict[Contrast, float]] = {
     Contrast.IN_PHASE: 0.76,
 }
 BEST_CONTRASTS: Final = tuple(PAPER_DICE)  # best first, in every modality
+# What slices of several echoes are planned on; they may show any organ.
+PDFF_VIEWS: Final = ("liver", "pancreas")
+PDFF_MAPS: Final = ("pdff", "r2star", "fat_evidence")  # percent, 1/s, variances of the noise
 SWAPPABLE: Final = frozenset({Contrast.FAT, Contrast.WATER})
 
 
@@ -63,6 +66,11 @@ class FatWater(StrEnum):
     SOUND = "sound"
     SWAPPED = "swapped"
     UNKNOWN = "unknown"
+
+
+def pdff_map_name(view: str, number: int, which: str) -> str:
+    """Name a map of a slice, without the key of its scan."""
+    return f"pdff_{view}_{number}_{which}"
 
 
 def acquired_together(one: Contrast, other: Contrast) -> bool:

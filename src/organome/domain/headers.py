@@ -72,6 +72,7 @@ class Header:
         flip_angle_deg: Of MRI.
         tube_voltage_kv: Of CT.
         kernel: Reconstruction kernel of CT.
+        frame_of_reference_uid: FrameOfReferenceUID, empty if absent; for comparison alone.
         flags: What was odd about the file.
         fault: Why its series is not whole though the slices may look so, None if nothing is known.
     """
@@ -104,6 +105,7 @@ class Header:
     flip_angle_deg: float | None = None
     tube_voltage_kv: float | None = None
     kernel: str | None = None
+    frame_of_reference_uid: str = ""
     flags: frozenset[Flag] = frozenset()
     fault: tuple[Reason, str] | None = None
 

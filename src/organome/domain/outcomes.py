@@ -35,6 +35,7 @@ class Reason(StrEnum):
     STATION_MISSING = "station_missing"
     SLICES_MISSING = "slices_missing"
     GRIDS_DIFFER = "grids_differ"
+    ECHOES_UNSUITABLE = "echoes_unsuitable"
     STATIONS_APART = "stations_apart"
     SEVERAL_SERIES = "several_series"
     # the voxels
@@ -73,6 +74,16 @@ class OrganReason(StrEnum):
     IMPLAUSIBLY_SMALL = "implausibly_small"
     IMPLAUSIBLY_LARGE = "implausibly_large"
     NOT_IN_SCHEME = "not_in_scheme"
+
+
+class SliceReason(StrEnum):
+    """Why an organ has no fat fraction on slices of several echoes."""
+
+    NO_MAP = "no_map"
+    OUTSIDE_LABELMAP = "outside_labelmap"
+    NOT_ON_SLICE = "not_on_slice"
+    TOO_FEW_VOXELS = "too_few_voxels"
+    MOSTLY_FAT = "mostly_fat"
 
 
 class FeatureReason(StrEnum):

@@ -3,7 +3,7 @@
 from typing import Final
 
 from organome.domain.flags import Flag
-from organome.domain.outcomes import FeatureReason, OrganReason, Reason
+from organome.domain.outcomes import FeatureReason, OrganReason, Reason, SliceReason
 
 REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.FILE_MISSING: "The file or folder is not where the list says.",
@@ -28,6 +28,9 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     ),
     Reason.SLICES_MISSING: "A series has a gap, or ends too early.",
     Reason.GRIDS_DIFFER: "Images that belong together do not lie on one grid.",
+    Reason.ECHOES_UNSUITABLE: (
+        "Fewer than three echoes, or echo times (or none stated) that do not tell fat from water."
+    ),
     Reason.STATIONS_APART: "Neighbouring stations leave a gap between them.",
     Reason.SEVERAL_SERIES: "There is more than one candidate, and nothing to choose by.",
     Reason.RESCALE_MISSING: (
@@ -76,6 +79,22 @@ ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
         "or a rare disease; `volume_observed_ml` is what it is. Look at it."
     ),
     OrganReason.NOT_IN_SCHEME: "The tool that made the labelmap has no class for the organ.",
+}
+
+SLICE_REASON_MEANINGS: Final[dict[SliceReason, str]] = {
+    SliceReason.NO_MAP: (
+        "The slice was delivered and no fat fraction could be found; the scan's "
+        "`pdff_<view>_na_reason` says why."
+    ),
+    SliceReason.OUTSIDE_LABELMAP: "The slice lies outside of the Dixon image.",
+    SliceReason.NOT_ON_SLICE: "The organ is in the Dixon image, but not on the slice.",
+    SliceReason.TOO_FEW_VOXELS: (
+        "Fewer than 20 voxels of the organ are left away from its edge and described by the model."
+    ),
+    SliceReason.MOSTLY_FAT: (
+        "Over all its voxels a fat fraction above 50 % fits better, which magnitudes cannot "
+        "measure with certainty: a label in fat, or an organ replaced by fat."
+    ),
 }
 
 FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
@@ -147,6 +166,16 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.PRIVATE_SCALING: (
         "A Philips header has a private scaling too; `intensity_scaling` says which one was used. "
         "Intensities are comparable only between scans of the same scaling."
+    ),
+    Flag.ECHOES_MISSING: "Echo numbers have a gap; the fat fraction is from the other echoes.",
+    Flag.PDFF_T1_WEIGHTED: (
+        "By flip angle and repetition time fat is more than a tenth brighter than its protons, or "
+        "the header lacks them: fat fractions are too high (at 20 degrees and 27 ms 12.7 % for "
+        "10 %). Not corrected; do not pool with others."
+    ),
+    Flag.FRAME_DIFFERS: (
+        "The slice and the Dixon images are of different frames of reference: the participant may "
+        "have moved in between, and labels may lie beside the organs."
     ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",

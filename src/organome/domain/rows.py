@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from organome import __version__
-from organome.domain.contrasts import FatWater
+from organome.domain.contrasts import PDFF_VIEWS, FatWater
 from organome.domain.flags import Flag
 from organome.domain.geometry import Face
 from organome.domain.organs import Organ
-from organome.domain.outcomes import OrganReason, Outcome, Reason, Status
+from organome.domain.outcomes import OrganReason, Outcome, Reason, SliceReason, Status
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS, SCAN_KEY
@@ -35,7 +35,10 @@ def header_values(facts: Mapping[str, Any]) -> Row:
             f"spacing_{axis}_mm": spacing
             for axis, spacing in zip(_AXES, spacing_xyz_mm, strict=True)
         },
-        **{name: joined(facts.get(name)) for name in ("contrasts", "flags")},
+        **{
+            name: joined(facts.get(name))
+            for name in ("contrasts", "flags", *(f"pdff_{view}_flags" for view in PDFF_VIEWS))
+        },
         "intensity_scaling": joined(facts.get("intensity_scaling")) or None,
         **{
             name: joined([f"{low_mm:g}:{high_mm:g}" for low_mm, high_mm in facts.get(name, ())])
@@ -102,6 +105,7 @@ def organ_rows(
             **_organ_values(organ, outcome.facts["organs"].get(organ.name), meaning, facts),
             **facts.get("agreement", {}).get(organ.name, {}),
             **_side_values(facts.get("sides", {}).get(organ.name, {})),
+            **_slice_values(organ, outcome.facts, meaning, facts),
         }
 
 
@@ -203,6 +207,29 @@ def _organ_values(
         "n_pieces": measure["n_pieces"],
         "largest_piece_share": measure["largest_piece_share"],
     }
+
+
+def _slice_values(
+    organ: Organ, measured: Mapping[str, Any], scheme: LabelScheme, facts: Mapping[str, Any]
+) -> Row:
+    """Return the fat fractions of an organ on slices of several echoes, or why there are none."""
+    row: Row = {}
+    for view in PDFF_VIEWS:
+        if not facts.get(f"pdff_{view}_protocol"):
+            continue
+        if facts.get(f"pdff_{view}_na_reason"):
+            values: Mapping[str, Any] = {"reason": SliceReason.NO_MAP.value}
+        elif organ.name in measured["organs"]:
+            values = measured["slices"][view][organ.name]
+        else:
+            is_covered = scheme.covers(organ)
+            reason = OrganReason.NOT_FOUND if is_covered else OrganReason.NOT_IN_SCHEME
+            values = {"reason": reason.value}
+        row |= {
+            f"pdff_{view}_{'na_reason' if name == 'reason' else name}": value
+            for name, value in values.items()
+        }
+    return row
 
 
 def _fat_values(measure: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:

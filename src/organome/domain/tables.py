@@ -10,19 +10,81 @@ from dataclasses import replace
 from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
-from organome.domain.contrasts import ArrayChoice, ChoiceReason, FatWater
+from organome.domain.contrasts import PDFF_VIEWS, ArrayChoice, ChoiceReason, FatWater
 from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
-from organome.domain.outcomes import OrganReason, Reason, Status
+from organome.domain.outcomes import OrganReason, Reason, SliceReason, Status
 from organome.domain.scans import Contrast
+from organome.domain.ukb_protocol import MULTI_ECHO_FIELDS
 
 SCHEMA_VERSION: Final = 1  # raised when a column is renamed, dropped or changes its meaning
 
 _STRING, _BOOL, _INT8, _INT32, _INT64, _FLOAT = ColumnType
 _SCAN_REASONS: Final = tuple(Reason)
 _NA_REASONS: Final = (*OrganReason, *Reason)
+_SLICE_REASONS: Final = (*SliceReason, OrganReason.NOT_FOUND, OrganReason.NOT_IN_SCHEME)
 _CONTRASTS: Final = tuple(Contrast)
 _INTENSITY: Final = "HU in CT, else as delivered"
+
+
+def _of_slices(view: str) -> tuple[Column, ...]:
+    """Describe what a scan row says of its slices of several echoes."""
+    return (
+        Column(
+            f"pdff_{view}_protocol",
+            _STRING,
+            f"Acquisition of several echoes on the {view} that goes with the scan; null: none was "
+            "listed for the visit.",
+            levels=tuple(one for one in MULTI_ECHO_FIELDS.values() if one.split("_")[1] == view),
+        ),
+        Column(f"pdff_{view}_n_slices", _INT32, "Slices that were fitted.", "slices"),
+        Column(f"pdff_{view}_n_echoes", _INT32, "Echoes that were fitted.", "echoes"),
+        Column(
+            f"pdff_{view}_flags", _STRING, "What was odd about it and got handled, joined by ';'."
+        ),
+        Column(
+            f"pdff_{view}_na_reason",
+            _STRING,
+            "Why no fat fraction was found; null where one was.",
+            levels=_SCAN_REASONS,
+        ),
+        Column(f"pdff_{view}_fact", _STRING, "What was found, in one line; null otherwise."),
+    )
+
+
+def _on_slices(view: str) -> tuple[Column, ...]:
+    """Describe what an organ row says of the organ on slices of several echoes."""
+    where = f"on the slice planned on the {view}"
+    labels = "labels of the Dixon scan of the visit, 3 mm and more inside of the organ"
+    return (
+        Column(
+            f"pdff_{view}_median_pct",
+            _FLOAT,
+            f"Median proton-density fat fraction of the organ {where}, by a magnitude fit of six "
+            f"peaks and R2*; {labels}. Cannot tell more than half fat with certainty; see "
+            f"pdff_{view}_flags of the scan before pooling.",
+            "%",
+        ),
+        Column(
+            f"pdff_{view}_mean_pct", _FLOAT, "Mean of the same; noise lets it stray below 0.", "%"
+        ),
+        Column(f"pdff_{view}_r2star_median_per_s", _FLOAT, "Median R2* of the same voxels.", "1/s"),
+        Column(f"pdff_{view}_r2star_mean_per_s", _FLOAT, "Mean R2* of the same voxels.", "1/s"),
+        Column(f"pdff_{view}_n_voxels", _INT32, "Voxels that these are of.", "voxels"),
+        Column(
+            f"pdff_{view}_fat_rich_share",
+            _FLOAT,
+            "Voxels of them that are clearly more than half fat.",
+            "fraction, 0 to 1",
+        ),
+        Column(
+            f"pdff_{view}_na_reason",
+            _STRING,
+            "Why these are null in a scan that was measured; null, too, where the scan has no such "
+            "slice.",
+            levels=_SLICE_REASONS,
+        ),
+    )
 
 
 def _regions(structures: Sequence[Organ]) -> tuple[Region, ...]:
@@ -119,6 +181,7 @@ HEADER_COLUMNS: Final = (
     Column("kernel", _STRING, "Reconstruction kernel of CT, from the header of DICOM."),
     Column("height_m", _FLOAT, "Body height, from the header; null unless 0.3 to 2.6.", "m"),
     Column("weight_kg", _FLOAT, "Body weight, from the header; null unless 0.3 to 600.", "kg"),
+    *(column for view in PDFF_VIEWS for column in _of_slices(view)),
 )
 
 SCANS: Final = Table(
@@ -325,6 +388,7 @@ ORGAN_ROWS: Final = Table(
             "no repair was asked for, or the organ has no side or was not in view.",
             "mL",
         ),
+        *(column for view in PDFF_VIEWS for column in _on_slices(view)),
         Column("scheme", _STRING, "Label scheme that the labelmap came in."),
         Column("model_digest", _STRING, "Digest of the model; null for labelmaps given."),
     ),

@@ -16,6 +16,13 @@ from organome.domain.scans import DIXON_CONTRASTS, Contrast
 
 DIXON_FIELD: Final = "20201"
 PANCREAS_FIELD: Final = "20202"  # one 3D T1 VIBE volume, and a copy normalised on the scanner
+# One slice, or a few, of several echoes, by what is planned on it and how it is acquired; of one
+# visit the first that can be used counts. IDEAL has the lower flip angle, so less of T1.
+MULTI_ECHO_FIELDS: Final = {
+    "20254": "pdff_liver_ideal",
+    "20203": "pdff_liver",
+    "20260": "pdff_pancreas",
+}
 PIXEL_MM: Final = 500.0 / 224.0  # both directions; 2.232142857
 
 
@@ -53,6 +60,14 @@ class Station:
         hold = "BH_17s" if self.breath_hold else "noBH"
         return f"Dixon_{hold}_{SERIES_SUFFIXES[contrast]}"
 
+
+# How phantoms have several echoes, after IDEAL at 1.5 T; headers of a scan say how it was acquired.
+MULTI_ECHO_TIMES_MS: Final = (1.2, 3.2, 5.2, 7.2, 9.2, 11.2)
+MULTI_ECHO_REPETITION_TIME_MS: Final = 14.0
+MULTI_ECHO_FLIP_ANGLE_DEG: Final = 5.0
+MULTI_ECHO_PIXEL_MM: Final = 1.72
+MULTI_ECHO_SIZE_XY: Final = (256, 232)
+MULTI_ECHO_SLICE_MM: Final = 10.0
 
 # How all stations are acquired.
 REPETITION_TIME_MS: Final = 6.69

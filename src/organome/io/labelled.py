@@ -12,7 +12,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
-from organome.io.images.image_files import read_published
+from organome.io.images.image_files import read_published, read_published_slice
 from organome.io.images.labelmaps import labelmap_identity, labelmap_path, read_labelmap
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.schemes import scheme_of_labelmaps
@@ -91,3 +91,11 @@ class LabelledShard:
             ScanError: If it is whole and cannot be read all the same.
         """
         return read_published(self.images / f"{scan.scan}_{contrast}.nii.gz")
+
+    def read_slice(self, scan: Scan, name: str) -> sitk.Image:
+        """Read an image of one slice that goes with a scan.
+
+        Raises:
+            MachineFault: If it is gone or damaged: then its step is asked for it again.
+        """
+        return read_published_slice(self.images / f"{scan.scan}_{name}.nii.gz")

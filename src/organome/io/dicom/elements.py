@@ -60,6 +60,7 @@ _ELEMENTS: Final = (
     "FlipAngle",
     "DiffusionBValue",
     "SeriesInstanceUID",
+    "FrameOfReferenceUID",
     "SeriesNumber",
     "AcquisitionNumber",
     "InstanceNumber",
@@ -290,6 +291,7 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         "acquired_at": _acquired_at(elements),
         "slice_thickness_mm": elements.number("SliceThickness"),
         "slice_spacing_mm": elements.number("SpacingBetweenSlices"),
+        "frame_of_reference_uid": elements.text("FrameOfReferenceUID") or "",
     }
     return Header(
         file=name,

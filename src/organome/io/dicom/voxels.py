@@ -124,10 +124,14 @@ def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
 
     Args:
         image: 3D, of as many planes as there are slices.
-        headers: Slices of one series at regular positions, in order along their normal.
+        headers: Slices of one series at regular positions, in order along their normal. A single
+            one is as thick as its header says, 1 mm where it does not.
     """
     first, last = headers[0], headers[-1]
-    step_mm = (last.offset_mm - first.offset_mm) / (len(headers) - 1)
+    if len(headers) == 1:
+        step_mm = first.slice_thickness_mm or 1.0
+    else:
+        step_mm = (last.offset_mm - first.offset_mm) / (len(headers) - 1)
     image.SetOrigin(first.position_xyz_mm)
     image.SetSpacing((*first.spacing_xy_mm, step_mm))
     row, column = np.reshape(first.orientation, (2, 3))

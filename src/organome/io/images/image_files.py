@@ -141,3 +141,16 @@ def read_published(path: Path) -> sitk.Image:
         if is_whole_gzip(path):
             raise
         raise ask_again(path) from error
+
+
+def read_published_slice(path: Path) -> sitk.Image:
+    """Read an image of one slice that a step before published.
+
+    Raises:
+        MachineFault: If it is gone or damaged: then its step is asked for it again.
+    """
+    if not path.is_file():
+        raise ask_again(path, found="gone")
+    if not is_whole_gzip(path):
+        raise ask_again(path)
+    return sitk.ReadImage(str(path))

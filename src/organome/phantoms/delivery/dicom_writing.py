@@ -37,6 +37,7 @@ from organome.phantoms.delivery.defects import PhantomSeries
 IMPLEMENTATION_UID: Final = generate_uid(entropy_srcs=["organome", "dicom_writing"])
 MAX_STORED: Final = 65535
 STATION_TAKES: Final = timedelta(seconds=25)  # a breath-hold of 17 s and a table move
+FIRST_ECHO_NUMBER: Final = 40  # after all that a Dixon scan can have
 CT_SERIES_NUMBER: Final = 2  # after the localizer
 IMAGE_TYPES: Final = {
     Contrast.IN_PHASE: ["ORIGINAL", "PRIMARY", "DIXON", "IN_PHASE"],
@@ -129,6 +130,28 @@ def dixon_header(visit: Visit, covariates: Covariates, series: PhantomSeries) ->
     )
     of_contrast = {"ImageType": IMAGE_TYPES[series.contrast], "EchoTime": echo_ms}
     return common | DIXON_ACQUISITION | of_contrast
+
+
+def echo_header(
+    visit: Visit, covariates: Covariates, *, echo: int, echo_time_ms: float
+) -> dict[str, Any]:
+    """Return what the slices of one echo of a multi-echo acquisition share; a series an echo."""
+    common = _series_header(
+        visit,
+        covariates,
+        Modality.MRI,
+        number=FIRST_ECHO_NUMBER + echo,
+        description="LMS IDEAL OPTIMISED LOW FLIP 6DYN",
+        started=visit.started + (len(STATIONS) + 1) * STATION_TAKES,
+    )
+    return common | {
+        "ScanningSequence": "GR",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
+        "RepetitionTime": ukb_protocol.MULTI_ECHO_REPETITION_TIME_MS,
+        "FlipAngle": ukb_protocol.MULTI_ECHO_FLIP_ANGLE_DEG,
+        "EchoTime": echo_time_ms,
+        "EchoNumbers": echo,
+    }
 
 
 def encode_series(

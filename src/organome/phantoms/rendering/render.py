@@ -5,14 +5,17 @@ separately, and contrasts are formed afterwards. So a voxel that is half muscle 
 in the opposed-phase image, as in a scanner.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from organome.compute.dixon.multi_echo import fat_signal
 from organome.compute.geometry.arrays import Singles
-from organome.domain.organs import N_ORGANS
+from organome.domain import ukb_protocol
+from organome.domain.organs import N_ORGANS, ORGAN_BY_NAME
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.phantoms.bodies.anatomy import Body
 from organome.phantoms.bodies.tissues import N_TISSUES, Filler, look_table
@@ -81,6 +84,44 @@ def render_dixon(
         Contrast.WATER: 0.5 * (in_phase + opposed),
     }
     return {contrast: grid.onto(_counts(np.abs(voxels))) for contrast, voxels in images.items()}
+
+
+def render_echoes(
+    body: Body,
+    grid: SampledGrid,
+    rng: np.random.Generator,
+    *,
+    pdff_pct: Mapping[str, float],
+    r2star_per_s: float,
+    echo_times_ms: Sequence[float],
+    snr: float,
+) -> list[sitk.Image]:
+    """Render magnitudes of a gradient echo at several echo times; int16 counts, Rician noise.
+
+    Args:
+        body: Who.
+        grid: One slice, or several.
+        rng: Random numbers of the noise.
+        pdff_pct: Fat fraction by organ; what is not named has that of its look.
+        r2star_per_s: Decay, everywhere.
+        echo_times_ms: Echo times.
+        snr: Signal of tissue at echo time 0 over the standard deviation of the noise.
+    """
+    water, fat = look_table("water"), look_table("fat")
+    share = fat / np.maximum(water + fat, 1e-6)
+    for organ, pct in pdff_pct.items():
+        share[ORGAN_BY_NAME[organ].label] = pct / 100
+    signal = (water + fat > 0).astype(np.float32)
+    water, fat = (_mean_over_voxels(body, grid, signal * one) for one in (1 - share, share))
+    shape, scale = grid.size_xyz[::-1], SIGNAL_COUNTS / snr
+    echoes = []
+    fat_signals = fat_signal(echo_times_ms, ukb_protocol.FIELD_STRENGTH_T)
+    for time_ms, of_fat in zip(echo_times_ms, fat_signals, strict=True):
+        decay = np.exp(-r2star_per_s * time_ms / 1e3)
+        noise = scale * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+        counts = np.abs(SIGNAL_COUNTS * (water + fat * of_fat) * decay + noise)
+        echoes.append(grid.onto(np.rint(counts).astype(np.int16)))
+    return echoes
 
 
 def render_image(

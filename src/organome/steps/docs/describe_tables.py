@@ -14,6 +14,7 @@ from organome.domain.reasons import (
     FLAG_MEANINGS,
     ORGAN_REASON_MEANINGS,
     REASON_MEANINGS,
+    SLICE_REASON_MEANINGS,
 )
 from organome.domain.schemes import SCHEMES
 from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
@@ -88,6 +89,10 @@ def _reasons_section() -> str:
         "In `na_reason` of radiomics there are more, of organs that were found:",
         "",
         *_meanings("na_reason", FEATURE_REASON_MEANINGS),
+        "",
+        "In `pdff_liver_na_reason` and `pdff_pancreas_na_reason` of an organ that was found:",
+        "",
+        *_meanings("na_reason", SLICE_REASON_MEANINGS),
         "",
         "In `flags` of a scan, whether it went through or not: odd, but handled.",
         "",

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from organome import __version__
 from organome.cohorts.dixon import series_contrast
 from organome.cohorts.series import Series, group_series
+from organome.cohorts.ukb import own_sources
 from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.labelmaps.remapping import label_extents
 from organome.domain.errors import ScanError
@@ -163,7 +164,7 @@ def dicom_sources(scan: Scan, contrast: str) -> list[Path]:
     Raises:
         ScanError: FORMAT_UNKNOWN if the scan was not delivered as DICOM.
     """
-    shown = [one for one in scan.sources if one.contrast in (None, contrast)]
+    shown = [one for one in own_sources(scan) if one.contrast in (None, contrast)]
     paths = [Path(one.path) for one in shown if _may_hold_dicom(one)]
     if not paths:
         raise ScanError(Reason.FORMAT_UNKNOWN, "the scan was not delivered as DICOM")

@@ -126,6 +126,8 @@ def run(
         left_out=left_out,
     )
     found = _by_identity(_wanted(everything, protocols, left_out, kind=kind, root=root))
+    if kind == "ukb":
+        found = _by_identity(ukb.with_slices(found.values(), left_out))
     with _alone(scans):
         shards = list(listed_shards(scans))
         sheet = {path: read_shard(path) for _, path in shards}
@@ -174,12 +176,16 @@ def _counted(scans: Collection[Scan]) -> Counter[str]:
 
 def _kinds(scan: Scan) -> Iterator[str]:
     """Say of a scan what it is, and what is odd about it, in words that name nobody."""
-    contrasts = dict.fromkeys(source.contrast or "by its headers" for source in scan.sources)
+    contrasts = dict.fromkeys(
+        source.contrast or ukb.multi_echo_protocol(source.path) or "by its headers"
+        for source in scan.sources
+    )
     n_stations = len({source.station for source in scan.sources if source.station is not None})
     stations = f" at {n_stations} stations" if n_stations else ""
     yield f"{scan.protocol}: {', '.join(contrasts)}{stations}"
     yield from (f"flag {flag}" for flag in scan.flags)
-    if len({(source.contrast, source.station) for source in scan.sources}) < len(scan.sources):
+    own = ukb.own_sources(scan)
+    if len({(source.contrast, source.station) for source in own}) < len(own):
         yield "scans with two files at one place"
 
 
@@ -461,7 +467,7 @@ def _check_names(new: Iterable[Scan], known: Iterable[Scan]) -> None:
 
 def _files_of(scan: Scan) -> tuple[_Identity, tuple[str, ...]]:
     """Return what a scan has in common with itself under another name or another root."""
-    names = tuple(Path(source.path).name for source in scan.sources)
+    names = tuple(Path(source.path).name for source in ukb.own_sources(scan))
     return ("", *scan.identity[1:]), names
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
+from organome.compute.dixon.slice_measures import SliceMaps, measure_on_slices
 from organome.compute.geometry.grids import share_grid
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
+from organome.domain.contrasts import PDFF_MAPS, PDFF_VIEWS, pdff_map_name
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.rows import organ_rows, scan_row
@@ -111,7 +113,36 @@ class MeasureVolumes:
             seen_xyz=published.seen_xyz(scan),
             n_labels=len(published.scheme.structures),
         )
-        return {"organs": organ_facts(measures, published.scheme.structures)}
+        return {
+            "organs": organ_facts(measures, published.scheme.structures),
+            **self._slice_facts(scan, labelmap, measures),
+        }
+
+    def _slice_facts(
+        self, scan: Scan, labelmap: sitk.Image, measures: Mapping[int, OrganMeasure]
+    ) -> dict[str, JsonValue]:
+        """Measure organs on the slices of several echoes that go with the scan; {} if none do."""
+        published, structures = self._published, self._published.scheme.structures
+        facts: dict[str, JsonValue] = {}
+        for view in PDFF_VIEWS:
+            n_slices = published.prepared[scan.scan].facts.get(f"pdff_{view}_n_slices") or 0
+            slices = [
+                SliceMaps(
+                    *(
+                        published.read_slice(scan, pdff_map_name(view, number, which))
+                        for which in PDFF_MAPS
+                    )
+                )
+                for number in range(1, n_slices + 1)
+            ]
+            if slices:
+                found = measure_on_slices(labelmap, slices, list(measures))
+                facts[view] = {
+                    organ.name: asdict(found[organ.label])
+                    for organ in structures
+                    if organ.label in found
+                }
+        return {"slices": facts} if facts else {}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write the shard's scan rows and organ rows."""

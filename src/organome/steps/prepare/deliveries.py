@@ -18,6 +18,7 @@ from organome.cohorts.ukb import (
     choose_pancreas,
     choose_series,
     manifest_flags,
+    own_sources,
 )
 from organome.compute.geometry.grids import share_grid
 from organome.domain.errors import ScanError
@@ -162,13 +163,13 @@ class Deliveries:
 
     def _archive(self, scan: Scan) -> _Archive:
         """Read an archive, once for all its stations where each is a scan: they are neighbours."""
-        source, *copies = scan.sources
+        source, *copies = own_sources(scan)
         if self._last is not None and self._last.path == source.path:
             return self._last
         self._last = None  # 100 MB that need not be there twice
         identity = input_identity(Path(source.path))
         if any(input_identity(Path(one.path)) != identity for one in copies):
-            fact = f"{len(scan.sources)} archives of one name, which differ"
+            fact = f"{1 + len(copies)} archives of one name, which differ"
             raise ScanError(Reason.SEVERAL_SERIES, fact)
         archive = _read_ukb_archive(source.path)
         if copies:

@@ -34,6 +34,7 @@ from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
 from organome.steps.prepare.deliveries import Deliveries
+from organome.steps.prepare.slices import write_slices
 
 HEADERS_FILE: Final = "headers.parquet"
 FAT, WATER = Contrast.FAT, Contrast.WATER
@@ -221,6 +222,11 @@ class PrepareImages:
             facts["seen_xyz"] = dict.fromkeys((one.value for one in images), seen_xyz)
         for contrast, image in images.items():
             write_image(place(f"{contrast}.nii.gz"), image)
+        if self._kind == "ukb":
+            frame_uid = getattr(delivery.header, "frame_of_reference_uid", "")
+            facts |= write_slices(
+                scan, frame_uid=frame_uid, place=place, check_root=self._root.check
+            )
         return {
             **_image_facts(images),
             "n_stations": len(stations),

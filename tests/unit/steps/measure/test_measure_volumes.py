@@ -195,3 +195,31 @@ def test_only_scans_whose_labelmap_changed_are_measured_again(tmp_path: Path) ->
     assert organ(rows, "liver", "0000-0001")["na_reason"] == "not_found"
     assert organ(rows, "pancreas", "0000-0001")["n_voxels"] == 36
     assert list(read_ledger(shard.output / LEDGER)) == ["0000-0000", "0000-0001"]
+
+
+def test_organs_have_fat_fractions_where_a_slice_shows_them(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    first, second = (scan.scan for scan in shard.scans)
+    shard.prepared[first].facts.update(  # type: ignore[attr-defined]
+        pdff_liver_protocol="pdff_liver", pdff_liver_n_slices=1, pdff_liver_n_echoes=6
+    )
+    shard.prepared[second].facts.update(  # type: ignore[attr-defined]
+        pdff_liver_protocol="pdff_liver", pdff_liver_na_reason="archive_broken"
+    )
+    for which, value in (("pdff", 7.5), ("r2star", 40.0), ("fat_evidence", -50.0)):
+        image = sitk.GetImageFromArray(np.full((1, 60, 60), value, np.float32))
+        image.SetSpacing((5.0, 5.0, 6.0))
+        image.SetOrigin((0.0, 0.0, 100.0))
+        write_image(shard.images / f"{first}_pdff_liver_1_{which}.nii.gz", image)
+    shard.measure()
+    rows = shard.rows("organs")
+    liver = organ(rows, "liver", first)
+    assert (liver["pdff_liver_median_pct"], liver["pdff_liver_mean_pct"]) == (7.5, 7.5)
+    assert liver["pdff_liver_r2star_median_per_s"] == 40.0
+    assert liver["pdff_liver_n_voxels"] == 13 * 18  # of 15 x 20 voxels those inside by 3 mm
+    assert liver["pdff_liver_na_reason"] is None
+    assert organ(rows, "spleen", first)["pdff_liver_na_reason"] == "not_on_slice"
+    assert organ(rows, "pancreas", first)["pdff_liver_na_reason"] == "not_found"
+    assert organ(rows, "liver", second)["pdff_liver_na_reason"] == "no_map"
+    assert liver["pdff_pancreas_na_reason"] is None
+    assert [row["pdff_liver_na_reason"] for row in shard.rows("scans")] == [None, "archive_broken"]
