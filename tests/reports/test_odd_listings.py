@@ -6,18 +6,22 @@ what mounts and downloads do to folders.
 
 import os
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from organome.domain.covariates import Covariate
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason
-from organome.domain.scans import CohortKind, Contrast, Scan, Stations
+from organome.domain.scans import CohortKind, Contrast, Scan, Source, Stations
 from organome.io.images.sidecars import read_sidecar
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.steps.listing import list_scans
+from organome.steps.listing.copies import find_copies
 from organome.steps.prepare import prepare_images
 
 
@@ -59,12 +63,16 @@ def _list(
     return [scan for _, path in listed_shards(scans) for scan in read_shard(path)]
 
 
-def _prepare(root: Path, kind: CohortKind = "bids") -> tuple[Outcome, ...]:
+def _prepare(
+    root: Path, kind: CohortKind = "bids", covariates: Sequence[Covariate] = ()
+) -> tuple[Outcome, ...]:
     return prepare_images.run(
         shard=root.parent / "scans" / "0000.parquet",
         output=root.parent / "prepared",
         work=root.parent / "work",
         kind=kind,
+        root=root,
+        covariates=covariates,
         max_same_reason_share=1.0,
     )
 
@@ -197,6 +205,77 @@ def test_nako_is_listed_by_name(tmp_path: Path) -> None:
     assert (len(three.sources), three.flags) == (12, (Flag.STATIONS_MISSING,))
     assert (len(four.sources), four.flags) == (16, ())
     assert four.participant == "101002"
+
+
+@pytest.mark.odd_input(
+    "C-55",
+    make="NAKO's HASTE as TPTBox writes it: `T2haste/sub-1_acq-ax_T2haste.nii.gz`, beside spines",
+    source="TPTBox, NAKO converter: folder and suffix are called by the format",
+    outcome="kind `nako`: protocol `haste`, contrast `t2`; a spine is another protocol",
+)
+def test_haste_of_nako_is_a_protocol(tmp_path: Path) -> None:
+    root = tmp_path / "nako"
+    for name in (
+        "rawdata/1/T2haste/sub-1_acq-ax_T2haste.nii.gz",
+        "rawdata/1/T2w/sub-1_acq-sag_chunk-HWS_sequ-9_T2w.nii.gz",
+        "rawdata/1/mevibe/sub-1_acq-ax_part-eco0-opp1_sequ-7_mevibe.nii.gz",
+        "rawdata/1/vibe/sub-1_acq-ax_part-water_chunk-1_vibe.nii.gz",
+        "rawdata/1/other/sub-1_acq-ax_T2haste.nii.gz",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    scans = _list(root, "haste", "t2", "dixon", kind="nako")
+    assert [scan.protocol for scan in scans] == ["dixon_ax", "haste_ax", "t2_sag_chunk-HWS"]
+    assert [one.contrast for one in scans[1].sources] == [Contrast.T2]
+    assert (scans[0].flags, scans[1].flags) == ((Flag.STATIONS_MISSING,), ())
+
+
+@pytest.mark.odd_input(
+    "C-56",
+    make="one participant's archive, image or DICOM folder copied under another's name, or visit's",
+    source="own: wrong assignments at export",
+    outcome="counted by `list-scans --check`, keys in the log; never an error, no row changes",
+)
+def test_one_content_under_two_names_is_counted(tmp_path: Path) -> None:
+    root = tmp_path / "ukb"
+    root.mkdir()
+    contents = {
+        "1000001_20201_2_0": b"one" * 90_000,
+        "1000002_20201_2_0": b"one" * 90_000,  # of another participant
+        "1000002_20201_3_0": b"two" * 90_000,
+        "1000003_20201_2_0": b"six" * 90_000,  # of the same size
+        "1000004_20201_2_0": b"",
+        "1000005_20201_2_0": b"",
+    }
+    for name, content in contents.items():
+        (root / f"{name}.zip").write_bytes(content)
+    (root / "again").mkdir()
+    (root / "again" / "1000003_20201_2_0.zip").write_bytes(b"six" * 90_000)  # its own
+    kind = "scans that have the very file of another participant or visit"
+
+    def counted(*, check: bool) -> int:
+        listed = list_scans.run(
+            kind="ukb", cohort="c", root=root, scans=tmp_path / "scans", check=check
+        )
+        return dict(listed.found).get(kind, 0)
+
+    assert counted(check=True) == 2
+    before = (tmp_path / "scans" / "0000.parquet").read_bytes()
+    assert counted(check=False) == 0
+    (root / "1000006_20201_2_0.zip").write_bytes(b"two" * 90_000)
+    assert counted(check=True) == 4
+    assert (tmp_path / "scans" / "0000.parquet").read_bytes() == before
+
+
+def test_a_copied_folder_of_dicom_is_found(tmp_path: Path) -> None:
+    for name, last in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (tmp_path / name).mkdir()
+        for n in range(3):
+            (tmp_path / name / f"{n}.dcm").write_bytes(bytes([n]) * (100 + n) + last)
+    scans = [Scan("", "c", name, "1", "1", "ct", (Source(str(tmp_path / name)),)) for name in "abc"]
+    ((one, other),) = find_copies(scans)
+    assert (one.participant, other.participant) == ("a", "b")
+    assert find_copies([scans[0], replace(scans[2], participant="a")]) == []
 
 
 @pytest.mark.odd_input(
@@ -475,3 +554,93 @@ def test_a_tsv_as_programs_write_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "scans.tsv").write_bytes(text.encode())
     (scan,) = _list(tmp_path / "scans.tsv", kind="folder")
     assert (scan.participant, Path(scan.sources[0].path).name) == ("007", "a.nii.gz")
+
+
+_PARTICIPANTS = (
+    "participant_id\tage\tsex\tsite\tname\r\n"
+    "sub-1\t61\tF\tA1\tMiller\r\nsub-2\tn/a\t2\tMain Street 1\tSmith\r\n"
+    "sub-3\t50\tM\tA1\tJones\r\nsub-3\t52\tM\tA1\tJones\r\nsub-9\t70\tF\tA1\tGone\r\n"
+)
+
+
+def _covariates(outcome: Outcome) -> tuple[object, ...]:
+    return tuple(outcome.facts.get(one) for one in ("sex", "age_years", "acq_month", "site"))
+
+
+@pytest.mark.odd_input(
+    "T-52",
+    make="participants.tsv with `n/a`, coded sex, an address as site, rows that disagree",
+    source="BIDS 1.10; own",
+    outcome="columns only of what `cohort.covariates` names; a cell that is not plain is null",
+)
+def test_covariates_are_read_on_request_only(tmp_path: Path) -> None:
+    root = tmp_path / "bids"
+    for person in (1, 2, 3):
+        _image(root / f"sub-{person}" / "anat" / f"sub-{person}_T1w.nii.gz")
+    (root / "participants.tsv").write_text(_PARTICIPANTS)
+    (root / "sub-1" / "sub-1_scans.tsv").write_text(
+        "filename\tacq_time\nanat/sub-1_T1w.nii.gz\t2016-05-03T10:15:00\n"
+    )
+    (root / "sub-2" / "sub-2_scans.tsv").write_bytes(b"\xff\xfe\x00")
+    assert len(_list(root)) == 3
+    outcomes = _prepare(root)
+    assert {_covariates(one) for one in outcomes} == {(None,) * 4}
+    assert not any("sex" in one.facts for one in outcomes)
+    asked = _prepare(root, covariates=tuple(Covariate))
+    assert [_covariates(one) for one in asked] == [
+        ("female", 61.0, "2016-05", "A1"),
+        (None, None, None, None),
+        ("male", None, None, "A1"),
+    ]
+    only = _prepare(root, covariates=[Covariate.AGE])
+    assert [_covariates(one)[1] for one in only] == [61.0, None, None]
+    assert not any("sex" in one.facts for one in only)
+    assert not any(word in str(asked) for word in ("Miller", "Street", "10:15"))
+
+
+@pytest.mark.odd_input(
+    "T-53",
+    make="two sessions and one age in participants.tsv; sessions.tsv with ages; ages in months",
+    source="BIDS 1.10",
+    outcome="an age of one visit is not that of another: null, or as sessions.tsv has it",
+)
+def test_an_age_is_that_of_the_visit(tmp_path: Path) -> None:
+    root = tmp_path / "bids"
+    for person, session in ((1, "a"), (1, "b"), (2, "a"), (3, "a"), (3, "b")):
+        name = f"sub-{person}_ses-{session}_T1w.nii.gz"
+        _image(root / f"sub-{person}" / f"ses-{session}" / "anat" / name)
+    (root / "participants.tsv").write_text(
+        "participant_id\tage\n" + "".join(f"sub-{one}\t61\n" for one in (1, 2, 3))
+    )
+    (root / "sub-3" / "sub-3_sessions.tsv").write_text(
+        "session_id\tage\tacq_time\nses-a\t61\t2016-05-03\nses-b\t64\t2019-06-01\n"
+    )
+    _list(root)
+    asked = _prepare(root, covariates=[Covariate.AGE, Covariate.ACQ_MONTH])
+    assert [_covariates(one)[1] for one in asked] == [None, None, 61, 61, 64]
+    assert [_covariates(one)[2] for one in asked] == [None, None, None, "2016-05", "2019-06"]
+    (root / "participants.json").write_text('{"age": {"Units": "months"}}')
+    again = _prepare(root, covariates=[Covariate.AGE, Covariate.ACQ_MONTH])
+    assert {_covariates(one)[1] for one in again} == {None}
+
+
+def test_participants_without_a_scan_are_counted(tmp_path: Path) -> None:
+    root = _touch(tmp_path / "bids", "1_T1w.nii.gz", "3_T1w.nii.gz")
+    (root / "participants.tsv").write_text(_PARTICIPANTS)
+    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    assert dict(summary.found)["participants of participants.tsv without a scan"] == 2
+    (root / "participants.tsv").write_bytes(b"\xff\x00")
+    again = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    assert (again.n_known, dict(again.found)) == (2, {"t1: t1": 2})
+
+
+def test_a_sidecar_says_covariates_in_memory_only(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"PatientSex": "F", "PatientAge": "061Y", "PatientBirthDate": "19550101",'
+        ' "AcquisitionDateTime": "2016-05-03T10:15:00"}'
+    )
+    read = read_sidecar(tmp_path / "a.nii.gz")
+    assert read is not None
+    covariates = read.covariates
+    assert (covariates.sex, covariates.age_years, covariates.acq_month) == ("female", 61, "2016-05")
+    assert "1955" not in str(read)

@@ -43,6 +43,11 @@ def uncompared(value):
     return lambda wildcards, threads: value
 
 
+def as_flag(name, words):
+    """Make a flag of words; no words, no flag."""
+    return [name, *words] if words else []
+
+
 # --- what jobs ask for ---------------------------------------------------------------------------
 
 

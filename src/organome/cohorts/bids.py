@@ -5,14 +5,15 @@ Contrast and protocol come from the entities and the suffix:
 - ``part-`` (``water``, ``fat``, ``inphase``, ``outphase``), or ``acq-`` with such a word or a
   suffix of UK Biobank's (``in``, ``opp``, ``F``, ``W``): a Dixon contrast, protocol ``dixon``;
 - suffix ``T1w``, ``T2w``, ``ct``: contrasts ``t1``, ``t2``, ``ct``, protocol of the same name;
-  ``acq-fs`` beside ``T1w``: ``t1fs``;
+  ``acq-fs`` beside ``T1w``: ``t1fs``; suffix ``T2haste``: contrast ``t2``, protocol ``haste``;
 - ``ses-`` is the instance, ``run-`` the array (``1`` where absent), a ``chunk-`` that is a number
   the station, ``sequ-`` (number of the DICOM series, TPTBox) tells repeats apart;
 - every other entity (``ce-``, ``echo-``, ``inv-``, ``rec-``, ``space-``, ...) becomes part of the
   protocol (``t1_ax_ce-GD``; of ``acq-`` the value only, and ``acq-dixon`` adds nothing to
   ``dixon``), so that two images of a visit stay two scans and none passes for another.
 
-NAKO, as TPTBox writes it, has such names, too, but not always such folders.
+NAKO, as TPTBox writes it, has such names, too, but not always such folders: the last one may also
+be called as the suffix (``T2haste``).
 
 All else (other suffixes, ``part-phase``, sidecars, ``derivatives``) is not listed.
 
@@ -24,7 +25,8 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
 
-from organome.cohorts.listing import FoundImage, image_suffix, is_readable, one_spelling
+from organome.cohorts.listing import FoundImage, image_suffix
+from organome.domain.names import is_readable, one_spelling
 from organome.domain.scans import Contrast
 
 FOLDERS: Final = ("anat", "ct", "mr", "vibe")
@@ -39,7 +41,13 @@ DIXON_WORDS: Final = {
     "opposedphase": Contrast.OPPOSED_PHASE,
     "opp": Contrast.OPPOSED_PHASE,
 }
-SUFFIXES: Final = {"t1w": Contrast.T1, "t2w": Contrast.T2, "ct": Contrast.CT}
+SUFFIXES: Final = {
+    "t1w": Contrast.T1,
+    "t2w": Contrast.T2,
+    "t2haste": Contrast.T2,
+    "ct": Contrast.CT,
+}
+PROTOCOLS: Final = {"t2haste": "haste"}  # else a protocol is called as its contrast
 DIXON_SUFFIXES: Final = ("vibe", "dixon", "t1w")  # any other, mevibe say, is another protocol
 PLAIN_PARTS: Final = ("", "mag")  # part-phase, part-real and part-imag show no anatomy
 OTHER_PARTS: Final = ("phase", "real", "imag")
@@ -69,9 +77,11 @@ def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> Foun
     """
     relative = path.relative_to(root)
     extension = image_suffix(path.name)
-    if extension is None or path.parent.name not in FOLDERS or not is_readable(path.name):
+    if extension is None or not is_readable(path.name):
         return None
     *words, suffix = one_spelling(path.name).removesuffix(extension).split("_")
+    if path.parent.name not in FOLDERS and not (by_name and path.parent.name == suffix):
+        return None
     entities = _Entities(words)
     participant = entities.take("sub")
     session = entities.take("ses")
@@ -170,7 +180,7 @@ def _contrast_and_protocol(entities: _Entities, suffix: str) -> tuple[Contrast, 
     contrast = SUFFIXES[suffix]
     if contrast is Contrast.T1 and entities.take("acq", is_valid=_is_fat_suppressed):
         contrast = Contrast.T1FS
-    return contrast, entities.named(contrast.value)
+    return contrast, entities.named(PROTOCOLS.get(suffix, contrast.value))
 
 
 def _is_fat_suppressed(value: str) -> bool:

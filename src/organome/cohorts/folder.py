@@ -23,8 +23,9 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Final
 
-from organome.cohorts.listing import FoundImage, image_suffix, is_readable, one_spelling
+from organome.cohorts.listing import FoundImage, image_suffix
 from organome.domain.errors import SetupError
+from organome.domain.names import is_readable, one_spelling
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 
 REQUIRED: Final = ("participant", "image")

@@ -1,6 +1,5 @@
 """From files found to scans: what cohorts that deliver one file per image have in common."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +12,6 @@ from organome.domain.scans import Contrast, Scan, Source, Stations
 
 Groups: TypeAlias = "dict[tuple[str, str, str, str], list[FoundImage]]"
 IMAGE_SUFFIXES: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
-# Of Unicode: control and format characters, separators of lines and paragraphs, halves of pairs.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
 def image_suffix(name: str) -> str | None:
@@ -22,16 +19,6 @@ def image_suffix(name: str) -> str | None:
     lower = name.lower()
     known = next((one for one in IMAGE_SUFFIXES if lower.endswith(one)), None)
     return None if known is None else name[-len(known) :]
-
-
-def is_readable(text: str) -> bool:
-    """Return whether a text holds nothing that cannot be seen: two such names look like one."""
-    return text.isprintable() or not any(unicodedata.category(one) in _UNSEEN for one in text)
-
-
-def one_spelling(text: str) -> str:
-    """Return a text with its letters composed: file systems differ in how they write an umlaut."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import hypot
 from typing import Final, TypeAlias
 
+from organome.domain.covariates import UNKNOWN, Covariates
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Reason
 
@@ -73,6 +74,7 @@ class Header:
         tube_voltage_kv: Of CT.
         kernel: Reconstruction kernel of CT.
         frame_of_reference_uid: FrameOfReferenceUID, empty if absent; for comparison alone.
+        covariates: Sex, age and month of the scan, which leave on request only.
         flags: What was odd about the file.
         fault: Why its series is not whole though the slices may look so, None if nothing is known.
     """
@@ -106,6 +108,7 @@ class Header:
     tube_voltage_kv: float | None = None
     kernel: str | None = None
     frame_of_reference_uid: str = ""
+    covariates: Covariates = UNKNOWN
     flags: frozenset[Flag] = frozenset()
     fault: tuple[Reason, str] | None = None
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.contrasts import PDFF_VIEWS, ArrayChoice, ChoiceReason, FatWater
+from organome.domain.covariates import Sex
 from organome.domain.geometry import Face
 from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
 from organome.domain.outcomes import OrganReason, Reason, SliceReason, Status
@@ -107,6 +108,33 @@ SCAN_KEY: Final = (
     Column("scan", _STRING, "Key of the scan: shard and place in the shard.", nullable=False),
 )
 
+# Null unless `cohort.covariates` names them.
+COVARIATE_COLUMNS: Final = (
+    Column(
+        "sex",
+        _STRING,
+        "Sex, as delivered; null unless cohort.covariates asks for it.",
+        levels=tuple(Sex),
+    ),
+    Column(
+        "age_years",
+        _FLOAT,
+        "Age at the scan, as delivered; null unless cohort.covariates asks for it, and it is above "
+        "0 and at most 120.",
+        "years",
+    ),
+    Column(
+        "acq_month",
+        _STRING,
+        "Year and month of the scan (2016-05); null unless cohort.covariates asks for it.",
+    ),
+    Column(
+        "site",
+        _STRING,
+        "Code of the site in participants.tsv; null unless cohort.covariates asks for it.",
+    ),
+)
+
 HEADER_COLUMNS: Final = (
     Column("contrasts", _STRING, "Contrasts that were prepared, joined by ';'."),
     Column("size_x", _INT32, "Voxels along the first axis of the image.", "voxels"),
@@ -182,6 +210,7 @@ HEADER_COLUMNS: Final = (
     Column("height_m", _FLOAT, "Body height, from the header; null unless 0.3 to 2.6.", "m"),
     Column("weight_kg", _FLOAT, "Body weight, from the header; null unless 0.3 to 600.", "kg"),
     *(column for view in PDFF_VIEWS for column in _of_slices(view)),
+    *COVARIATE_COLUMNS,
 )
 
 SCANS: Final = Table(
@@ -425,6 +454,7 @@ VISITS: Final = Table(
             "from the station that shows most of it).",
         ),
         Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),
+        *COVARIATE_COLUMNS,
     ),
     organ_columns=(
         Column(

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag, Tag
 
+from organome.domain.covariates import Covariates, age_at, read_age_years, read_month, read_sex
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import PLAUSIBLE, Condition, Header
@@ -59,6 +60,10 @@ _ELEMENTS: Final = (
     "KVP",
     "FlipAngle",
     "DiffusionBValue",
+    "PatientSex",
+    "PatientAge",
+    "PatientBirthDate",
+    "StudyDate",
     "SeriesInstanceUID",
     "FrameOfReferenceUID",
     "SeriesNumber",
@@ -292,6 +297,7 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         "slice_thickness_mm": elements.number("SliceThickness"),
         "slice_spacing_mm": elements.number("SpacingBetweenSlices"),
         "frame_of_reference_uid": elements.text("FrameOfReferenceUID") or "",
+        "covariates": _covariates(elements),
     }
     return Header(
         file=name,
@@ -323,6 +329,18 @@ def _conditions(elements: Elements) -> tuple[Condition, ...]:
         elements.text("ConvolutionKernel"),
         elements.integer("TemporalPositionIdentifier"),
         elements.number("TriggerTime"),
+    )
+
+
+def _covariates(elements: Elements) -> Covariates:
+    """Read sex, age and month; of dates nothing else is kept."""
+    dates = [elements.text(f"{one}Date") for one in ("Acquisition", "Series", "Study")]
+    date = next(filter(read_month, dates), None)
+    age = read_age_years(elements.text("PatientAge"))
+    return Covariates(
+        sex=read_sex(elements.text("PatientSex")),
+        age_years=age_at(elements.text("PatientBirthDate"), date) if age is None else age,
+        acq_month=read_month(date),
     )
 
 

@@ -58,6 +58,48 @@ def input_identity(path: Path) -> JsonValue:
         return [_UNREADABLE, errno.errorcode[error.errno]]
 
 
+def content_size(path: Path) -> int:
+    """Return the bytes of a file, or of the files of a folder; 0 if there are none.
+
+    Raises:
+        OSError: If it cannot be looked at.
+    """
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        return sum(size for _, size in _files_of(path))
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def content_mark(path: Path) -> str:
+    """Return what two copies of a file or folder have in common, wherever and whenever made.
+
+    Both ends and the middle of a file are read: an archive ends in its directory with the checksums
+    of its members, a gzip file in its own. Of a folder that of its largest file stands for all.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if path.is_dir():
+        files = _files_of(path)
+        largest, size = max(files, key=lambda one: (one[1], one[0].name))
+        return _digest_of([sorted(one for _, one in files), _sampled(largest, size)])
+    return _sampled(path, path.stat().st_size)
+
+
+def _files_of(folder: Path) -> list[tuple[Path, int]]:
+    with os.scandir(folder) as entries:
+        return [(Path(one.path), one.stat().st_size) for one in entries if one.is_file()]
+
+
+def _sampled(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        pieces = []
+        for start in (0, size // 2, max(0, size - END_BYTES)):
+            file.seek(start)
+            pieces.append(file.read(END_BYTES))
+    return _digest(b"".join(pieces))
+
+
 def is_out_of_reach(identity: JsonValue) -> bool:
     """Return whether an identity is that of something missing, or that cannot be opened."""
     return identity == MISSING or (isinstance(identity, list) and identity[:1] == [_UNREADABLE])

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from organome.domain.covariates import UNKNOWN, Covariates, read_age_years, read_month, read_sex
 from organome.domain.headers import PLAUSIBLE
 
 SIDECAR_SUFFIX: Final = ".json"
@@ -36,7 +37,7 @@ _NUMBERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar says; an allow-list, so that no name, date or address passes.
+    """What a sidecar says; an allow-list, so that no name or address passes, of dates the month.
 
     Attributes:
         manufacturer: Maker of the scanner.
@@ -50,6 +51,7 @@ class Sidecar:
         repetition_time_ms: Repetition time.
         echo_time_ms: Echo time.
         flip_angle_deg: Flip angle.
+        covariates: Sex, age and month of the scan, which leave on request only.
     """
 
     manufacturer: str | None = None
@@ -63,6 +65,7 @@ class Sidecar:
     repetition_time_ms: float | None = None
     echo_time_ms: float | None = None
     flip_angle_deg: float | None = None
+    covariates: Covariates = UNKNOWN
 
 
 def sidecar_path(image: Path) -> Path:
@@ -90,7 +93,16 @@ def read_sidecar(image: Path) -> Sidecar | None:
     for name, (key, low, high, factor) in _NUMBERS.items():
         number = _number(content.get(key), low, high)
         facts[name] = None if number is None else round(number * factor, DECIMALS)
-    return Sidecar(**facts)
+    return Sidecar(**facts, covariates=_covariates(content))
+
+
+def _covariates(content: dict[str, Any]) -> Covariates:
+    sex, age, *dates = (
+        _text(content.get(key))
+        for key in ("PatientSex", "PatientAge", "AcquisitionDateTime", "AcquisitionDate")
+    )
+    months = map(read_month, dates)
+    return Covariates(read_sex(sex), read_age_years(age), next(filter(None, months), None))
 
 
 def _text(value: Any) -> str | None:

@@ -12,7 +12,7 @@ from organome.domain.contrasts import ArrayChoice
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import OrganReason, Status
 from organome.domain.rows import Row, missing_organ_rows, missing_radiomics_rows, scan_row
-from organome.domain.tables import COHORT_TABLES, VISITS, with_structures
+from organome.domain.tables import COHORT_TABLES, COVARIATE_COLUMNS, VISITS, with_structures
 from organome.io.tables.parquet import ROW_GROUP_ROWS, rows_to_arrow, write_pieces, write_table
 from organome.steps.collect.shards import (
     FEATURES,
@@ -169,6 +169,7 @@ def visit_rows(
             "array_choice": _array_choice(used, listed),
             "scan": first["scan"] if len(used) == 1 else None,
             "contrast": first["contrast"],
+            **{column.name: first.get(column.name) for column in COVARIATE_COLUMNS},
         }
         for place, organ in enumerate(structures):
             value = _organ_of_visit(

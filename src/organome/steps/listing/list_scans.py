@@ -9,7 +9,6 @@ Nothing is passed over in silence: an unreadable folder stops the listing, linke
 followed, and what is not listed is counted by kind. No message names a participant.
 """
 
-import io
 import logging
 import os
 import time
@@ -27,10 +26,12 @@ from organome.cohorts.listing import FoundImage, group_images
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.scans import CohortKind, Scan, Stations, scan_key
 from organome.io.runs import check_root
+from organome.io.tables.participants import listed_participants, tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
 from organome.shards.faults import machine_fault
 from organome.shards.lease import Lease
 from organome.shards.log import log_event
+from organome.steps.listing.copies import find_copies
 
 _logger = logging.getLogger(__name__)
 
@@ -103,7 +104,9 @@ def run(
         protocols: Protocols to list, ``t1`` for ``t1_ax``, too, but not for what was made from
             other images (``t1_space-MNI``); none given means all.
         check: Look at the time of every listed file, too, and have the shards done again of which
-            one was delivered again in its place. Costs a look at each file.
+            one was delivered again in its place; count scans of different participants or visits
+            that have a file of one content, and name their keys in the log. Costs a look at each
+            file.
 
     Returns:
         Counts; nothing was written if ``n_new`` and ``n_changed`` are 0.
@@ -153,6 +156,8 @@ def run(
         for path, times_ns in redelivered.items():
             if times_ns:
                 _mark_as_changed(path, max(times_ns))
+    copies = find_copies(found.values()) if check else []
+    _name_copies(copies, scans)
     mine = [one for one in known.values() if one.cohort == cohort and _is_wanted(one, protocols)]
     return ListingSummary(
         n_known=len(mine),
@@ -162,7 +167,15 @@ def run(
         n_changed=n_changed,
         n_redelivered=sum(map(len, redelivered.values())),
         left_out=tuple(sorted(left_out.items())),
-        found=tuple(sorted(_counted(found.values()).items())),
+        found=tuple(
+            sorted(
+                (
+                    _counted(found.values())
+                    + _without_scans(kind, root, found)
+                    + _counted_copies(copies)
+                ).items()
+            )
+        ),
     )
 
 
@@ -172,6 +185,32 @@ def _counted(scans: Collection[Scan]) -> Counter[str]:
     if doubtful := sum(n for n in spellings.values() if n > 1):
         counted["participants whose names differ in case only"] = doubtful
     return counted
+
+
+def _name_copies(groups: Sequence[Sequence[Scan]], scans: Path) -> None:
+    """Write the keys of scans that have one content to the log, a line a group."""
+    if not groups:
+        return
+    sheet = (one for _, path in listed_shards(scans) for one in read_shard(path))
+    keys = {one.identity: one.scan for one in sheet}
+    for group in groups:
+        first, *others = sorted(keys[one.identity] for one in group)
+        shard = first.split("-")[0]
+        same_as = ",".join(others)
+        log_event(_logger, "same_content", step=STEP, shard=shard, scan=first, same_as=same_as)
+
+
+def _counted_copies(groups: Iterable[Sequence[Scan]]) -> Counter[str]:
+    n = len({scan.identity for group in groups for scan in group})
+    kind = "scans that have the very file of another participant or visit"
+    return Counter({kind: n} if n else {})
+
+
+def _without_scans(kind: CohortKind, root: Path, found: Iterable[_Identity]) -> Counter[str]:
+    """Count those who stand in ``participants.tsv`` and have no scan that is listed."""
+    there = listed_participants(root) if kind in ("bids", "nako") else None
+    n = len(there - {participant for _, participant, *_ in found}) if there else 0
+    return Counter({"participants of participants.tsv without a scan": n} if n else {})
 
 
 def _kinds(scan: Scan) -> Iterator[str]:
@@ -314,7 +353,7 @@ def _find(
                 n_stations=n_stations or (NAKO_STATIONS if is_nako else 0),
             )
         case "folder":
-            rows = parse_table(_lines(root), name=root.name, root=root.parent)
+            rows = parse_table(tsv_lines(root), name=root.name, root=root.parent)
             _check_images(rows, root)
             scans += group_images(rows, cohort=cohort, stations=stations, n_stations=n_stations)
         case _:
@@ -392,14 +431,6 @@ def _check_images(rows: Sequence[FoundImage], root: Path) -> None:
             f"{root}: none of the first {len(first)} images is there; their paths are relative to"
             " the folder of the TSV"
         )
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        # Not splitlines(), for which U+2028, a vertical tab and others end a line, too.
-        return list(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
-    except UnicodeDecodeError as error:
-        raise SetupError(f"{path.name}: not UTF-8 text; save it as such") from error
 
 
 def _wanted(

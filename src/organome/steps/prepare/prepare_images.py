@@ -18,6 +18,7 @@ from organome.compute.labelmaps.view import seen_boxes
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrasts import FatWater
+from organome.domain.covariates import UNKNOWN, Covariate, Covariates
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
 from organome.domain.geometry import direction_of
@@ -31,6 +32,7 @@ from organome.io.files.identity import MISSING, input_identity, is_out_of_reach
 from organome.io.images.image_files import write_image
 from organome.io.images.sidecars import Sidecar, sidecar_path
 from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.io.tables.participants import ParticipantTables
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
 from organome.steps.prepare.deliveries import Deliveries
@@ -59,6 +61,7 @@ def run(
     missing_rescale: MissingRescale = MissingRescale.REFUSE,
     correct_swaps: bool = False,
     orientation: str = "",
+    covariates: Sequence[Covariate] = (),
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -81,6 +84,8 @@ def run(
         correct_swaps: Whether fat and water of a station that is exchanged as a whole change names.
         orientation: Sides of the body towards which the axes of image files run that do not say it
             themselves, such as ``RAS``; empty: such files are refused.
+        covariates: What of sex, age, month of the scan and site is read, for ``bids`` and ``nako``
+            from the tables below ``root``, too; nothing unless it is named.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -107,6 +112,8 @@ def run(
         missing_rescale=missing_rescale,
         correct_swaps=correct_swaps,
         orientation=orientation,
+        covariates=covariates,
+        tables=_tables(scans, kind, root) if covariates else None,
     )
     return run_shard(
         step,
@@ -140,7 +147,11 @@ class PrepareImages:
         root: CohortRoot = ANYWHERE,
         missing_rescale: MissingRescale = MissingRescale.REFUSE,
         orientation: str = "",
+        covariates: Sequence[Covariate] = (),
+        tables: ParticipantTables | None = None,
     ) -> None:
+        self._covariates = frozenset(covariates)
+        self._tables = tables
         self._missing_rescale = missing_rescale
         self._root = root
         self._kind = kind
@@ -160,6 +171,7 @@ class PrepareImages:
             "trim_slices": TRIM_SLICES,
             "correct_swaps": self._correct_swaps,
             **({"orientation": self._orientation} if self._orientation else {}),
+            **({"covariates": sorted(self._covariates)} if self._covariates else {}),
         }
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
@@ -175,7 +187,8 @@ class PrepareImages:
         listed = [[one.contrast, one.station, identity] for one, identity in named]
         beside = [input_identity(sidecar_path(Path(one.path))) for one in scan.sources]
         sidecars = [beside] if any(one != MISSING for one in beside) else []
-        return [scan.station, listed, *scan.flags, *sidecars]
+        tables = [] if self._tables is None else [self._covariate_facts(scan, UNKNOWN)]
+        return [scan.station, listed, *scan.flags, *sidecars, *tables]
 
     def run_scan(
         self,
@@ -235,12 +248,26 @@ class PrepareImages:
             "n_files_left_out": delivery.n_files_left_out,
             "intensity_scaling": sorted(delivery.scalings),
             **_header_facts(delivery.header),
+            **self._covariate_facts(
+                scan, delivery.header.covariates if delivery.header else UNKNOWN
+            ),
         }
+
+    def _covariate_facts(self, scan: Scan, of_header: Covariates) -> dict[str, JsonValue]:
+        """Return what is asked for: as tables of the cohort have it, else as the header has it."""
+        listed = UNKNOWN if self._tables is None else self._tables.of(scan)
+        return {**listed.or_else(of_header).asked_for(self._covariates)}
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write ``headers.parquet``: one row per scan, null where it failed."""
         rows = [{"scan": one.scan, **header_values(one.facts)} for one in outcomes]
         write_table(folder / HEADERS_FILE, rows_to_arrow(HEADERS, rows))
+
+
+def _tables(scans: Sequence[Scan], kind: CohortKind, root: Path | None) -> ParticipantTables | None:
+    if root is None or kind not in ("bids", "nako"):
+        return None
+    return ParticipantTables(root, {scan.participant for scan in scans})
 
 
 def _check_stations(scans: Sequence[Scan], stations: Stations) -> None:
