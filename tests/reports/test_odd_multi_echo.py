@@ -198,6 +198,49 @@ def test_phase_images_are_not_magnitudes(tmp_path: Path) -> None:
 
 
 @pytest.mark.odd_input(
+    "V-90",
+    make="two series of six echoes, image types without a mark of magnitude or phase",
+    source="archives made anonymous without ImageType",
+    outcome="no fat fraction, `several_series`: one of them may be the phase",
+)
+def test_series_without_marks_are_not_guessed(tmp_path: Path) -> None:
+    plain = echoes(IDEAL_MS, ImageType=["ORIGINAL", "PRIMARY"])
+    others = echoes(IDEAL_MS, ImageType=["ORIGINAL", "PRIMARY"], series="1.2.4")
+    assert failure(tmp_path, [*plain, *others])[0] == "several_series"
+    again = echoes(IDEAL_MS, ImageType=["ORIGINAL", "PRIMARY"], AcquisitionNumber=2)
+    assert failure(tmp_path, [*plain, *again])[0] == "several_series"
+    read(tmp_path, pack(tmp_path, plain))
+    assert_is_planted(measured(tmp_path))
+
+
+@pytest.mark.odd_input(
+    "V-91",
+    make="three echoes at each of twenty positions; one slice of 600 x 600 pixels",
+    source="own",
+    outcome="`several_series`, `geometry_implausible`: the time of a fit is bounded",
+)
+def test_what_is_no_slice_is_not_fitted(tmp_path: Path) -> None:
+    volume = [one for z in range(20) for one in echoes(IDEAL_MS[:3], z_mm=5.0 * z)]
+    assert failure(tmp_path, volume)[0] == "several_series"
+    large = [
+        encode_slice(
+            np.full((600, 600), 100, np.uint16),
+            syntax="1.2.840.10008.1.2.1",
+            SOPInstanceUID=f"1.2.{number}",
+            SeriesInstanceUID="1.2",
+            ImageType=["ORIGINAL", "PRIMARY", "M"],
+            EchoTime=time_ms,
+            MagneticFieldStrength=1.5,
+            PixelSpacing=[1.0, 1.0],
+            ImagePositionPatient=[0, 0, 0],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+        )
+        for number, time_ms in enumerate(IDEAL_MS, start=1)
+    ]
+    assert failure(tmp_path, large)[0] == "geometry_implausible"
+
+
+@pytest.mark.odd_input(
     "V-85",
     make="ten echoes, one of which is there twice, its echo time rounded in the second file",
     source="own",
@@ -286,7 +329,9 @@ def _archive(root: Path, field: int, *, instance: int = 2, participant: int = 10
     (root / f"{participant}_{field}_{instance}_0.zip").touch()
 
 
-def _listed(root: Path, *protocols: str) -> tuple[list[Scan], dict[str, int]]:
+def _listed(
+    root: Path, *protocols: str, stations: Stations = Stations.STITCH
+) -> tuple[list[Scan], dict[str, int]]:
     scans = root.parent / "scans"
     summary = list_scans.run(
         kind="ukb",
@@ -294,7 +339,7 @@ def _listed(root: Path, *protocols: str) -> tuple[list[Scan], dict[str, int]]:
         root=root,
         scans=scans,
         protocols=protocols,
-        stations=Stations.STITCH,
+        stations=stations,
     )
     listed = [scan for _, path in listed_shards(scans) for scan in read_shard(path)]
     return listed, dict(summary.left_out)
@@ -336,3 +381,12 @@ def test_slices_that_nobody_asked_for_are_left_out_and_counted(tmp_path: Path) -
     assert left_out == {"scans of pdff_liver_ideal": 1}
     (scan,), _ = _listed(root, "dixon", "pdff_liver_ideal")  # asked for later
     assert len(scan.sources) == 2
+
+
+def test_every_station_that_is_a_scan_of_its_own_has_the_slices(tmp_path: Path) -> None:
+    root = tmp_path / "ukb"
+    root.mkdir()
+    _archive(root, 20201)
+    _archive(root, 20254)
+    scans, _ = _listed(root, "dixon", "pdff", stations=Stations.SEPARATE)
+    assert [(one.station, len(one.sources)) for one in scans] == [(n, 2) for n in range(1, 7)]

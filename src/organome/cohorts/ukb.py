@@ -26,7 +26,9 @@ Archives of fields 20203, 20254 and 20260 hold one slice, or a few, at several e
 and phase. No network labels a slice: they go with the Dixon scan of their visit, as further sources
 of it (decision 40), and what is wrong with them costs the scan nothing. Of an archive
 
-- phase, real, imaginary and derived images are left out (flag ``extra_series``);
+- phase, real, imaginary and derived images are left out (flag ``extra_series``), and all that are
+  not marked as magnitudes where some are; without marks nothing may be there twice
+  (``several_series``), since it may be the phase;
 - of several series the one with most echoes counts, of equal ones the most recent;
 - slices at several positions are measured together; those with fewer echoes than others are left
   out (flag ``volumes_left_out``); a position for every echo is ``grids_differ``;
@@ -74,6 +76,8 @@ PANCREAS: Final = "t1_pancreas"
 DIXON: Final = "dixon"
 PROTOCOLS: Final = {DIXON_FIELD: DIXON, PANCREAS_FIELD: PANCREAS, **MULTI_ECHO_FIELDS}
 SAME_ECHO_MS: Final = 0.05  # echoes lie a millisecond apart, roundings of one hundredths
+MAX_SLICES: Final = 12  # more are a volume; an archive of field 20254 holds 36 images
+MAGNITUDE: Final = frozenset({"M", "MAGNITUDE"})
 NOT_MAGNITUDE: Final = frozenset({"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "DERIVED"})
 NORMALISED: Final = "NORM"  # in ImageType, as Siemens writes it
 N_CONTRASTS: Final = 4
@@ -359,13 +363,17 @@ def choose_echoes(headers: Iterable[Header]) -> Echoes:
     faults = [one.fault for one in timed if one.fault is not None]
     if faults:
         raise ScanError(*faults[0])
-    chosen = max(_runs(timed), key=lambda run: (max(map(_n_echoes, run)), run[0][0].series_time))
+    marked = [one for one in timed if MAGNITUDE & set(one.image_type)]
+    chosen = _chosen_run(marked or timed, is_marked=bool(marked))
     n_echoes = max(map(_n_echoes, chosen))
     if n_echoes == 1 and len(chosen) > 1:
         raise ScanError(Reason.GRIDS_DIFFER, f"echoes at {len(chosen)} positions, one at each")
     flags = {flag for position in chosen for one in position for flag in one.flags}
     first, *others = (_echoes(one) for one in chosen if _n_echoes(one) == n_echoes)
     slices = [first, *(one for one in others if _same_times(first, one))]
+    if len(slices) > MAX_SLICES:
+        fact = f"{len(slices)} positions where one slice, or a few, is expected"
+        raise ScanError(Reason.SEVERAL_SERIES, fact)
     if len(slices) < len(chosen):
         flags.add(Flag.VOLUMES_LEFT_OUT)
     n_chosen = sum(map(len, chosen))
@@ -377,6 +385,22 @@ def choose_echoes(headers: Iterable[Header]) -> Echoes:
     if numbers and (len(numbers) == n_echoes) and max(map(float, numbers)) > n_echoes:  # type: ignore[arg-type]
         flags.add(Flag.ECHOES_MISSING)
     return Echoes(tuple(slices), frozenset(flags))
+
+
+def _chosen_run(headers: Sequence[Header], *, is_marked: bool) -> list[list[Header]]:
+    """Choose the run with most echoes, of equal ones the most recent.
+
+    Raises:
+        ScanError: SEVERAL_SERIES if one may be the phase of another.
+    """
+    runs = _runs(headers)
+    most = max(max(map(_n_echoes, run)) for run in runs)
+    whole = [run for run in runs if max(map(_n_echoes, run)) == most]
+    is_repeated = any(len(position) > _n_echoes(position) for position in whole[0])
+    if not is_marked and (len(whole) > 1 or is_repeated):
+        fact = "echoes are there more than once, and none is marked as a magnitude"
+        raise ScanError(Reason.SEVERAL_SERIES, fact)
+    return max(whole, key=lambda run: (run[0][0].series_time, run[0][0].series_number or 0))
 
 
 def _runs(headers: Sequence[Header]) -> list[list[list[Header]]]:

@@ -6,7 +6,9 @@ Nothing that is wrong with them costs the scan itself anything: it is a reason i
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Final
 
 import SimpleITK as sitk
 
@@ -31,6 +33,8 @@ from organome.io.files.identity import input_identity
 from organome.io.images.image_files import write_image
 from organome.shards.faults import lacks_memory, machine_fault, scrubbed_traceback
 from organome.shards.log import log_event
+
+MAX_PIXELS: Final = 512 * 512  # of a slice of several echoes; each is fitted
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +130,10 @@ def _read(sources: Sequence[Source], frame_uid: str) -> _Slices:
     header = echoes.slices[0][0]
     if header.field_strength_t is None:
         raise ScanError(Reason.ECHOES_UNSUITABLE, "no field strength in the header")
+    if prod(header.size_xy) > MAX_PIXELS:
+        raise ScanError(
+            Reason.GEOMETRY_IMPLAUSIBLE, f"{' x '.join(map(str, header.size_xy))} pixels"
+        )
     fault = echoes_fault(echoes.echo_times_ms, header.field_strength_t)
     if fault is not None:
         raise ScanError(Reason.ECHOES_UNSUITABLE, fault)
