@@ -4,6 +4,7 @@ Source: readings of our own code; iron overload darkens livers in every large co
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from organome.compute.dixon.fat_fraction import are_magnitudes
 from organome.compute.dixon.swaps import (
     Slab,
     judge_evidence,
@@ -20,15 +22,24 @@ from organome.compute.dixon.swaps import (
 )
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
+from organome.compute.radiomics.extraction import RegionFeatures
 from organome.compute.stitching.stitch import stitch
 from organome.domain.contrasts import FatWater
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.domain.outcomes import Outcome, Status
+from organome.domain.radiomics_settings import Engine
 from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Contrast, Scan, Source
+from organome.domain.schemes import MRSEGMENTATOR
+from organome.io.labelled import LabelledShard
 from organome.io.tables.scan_lists import write_shard
+from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.fields_of_view import station_grids
+from organome.phantoms.rendering.render import render_dixon
 from organome.steps.measure.measure_volumes import organ_facts
 from organome.steps.prepare import prepare_images
+from organome.steps.radiomics.measure_radiomics import measured_rows
+from organome.steps.radiomics.plans import Plan, read_plans
 
 LIVER = ORGAN_BY_NAME["liver"].label
 Pair = tuple[sitk.Image, sitk.Image]
@@ -298,3 +309,118 @@ def test_a_whole_exchange_is_put_right_on_request_only(tmp_path: Path) -> None:
     assert corrected == as_delivered
     assert (facts["fat_water"], facts["flags"]) == ("sound", ["swap_corrected"])
     assert (facts["swapped_spans_mm"], facts["corrected_spans_mm"]) == ([], [[-5.0, 195.0]])
+
+
+def rendered(number: int) -> Pair:
+    body = draw_body(number, spacing_xyz_mm=(8.0, 8.0, 6.0))
+    grid = station_grids(reduce=4)[number]
+    images = render_dixon(body, grid, np.random.default_rng(number))
+    return images[Contrast.FAT], images[Contrast.WATER]
+
+
+@pytest.mark.odd_input(
+    "V-135",
+    make="fat and water stored with an offset, or signed (phase-sensitive, subtracted)",
+    source="own",
+    outcome="flag `fat_water_implausible`, and no fat fraction; overshoot of splines is none",
+)
+def test_fat_and_water_that_are_not_magnitudes_have_no_fat_fraction() -> None:
+    fat, water = (sitk.Cast(one, sitk.sitkFloat32) for one in rendered(2))
+    assert are_magnitudes(fat, water)
+    assert not are_magnitudes(fat + 1024, water + 1024)
+    assert not are_magnitudes(fat, water - fat)
+    assert not are_magnitudes(fat - 100, water - 100)
+    step = image_of(np.kron(np.eye(6), np.ones((4, 4)))[None].repeat(8, 0).astype(np.float32))
+    size = [2 * n for n in step.GetSize()]
+    spacing = [mm / 2 for mm in step.GetSpacing()]
+    spline = sitk.Resample(
+        step * 500, size, sitk.Transform(), sitk.sitkBSpline3, (0.0, 0.0, 0.0), spacing
+    )
+    assert sitk.GetArrayViewFromImage(spline).min() < 0
+    shard = LabelledShard(Path(), Path(), {}, {}, MRSEGMENTATOR)
+    scan = Scan("0000-0000", "demo", "01", "2", "0", "dixon", ())
+    for flags, there in (([], True), (["fat_water_implausible"], False)):
+        facts = {"contrasts": ["fat", "water"], "flags": flags}
+        prepared = {scan.scan: Outcome(scan.scan, "prepare", Status.DONE, "p", facts=facts)}
+        assert replace(shard, prepared=prepared).has_fat_fraction(scan) is there
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_no_station_of_a_phantom_counts_as_implausible(number: int) -> None:
+    assert are_magnitudes(*rendered(number))
+
+
+@pytest.mark.odd_input(
+    "V-136",
+    make="a grid tilted by 11 degrees and more, fat and water exchanged at some heights",
+    source="own; oblique slices of the liver and the pelvis",
+    outcome="organs and spans are compared along the body axis of the image",
+)
+@pytest.mark.parametrize("angle_rad", [0.0, 0.2, -0.5])
+@pytest.mark.parametrize("orientation", ["LPS", "RAI", "SLP"])
+def test_heights_on_a_tilted_grid_are_in_one_frame(angle_rad: float, orientation: str) -> None:
+    labels = np.zeros((40, 50, 60), np.uint8)
+    labels[10:20, 5:45, 5:55] = LIVER
+    labelmap = image_of(labels)
+    tilt = sitk.Euler3DTransform((0.0, 0.0, 0.0), angle_rad, 0.0, 0.0)
+    labelmap.SetDirection(tilt.GetMatrix())
+    labelmap.SetOrigin((-30.0, 80.0, 400.0))
+    slabs = judge_slabs(labelmap, labelmap)
+    turned = sitk.DICOMOrient(labelmap, orientation)
+    heights_mm = measure_organs(turned)[LIVER].heights_mm
+    assert len(slabs) == 4
+    assert heights_mm == pytest.approx((slabs[1].bottom_mm, slabs[1].top_mm))
+    stations = [{Contrast.WATER: labelmap[:, :, low:high]} for low, high in ((16, 40), (0, 24))]
+    low_mm, high_mm = stitch(stations).spans_mm[1]
+    assert (low_mm, high_mm) == pytest.approx((slabs[0].bottom_mm, slabs[0].bottom_mm + 240))
+
+
+class Exchanged(LabelledShard):
+    """A shard of noise whose lower half is exchanged."""
+
+    def read_image(self, scan: Scan, contrast: str) -> sitk.Image:
+        voxels = np.random.default_rng(len(contrast)).normal(400, 80, (20, 30, 30))
+        return image_of(voxels.astype(np.float32))
+
+    def read_labelmap(self, scan: Scan) -> sitk.Image:
+        labels = np.zeros((20, 30, 30), np.uint8)
+        labels[2:8, 3:20, 3:20] = ORGAN_BY_NAME["left_femur"].label
+        labels[12:18, 3:20, 3:20] = LIVER
+        return image_of(labels)
+
+
+@pytest.mark.odd_input(
+    "V-137",
+    make="radiomics of the fat fraction of a scan in which one leg is exchanged",
+    source="own",
+    outcome="only organs at these heights lose them: `fat_water_swapped`",
+)
+def test_radiomics_of_the_fat_fraction_spare_sound_heights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("setting: {binWidth: 20}\nfeatureClass: {firstorder: []}\n")
+    (plan,) = read_plans([f"fat_fraction={parameters}"], Engine.NATIVE)
+
+    def one_feature(_: Plan, image: sitk.Image, labelmap: sitk.Image) -> dict[int, RegionFeatures]:
+        voxels, labels = (sitk.GetArrayViewFromImage(one) for one in (image, labelmap))
+        return {
+            int(label): RegionFeatures(9, {"mean": float(voxels[labels == label].mean())})
+            for label in np.unique(labels[labels > 0])
+        }
+
+    monkeypatch.setattr(Plan, "region_features", one_feature)
+    scan = Scan("0000-0000", "demo", "01", "2", "0", "dixon", ())
+    facts = {
+        "contrasts": ["fat", "water"],
+        "fat_water": "swapped",
+        "swapped_spans_mm": [[-5.0, 100.0]],
+    }
+    prepared = Outcome(scan.scan, "prepare", Status.DONE, "p", facts=facts)
+    labelled = replace(prepared, facts={"contrast": "water"})
+    shard = Exchanged(Path(), Path(), {scan.scan: prepared}, {scan.scan: labelled}, MRSEGMENTATOR)
+    rows = {row["organ"]: row for row in measured_rows(scan, shard, [plan])}
+    assert rows["left_femur"]["na_reason"] == "fat_water_swapped"
+    assert "mean" not in rows["left_femur"]
+    assert rows["liver"]["na_reason"] is None
+    assert 40 < rows["liver"]["mean"] < 60

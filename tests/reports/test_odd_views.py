@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.labelmaps.view import View, seen_boxes
-from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, truncated_labels
+from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, organ_ends
 from organome.compute.stitching.stitch import stitch
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
@@ -118,7 +118,7 @@ def test_what_the_stations_saw_decides(box: Any, faces: tuple[Face, ...]) -> Non
     liver = measure_organs(labelmap, seen_xyz=STATIONS)[LIVER]
     assert liver.touches == faces
     assert (liver.face_distance_mm == 0) == bool(faces)
-    assert truncated_labels(labelmap, STATIONS) == ({LIVER} if faces else set())
+    assert organ_ends(labelmap, STATIONS)[LIVER].touches == faces
 
 
 def test_a_view_counts_as_one_who_goes_from_voxel_to_voxel() -> None:
@@ -218,8 +218,8 @@ def test_an_organ_is_cut_where_padding_begins(orientation: str, fill: float) -> 
     ]
     labelmap = sitk.DICOMOrient(image_of(labels_zyx), orientation)
     cut = [
-        truncated_labels(labelmap, seen_boxes(sitk.DICOMOrient(image, orientation)))
-        for image in images
+        {label for label, one in organ_ends(labelmap, seen).items() if one.touches}
+        for seen in (seen_boxes(sitk.DICOMOrient(image, orientation)) for image in images)
     ]
     assert cut == [{LIVER}, {1}, {LIVER, 1}]
 

@@ -44,6 +44,7 @@ class Flag(StrEnum):
     TRANSFORM_LEFT_OUT = "transform_left_out"
     UNITS_CONVERTED = "units_converted"
     CT_NOT_IN_HU = "ct_not_in_hu"
+    FAT_WATER_IMPLAUSIBLE = "fat_water_implausible"
     FAT_WATER_SWAPPED = "fat_water_swapped"
     SWAP_CORRECTED = "swap_corrected"
     # the labels

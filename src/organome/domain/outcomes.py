@@ -70,6 +70,8 @@ class OrganReason(StrEnum):
     """Why an organ of a scan that went through has no volume."""
 
     NOT_FOUND = "not_found"
+    OUTSIDE_VIEW = "outside_view"
+    REMOVED_OR_MISSED = "removed_or_missed"
     TRUNCATED = "truncated"
     IMPLAUSIBLY_SMALL = "implausibly_small"
     IMPLAUSIBLY_LARGE = "implausibly_large"
@@ -96,6 +98,7 @@ class FeatureReason(StrEnum):
     RESAMPLED_AWAY = "resampled_away"
     RESEGMENTED_AWAY = "resegmented_away"
     UNDEFINED = "undefined"
+    FAT_WATER_SWAPPED = "fat_water_swapped"
 
 
 @dataclass(frozen=True, slots=True)

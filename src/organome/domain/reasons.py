@@ -65,14 +65,25 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
 }
 
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
-    OrganReason.NOT_FOUND: "The scan was measured and no voxel is the organ.",
+    OrganReason.NOT_FOUND: (
+        "The scan was measured and no voxel is the organ; what is in view does not say why."
+    ),
+    OrganReason.OUTSIDE_VIEW: (
+        "No voxel is the organ, and the scan ends before it: an organ that lies nearer to the "
+        "middle is cut."
+    ),
+    OrganReason.REMOVED_OR_MISSED: (
+        "No voxel is the organ, though the scan goes on above and below it, to where other organs "
+        "end: it was removed, or missed. Look at it."
+    ),
     OrganReason.TRUNCATED: (
         "The organ reaches a face of the image or an end of what its stations saw; "
         "`volume_observed_ml` is what is in view."
     ),
     OrganReason.IMPLAUSIBLY_SMALL: (
         "What was labelled is wholly in view and far smaller than the organ of any adult: a speck, "
-        "or an organ mostly missed; `volume_observed_ml` is what it is."
+        "or an organ mostly missed; `volume_observed_ml` is what it is. In a child it may be "
+        "sound: the bounds are those of adults."
     ),
     OrganReason.IMPLAUSIBLY_LARGE: (
         "What was labelled is far larger than the organ of nearly any adult: labels that spread, "
@@ -106,6 +117,9 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
     ),
     FeatureReason.RESAMPLED_AWAY: "Nothing is left of the organ on the new grid.",
     FeatureReason.RESEGMENTED_AWAY: "Nothing is left of it in the range of intensities.",
+    FeatureReason.FAT_WATER_SWAPPED: (
+        "Fat and water look exchanged at the heights of the organ, or may be: no fat fraction."
+    ),
     FeatureReason.UNDEFINED: "Some features have no value for this region; only those are null.",
 }
 
@@ -197,6 +211,10 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.SWAP_CORRECTED: (
         "Fat and water of a station were exchanged as a whole, and exchange names again, as "
         "`prepare.correct_swaps` asks for; `corrected_spans_mm` says where."
+    ),
+    Flag.FAT_WATER_IMPLAUSIBLE: (
+        "Fat and water have an offset, or negative signal, so are not the magnitude images that a "
+        "fat fraction is of; no organ has one."
     ),
     Flag.FAT_WATER_SWAPPED: (
         "Fat and water look exchanged, in the whole scan or at some height of the body; they are "

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from organome import __version__
 from organome.domain.contrasts import PDFF_VIEWS, FatWater
+from organome.domain.coverage import absence_reason
 from organome.domain.flags import Flag
 from organome.domain.geometry import Face
 from organome.domain.organs import Organ
@@ -12,7 +13,7 @@ from organome.domain.outcomes import OrganReason, Outcome, Reason, SliceReason, 
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS, SCAN_KEY
-from organome.domain.volume_bounds import volume_bounds_ml
+from organome.domain.volume_bounds import implausible_size
 
 Row: TypeAlias = dict[str, Any]
 
@@ -75,6 +76,7 @@ def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
         "fact": outcome.fact,
         **header_values(facts),
         **_label_values(facts, "contrast", "contrast_choice", "label_source"),
+        "fused_stations": joined(outcome.facts.get("fused_stations")),
         "consensus_contrasts": joined(facts.get("consensus_contrasts")),
         "contrasts_left_out": joined(facts.get("contrasts_left_out")) or None,
         **_label_values(facts, "scheme", "model_name", "model_digest"),
@@ -102,7 +104,7 @@ def organ_rows(
         organ = meaning.structures[row["label"] - 1]
         yield {
             **row,
-            **_organ_values(organ, outcome.facts["organs"].get(organ.name), meaning, facts),
+            **_organ_values(organ, outcome.facts["organs"], meaning, facts),
             **facts.get("agreement", {}).get(organ.name, {}),
             **_side_values(facts.get("sides", {}).get(organ.name, {})),
             **_slice_values(organ, outcome.facts, meaning, facts),
@@ -179,13 +181,14 @@ def _side_values(of_organ: Mapping[str, Any]) -> Row:
 
 def _organ_values(
     organ: Organ,
-    measure: Mapping[str, Any] | None,
+    measures: Mapping[str, Mapping[str, Any]],
     scheme: LabelScheme,
     facts: Mapping[str, Any],
 ) -> Row:
+    measure = measures.get(organ.name)
     if measure is None:
         if scheme.covers(organ):
-            return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
+            return {"n_voxels": 0, "na_reason": absence_reason(organ.name, measures).value}
         return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
     reason = _organ_reason(organ, measure)
     intensities = measure["intensities"] or {}
@@ -199,6 +202,7 @@ def _organ_values(
         "face_distance_mm": measure["face_distance_mm"],
         **{f"intensity_{name}": value for name, value in intensities.items()},
         **_fat_values(measure, facts),
+        **_owned_values(measure.get("owned")),
         "resampled": _reach(measure["heights_mm"], facts.get("resampled_spans_mm", ())),
         **{
             f"centroid_{axis}_mm": place
@@ -232,17 +236,38 @@ def _slice_values(
     return row
 
 
+def _owned_values(owned: Mapping[str, Any] | None) -> Row:
+    if owned is None:
+        return {}
+    return {
+        "owned_volume_ml": owned["volume_ml"],
+        "owned_truncated": owned["truncated"],
+        "crosses_seam": owned["crosses_seam"],
+    }
+
+
 def _fat_values(measure: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
     """Return the fat fraction of an organ, unless fat and water are exchanged at its heights."""
     fat_water = _fat_water_at(measure["heights_mm"], facts)
-    is_doubtful = fat_water is FatWater.SWAPPED or (
-        fat_water is FatWater.UNKNOWN and facts["fat_water"] == FatWater.SWAPPED
-    )
+    is_doubtful = is_exchanged(measure["heights_mm"], facts)
     return {
         "fat_fraction_mean": None if is_doubtful else measure["fat_fraction_mean"],
         "fat_fraction_share": measure["fat_fraction_share"],
         "fat_water": fat_water and fat_water.value,
     }
+
+
+def is_exchanged(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> bool:
+    """Return whether fat and water are exchanged at some heights, or may be as they are elsewhere.
+
+    Args:
+        heights_mm: Lower and upper end along the body axis of the image.
+        facts: What prepare_images found out about the scan.
+    """
+    fat_water = _fat_water_at(heights_mm, facts)
+    return fat_water is FatWater.SWAPPED or (
+        fat_water is FatWater.UNKNOWN and facts["fat_water"] == FatWater.SWAPPED
+    )
 
 
 def _fat_water_at(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> FatWater | None:
@@ -265,12 +290,9 @@ def _reach(heights_mm: Sequence[float], spans_mm: Iterable[Sequence[float]]) -> 
 
 def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | None:
     """Return why what was found of an organ is not its volume, or None."""
-    least_ml, greatest_ml = volume_bounds_ml(organ.name)
     if measure["touches"]:
         return OrganReason.TRUNCATED
-    if measure["volume_observed_ml"] < least_ml:
-        return OrganReason.IMPLAUSIBLY_SMALL
-    return OrganReason.IMPLAUSIBLY_LARGE if measure["volume_observed_ml"] > greatest_ml else None
+    return implausible_size(organ.name, measure["volume_observed_ml"])
 
 
 def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:

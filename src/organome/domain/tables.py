@@ -175,8 +175,9 @@ HEADER_COLUMNS: Final = (
     Column(
         "swapped_spans_mm",
         _STRING,
-        "Heights between which fat and water look exchanged, from:to along z of scanner space, "
-        "joined by ';', to about 100 mm; null: nowhere.",
+        "Heights between which fat and water look exchanged, from:to along the body axis of the "
+        "image (z of scanner space unless it is tilted), joined by ';', to about 100 mm; null: "
+        "nowhere.",
         "mm",
     ),
     Column(
@@ -244,6 +245,12 @@ SCANS: Final = Table(
             "'preferred_swapped', the next best; 'swapped_no_alternative', exchanged, but there "
             "was no other; 'only_image', not wanted, but the scan has no other.",
             levels=tuple(ChoiceReason),
+        ),
+        Column(
+            "fused_stations",
+            _STRING,
+            "Stations of the visit, this one among them, between which owned_volume_ml was dealt "
+            "out, joined by ';'; null: stations are one image, or lie askew.",
         ),
         Column(
             "consensus_contrasts",
@@ -365,6 +372,23 @@ ORGAN_ROWS: Final = Table(
             "fraction, 0 to 1",
         ),
         Column(
+            "owned_volume_ml",
+            _FLOAT,
+            "Of a station that is a scan of its own: volume up to the midline of each seam, so "
+            "that the sum over the stations counts nothing twice. Null: stations are one image.",
+            "mL",
+        ),
+        Column(
+            "owned_truncated",
+            _BOOL,
+            "That part reaches an end of what the stations saw together. Null likewise.",
+        ),
+        Column(
+            "crosses_seam",
+            _BOOL,
+            "The organ goes on in what another station owns. Null likewise.",
+        ),
+        Column(
             "resampled",
             _BOOL,
             "Voxels of the organ, or some, were interpolated when stations of other voxels were "
@@ -451,6 +475,7 @@ VISITS: Final = Table(
             "scan",
             _STRING,
             "Scan that all values are from; null where it has several stations (an organ is then "
+            "the sum of what each station owns; where not all stations of a seam were measured, "
             "from the station that shows most of it).",
         ),
         Column("contrast", _STRING, "Contrast that was measured.", levels=_CONTRASTS),

@@ -12,6 +12,12 @@ tenth and five times of a usual adult value (ICRP 89 masses, single CT series).
 
 from typing import Final
 
+from organome.domain.outcomes import OrganReason
+
+# A piece of this share of the largest piece is a part of the organ, as a vertebra is of the spine:
+# where it is cut, so is the organ. Smaller ones are strays.
+MAIN_PIECE_SHARE: Final = 0.05
+
 # Least and greatest volume in mL; of a pair, of each side.
 _BOUNDS_ML: Final[dict[str, tuple[float, float]]] = {
     "spleen": (30, 1500),
@@ -59,3 +65,11 @@ def volume_bounds_ml(name: str) -> tuple[float, float]:
     """
     kind = name.removeprefix("left_").removeprefix("right_")
     return _BOUNDS_ML.get(kind, (0.0, float("inf")))
+
+
+def implausible_size(name: str, volume_ml: float) -> OrganReason | None:
+    """Return why a volume is not one that a structure of an adult can have, None if it is."""
+    least_ml, greatest_ml = volume_bounds_ml(name)
+    if volume_ml < least_ml:
+        return OrganReason.IMPLAUSIBLY_SMALL
+    return OrganReason.IMPLAUSIBLY_LARGE if volume_ml > greatest_ml else None

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import SimpleITK as sitk
 
-from organome.domain.contrasts import FatWater
 from organome.domain.errors import SetupError
+from organome.domain.flags import Flag
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
@@ -60,14 +60,10 @@ class LabelledShard:
         ]
 
     def has_fat_fraction(self, scan: Scan) -> bool:
-        """Whether both images of a fat fraction are there, and nowhere exchanged."""
-        swapped = self.prepared[scan.scan].facts.get("fat_water") == FatWater.SWAPPED
-        return self.has_fat_and_water(scan) and not swapped
-
-    def has_fat_and_water(self, scan: Scan) -> bool:
-        """Whether both images of a fat fraction are there; exchanged, they give 1 minus it."""
+        """Whether both images of a fat fraction are there, and plausible; exchanged they may be."""
         facts = self.prepared[scan.scan].facts
-        return {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ()))
+        is_odd = Flag.FAT_WATER_IMPLAUSIBLE in (facts.get("flags") or ())
+        return {Contrast.FAT, Contrast.WATER} <= set(facts.get("contrasts", ())) and not is_odd
 
     def seen_xyz(self, scan: Scan) -> Any:
         """Return the boxes of the labelled image that were seen; None: all of it."""

@@ -18,6 +18,9 @@ AIR_PERCENTILE: Final = 10.0
 AIR_FACTOR: Final = 4.0
 # Noise differs from voxel to voxel about as much as it is high; tissue by far less.
 STEP_FACTOR: Final = 8.0
+NEGATIVE_PERCENTILE: Final = 1.0  # splines overshoot below 0 in fewer voxels
+OFFSET_PERCENTILE: Final = 0.1
+MAX_OFFSET_SHARE: Final = 0.05  # of the signal range
 _MAX_SAMPLE: Final = 2_000_000  # voxels that percentiles are of
 
 
@@ -27,6 +30,27 @@ def fat_and_signal(fat: sitk.Image, water: sitk.Image) -> tuple[Singles, Singles
     fat_zyx = np.maximum(sitk.GetArrayViewFromImage(fat), 0).astype(np.float32)
     signal_zyx = fat_zyx + np.maximum(sitk.GetArrayViewFromImage(water), 0)
     return fat_zyx, signal_zyx
+
+
+def are_magnitudes(fat: sitk.Image, water: sitk.Image) -> bool:
+    """Return whether two images can be magnitudes, whose sum is the signal of a voxel.
+
+    Signed images of phase-sensitive reconstructions are not, nor are images that were subtracted or
+    stored with an offset. The darkest voxels of a magnitude are near 0, be they air, bone or gas.
+    """
+    darkest: list[float] = []
+    for image in (fat, water):
+        values = sitk.GetArrayViewFromImage(image).reshape(-1)
+        values = values[:: max(1, values.size // _MAX_SAMPLE)].astype(np.float32)
+        values = values[values != 0]  # filled up
+        if not values.size:
+            return True
+        range_ = float(np.percentile(np.abs(values), FAT_FRACTION_RANGE_PERCENTILE))
+        negative, least = np.percentile(values, (NEGATIVE_PERCENTILE, OFFSET_PERCENTILE)).tolist()
+        if negative < -MAX_OFFSET_SHARE * range_:
+            return False
+        darkest.append(least / range_)
+    return min(darkest) <= MAX_OFFSET_SHARE
 
 
 def signal_floor(signal_zyx: npt.NDArray[np.floating]) -> float:

@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import has_signal
 from organome.compute.geometry.arrays import Floats, Mask, Singles
+from organome.compute.geometry.grids import Grid
 from organome.domain.contrasts import FatWater
 
 SLAB_MM: Final = 100.0  # half a station: wherever it lies, one slab at least is wholly inside
@@ -45,7 +46,7 @@ class Slab:
     """A part of the body between two heights.
 
     Attributes:
-        bottom_mm: Lower end in scanner space.
+        bottom_mm: Lower end along the body axis of the image.
         top_mm: Upper end.
         evidence: Yule's Q of fat-bright voxels in shell and core, of the half of the body (left,
             right) where it is smaller; -1 to 1. None where there is too little body.
@@ -83,7 +84,8 @@ def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
         slab = index * n_slabs // n_slices
         counts[slab] += _count_slice(fat_yx, water_yx, floor, oriented[0].GetSpacing()[:2])
     voxel_ml = step * float(np.prod(oriented[0].GetSpacing())) / 1000.0
-    ends_mm = [_height_mm(oriented[0], n_slices * slab / n_slabs) for slab in range(n_slabs + 1)]
+    grid = Grid.of(oriented[0])
+    ends_mm = [grid.height_mm(n_slices * slab / n_slabs - 0.5) for slab in range(n_slabs + 1)]
     evidence = [_evidence(count, voxel_ml) for count in counts]
     has_body = (counts[..., 0].sum(axis=1) * voxel_ml >= MIN_CELL_ML).all(axis=1).tolist()
     found = zip(pairwise(ends_mm), evidence, judge_evidence(evidence), has_body, strict=True)
@@ -205,10 +207,3 @@ def _yules_q(half: npt.NDArray[Any]) -> float:
     shares = np.clip(half[:, 1] / half[:, 0], MIN_ODDS_SHARE, 1 - MIN_ODDS_SHARE)
     shell, core = (shares / (1 - shares)).tolist()
     return float((shell - core) / (shell + core))
-
-
-def _height_mm(image: sitk.Image, slices: float) -> float:
-    """Height of the face below a slice, in the middle of the image."""
-    columns, rows, _ = image.GetSize()
-    middle = ((columns - 1) / 2, (rows - 1) / 2, slices - 0.5)
-    return float(image.TransformContinuousIndexToPhysicalPoint(middle)[2])

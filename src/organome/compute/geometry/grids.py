@@ -17,6 +17,9 @@ MM3_PER_ML: Final = 1000.0
 # headers and NIfTI's quaternions lose (up to 0.1 mm across a body).
 GRID_TOLERANCE_VOXELS: Final = 0.1
 
+COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
+_HALF: Final = 0.5  # of a voxel: its faces lie half a voxel from its centre
+
 _OPPOSITE: Final = {"R": "L", "A": "P", "I": "S"}
 
 # Along x, y, z of scanner space (LPS): the face at the least coordinate, that at the greatest.
@@ -62,6 +65,44 @@ class Grid:
         """Turn array indices, shape (n, 3), into places."""
         places: Floats = np.asarray(indices_zyx, np.float64) @ self.steps_xyz_mm.T
         return places + np.asarray(self.origin_mm, np.float64)
+
+    @property
+    def body_axis(self) -> int:
+        """Which of the axes x, y, z runs along the body."""
+        return next(axis for axis, letter in enumerate(_code(self.direction)) if letter in "SI")
+
+    def height_mm(self, index: float) -> float:
+        """Return how high a place along the body axis lies, along that very axis.
+
+        It is z of scanner space unless the grid is tilted. On a tilted one z differs within a
+        slice, so that heights of slices could not be compared by it.
+        """
+        axis = self.body_axis
+        step = np.asarray(self.direction)[axis::3]
+        along_mm = float(step @ np.asarray(self.origin_mm)) + index * self.spacing_mm[axis]
+        return along_mm if step[2] > 0 else -along_mm
+
+    def faces_xyz(
+        self, other: "Grid", box_xyz: Sequence[Sequence[int]] | None = None
+    ) -> Floats | None:
+        """Find where the faces of another grid lie on this one.
+
+        Args:
+            other: A grid whose axes are parallel to those of this one, either way.
+            box_xyz: Part of it: first voxel and the one after the last along x, y, z; None: all.
+
+        Returns:
+            Least and greatest index along x, y, z, shape (3, 2), whole in the middle of a voxel;
+            None if axes are not parallel.
+        """
+        here, there = (np.reshape(np.asarray(one.direction), (3, 3)) for one in (self, other))
+        cosines = np.abs(here.T @ there)
+        if (np.minimum(cosines, np.abs(1 - cosines)) > COSINE_TOLERANCE).any():
+            return None
+        ends = np.asarray(box_xyz or [(0, size) for size in other.size], np.float64).T - _HALF
+        places_mm = (ends * other.spacing_mm) @ there.T + other.origin_mm - self.origin_mm
+        faces: Floats = np.sort((places_mm @ here) / self.spacing_mm, axis=0).T
+        return faces
 
     @property
     def _stored_axes_zyx(self) -> str:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Final
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +15,22 @@ from organome.compute.dixon.fat_fraction import (
     signal_floor,
 )
 from organome.compute.geometry.arrays import Mask
-from organome.compute.geometry.grids import MM3_PER_ML, array_faces_xyz, share_grid
+from organome.compute.geometry.grids import (
+    MM3_PER_ML,
+    Grid,
+    array_faces_xyz,
+    share_grid,
+    voxel_ml,
+)
+from organome.compute.labelmaps.ownership import Ownership
 from organome.compute.labelmaps.view import Box, View
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
 from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
+from organome.domain.volume_bounds import MAIN_PIECE_SHARE
 
-# A piece of this share of the largest piece is a part of the organ, as a vertebra is of the spine:
-# where it is cut, so is the organ. Smaller ones are strays.
-MAIN_PIECE_SHARE: Final = 0.05
-
-_Box = tuple[slice, ...]
+_Box: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,54 @@ class Intensities:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganEnds:
+    """How far the main pieces of an organ reach.
+
+    Attributes:
+        touches: Ends of what was seen that they reach, as faces.
+        face_distance_mm: From them to the nearest end of what was seen, along the axes of the grid;
+            0 where they touch it.
+        heights_mm: Their lowest and highest face along the body axis of the grid, in mm.
+    """
+
+    touches: tuple[Face, ...]
+    face_distance_mm: float
+    heights_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedPart:
+    """What of an organ a station owns, of several that overlap.
+
+    Attributes:
+        volume_ml: Volume of that part, in mL; those of all stations add up to that of the organ.
+        truncated: Whether its main pieces reach an end of what all stations saw together.
+        crosses_seam: Whether its main pieces go on where another station owns.
+    """
+
+    volume_ml: float
+    truncated: bool
+    crosses_seam: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OrganMeasure:
     """What is in view of one organ.
 
     Attributes:
         n_voxels: Voxels of the organ, at least 1.
         volume_observed_ml: Volume of what is in view, in mL.
-        touches: Ends of what was seen that the main pieces of the organ reach, as faces.
-        face_distance_mm: From the main pieces to the nearest end of what was seen, along the axes
-            of the grid; 0 where they touch it.
+        touches: As in ``OrganEnds``.
+        face_distance_mm: As there.
         centroid_xyz_mm: Mean position of its voxels in scanner space, LPS, in mm.
         n_pieces: Pieces, voxels connected by faces (6-connectivity).
         largest_piece_share: Voxels in the largest piece over all voxels, above 0, up to 1.
         intensities: None where no image was given.
-        heights_mm: Lowest and highest place of the main pieces along z of scanner space, in mm.
+        heights_mm: As in ``OrganEnds``.
         fat_fraction_mean: Mean fat over mean fat + water, 0 to 1; None without fat and water images
             or where no voxel of the organ has signal.
         fat_fraction_share: Voxels that have signal over all; None without fat and water images.
+        owned: What of it the station owns; None unless the image is one of several stations.
     """
 
     n_voxels: int
@@ -80,6 +114,7 @@ class OrganMeasure:
     intensities: Intensities | None = None
     fat_fraction_mean: float | None = None
     fat_fraction_share: float | None = None
+    owned: OwnedPart | None = None
 
 
 def measure_organs(
@@ -89,6 +124,7 @@ def measure_organs(
     fat: sitk.Image | None = None,
     water: sitk.Image | None = None,
     seen_xyz: Sequence[Box] | None = None,
+    ownership: Ownership | None = None,
     n_labels: int = N_ORGANS,
 ) -> dict[int, OrganMeasure]:
     """Measure every organ of a labelmap.
@@ -101,6 +137,7 @@ def measure_organs(
         fat: Fat image of a two-point Dixon scan.
         water: Water image of the same.
         seen_xyz: Boxes of the grid that were seen; None: all of it.
+        ownership: What of the grid the station owns, if it is one of several.
         n_labels: How many organs the label scheme has.
 
     Returns:
@@ -128,6 +165,7 @@ def measure_organs(
             box,
             mask_zyx,
             view=view,
+            ownership=ownership,
             values=None if image_zyx is None else image_zyx[box][mask_zyx],
         )
         if dixon_zyx is not None:
@@ -159,47 +197,50 @@ def _measure_organ(
     mask_zyx: Mask,
     *,
     view: View,
+    ownership: Ownership | None,
     values: npt.NDArray[Any] | None,
 ) -> OrganMeasure:
     n_voxels = int(np.count_nonzero(mask_zyx))
     main_zyx, n_pieces, n_largest = _main_pieces(mask_zyx, n_voxels)
-    touches, face_distance_mm = _ends_of_view(labelmap, view, box_zyx, main_zyx)
+    ends = _ends(labelmap, view, box_zyx, main_zyx)
     return OrganMeasure(
         n_voxels=n_voxels,
         volume_observed_ml=n_voxels * float(np.prod(labelmap.GetSpacing())) / MM3_PER_ML,
-        touches=touches,
-        face_distance_mm=face_distance_mm,
+        touches=ends.touches,
+        face_distance_mm=ends.face_distance_mm,
         centroid_xyz_mm=_centroid_xyz_mm(labelmap, box_zyx, mask_zyx, n_voxels),
         n_pieces=n_pieces,
         largest_piece_share=n_largest / n_voxels,
-        heights_mm=_heights_mm(labelmap, box_zyx, main_zyx),
+        heights_mm=ends.heights_mm,
         intensities=None if values is None else _intensities(values),
+        owned=None
+        if ownership is None
+        else _owned(ownership, box_zyx, mask_zyx, main_zyx, voxel_ml(labelmap)),
     )
 
 
-def truncated_labels(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> frozenset[int]:
-    """Name the labels whose main pieces reach an end of what was seen, as ``measure_organs`` does.
+def organ_ends(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> dict[int, OrganEnds]:
+    """Find how far the main pieces of each label reach, as ``measure_organs`` does.
 
     Args:
         labelmap: Integer image, 0 is background.
         seen_xyz: Boxes of the grid that were seen; None: all of it.
+
+    Returns:
+        By label; a label that no voxel holds is not in it.
     """
     view = View.of(labelmap.GetSize(), seen_xyz)
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
-    truncated = set()
+    ends = {}
     for label, box in enumerate(ndimage.find_objects(labels_zyx), start=1):
         if box is not None:
             mask_zyx = labels_zyx[box] == label
             main_zyx, _, _ = _main_pieces(mask_zyx, int(np.count_nonzero(mask_zyx)))
-            if _ends_of_view(labelmap, view, box, main_zyx)[0]:
-                truncated.add(label)
-    return frozenset(truncated)
+            ends[label] = _ends(labelmap, view, box, main_zyx)
+    return ends
 
 
-def _ends_of_view(
-    labelmap: sitk.Image, view: View, box_zyx: _Box, main_zyx: Mask
-) -> tuple[tuple[Face, ...], float]:
-    """Name the ends of what was seen that a mask reaches; measure how far the nearest is, in mm."""
+def _ends(labelmap: sitk.Image, view: View, box_zyx: _Box, main_zyx: Mask) -> OrganEnds:
     gaps_xyz = view.gaps_zyx(main_zyx, [extent.start for extent in box_zyx])[::-1]
     faces_xyz = array_faces_xyz(labelmap.GetDirection())
     touched = {
@@ -208,26 +249,29 @@ def _ends_of_view(
         for face, gap in zip(faces, gaps, strict=True)
         if gap == 0
     }
-    distance_mm = float((gaps_xyz.min(axis=1) * labelmap.GetSpacing()).min())
-    return tuple(face for face in Face if face in touched), distance_mm
+    grid = Grid.of(labelmap)
+    along = 2 - grid.body_axis
+    others = tuple(axis for axis in range(3) if axis != along)
+    places = np.flatnonzero(main_zyx.any(axis=others)) + box_zyx[along].start
+    heights_mm = sorted(grid.height_mm(float(face)) for face in (places[0] - 0.5, places[-1] + 0.5))
+    return OrganEnds(
+        touches=tuple(face for face in Face if face in touched),
+        face_distance_mm=float((gaps_xyz.min(axis=1) * labelmap.GetSpacing()).min()),
+        heights_mm=(heights_mm[0], heights_mm[1]),
+    )
 
 
-def _heights_mm(labelmap: sitk.Image, box_zyx: _Box, mask_zyx: Mask) -> tuple[float, float]:
-    """Return the least and greatest height over the corners of a mask's box."""
-    ends_zyx = [
-        [extent.start + int(places[0]) - 0.5, extent.start + int(places[-1]) + 0.5]
-        for extent, places in zip(box_zyx, _places_zyx(mask_zyx), strict=True)
-    ]
-    heights_mm = [
-        float(labelmap.TransformContinuousIndexToPhysicalPoint(corner)[2])
-        for corner in product(*reversed(ends_zyx))
-    ]
-    return min(heights_mm), max(heights_mm)
-
-
-def _places_zyx(mask_zyx: Mask) -> list[npt.NDArray[np.intp]]:
-    others = ((1, 2), (0, 2), (0, 1))
-    return [np.flatnonzero(mask_zyx.any(axis=axes)) for axes in others]
+def _owned(
+    ownership: Ownership, box_zyx: _Box, mask_zyx: Mask, main_zyx: Mask, one_ml: float
+) -> OwnedPart:
+    share_zyx = ownership.share_zyx[box_zyx]
+    owned_zyx = main_zyx & (share_zyx > 0)
+    gaps = ownership.view.gaps_zyx(owned_zyx, [extent.start for extent in box_zyx])
+    return OwnedPart(
+        volume_ml=float(share_zyx[mask_zyx].sum(dtype=np.float64)) * one_ml,
+        truncated=bool(owned_zyx.any() and (gaps == 0).any()),
+        crosses_seam=bool((share_zyx[main_zyx] < 1).any()),
+    )
 
 
 def _centroid_xyz_mm(

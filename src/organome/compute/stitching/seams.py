@@ -8,10 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from numpy.typing import NDArray
 
+from organome.compute.geometry.grids import Grid
 from organome.compute.stitching.stations import (
-    COSINE_TOLERANCE,
     Axes,
     Images,
     Region,
@@ -19,8 +18,6 @@ from organome.compute.stitching.stations import (
     overlaps_mm,
 )
 from organome.domain.scans import Contrast
-
-_HALF: Final = 0.5  # of a voxel: its faces lie half a voxel from its centre
 
 
 def labels_in_view_of(labelmap: sitk.Image, other: sitk.Image) -> sitk.Image | None:
@@ -35,19 +32,12 @@ def labels_in_view_of(labelmap: sitk.Image, other: sitk.Image) -> sitk.Image | N
     Returns:
         Another labelmap on the same grid; None if no voxel lies in both, or axes are not parallel.
     """
-    if not _parallel(labelmap, other):
+    faces_xyz = Grid.of(labelmap).faces_xyz(Grid.of(other))
+    if faces_xyz is None:
         return None
-    faces = [np.full(3, -_HALF), np.array(other.GetSize()) - _HALF]
-    corners = np.array(
-        [
-            labelmap.TransformPhysicalPointToContinuousIndex(
-                other.TransformContinuousIndexToPhysicalPoint(face.tolist())
-            )
-            for face in faces
-        ]
-    )
-    first = np.maximum(np.ceil(corners.min(axis=0) - 1e-3), 0).astype(int)
-    last = np.minimum(np.floor(corners.max(axis=0) + 1e-3), np.array(labelmap.GetSize()) - 1)
+    low, high = faces_xyz.T
+    first = np.maximum(np.ceil(low - 1e-3), 0).astype(int)
+    last = np.minimum(np.floor(high + 1e-3), np.array(labelmap.GetSize()) - 1).astype(int)
     if (last < first).any():
         return None
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
@@ -57,16 +47,6 @@ def labels_in_view_of(labelmap: sitk.Image, other: sitk.Image) -> sitk.Image | N
     kept = sitk.GetImageFromArray(kept_zyx)
     kept.CopyInformation(labelmap)
     return kept
-
-
-def _parallel(one: sitk.Image, other: sitk.Image) -> bool:
-    """Return whether each axis of one image runs along an axis of the other, either way."""
-    cosines = np.abs(_direction(one).T @ _direction(other))
-    return bool((np.minimum(cosines, np.abs(1 - cosines)) <= COSINE_TOLERANCE).all())
-
-
-def _direction(image: sitk.Image) -> NDArray[np.float64]:
-    return np.reshape(np.array(image.GetDirection()), (3, 3))
 
 
 BODY_SHARE: Final = 0.1  # of the 99th percentile in the overlap; less is air, as in Langner 2020

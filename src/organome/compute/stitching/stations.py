@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from organome.compute.geometry.grids import orientation_code, share_grid
+from organome.compute.geometry.grids import COSINE_TOLERANCE, orientation_code, share_grid
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast
@@ -105,7 +105,6 @@ def _own_places(old: Axis, new: Axis) -> slice | None:
 
 
 AXES: Final = "LPS"
-COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
 GAP_TOLERANCE: Final = 0.1  # share of a slice, for positions that headers round
 MIN_FADE_MM: Final = 12.0  # what trimming leaves of an overlap: 4 slices of 3 mm
 

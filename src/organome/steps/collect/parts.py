@@ -13,6 +13,7 @@ from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import OrganReason, Status
 from organome.domain.rows import Row, missing_organ_rows, missing_radiomics_rows, scan_row
 from organome.domain.tables import COHORT_TABLES, COVARIATE_COLUMNS, VISITS, with_structures
+from organome.domain.volume_bounds import MAIN_PIECE_SHARE, implausible_size
 from organome.io.tables.parquet import ROW_GROUP_ROWS, rows_to_arrow, write_pieces, write_table
 from organome.steps.collect.shards import (
     FEATURES,
@@ -36,13 +37,23 @@ class OrganValue(NamedTuple):
         volume_ml: Its volume, None where there is none.
         reason: Why there is none.
         observed_ml: What is in view of it.
+        owned_ml: What of it a station owns.
+        owned_truncated: Whether that reaches an end of what all stations saw.
+        crosses_seam: Whether it goes on where another station owns.
     """
 
     volume_ml: float | None
     reason: str | None
     observed_ml: float | None = None
+    owned_ml: float | None = None
+    owned_truncated: bool | None = None
+    crosses_seam: bool | None = None
 
 
+ORGAN_COLUMNS: Final = (
+    *("volume_ml", "na_reason", "volume_observed_ml"),
+    *("owned_volume_ml", "owned_truncated", "crosses_seam"),
+)
 _ODD: Final = (OrganReason.IMPLAUSIBLY_SMALL, OrganReason.IMPLAUSIBLY_LARGE)
 
 
@@ -94,7 +105,7 @@ class Collection:
         scans_table, organs_table, visits_table, *_ = self.tables
         scans = read_rows(scans_table, self.published, VOLUMES, part, self._scan_rows)
         organs = read_rows(organs_table, self.published, VOLUMES, part, self._organ_rows)
-        columns = (organs.column(name) for name in ("volume_ml", "na_reason", "volume_observed_ml"))
+        columns = (organs.column(name) for name in ORGAN_COLUMNS)
         values = list(map(OrganValue, *(column.to_pylist() for column in columns)))
         n_organs = len(self.structures)
         organ_values = {
@@ -171,9 +182,10 @@ def visit_rows(
             "contrast": first["contrast"],
             **{column.name: first.get(column.name) for column in COVARIATE_COLUMNS},
         }
+        organ_of_visit = _fused_organ if _are_fused(used) else _organ_of_visit
         for place, organ in enumerate(structures):
-            value = _organ_of_visit(
-                [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
+            value = organ_of_visit(
+                organ.name, [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
             )
             row[f"{organ.name}_volume_ml"] = value.volume_ml
             row[f"{organ.name}_na_reason"] = value.reason
@@ -211,7 +223,42 @@ def _array_choice(used: Sequence[Mapping[str, Any]], listed: Sequence[Mapping[st
     return ArrayChoice.LATEST if _repeat(used[0]) == max(repeats) else ArrayChoice.LATEST_MEASURED
 
 
-def _organ_of_visit(of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:
+def _are_fused(used: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the parts that measured stations own add up: each knew of all others."""
+    done = [scan for scan in used if _is_done(scan)]
+    stations = ";".join(sorted(str(scan["station"]) for scan in done))
+    return bool(done) and all(scan.get("fused_stations") == stations for scan in done)
+
+
+def _fused_organ(name: str, of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:
+    """Add up what the stations own of an organ.
+
+    It is cut where the part of one station is, unless that part is a stray that nothing joins to
+    the rest.
+    """
+    parts = [value for value, _ in of_stations if value.owned_ml]
+    if not parts:
+        lost = [value for value, is_done in of_stations if not is_done]
+        # What a station shows in the space of another, which has no such organ there, is none.
+        absent = [value for value, _ in of_stations if value.observed_ml is None]
+        # What is out of view in one station may be in view in the next.
+        absent.sort(key=lambda value: value.reason == OrganReason.OUTSIDE_VIEW)
+        absent.sort(key=lambda value: value.reason != OrganReason.REMOVED_OR_MISSED)
+        return (lost or absent or [OrganValue(None, OrganReason.NOT_FOUND)])[0]
+    sizes_ml = [part.owned_ml or 0.0 for part in parts]
+    volume_ml, least_stray_ml = sum(sizes_ml), MAIN_PIECE_SHARE * max(sizes_ml)
+    is_cut = any(
+        part.owned_truncated and (part.crosses_seam or size_ml >= least_stray_ml)
+        for part, size_ml in zip(parts, sizes_ml, strict=True)
+    )
+    reason = OrganReason.TRUNCATED if is_cut else implausible_size(name, volume_ml)
+    return OrganValue(volume_ml if reason is None else None, reason)
+
+
+def _organ_of_visit(
+    name: str,  # noqa: ARG001 as above
+    of_stations: Sequence[tuple[OrganValue, bool]],
+) -> OrganValue:
     """Choose the largest whole organ, else the reason that says most.
 
     It is whole only where no station shows more of it: beside 1.5 L of liver that are cut, 0.6 L in

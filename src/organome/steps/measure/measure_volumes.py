@@ -8,11 +8,12 @@ import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.dixon.slice_measures import SliceMaps, measure_on_slices
-from organome.compute.geometry.grids import share_grid
+from organome.compute.geometry.grids import Grid, share_grid
+from organome.compute.labelmaps.ownership import Ownership
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.contrasts import PDFF_MAPS, PDFF_VIEWS, pdff_map_name
 from organome.domain.organs import ORGANS, Organ
-from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.rows import organ_rows, scan_row
 from organome.domain.scans import Contrast, Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS, with_structures
@@ -70,11 +71,21 @@ class MeasureVolumes:
     """Measuring, a scan at a time."""
 
     name = "measure_volumes"
-    version = 4
+    version = 5
 
     def __init__(self, scans: Sequence[Scan], published: LabelledShard) -> None:
         self._scans = {scan.scan: scan for scan in scans}
         self._published = published
+        of_visit: dict[tuple[object, ...], list[Scan]] = {}
+        for scan in sorted(scans, key=lambda one: one.station or 0):
+            if scan.station is not None and published.labelled[scan.scan].status is Status.DONE:
+                of_visit.setdefault(scan.identity[:-1], []).append(scan)
+        self._beside = {
+            scan.scan: [one for one in stations if one is not scan]
+            for stations in of_visit.values()
+            for scan in stations
+        }
+        self._grids: dict[str, Grid] = {}
 
     def settings(self) -> Mapping[str, JsonValue]:
         """All settings that change results."""
@@ -84,8 +95,13 @@ class MeasureVolumes:
         }
 
     def input_identity(self, scan: Scan, upstream: Outcome | None) -> JsonValue:  # noqa: ARG002
-        """The outcomes before and the labelmap."""
-        return self._published.identity(scan)
+        """The outcomes before and the labelmap; of the other stations, which there are."""
+        identity = self._published.identity(scan)
+        beside = [
+            [one.station, self._published.labelled[one.scan].fingerprint]
+            for one in self._beside.get(scan.scan, ())
+        ]
+        return [identity, beside] if beside else identity
 
     def run_scan(
         self,
@@ -102,21 +118,39 @@ class MeasureVolumes:
         published = self._published
         labelmap = published.read_labelmap(scan)
         contrast = Contrast(upstream.facts["contrast"])
-        both = (Contrast.FAT, Contrast.WATER) if published.has_fat_and_water(scan) else ()
+        both = (Contrast.FAT, Contrast.WATER) if published.has_fat_fraction(scan) else ()
         by_contrast = {
             wanted: published.read_image(scan, wanted) for wanted in sorted({contrast, *both})
         }
+        ownership = self._ownership(scan, labelmap)
         measures = measure_organs(
             labelmap,
             by_contrast[contrast],
             **_on_grid_of(labelmap, by_contrast),
             seen_xyz=published.seen_xyz(scan),
+            ownership=ownership,
             n_labels=len(published.scheme.structures),
         )
-        return {
+        facts: dict[str, JsonValue] = {
             "organs": organ_facts(measures, published.scheme.structures),
             **self._slice_facts(scan, labelmap, measures),
         }
+        if ownership is not None:
+            fused = [scan, *self._beside[scan.scan]]
+            facts["fused_stations"] = sorted(str(one.station) for one in fused)
+        return facts
+
+    def _ownership(self, scan: Scan, labelmap: sitk.Image) -> Ownership | None:
+        """Find out what a station owns; None where stations are one image, or lie askew."""
+        if scan.scan not in self._beside:
+            return None
+        self._grids[scan.scan] = Grid.of(labelmap)
+        stations = [scan, *self._beside[scan.scan]]
+        for one in stations:
+            if one.scan not in self._grids:
+                self._grids[one.scan] = Grid.of(self._published.read_labelmap(one))
+        here, *others = ((self._grids[one.scan], self._published.seen_xyz(one)) for one in stations)
+        return Ownership.of(here, others)
 
     def _slice_facts(
         self, scan: Scan, labelmap: sitk.Image, measures: Mapping[int, OrganMeasure]

@@ -6,6 +6,7 @@ from typing import Final
 
 import SimpleITK as sitk
 
+from organome.compute.dixon.fat_fraction import are_magnitudes
 from organome.compute.dixon.swaps import (
     Slab,
     is_whole_swap,
@@ -135,7 +136,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 11
+    version = 12
 
     def __init__(
         self,
@@ -212,6 +213,8 @@ class PrepareImages:
         facts = _swap_facts(slabs, corrected)
         if corrected:
             flags.add(Flag.SWAP_CORRECTED)
+        if not all(map(_are_magnitudes, stations)):
+            flags.add(Flag.FAT_WATER_IMPLAUSIBLE)
         if overall_fat_water(slabs) is FatWater.SWAPPED:
             flags.add(Flag.FAT_WATER_SWAPPED)
         if len(stations) == 1:
@@ -312,6 +315,10 @@ def _judge_stations(
         judged.append(images)
         slabs += found
     return judged, slabs, corrected
+
+
+def _are_magnitudes(images: Mapping[Contrast, sitk.Image]) -> bool:
+    return not {FAT, WATER} <= set(images) or are_magnitudes(images[FAT], images[WATER])
 
 
 def _judge(images: Mapping[Contrast, sitk.Image]) -> tuple[Slab, ...]:

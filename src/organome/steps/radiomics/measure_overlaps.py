@@ -12,12 +12,13 @@ from typing import Final
 
 import SimpleITK as sitk
 
-from organome.compute.labelmaps.volumes import truncated_labels
+from organome.compute.labelmaps.volumes import organ_ends
 from organome.compute.stitching.seams import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.rows import Row
+from organome.domain.radiomics_tables import FAT_FRACTION
+from organome.domain.rows import Row, is_exchanged
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import overlaps_table
 from organome.io.labelled import LabelledShard
@@ -167,21 +168,28 @@ class MeasureOverlaps(PlannedStep):
             if shared is None:
                 return
             found.append(plan.region_features(image, shared))
-        truncated = [
-            truncated_labels(labelmap, self._published.seen_xyz(scan))
+        ends = [
+            organ_ends(labelmap, self._published.seen_xyz(scan))
             for scan, labelmap in zip(pair, labelmaps, strict=True)
         ]
         for organ in self._published.scheme.structures:
             regions = [of_one.get(organ.label) for of_one in found]
             if any(one is None or one.n_voxels < _MIN_VOXELS for one in regions):
                 continue
-            for scan, region, of_scan in zip(pair, regions, truncated, strict=True):
+            if plan.contrast == FAT_FRACTION and any(
+                is_exchanged(
+                    of_scan[organ.label].heights_mm, self._published.prepared[scan.scan].facts
+                )
+                for scan, of_scan in zip(pair, ends, strict=True)
+            ):
+                continue
+            for scan, region, of_scan in zip(pair, regions, ends, strict=True):
                 assert region is not None
                 yield {
                     **plan.row_key(scan, organ),
                     "seam": pair[0].station,
                     "status": Status.DONE.value,
-                    "truncated": organ.label in of_scan,
+                    "truncated": bool(of_scan[organ.label].touches),
                     **feature_values(region),
                 }
 

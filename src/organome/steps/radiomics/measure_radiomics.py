@@ -6,19 +6,20 @@ time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from organome.compute.labelmaps.volumes import truncated_labels
+from organome.compute.labelmaps.volumes import OrganEnds, organ_ends
 from organome.compute.radiomics.extraction import RegionFeatures
 from organome.domain.errors import ScanError
 from organome.domain.organs import Organ
-from organome.domain.outcomes import JsonValue, OrganReason, Outcome, Reason, Status
+from organome.domain.outcomes import FeatureReason, JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import radiomics_table
-from organome.domain.rows import Row, missing_radiomics_rows
+from organome.domain.radiomics_tables import FAT_FRACTION, radiomics_table
+from organome.domain.rows import Row, is_exchanged, missing_radiomics_rows
 from organome.domain.scans import Scan
 from organome.domain.schemes import LabelScheme
 from organome.io.labelled import LabelledShard
@@ -177,7 +178,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     """
     scheme = published.scheme
     labelmap = published.read_labelmap(scan)
-    truncated = truncated_labels(labelmap, published.seen_xyz(scan))
+    ends = organ_ends(labelmap, published.seen_xyz(scan))
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             yield from missing_radiomics_rows(
@@ -185,19 +186,27 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             )
             continue
         found = plan.region_features(*read_for(plan, published, scan, labelmap))
+        if plan.contrast == FAT_FRACTION:
+            facts = published.prepared[scan.scan].facts
+            found = {
+                label: replace(region, values={}, reason=FeatureReason.FAT_WATER_SWAPPED)
+                if is_exchanged(ends[label].heights_mm, facts)
+                else region
+                for label, region in found.items()
+            }
         for organ in scheme.structures:
             yield {
                 **plan.row_key(scan, organ),
                 "status": Status.DONE.value,
-                **_organ_values(organ, scheme, found.get(organ.label), truncated),
+                **_organ_values(organ, scheme, found.get(organ.label), ends.get(organ.label)),
             }
 
 
 def _organ_values(
-    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, truncated: frozenset[int]
+    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, ends: OrganEnds | None
 ) -> Row:
     if region is not None:
-        return {"truncated": organ.label in truncated, **feature_values(region)}
+        return {"truncated": ends is not None and bool(ends.touches), **feature_values(region)}
     if scheme.covers(organ):
         return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
     return {"na_reason": OrganReason.NOT_IN_SCHEME.value}

@@ -81,7 +81,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 3
+    version = 4
 
     def __init__(
         self,

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.labelmaps.volumes import MAIN_PIECE_SHARE, OrganMeasure, measure_organs
+from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
 from organome.domain.outcomes import Reason
+from organome.domain.volume_bounds import MAIN_PIECE_SHARE
 
 ORIENTATIONS = [
     "".join(letters) for axes in permutations(("LR", "PA", "SI")) for letters in product(*axes)
