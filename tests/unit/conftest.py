@@ -69,6 +69,7 @@ def make_ukb(make_dicom: Callable[..., Files]) -> Callable[..., Files]:
         for station in stations:
             base = np.full((n_slices, 12, 16), 400.0 * gains[station])
             base[:, :, :3] = 4.0 * gains[station]  # air
+            base[0, 0, 0] = 8.0 * (station + 1)  # no two stations have the same voxels
             shown = {"in": base, "opp": base / 2, "F": base / 4, "W": base * 3 / 4}
             for place, (suffix, signal) in enumerate(shown.items()):
                 files |= make_dicom(

@@ -1,5 +1,6 @@
 """What decisions about DICOM series are made from: a few facts per slice, no name and no date."""
 
+import re
 from dataclasses import dataclass, replace
 from math import hypot
 from typing import Final, TypeAlias
@@ -32,6 +33,68 @@ PLAUSIBLE: Final = {
     "PatientSize": (0.3, 2.6),
     "PatientWeight": (0.3, 600.0),
 }
+
+
+# PatientPosition, PS3.3 C.7.3.1.1.2.
+PATIENT_POSITIONS: Final = (
+    *("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL"),
+    *("LFP", "LFS", "RFP", "RFS", "AFDR", "AFDL", "PFDR", "PFDL"),
+)
+_NO_AGENT: Final = frozenset({"none", "no", "n", "n/a", "na", "without", "native", "0"})
+# What coils are called by: words, and elements of arrays such as HE1-4, SP1 or BC.
+_COIL_WORDS: Final = frozenset(
+    {
+        *("body", "head", "neck", "spine", "torso", "trunk", "knee", "cardiac", "card", "abdomen"),
+        *(
+            "pelvis",
+            "shoulder",
+            "breast",
+            "array",
+            "matrix",
+            "coil",
+            "flex",
+            "surface",
+            "sense",
+            "quad",
+        ),
+        *(
+            "large",
+            "small",
+            "anterior",
+            "posterior",
+            "left",
+            "right",
+            "ch",
+            "q",
+            "t",
+            "r",
+            "x",
+            "xl",
+        ),
+        *("l", "m", "s", "h", "hn", "he", "hea", "hep", "ne", "nec", "sp", "bc", "bo", "pa", "ta"),
+    }
+)
+_COIL_PARTS: Final = re.compile(r"([A-Za-z]+)|(?<!\d)\d{1,3}(?!\d)|[ _+/;,.-]")
+
+
+def agent_given(text: str | None) -> bool | None:
+    """Return whether a text names a contrast agent, None if it is empty; never which one."""
+    word = (text or "").strip().lower()
+    return word not in _NO_AGENT if word else None
+
+
+def coil_name(text: str | None) -> str | None:
+    """Return the name of a coil, None if other words are in it: a person may have typed it."""
+    if not text or _COIL_PARTS.sub("", text):
+        return None
+    words = {one.lower() for one in _COIL_PARTS.findall(text) if one}
+    return text if words and words <= _COIL_WORDS else None
+
+
+def patient_position(text: str | None) -> str | None:
+    """Return how the participant lay in the scanner, None if it is none of the standard's words."""
+    word = (text or "").strip().upper()
+    return word if word in PATIENT_POSITIONS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +138,9 @@ class Header:
         kernel: Reconstruction kernel of CT.
         frame_of_reference_uid: FrameOfReferenceUID, empty if absent; for comparison alone.
         covariates: Sex, age and month of the scan, which leave on request only.
+        contrast_agent: Whether one is named.
+        receive_coil: Its name, if that is only made of words for coils.
+        patient_position: How the participant lay: ``HFS`` ...
         flags: What was odd about the file.
         fault: Why its series is not whole though the slices may look so, None if nothing is known.
     """
@@ -109,6 +175,9 @@ class Header:
     kernel: str | None = None
     frame_of_reference_uid: str = ""
     covariates: Covariates = UNKNOWN
+    contrast_agent: bool | None = None
+    receive_coil: str | None = None
+    patient_position: str | None = None
     flags: frozenset[Flag] = frozenset()
     fault: tuple[Reason, str] | None = None
 

@@ -38,12 +38,14 @@ class Reason(StrEnum):
     ECHOES_UNSUITABLE = "echoes_unsuitable"
     STATIONS_APART = "stations_apart"
     SEVERAL_SERIES = "several_series"
+    CONTENT_REPEATED = "content_repeated"
     # the voxels
     RESCALE_MISSING = "rescale_missing"
     NOT_3D = "not_3d"
     NOT_FINITE = "not_finite"
     CONSTANT_IMAGE = "constant_image"
     GEOMETRY_IMPLAUSIBLE = "geometry_implausible"
+    GEOMETRY_MISSING = "geometry_missing"
     ORIENTATION_UNKNOWN = "orientation_unknown"
     SPACING_DISPUTED = "spacing_disputed"
     # the labelmap

@@ -33,6 +33,10 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     ),
     Reason.STATIONS_APART: "Neighbouring stations leave a gap between them.",
     Reason.SEVERAL_SERIES: "There is more than one candidate, and nothing to choose by.",
+    Reason.CONTENT_REPEATED: (
+        "Two contrasts, or two stations, are voxel for voxel the same: one image was delivered "
+        "under two names."
+    ),
     Reason.RESCALE_MISSING: (
         "A CT whose header does not say how stored values become Hounsfield units."
     ),
@@ -40,6 +44,10 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.NOT_FINITE: "Voxels are NaN or infinite.",
     Reason.CONSTANT_IMAGE: "All voxels have the same value.",
     Reason.GEOMETRY_IMPLAUSIBLE: "Size, spacing or axes cannot be those of a body scan.",
+    Reason.GEOMETRY_MISSING: (
+        "No DICOM slice says where it lies or how large its pixels are (ImagePositionPatient, "
+        "ImageOrientationPatient, PixelSpacing; ImagerPixelSpacing is of the detector)."
+    ),
     Reason.ORIENTATION_UNKNOWN: (
         "The file does not say how its axes lie in the body (the setting `orientation` may), or "
         "says it twice, differently; left and right would be a guess."

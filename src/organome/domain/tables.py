@@ -13,6 +13,7 @@ from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.contrasts import PDFF_VIEWS, ArrayChoice, ChoiceReason, FatWater
 from organome.domain.covariates import Sex
 from organome.domain.geometry import Face
+from organome.domain.headers import PATIENT_POSITIONS
 from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
 from organome.domain.outcomes import OrganReason, Reason, SliceReason, Status
 from organome.domain.scans import Contrast
@@ -208,6 +209,24 @@ HEADER_COLUMNS: Final = (
     Column("flip_angle_deg", _FLOAT, "Flip angle of MRI, from the header of DICOM.", "degrees"),
     Column("tube_voltage_kv", _FLOAT, "Peak voltage of CT, from the header of DICOM.", "kV"),
     Column("kernel", _STRING, "Reconstruction kernel of CT, from the header of DICOM."),
+    Column(
+        "contrast_agent",
+        _BOOL,
+        "Whether the header names a contrast agent; false: it says that there was none; null: it "
+        "says nothing.",
+    ),
+    Column(
+        "receive_coil",
+        _STRING,
+        "Receive coil of MRI, from the header; null where other words than those for coils are in "
+        "it.",
+    ),
+    Column(
+        "patient_position",
+        _STRING,
+        "How the participant lay, from the header: HFS, head first and supine, and so on.",
+        levels=PATIENT_POSITIONS,
+    ),
     Column("height_m", _FLOAT, "Body height, from the header; null unless 0.3 to 2.6.", "m"),
     Column("weight_kg", _FLOAT, "Body weight, from the header; null unless 0.3 to 600.", "kg"),
     *(column for view in PDFF_VIEWS for column in _of_slices(view)),

@@ -278,7 +278,7 @@ def test_broken_series_of_another_station_costs_a_kept_station_nothing(
 
 
 @pytest.mark.odd_input(
-    "V-70",
+    "V-96",
     make="UK Biobank: the description of a series says water, its image type fat; of water, or of "
     "the opposed phase",
     source="own",

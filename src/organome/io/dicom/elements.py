@@ -20,7 +20,14 @@ from pydicom.tag import BaseTag, Tag
 from organome.domain.covariates import Covariates, age_at, read_age_years, read_month, read_sex
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
-from organome.domain.headers import PLAUSIBLE, Condition, Header
+from organome.domain.headers import (
+    PLAUSIBLE,
+    Condition,
+    Header,
+    agent_given,
+    coil_name,
+    patient_position,
+)
 from organome.domain.outcomes import Reason
 
 PIXELS: Final = "PixelData"
@@ -55,6 +62,10 @@ _ELEMENTS: Final = (
     "SpacingBetweenSlices",
     "TriggerTime",
     "ConvolutionKernel",
+    "ContrastBolusAgent",
+    "ContrastBolusAgentSequence",
+    "ReceiveCoilName",
+    "PatientPosition",
     "SoftwareVersions",
     "RepetitionTime",
     "KVP",
@@ -217,6 +228,10 @@ class Elements:
         slope = self.value("RescaleSlope")
         return self.has("RescaleIntercept") and bool(slope) and float(slope) != 0
 
+    def has_sequence(self, keyword: str) -> bool:
+        """Return whether the file has a sequence with an item."""
+        return bool(self._file.get(keyword))
+
     def modality_table(self) -> Dataset | None:
         """Return a data set with the modality lookup table, None if there is none."""
         if not self._file.get(TABLE):
@@ -292,6 +307,10 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         "flip_angle_deg": elements.number("FlipAngle"),
         "tube_voltage_kv": elements.number("KVP"),
         "kernel": _short(elements.text("ConvolutionKernel")),
+        "contrast_agent": elements.has_sequence("ContrastBolusAgentSequence")
+        or agent_given(elements.text("ContrastBolusAgent")),
+        "receive_coil": coil_name(_short(elements.text("ReceiveCoilName"))),
+        "patient_position": patient_position(elements.text("PatientPosition")),
         "conditions": _conditions(elements),
         "acquired_at": _acquired_at(elements),
         "slice_thickness_mm": elements.number("SliceThickness"),

@@ -18,17 +18,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from math import acos, degrees, hypot, isfinite
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
 )
 
 from organome.domain.errors import ScanError
@@ -36,7 +38,7 @@ from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
 from organome.io.dicom.elements import PER_FRAME, PIXELS, Elements, read_header, tags_to_read
-from organome.io.files.delivered import check_fetched, check_file, refusing
+from organome.io.files.delivered import check_file, folder_files, is_pointer, refusing
 
 SUFFIX: Final = ".dcm"
 PREAMBLE_BYTES: Final = 128
@@ -53,14 +55,17 @@ _PLANE: Final = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacin
 _STANDARD: Final = "1.2.840.10008."
 _IMAGE_CLASS: Final = "Image Storage"  # how the standard's names of classes of images end
 _CAPTURE: Final = "Secondary Capture"  # screenshots and dose reports, in the series of the slices
-# Group length of the file meta information: value at byte 140, counted from byte 144 on.
-_META_LENGTH_AT: Final = PREAMBLE_BYTES + len(MAGIC) + 8
-_META_AT: Final = _META_LENGTH_AT + 4
 _LOOKED_AT_BYTES: Final = 2048
+_META_GROUP: Final = 2
 # How data sets begin that lack the preamble: a group 2 or 8, in either order of bytes.
 _BARE_STARTS: Final = (b"\x02\0", b"\x08\0", b"\0\x08")
 _MAX_BARE_ELEMENT: Final = 0x1200
-# AppleDouble, JPEG, PNG, GIF, TIFF, PDF, zip, and text that begins like XML.
+# What lies beside slices and may be named like them, less its suffix.
+_COMPANIONS: Final = frozenset(
+    {"dicomdir", "readme", "license", "licence", "manifest", "version", "changes", "notice"}
+    | {"checksums", "md5sums", "sha256sums", "thumbs.db", "desktop.ini"}
+)
+# AppleDouble, JPEG, PNG, GIF, TIFF, PDF, zip.
 _OTHER_KINDS: Final = (
     *(
         b"\0\x05\x16\x07",
@@ -71,7 +76,6 @@ _OTHER_KINDS: Final = (
         b"MM\0*",
         b"%PDF",
         b"PK\3\4",
-        b"<",
     ),
 )
 
@@ -126,6 +130,16 @@ class DicomFiles:
     flags: frozenset[Flag]
 
 
+@dataclass(frozen=True, slots=True)
+class _Stranger:
+    """A file that is not DICOM: what is left of a slice, if slices are named so."""
+
+    suffix: str
+    which: str
+    is_other: bool
+    error: ScanError | None
+
+
 @dataclass(slots=True)
 class _Found:
     """What has been found in the files up to now."""
@@ -134,16 +148,18 @@ class _Found:
     broken: dict[str, list[ScanError]] = field(default_factory=lambda: defaultdict(list))
     placeless: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unread: list[ScanError] = field(default_factory=list)
+    strangers: list[_Stranger] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # may have been slices
+    lacking: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     n_others: int = 0
     n_repeated: int = 0
 
 
 def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Read the files that lie directly in a folder, by name.
+    """Read the files of a folder and of those in it, by name.
 
     Yields:
-        Name and content of each file.
+        Path below the folder, with slashes, and content of each file.
 
     Raises:
         ScanError: FILE_MISSING if there is no such folder, or a link in it leads nowhere;
@@ -152,9 +168,9 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
     if not folder.is_dir():
         raise ScanError(Reason.FILE_MISSING, "no folder where the list says")
     with refusing(Reason.FILE_BROKEN, "the folder cannot be read"):
-        paths = [path for path in sorted(folder.iterdir()) if not path.is_dir()]
-    for place, path in enumerate(paths, start=1):
-        which = f"file {place} of {len(paths)}"
+        entries = folder_files(folder)
+    for place, (name, entry) in enumerate(entries, start=1):
+        path, which = Path(entry.path), f"file {place} of {len(entries)}"
         try:
             size = check_file(path)
         except ScanError as error:
@@ -163,22 +179,22 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
             raise ScanError(Reason.FILE_BROKEN, f"{which} has {size} bytes, no slice does")
         with refusing(Reason.FILE_BROKEN, f"{which} cannot be read"):
             content = path.read_bytes()
-        yield path.name, content
+        yield name, content
 
 
 def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
     """Parse the image slices among files.
 
     Files that are not DICOM, and DICOM files that are not slices (reports, dose objects,
-    screenshots), are left out and counted if they are DICOM or are called so. What is of one series
-    with slices and should be one is a fault of that series.
+    screenshots), are left out, and counted if they are DICOM or are named as the slices are. What
+    is of one series with slices and should be one is a fault of that series.
 
     Args:
         files: Name and content of each.
 
     Raises:
-        ScanError: ARCHIVE_EMPTY if there is no slice; FILE_BROKEN, FORMAT_UNKNOWN or
-            CONTENT_NOT_FETCHED, with the place of the file.
+        ScanError: ARCHIVE_EMPTY if there is no slice; GEOMETRY_MISSING if none has a place;
+            FILE_BROKEN, FORMAT_UNKNOWN or CONTENT_NOT_FETCHED, with the place of the file.
     """
     n_files = 0
     found = _Found()
@@ -194,6 +210,7 @@ def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
                 else:
                     same.append(one)
                     found.slices.append(one)
+    _sort_strangers(found)
     faults = _faults(found)
     if not found.slices:
         _refuse_all(found, n_files)
@@ -248,6 +265,9 @@ def _refuse_all(found: _Found, n_files: int) -> None:
     """
     if found.unread:
         raise found.unread[0]
+    for keyword, which in found.lacking.items():
+        fact = _counted(f"{which[0]} is a slice without {keyword}", len(which))
+        raise ScanError(Reason.GEOMETRY_MISSING, fact)
     if found.unknown:
         first = f"{found.unknown[0]} is not a DICOM file"
         raise ScanError(Reason.FILE_BROKEN, _counted(first, len(found.unknown)))
@@ -280,14 +300,7 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
     """
     is_whole = content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
     if not is_whole and not _is_bare(content):
-        if Path(name).name.lower().endswith(SUFFIX):
-            check_fetched(content)
-            if content.startswith(_OTHER_KINDS):
-                found.n_others += 1
-            elif b"\0" in content[:_LOOKED_AT_BYTES]:  # no text: what is left of a slice
-                raise ScanError(Reason.FILE_BROKEN, f"{which} is not a DICOM file any more")
-            else:
-                found.unknown.append(which)
+        _note_stranger(name, content, which, found)
         return []
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
         _check_deflated(content, which)
@@ -297,7 +310,9 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
         storage_class = _storage_class(dataset)
         has_pixels = PIXELS in dataset
     if not (has_pixels or uid or is_whole):
-        found.unknown += [which] if name.lower().endswith(SUFFIX) else []
+        found.strangers.append(_Stranger(_suffix(name), which, is_other=False, error=None))
+        return []
+    if storage_class == MediaStorageDirectoryStorage:
         return []
     if _is_something_else(storage_class, has_pixels=has_pixels):
         found.n_others += 1
@@ -309,6 +324,45 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
             raise
         found.broken[uid].append(error)  # raised again if the series is wanted
         return []
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix of a file's name; numbers are none: names may be UIDs."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return "" if suffix[1:].isdecimal() else suffix
+
+
+def _note_stranger(name: str, content: bytes, which: str, found: _Found) -> None:
+    base, suffix = PurePosixPath(name).name.lower(), _suffix(name)
+    if base in _COMPANIONS or (base.startswith(".") and suffix != SUFFIX):
+        return
+    error = None
+    is_other = content.startswith(_OTHER_KINDS)
+    if is_pointer(content):
+        fact = f"{which} is a pointer of git-annex or Git LFS"
+        error = ScanError(Reason.CONTENT_NOT_FETCHED, fact)
+    elif not is_other and b"\0" in content[:_LOOKED_AT_BYTES]:  # no text: what is left of a slice
+        error = ScanError(Reason.FILE_BROKEN, f"{which} is not a DICOM file any more")
+    found.strangers.append(_Stranger(suffix, which, is_other=is_other, error=error))
+
+
+def _sort_strangers(found: _Found) -> None:
+    """Find files that should have been slices, by their names and what is in them.
+
+    Raises:
+        ScanError: FILE_BROKEN or CONTENT_NOT_FETCHED for one that is named like the slices.
+    """
+    suffixes = {SUFFIX, *(_suffix(one.header.file) for one in found.slices)}
+    for one in found.strangers:
+        if one.suffix not in suffixes:
+            may_have_been = found.slices and one.error is not None
+            found.unknown += [one.which] if may_have_been else []
+        elif one.error is not None:
+            raise one.error
+        elif one.is_other:
+            found.n_others += 1
+        else:
+            found.unknown.append(one.which)
 
 
 def _parse_slices(
@@ -330,11 +384,15 @@ def _parse_slices(
             found.unread.append(ScanError(Reason.FORMAT_UNKNOWN, fact))
             return []
         is_grey = dataset.get("SamplesPerPixel", 1) == 1
+        is_palette = "COLOR" in str(dataset.get("PhotometricInterpretation"))
         if not (is_grey and all(one.has(keyword) for one in frames for keyword in _PLANE)):
             if _CAPTURE in _storage_class(dataset).name:
                 found.n_others += 1
             else:
                 found.placeless[str(dataset.SeriesInstanceUID)].append(which)
+                lacking = [one for one in _PLANE if not all(frame.has(one) for frame in frames)]
+                if is_grey and lacking and not is_palette:
+                    found.lacking[lacking[0]].append(which)
             return []
         return list(_slices(name, dataset, frames, which, is_whole=is_whole))
 
@@ -420,9 +478,17 @@ def _check_deflated(content: bytes, which: str) -> None:
     """
     if DeflatedExplicitVRLittleEndian.encode() not in content[:_LOOKED_AT_BYTES]:
         return
-    end = _META_AT + struct.unpack_from("<I", content, _META_LENGTH_AT)[0]
+    is_whole = content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+    file = BytesIO(content)
+    file.seek(PREAMBLE_BYTES + len(MAGIC) if is_whole else 0)
+    read_dataset(  # whatever length of the meta information the file states, if any
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag.group != _META_GROUP,
+    )
     decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-    n_bytes, rest = 0, content[end:]
+    n_bytes, rest = 0, file.read()
     while rest and n_bytes <= MAX_INFLATED_BYTES:
         n_bytes += len(decoder.decompress(rest, _INFLATED_AT_ONCE_BYTES))
         rest = decoder.unconsumed_tail

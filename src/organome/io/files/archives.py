@@ -20,8 +20,11 @@ FREE_GROWTH_BYTES: Final = 256 << 20
 # stand for a megabyte.
 _SMALL_READ_BYTES: Final = 64
 _BLOCK_BYTES: Final = 1 << 20
+_ENDS: Final = ("/", "\\")  # of a folder's name; backslashes as Windows writes them
+MAX_COMMENT_BYTES: Final = 0xFFFF
 # Source: PKWARE APPNOTE 6.3.10, 4.3.16: end of central directory record.
 _END_RECORD: Final = Struct("<4s4H2LH")
+_END_SIGNATURE: Final = b"PK\5\6"
 _IN_ZIP64: Final = 0xFFFF
 
 
@@ -35,7 +38,7 @@ def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
         path: The archive.
 
     Yields:
-        Name and content of each member, in the order of the archive.
+        Name, with slashes, and content of each member, in the order of the archive.
 
     Raises:
         ScanError: FILE_MISSING, CONTENT_NOT_FETCHED or FORMAT_UNKNOWN if there is no such file;
@@ -48,13 +51,15 @@ def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
     with archive:
         with refusing(Reason.ARCHIVE_BROKEN, "the end of the archive is damaged"):
             _check_count(archive, path, archive_bytes=size)
-        members = [one for one in archive.infolist() if one.file_size or not one.is_dir()]
+        members = [
+            one for one in archive.infolist() if one.file_size or not one.filename.endswith(_ENDS)
+        ]
         _check_sizes(members, archive_bytes=size)
         for place, member in enumerate(members, start=1):
             which = f"member {place} of {len(members)}"
             with refusing(Reason.ARCHIVE_BROKEN, f"{which} is damaged"):
                 content = _read_member(archive, member)
-            yield member.filename, content
+            yield member.filename.replace("\\", "/"), content
 
 
 def _check_count(archive: ZipFile, path: Path, *, archive_bytes: int) -> None:
@@ -64,8 +69,9 @@ def _check_count(archive: ZipFile, path: Path, *, archive_bytes: int) -> None:
         ScanError: If members have been swallowed by a damaged entry.
     """
     with path.open("rb") as file:
-        file.seek(archive_bytes - _END_RECORD.size - len(archive.comment))
-        n_members = _END_RECORD.unpack(file.read(_END_RECORD.size))[4]
+        file.seek(max(0, archive_bytes - _END_RECORD.size - MAX_COMMENT_BYTES))
+        end = file.read()  # bytes may follow the record; zipfile takes the last one, too
+        n_members = _END_RECORD.unpack_from(end, end.rfind(_END_SIGNATURE))[4]
     if n_members not in (_IN_ZIP64, len(archive.infolist()) & 0xFFFF):
         fact = f"{len(archive.infolist())} members can be read of {n_members}"
         raise ScanError(Reason.ARCHIVE_BROKEN, fact)

@@ -5,6 +5,8 @@ whatever it pleases. So a file is asked what it is first, and what a library rai
 reason of a scan.
 """
 
+import errno
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from organome.domain.errors import OrganomeError, ScanError
 from organome.domain.outcomes import Reason
 
 POINTER_BYTES: Final = 1024  # longer ones are content
+MAX_FOLDERS_DEEP: Final = 8
 _LFS: Final = b"version https://git-lfs.github.com/"
 _ANNEX: Final = "annex/objects/"
 _KINDS: Final = {
@@ -29,6 +32,45 @@ _KINDS: Final = {
 def file_kind(mode: int) -> str:
     """Return what something in a file system is: ``a file``, ``a folder``, ``a FIFO`` ..."""
     return _KINDS.get(stat.S_IFMT(mode), "a file")
+
+
+def folder_files(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
+    """Find what lies in a folder and below it, folders themselves and hidden ones left out.
+
+    Links are followed, and each folder is looked into once: links in a circle end.
+
+    Returns:
+        Path below the folder, with slashes, and entry of each, in order.
+
+    Raises:
+        OSError: If a folder cannot be read, or lies deeper than anything is delivered.
+    """
+    found: list[tuple[str, os.DirEntry[str]]] = []
+    seen: set[tuple[int, int]] = set()
+
+    def look(path: str | Path, above: str, depth: int) -> None:
+        if depth > MAX_FOLDERS_DEEP:
+            raise OSError(errno.ELOOP, f"folders in it are more than {MAX_FOLDERS_DEEP} deep")
+        status = Path(path).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                if not _leads_to_folder(entry):
+                    found.append((above + entry.name, entry))
+                elif not entry.name.startswith("."):
+                    look(entry.path, f"{above}{entry.name}/", depth + 1)
+
+    look(folder, "", 0)
+    return found
+
+
+def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # what cannot be looked at is refused where it is opened
+        return False
 
 
 def check_file(path: Path, *, unreadable: Reason = Reason.FILE_BROKEN) -> int:
@@ -67,11 +109,16 @@ def check_fetched(content: bytes) -> None:
     Raises:
         ScanError: CONTENT_NOT_FETCHED.
     """
-    if len(content) > POINTER_BYTES or b"\0" in content:
-        return
-    # Where links cannot be made, or are copied as text, git-annex leaves the path itself.
-    if content.startswith(_LFS) or _ANNEX.encode() in content.partition(b"\n")[0]:
+    if is_pointer(content):
         raise ScanError(Reason.CONTENT_NOT_FETCHED, "a pointer of git-annex or Git LFS")
+
+
+def is_pointer(content: bytes) -> bool:
+    """Return whether git-annex or Git LFS left this in place of a large file."""
+    if len(content) > POINTER_BYTES or b"\0" in content:
+        return False
+    # Where links cannot be made, or are copied as text, git-annex leaves the path itself.
+    return content.startswith(_LFS) or _ANNEX.encode() in content.partition(b"\n")[0]
 
 
 @contextmanager

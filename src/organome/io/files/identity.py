@@ -10,7 +10,7 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from organome.domain.outcomes import JsonValue
-from organome.io.files.delivered import file_kind
+from organome.io.files.delivered import file_kind, folder_files
 
 END_BYTES: Final = 65536
 MISSING: Final[JsonValue] = ["missing"]  # identity of what is not there
@@ -27,8 +27,9 @@ def input_identity(path: Path) -> JsonValue:
 
     An archive is known by names, sizes and CRCs of its members; a gzip file by its end, where its
     CRC stands; both wherever they are copied to. Other files carry no checksum: size, both ends and
-    the time of change stand for them; a folder is known by those times and sizes of its files. A
-    FIFO, a socket or a device is never opened. Whatever the content, there is an identity.
+    the time of change stand for them; a folder is known by those times and sizes of the files in
+    it and below. A FIFO, a socket or a device is never opened. Whatever the content, there is an
+    identity.
 
     Args:
         path: A file or folder; it may be missing.
@@ -124,23 +125,19 @@ def _archive_digest(path: Path, size: int) -> str:
 
 
 def _folder_digest(path: Path) -> str:
-    with os.scandir(path) as entries:
-        return _digest_of(sorted(filter(None, map(_entry_identity, entries))))
+    return _digest_of(sorted(_entry_identity(name, one) for name, one in folder_files(path)))
 
 
-def _entry_identity(entry: "os.DirEntry[str]") -> list[Any] | None:
-    """Return name, size and time of a file, None for a folder."""
+def _entry_identity(name: str, entry: "os.DirEntry[str]") -> list[Any]:
     try:
         found = entry.stat()
     except OSError as error:
         if error.errno not in {*_OF_THE_FILE, errno.ENOENT}:
             raise
-        return [entry.name, -1, errno.errorcode[error.errno]]
-    if stat.S_ISDIR(found.st_mode):
-        return None
+        return [name, -1, errno.errorcode[error.errno]]
     if not stat.S_ISREG(found.st_mode):
-        return [entry.name, -1, file_kind(found.st_mode)]
-    return [entry.name, found.st_size, found.st_mtime_ns]
+        return [name, -1, file_kind(found.st_mode)]
+    return [name, found.st_size, found.st_mtime_ns]
 
 
 def _start(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from organome.domain.covariates import UNKNOWN, Covariates, read_age_years, read_month, read_sex
-from organome.domain.headers import PLAUSIBLE
+from organome.domain.headers import PLAUSIBLE, agent_given, coil_name, patient_position
 
 SIDECAR_SUFFIX: Final = ".json"
 MAX_SIDECAR_BYTES: Final = 4 << 20
@@ -52,6 +52,9 @@ class Sidecar:
         echo_time_ms: Echo time.
         flip_angle_deg: Flip angle.
         covariates: Sex, age and month of the scan, which leave on request only.
+        contrast_agent: Whether one is named.
+        receive_coil: Its name, if that is only made of words for coils.
+        patient_position: How the participant lay.
     """
 
     manufacturer: str | None = None
@@ -66,6 +69,9 @@ class Sidecar:
     echo_time_ms: float | None = None
     flip_angle_deg: float | None = None
     covariates: Covariates = UNKNOWN
+    contrast_agent: bool | None = None
+    receive_coil: str | None = None
+    patient_position: str | None = None
 
 
 def sidecar_path(image: Path) -> Path:
@@ -90,6 +96,9 @@ def read_sidecar(image: Path) -> Sidecar | None:
     if not isinstance(content, dict):
         return None
     facts: dict[str, Any] = {name: _text(content.get(key)) for name, key in _TEXTS.items()}
+    facts["contrast_agent"] = agent_given(_text(content.get("ContrastBolusIngredient")))
+    facts["receive_coil"] = coil_name(_text(content.get("ReceiveCoilName")))
+    facts["patient_position"] = patient_position(_text(content.get("PatientPosition")))
     for name, (key, low, high, factor) in _NUMBERS.items():
         number = _number(content.get(key), low, high)
         facts[name] = None if number is None else round(number * factor, DECIMALS)

@@ -53,6 +53,7 @@ _MAY_BE_EMPTY: Final = (
 _SUFFIX: Final = ".dcm"
 _LABELMAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary
 _SEGMENTATIONS: Final = (SegmentationStorage, _LABELMAP_SEGMENTATION)
+_OFF_STEP: Final = 0.01  # of a slice
 _SERIES_NUMBER: Final = 7000  # far above what scanners give
 _MAX_SHORT_TEXT: Final = 64  # of LO
 _PRIVATE_SCHEME: Final = "Structures of Organome without a code elsewhere"
@@ -198,7 +199,9 @@ def read_dicom_segmentation(path: Path) -> Delivered:
         sop_class = pydicom.dcmread(path, specific_tags=["SOPClassUID"]).get("SOPClassUID")
         if sop_class not in _SEGMENTATIONS:
             raise ScanError(Reason.FORMAT_UNKNOWN, "a DICOM object, but not a segmentation")
-        found = hd.seg.segread(path)
+        dataset = pydicom.dcmread(path)
+        _state_spacing(dataset)
+        found = hd.seg.Segmentation.from_dataset(dataset, copy=False)
         if found.segmentation_type == hd.seg.SegmentationTypeValues.FRACTIONAL:
             raise ScanError(Reason.FORMAT_UNKNOWN, "a segmentation of fractions, not of labels")
         names = {
@@ -217,6 +220,34 @@ def read_dicom_segmentation(path: Path) -> Delivered:
             fact = "segments overlap, so that voxels have two labels"
             raise ScanError(Reason.NOT_3D, fact) from error
         return Delivered(volume.to_simpleitk(), names=names, is_part=True)
+
+
+def _state_spacing(dataset: Dataset) -> None:
+    """State how far frames lie apart where the object does not: slices without labels have none.
+
+    Their distance is the thickness if all distances are multiples of it, else the least distance.
+    """
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    measures = shared.get("PixelMeasuresSequence")
+    orientation = shared.get("PlaneOrientationSequence")
+    if not measures or measures[0].get("SpacingBetweenSlices") or not orientation:
+        return
+    cosines = np.reshape(orientation[0].ImageOrientationPatient, (2, 3)).astype(float)
+    positions = [
+        frame.PlanePositionSequence[0].ImagePositionPatient
+        for frame in dataset.PerFrameFunctionalGroupsSequence
+    ]
+    offsets_mm = np.unique(np.round(np.asarray(positions, float) @ np.cross(*cosines), 3))
+    if len(offsets_mm) < 2:
+        return
+    steps_mm = np.diff(offsets_mm)
+    thickness_mm = float(measures[0].get("SliceThickness") or 0)
+    step_mm = float(steps_mm.min())
+    if thickness_mm > 0:
+        n_slices = steps_mm / thickness_mm
+        if n_slices.min() > 0.5 and np.abs(n_slices - np.round(n_slices)).max() < _OFF_STEP:
+            step_mm = thickness_mm
+    measures[0].SpacingBetweenSlices = step_mm
 
 
 @contextmanager

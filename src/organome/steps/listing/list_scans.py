@@ -25,6 +25,7 @@ from organome.cohorts.folder import parse_table
 from organome.cohorts.listing import FoundImage, group_images
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.scans import CohortKind, Scan, Stations, scan_key
+from organome.io.files.delivered import folder_files
 from organome.io.runs import check_root
 from organome.io.tables.participants import listed_participants, tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
@@ -254,7 +255,8 @@ def _redelivered(path: Path, listed: Iterable[Scan]) -> list[int]:
 def _changed_ns(path: Path) -> int:
     """Return when a file was changed last, a folder as its youngest file; 0 if it is not there."""
     try:
-        files = [path, *path.iterdir()] if path.is_dir() else [path]
+        below = (Path(one.path) for _, one in folder_files(path)) if path.is_dir() else ()
+        files = [path, *below]
         return max(one.stat().st_mtime_ns for one in files)
     except OSError as error:
         fault = machine_fault(error)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -129,8 +130,10 @@ class Deliveries:
             ScanError: If files, series or voxels are not in order.
         """
         if self._kind == "ukb":
-            return self._read_archive(scan)
-        return _read_sources(scan, self._contrasts, self._missing_rescale, self._orientation)
+            return _without_copies(self._read_archive(scan))
+        return _without_copies(
+            _read_sources(scan, self._contrasts, self._missing_rescale, self._orientation)
+        )
 
     def _read_archive(self, scan: Scan) -> Delivery:
         shown = (Contrast.T1,) if scan.protocol == PANCREAS else DIXON_CONTRASTS
@@ -291,6 +294,44 @@ def _is_whole(
     )
 
 
+def _without_copies(delivery: Delivery) -> Delivery:
+    """Leave out contrasts of which one has the voxels of another: one name is wrong.
+
+    Raises:
+        ScanError: CONTENT_REPEATED if one of them is required, or none is left.
+    """
+    places: dict[str, tuple[int, Contrast]] = {}
+    lost: set[Contrast] = set()
+    fact = ""
+    for station, images in enumerate(delivery.stations, start=1):
+        for contrast, image in images.items():
+            first, other = places.setdefault(_voxels_digest(image), (station, contrast))
+            if (first, other) == (station, contrast):
+                continue
+            fact = f"{contrast} has the voxels of {other}"
+            if first != station or len(delivery.stations) > 1:
+                fact = f"{contrast} of station {station} has the voxels of {other} of {first}"
+            if {contrast, other} & REQUIRED:
+                raise ScanError(Reason.CONTENT_REPEATED, fact)
+            lost |= {contrast, other}
+    if not lost:
+        return delivery
+    stations = tuple(
+        {one: image for one, image in images.items() if one not in lost}
+        for images in delivery.stations
+    )
+    if not all(stations):
+        raise ScanError(Reason.CONTENT_REPEATED, fact)
+    return replace(delivery, stations=stations, flags=delivery.flags | {Flag.CONTRAST_LEFT_OUT})
+
+
+def _voxels_digest(image: sitk.Image) -> str:
+    voxels_zyx = np.ascontiguousarray(sitk.GetArrayViewFromImage(image))
+    digest = blake2b(repr((voxels_zyx.shape, voxels_zyx.dtype)).encode())
+    digest.update(voxels_zyx.data)
+    return digest.hexdigest()
+
+
 def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:
     """Refuse two images of a contrast at one place, unless they are one image in two files.
 
@@ -337,16 +378,26 @@ def _read_series(
 ) -> Delivery:
     """Read the one series that a folder or archive is there for."""
     files = parse_files(read_folder(path) if path.is_dir() else read_members(path))
-    chosen = choose_single_series((one.header for one in files.slices), contrast)
+    headers = [one.header for one in files.slices]
+    if path.is_dir():
+        headers = _directly_in(headers)
+    chosen = choose_single_series(headers, contrast)
     stacker = _Stacker(files, missing_rescale)
     image = stacker.image(chosen.series, chosen.contrast)
+    extra = {Flag.EXTRA_SERIES} if len(headers) < len(files.slices) else set()
     return Delivery(
         stations=({chosen.contrast: image},),
         header=chosen.series.first,
-        flags=chosen.flags | stacker.flags,
+        flags=chosen.flags | stacker.flags | extra,
         n_files_left_out=files.n_left_out,
         scalings=frozenset(stacker.scalings),
     )
+
+
+def _directly_in(headers: Sequence[Header]) -> Sequence[Header]:
+    """Leave out series that lie wholly in folders of the folder, if others do not: not meant."""
+    meant = {one.series_uid for one in headers if "/" not in one.file}
+    return [one for one in headers if one.series_uid in meant] if meant else headers
 
 
 def _checked(image: sitk.Image, contrast: Contrast) -> sitk.Image:

@@ -47,6 +47,7 @@ _OF_HEADERS: Final = (
     *("manufacturer", "scanner_model", "field_strength_t"),
     *("height_m", "weight_kg", "slice_thickness_mm", "software_version", "repetition_time_ms"),
     *("echo_time_ms", "flip_angle_deg", "tube_voltage_kv", "kernel"),
+    *("contrast_agent", "receive_coil", "patient_position"),
 )
 
 

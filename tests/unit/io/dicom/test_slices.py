@@ -219,11 +219,12 @@ def test_multi_frame_and_inverted_images_are_not_read(make_dicom: MakeDicom) -> 
     assert _refusal(inverted)[0] is Reason.FORMAT_UNKNOWN
 
 
-def test_folder_is_read_by_name_without_its_subfolders(tmp_path: Path) -> None:
+def test_folder_is_read_by_name_with_its_subfolders(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"2")
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "deeper").mkdir()
-    assert list(read_folder(tmp_path)) == [("a", b"1"), ("b", b"2")]
+    (tmp_path / "deeper" / "c").write_bytes(b"3")
+    assert list(read_folder(tmp_path)) == [("a", b"1"), ("b", b"2"), ("deeper/c", b"3")]
     with pytest.raises(ScanError) as caught:
         list(read_folder(tmp_path / "gone"))
     assert caught.value.reason is Reason.FILE_MISSING

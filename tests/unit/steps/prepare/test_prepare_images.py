@@ -309,7 +309,7 @@ def test_stations_in_files_are_stitched(tmp_path: Path) -> None:
 )
 def test_stations_apart(tmp_path: Path) -> None:
     near, far = _image_file(tmp_path / "1.mha"), tmp_path / "2.mha"
-    moved = sitk.ReadImage(str(near))
+    moved = sitk.ReadImage(str(near)) + 1
     moved.SetOrigin((-5.0, 6.0, -400.0))
     sitk.WriteImage(moved, str(far))
     sources = (Source(str(near), WATER, 1), Source(str(far), WATER, 2))
