@@ -50,4 +50,6 @@ class Flag(StrEnum):
     # the labels
     LABELS_ROUNDED = "labels_rounded"
     LABELMAP_TURNED = "labelmap_turned"
+    MIRRORED = "mirrored"
+    UPSIDE_DOWN = "upside_down"
     PHANTOM_MODEL = "phantom_model"

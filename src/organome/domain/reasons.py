@@ -233,5 +233,13 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "The labelmap was stored with axes exchanged or flipped, or without its empty margins, and "
         "was put onto the voxels of the image; nothing was interpolated."
     ),
+    Flag.MIRRORED: (
+        "Most organs that have a side lie on the other one (`side_finding`): the header of the "
+        "image mirrors it, or the names of left and right are exchanged. Look at it."
+    ),
+    Flag.UPSIDE_DOWN: (
+        "Organs of the chest lie below those of the belly, or these below those of the pelvis: the "
+        "header of the image turns it upside down. Look at it."
+    ),
     Flag.PHANTOM_MODEL: "Labelled by a model that was trained on phantoms; not for people.",
 }

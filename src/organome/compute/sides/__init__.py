@@ -1,1 +1,1 @@
-"""Left and right: the midline, organs on the wrong side."""
+"""Left and right: the midline, organs on the wrong side, bodies upside down."""

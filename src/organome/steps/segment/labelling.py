@@ -1,6 +1,6 @@
 """What both sources of labels share: which image is labelled, and how its labelmap is finished."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,9 @@ import SimpleITK as sitk
 from organome.compute.geometry.turning import onto_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.sides.laterality import check_sides, repair_sides
+from organome.compute.sides.orientation import orientation_flags
 from organome.domain.contrasts import Combine, FatWater
+from organome.domain.flags import Flag
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
@@ -24,7 +26,7 @@ from organome.steps.segment.contrast_choice import (
 )
 
 STEP: Final = "segment_organs"
-VERSION: Final = 2  # raised when the same input would give another result
+VERSION: Final = 3  # raised when the same input would give another result
 DECIMALS: Final = 6  # of fractions and mL: far below what a voxel is worth
 
 
@@ -108,7 +110,12 @@ class Labelling:
         return onto_grid(labelmap, image, may_be_part=may_be_part, error_mm=error_mm)
 
     def write(
-        self, labelmap: sitk.Image, *, image: Path, place: Callable[[str], Path]
+        self,
+        labelmap: sitk.Image,
+        *,
+        image: Path,
+        place: Callable[[str], Path],
+        flags: Collection[Flag] = (),
     ) -> dict[str, JsonValue]:
         """Check the sides of a labelmap, repair them if that is wanted, and write it.
 
@@ -116,25 +123,32 @@ class Labelling:
             labelmap: Labels of the organs.
             image: File of the image that it lies on.
             place: Returns where to write a file.
+            flags: What was odd about the labels.
 
         Returns:
-            The facts on sides, by organ.
+            The flags, with those of a body that lies in its image otherwise than the header says;
+            and the facts on sides, by organ.
         """
         moved_ml: dict[str, float] = {}
         if self.repair_sides:
             labelmap, moved_ml = repair_sides(labelmap, self.scheme.structures)
+        found = check_sides(labelmap, self.scheme.structures)
         facts: dict[str, JsonValue] = {
             name: {
                 "finding": finding.value if finding else None,
                 **({"moved_ml": round(moved_ml[name], DECIMALS)} if name in moved_ml else {}),
             }
-            for name, finding in check_sides(labelmap, self.scheme.structures).items()
+            for name, finding in found.items()
         }
         # An organ of which all was given to its partner is not there to be checked.
         for name in sorted(moved_ml.keys() - facts.keys()):
             facts[name] = {"moved_ml": round(moved_ml[name], DECIMALS)}
         write_labelmap(place(LABELS_FILE), labelmap, self.scheme, grid_of=image)
-        return {"sides": facts} if facts else {}
+        odd = {*flags, *orientation_flags(labelmap, self.scheme.structures, found)}
+        return {
+            **({"flags": sorted(flag.value for flag in odd)} if odd else {}),
+            **({"sides": facts} if facts else {}),
+        }
 
     def finish(self, folder: Path, settings: Mapping[str, JsonValue]) -> None:
         """Write beside the labelmaps of a shard what they mean and what made them."""

@@ -17,7 +17,7 @@ from organome.io.images.reading import Delivered
 from organome.io.viewers.dicom_segmentations import is_dicom, read_dicom_segmentation
 from organome.steps.segment.labelling import STEP, Labelling
 
-VERSION: Final = 4  # raised when the same input would give another result
+VERSION: Final = 5  # raised when the same input would give another result
 _SOURCE: Final[Mapping[str, JsonValue]] = {"source": "labelmaps"}
 
 
@@ -82,15 +82,14 @@ class TakeLabelmaps:
             Flag.LABELS_ROUNDED: is_rounded,
             Flag.LABELMAP_TURNED: not share_grid(labels, image, error_mm=delivered.place_error_mm),
         }
-        odd: list[JsonValue] = [flag.value for flag, is_so in flags.items() if is_so]
-        sides = labelling.write(labelmap, image=path, place=place)
+        odd = {flag for flag, is_so in flags.items() if is_so}
+        written = labelling.write(labelmap, image=path, place=place, flags=odd)
         return {
             **_SOURCE,
             "contrast": contrast.value,
             "contrast_choice": choice.reason.value,
             "scheme": labelling.scheme.name,
-            **({"flags": odd} if odd else {}),
-            **sides,
+            **written,
         }
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:  # noqa: ARG002
