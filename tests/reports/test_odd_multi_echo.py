@@ -215,16 +215,18 @@ def test_series_without_marks_are_not_guessed(tmp_path: Path) -> None:
 
 @pytest.mark.odd_input(
     "V-91",
-    make="three echoes at each of twenty positions; one slice of 600 x 600 pixels",
+    make="three echoes at each of twenty positions; one slice of 800 x 800 pixels",
     source="own",
     outcome="`several_series`, `geometry_implausible`: the time of a fit is bounded",
 )
 def test_what_is_no_slice_is_not_fitted(tmp_path: Path) -> None:
     volume = [one for z in range(20) for one in echoes(IDEAL_MS[:3], z_mm=5.0 * z)]
     assert failure(tmp_path, volume)[0] == "several_series"
+    many = [one for z in range(201) for one in echoes(IDEAL_MS[:3], z_mm=1.0 * z)]
+    assert failure(tmp_path, many)[1].startswith("603 images")
     large = [
         encode_slice(
-            np.full((600, 600), 100, np.uint16),
+            np.full((800, 800), 100, np.uint16),
             syntax="1.2.840.10008.1.2.1",
             SOPInstanceUID=f"1.2.{number}",
             SeriesInstanceUID="1.2",

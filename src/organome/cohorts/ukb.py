@@ -77,6 +77,7 @@ DIXON: Final = "dixon"
 PROTOCOLS: Final = {DIXON_FIELD: DIXON, PANCREAS_FIELD: PANCREAS, **MULTI_ECHO_FIELDS}
 SAME_ECHO_MS: Final = 0.05  # echoes lie a millisecond apart, roundings of one hundredths
 MAX_SLICES: Final = 12  # more are a volume; an archive of field 20254 holds 36 images
+MAX_ECHO_IMAGES: Final = 600
 MAGNITUDE: Final = frozenset({"M", "MAGNITUDE"})
 NOT_MAGNITUDE: Final = frozenset({"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "DERIVED"})
 NORMALISED: Final = "NORM"  # in ImageType, as Siemens writes it
@@ -355,6 +356,9 @@ def choose_echoes(headers: Iterable[Header]) -> Echoes:
         raise ScanError(
             Reason.CONTRAST_MISSING, f"none of {len(headers)} images is a magnitude of an echo"
         )
+    if len(magnitudes) > MAX_ECHO_IMAGES:
+        fact = f"{len(magnitudes)} images where the echoes of one slice, or a few, are expected"
+        raise ScanError(Reason.SEVERAL_SERIES, fact)
     timed = [one for one in magnitudes if one.echo_time_ms]
     if not timed:
         raise ScanError(

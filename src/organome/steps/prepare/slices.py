@@ -34,7 +34,7 @@ from organome.io.images.image_files import write_image
 from organome.shards.faults import lacks_memory, machine_fault, scrubbed_traceback
 from organome.shards.log import log_event
 
-MAX_PIXELS: Final = 512 * 512  # of a slice of several echoes; each is fitted
+MAX_PIXELS: Final = 512 * 1024  # of all slices; each is fitted, half a minute at the most
 
 _logger = logging.getLogger(__name__)
 
@@ -130,10 +130,9 @@ def _read(sources: Sequence[Source], frame_uid: str) -> _Slices:
     header = echoes.slices[0][0]
     if header.field_strength_t is None:
         raise ScanError(Reason.ECHOES_UNSUITABLE, "no field strength in the header")
-    if prod(header.size_xy) > MAX_PIXELS:
-        raise ScanError(
-            Reason.GEOMETRY_IMPLAUSIBLE, f"{' x '.join(map(str, header.size_xy))} pixels"
-        )
+    n_pixels = len(echoes.slices) * prod(header.size_xy)
+    if n_pixels > MAX_PIXELS:
+        raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, f"slices of {n_pixels} pixels together")
     fault = echoes_fault(echoes.echo_times_ms, header.field_strength_t)
     if fault is not None:
         raise ScanError(Reason.ECHOES_UNSUITABLE, fault)
