@@ -4,6 +4,7 @@ Source: readings of our own code.
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ SCAN = Scan("0000-0000", "demo", "01", "2", "0", "dixon", ())
 LABELLED = Outcome("0000-0000", "segment_organs", Status.DONE, "l", facts={"contrast": "water"})
 
 
-def row_of(name: str, n_voxels: int, voxel_mm: float) -> dict[str, Any]:
+def row_of(name: str, n_voxels: int, voxel_mm: float, **header: Any) -> dict[str, Any]:
     (organ,) = (one for one in ORGANS if one.name == name)
     labels_zyx = np.zeros((20, 20, 20), np.uint8)
     labels_zyx[1:-1, 1:-1, 1:-1].flat[:n_voxels] = organ.label
@@ -32,7 +33,8 @@ def row_of(name: str, n_voxels: int, voxel_mm: float) -> dict[str, Any]:
     labelmap.SetSpacing((voxel_mm,) * 3)
     facts = json.loads(json.dumps({"organs": organ_facts(measure_organs(labelmap))}))
     outcome = Outcome(SCAN.scan, "measure_volumes", Status.DONE, "m", facts=facts)
-    return {row["organ"]: row for row in organ_rows(SCAN, outcome, (LABELLED,))}[name]
+    labelled = replace(LABELLED, facts={**LABELLED.facts, **header})
+    return {row["organ"]: row for row in organ_rows(SCAN, outcome, (labelled,))}[name]
 
 
 @pytest.mark.odd_input(
@@ -61,6 +63,20 @@ def test_a_speck_is_not_a_volume(
     observed_ml = pytest.approx(n_voxels * voxel_mm**3 / 1000)
     assert (row["n_voxels"], row["volume_observed_ml"]) == (n_voxels, observed_ml)
     assert (row["volume_ml"], row["na_reason"]) == (observed_ml if reason is None else None, reason)
+
+
+@pytest.mark.odd_input(
+    "V-138",
+    make="a kidney of 15 mL, a liver of 150 mL, of an infant whose age is known",
+    source="ICRP 89",
+    outcome="volumes, with `age_years`; without it `implausibly_small`; a speck always",
+)
+@pytest.mark.parametrize(("name", "volume_ml"), [("left_kidney", 15), ("liver", 150)])
+def test_a_child_of_known_age_has_the_organs_of_a_child(name: str, volume_ml: int) -> None:
+    assert row_of(name, volume_ml, 10.0, age_years=0.5)["volume_ml"] == pytest.approx(volume_ml)
+    for header in ({}, {"age_years": 40.0}, {"age_years": None}):
+        assert row_of(name, volume_ml, 10.0, **header)["na_reason"] == "implausibly_small"
+    assert row_of(name, 3, 2.4, age_years=0.5)["na_reason"] == "implausibly_small"
 
 
 def test_phantoms_lie_well_within_the_bounds() -> None:

@@ -90,8 +90,8 @@ ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
     ),
     OrganReason.IMPLAUSIBLY_SMALL: (
         "What was labelled is wholly in view and far smaller than the organ of any adult: a speck, "
-        "or an organ mostly missed; `volume_observed_ml` is what it is. In a child it may be "
-        "sound: the bounds are those of adults."
+        "or an organ mostly missed; `volume_observed_ml` is what it is. A child may be "
+        "sound: the bounds are those of adults where no `age_years` is asked for."
     ),
     OrganReason.IMPLAUSIBLY_LARGE: (
         "What was labelled is far larger than the organ of nearly any adult: labels that spread, "

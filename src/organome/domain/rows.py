@@ -190,7 +190,7 @@ def _organ_values(
         if scheme.covers(organ):
             return {"n_voxels": 0, "na_reason": absence_reason(organ.name, measures).value}
         return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
-    reason = _organ_reason(organ, measure)
+    reason = _organ_reason(organ, measure, facts.get("age_years"))
     intensities = measure["intensities"] or {}
     return {
         "n_voxels": measure["n_voxels"],
@@ -288,11 +288,13 @@ def _reach(heights_mm: Sequence[float], spans_mm: Iterable[Sequence[float]]) -> 
     return any(low < heights_mm[1] and heights_mm[0] < high for low, high in spans_mm)
 
 
-def _organ_reason(organ: Organ, measure: Mapping[str, Any]) -> OrganReason | None:
+def _organ_reason(
+    organ: Organ, measure: Mapping[str, Any], age_years: float | None
+) -> OrganReason | None:
     """Return why what was found of an organ is not its volume, or None."""
     if measure["touches"]:
         return OrganReason.TRUNCATED
-    return implausible_size(organ.name, measure["volume_observed_ml"])
+    return implausible_size(organ.name, measure["volume_observed_ml"], age_years=age_years)
 
 
 def _joint_facts(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Volumes that an organ of an adult can have: beyond them a labelmap is wrong, or a patient rare.
 
 Bounds are wide on purpose: they part an organ from a speck or a flood of labels, not sound from
-ill. For children they are too high below.
+ill. Children of a known age have other least volumes.
 
 Source: liver, spleen, kidneys, pancreas, adrenal glands and gallbladder lie well within the bounds
 in Geraghty 2004 (CT, n=149), Cho 2024 (UK Biobank kidneys, n=38,526), a CT series of adrenal glands
@@ -17,6 +17,10 @@ from organome.domain.outcomes import OrganReason
 # A piece of this share of the largest piece is a part of the organ, as a vertebra is of the spine:
 # where it is cut, so is the organ. Smaller ones are strays.
 MAIN_PIECE_SHARE: Final = 0.05
+
+ADULT_YEARS: Final = 18.0
+# Of the least volume of an adult: organs of newborns have a twentieth of the usual mass (ICRP 89).
+CHILD_SHARE: Final = 0.05
 
 # Least and greatest volume in mL; of a pair, of each side.
 _BOUNDS_ML: Final[dict[str, tuple[float, float]]] = {
@@ -67,9 +71,19 @@ def volume_bounds_ml(name: str) -> tuple[float, float]:
     return _BOUNDS_ML.get(kind, (0.0, float("inf")))
 
 
-def implausible_size(name: str, volume_ml: float) -> OrganReason | None:
-    """Return why a volume is not one that a structure of an adult can have, None if it is."""
+def implausible_size(
+    name: str, volume_ml: float, *, age_years: float | None = None
+) -> OrganReason | None:
+    """Return why a volume is not one that a structure can have, None if it is.
+
+    Args:
+        name: Name of the structure.
+        volume_ml: Its volume.
+        age_years: Age of the participant; unknown, an adult is assumed.
+    """
     least_ml, greatest_ml = volume_bounds_ml(name)
+    if age_years is not None and age_years < ADULT_YEARS:
+        least_ml *= CHILD_SHARE
     if volume_ml < least_ml:
         return OrganReason.IMPLAUSIBLY_SMALL
     return OrganReason.IMPLAUSIBLY_LARGE if volume_ml > greatest_ml else None

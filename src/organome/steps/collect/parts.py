@@ -182,11 +182,12 @@ def visit_rows(
             "contrast": first["contrast"],
             **{column.name: first.get(column.name) for column in COVARIATE_COLUMNS},
         }
-        organ_of_visit = _fused_organ if _are_fused(used) else _organ_of_visit
+        are_fused, age_years = _are_fused(used), first.get("age_years")
         for place, organ in enumerate(structures):
-            value = organ_of_visit(
-                organ.name, [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
-            )
+            found = [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
+            value = _organ_of_visit(found)
+            if are_fused:
+                value = _fused_organ(organ.name, found, age_years)
             row[f"{organ.name}_volume_ml"] = value.volume_ml
             row[f"{organ.name}_na_reason"] = value.reason
         yield row
@@ -230,7 +231,9 @@ def _are_fused(used: Sequence[Mapping[str, Any]]) -> bool:
     return bool(done) and all(scan.get("fused_stations") == stations for scan in done)
 
 
-def _fused_organ(name: str, of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:
+def _fused_organ(
+    name: str, of_stations: Sequence[tuple[OrganValue, bool]], age_years: float | None
+) -> OrganValue:
     """Add up what the stations own of an organ.
 
     It is cut where the part of one station is, unless that part is a stray that nothing joins to
@@ -251,14 +254,13 @@ def _fused_organ(name: str, of_stations: Sequence[tuple[OrganValue, bool]]) -> O
         part.owned_truncated and (part.crosses_seam or size_ml >= least_stray_ml)
         for part, size_ml in zip(parts, sizes_ml, strict=True)
     )
-    reason = OrganReason.TRUNCATED if is_cut else implausible_size(name, volume_ml)
+    reason = (
+        OrganReason.TRUNCATED if is_cut else implausible_size(name, volume_ml, age_years=age_years)
+    )
     return OrganValue(volume_ml if reason is None else None, reason)
 
 
-def _organ_of_visit(
-    name: str,  # noqa: ARG001 as above
-    of_stations: Sequence[tuple[OrganValue, bool]],
-) -> OrganValue:
+def _organ_of_visit(of_stations: Sequence[tuple[OrganValue, bool]]) -> OrganValue:
     """Choose the largest whole organ, else the reason that says most.
 
     It is whole only where no station shows more of it: beside 1.5 L of liver that are cut, 0.6 L in
