@@ -205,6 +205,7 @@ def choose_series(
     contrasts: Sequence[Contrast],
     required: Collection[Contrast] | None = None,
     station: int | None = None,
+    n_stations: int = len(STATIONS),
 ) -> Choice:
     """Decide which series of a Dixon archive are which station and contrast.
 
@@ -213,6 +214,7 @@ def choose_series(
         contrasts: Contrasts that are wanted.
         required: Those of them without which a station is of no use; None, or none of them: all.
         station: The only station that is wanted, counted from the head; None for all.
+        n_stations: Stations of a whole scan.
 
     Raises:
         ScanError: If the scan cannot be made of what is there; see the policies above.
@@ -227,12 +229,12 @@ def choose_series(
         )
     needed = [one for one in contrasts if required is None or one in required] or list(contrasts)
     optional = [one for one in contrasts if one not in needed]
-    found = _wanted(_useful(find_stations(dixon), needed), station)
+    found = _wanted(_useful(find_stations(dixon), needed, n_stations), station, n_stations)
     stations = _usable([_matched(one, needed, optional) for one in found])
     flags = {flag for one in stations for flag in one.flags}
     if len(dixon) < len(series):
         flags.add(Flag.EXTRA_SERIES)
-    if station is None and len(stations) < len(STATIONS):
+    if station is None and len(stations) < n_stations:
         flags.add(Flag.STATIONS_MISSING)
     whole = [one for one in contrasts if all(one in station.series for station in stations)]
     if len(whole) < len(contrasts):
@@ -281,10 +283,10 @@ def _usable(stations: Sequence[_Matched | Fault]) -> list[_Matched]:
 
 
 def _useful(
-    found: Sequence[tuple[Acquisition, ...]], needed: Sequence[Contrast]
+    found: Sequence[tuple[Acquisition, ...]], needed: Sequence[Contrast], n_expected: int
 ) -> Sequence[tuple[Acquisition, ...]]:
     """Pass over positions of which only other contrasts were taken, where there are too many."""
-    if len(found) <= len(STATIONS):
+    if len(found) <= n_expected:
         return found
     return [
         station
@@ -481,15 +483,15 @@ def manifest_flags(manifest: str, files: Iterable[str]) -> frozenset[Flag]:
 
 
 def _wanted(
-    found: Sequence[tuple[Acquisition, ...]], station: int | None
+    found: Sequence[tuple[Acquisition, ...]], station: int | None, n_expected: int
 ) -> Sequence[tuple[Acquisition, ...]]:
-    n_found, n_expected = len(found), len(STATIONS)
+    n_found = len(found)
     if n_found > n_expected:
         fact = f"{n_found} table positions for {n_expected} stations"
         raise ScanError(Reason.SEVERAL_SERIES, fact)
     if n_found == n_expected:
         return found if station is None else found[station - 1 : station]
-    numbers = _station_numbers(found)
+    numbers = _station_numbers(found) if n_expected == len(STATIONS) else ()
     if station in numbers:
         return [found[numbers.index(station)]]
     has_gap = any(leave_gap(upper[0], lower[0]) for upper, lower in pairwise(found))

@@ -88,8 +88,8 @@ def content_mark(path: Path) -> str:
 
 
 def _files_of(folder: Path) -> list[tuple[Path, int]]:
-    with os.scandir(folder) as entries:
-        return [(Path(one.path), one.stat().st_size) for one in entries if one.is_file()]
+    files = (one for _, one in folder_files(folder))
+    return [(Path(one.path), one.stat().st_size) for one in files if one.is_file()]
 
 
 def _sampled(path: Path, size: int) -> str:

@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, assert_never
 
-from organome.cohorts import bids, ukb
+from organome.cohorts import bids, nako, ukb
 from organome.cohorts.folder import parse_table
 from organome.cohorts.listing import FoundImage, group_images
 from organome.domain.errors import MachineFault, SetupError
@@ -37,7 +37,6 @@ from organome.steps.listing.copies import find_copies
 _logger = logging.getLogger(__name__)
 
 STEP: Final = "list_scans"
-NAKO_STATIONS: Final = 4  # Kart et al. 2021
 _LOOKED_AT: Final = 100  # images of a TSV, to see whether its paths lead anywhere
 _Identity = tuple[str, str, str, str, str, int]
 
@@ -256,7 +255,7 @@ def _changed_ns(path: Path) -> int:
     """Return when a file was changed last, a folder as its youngest file; 0 if it is not there."""
     try:
         below = (Path(one.path) for _, one in folder_files(path)) if path.is_dir() else ()
-        files = [path, *below]
+        files: list[Path] = [path, *below]
         return max(one.stat().st_mtime_ns for one in files)
     except OSError as error:
         fault = machine_fault(error)
@@ -342,8 +341,11 @@ def _find(
             images = []
             for path in _files(root, left_out, begins="" if is_nako else "sub-"):
                 image = bids.parse_path(path, root=root, by_name=is_nako)
+                if image is None and is_nako:
+                    image = nako.parse_archive(path, root=root)
                 if image is None:
-                    left_out[bids.kind_left_out(path)] += 1
+                    of_nako = is_nako and nako.is_archive(path)
+                    left_out[nako.LEFT_OUT if of_nako else bids.kind_left_out(path)] += 1
                 else:
                     images.append(image)
             scans += group_images(
@@ -352,8 +354,10 @@ def _find(
                 stations=stations,
                 is_table=False,
                 first_station=first_chunk,
-                n_stations=n_stations or (NAKO_STATIONS if is_nako else 0),
+                n_stations=n_stations or (nako.STATIONS if is_nako else 0),
             )
+            if is_nako and stations is Stations.SEPARATE:
+                scans = [one for scan in scans for one in _by_station(scan)]
         case "folder":
             rows = parse_table(tsv_lines(root), name=root.name, root=root.parent)
             _check_images(rows, root)
@@ -361,6 +365,15 @@ def _find(
         case _:
             assert_never(kind)
     return scans
+
+
+def _by_station(scan: Scan) -> Iterator[Scan]:
+    """Make a scan of each station where archives hold them all; images are apart already."""
+    holds_all = scan.protocol == nako.DIXON and scan.station is None
+    if not holds_all or not all(nako.is_archive(Path(one.path)) for one in scan.sources):
+        yield scan
+        return
+    yield from (replace(scan, station=number) for number in range(1, nako.STATIONS + 1))
 
 
 def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[Path]:

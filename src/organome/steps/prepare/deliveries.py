@@ -11,11 +11,13 @@ from typing import Final
 import numpy as np
 import SimpleITK as sitk
 
+from organome.cohorts import nako
 from organome.cohorts.dicom_series import check_modality, choose_single_series
 from organome.cohorts.series import Series
 from organome.cohorts.ukb import (
     MANIFEST_NAME,
     PANCREAS,
+    Choice,
     choose_pancreas,
     choose_series,
     manifest_flags,
@@ -131,6 +133,8 @@ class Deliveries:
         """
         if self._kind == "ukb":
             return _without_copies(self._read_archive(scan))
+        if self._kind == "nako" and scan.protocol == nako.DIXON and _are_archives(scan):
+            return _without_copies(self._read_stations(scan))
         return _without_copies(
             _read_sources(scan, self._contrasts, self._missing_rescale, self._orientation)
         )
@@ -149,7 +153,41 @@ class Deliveries:
                 headers, contrasts=contrasts, required=REQUIRED, station=scan.station
             )
         )
-        stacker, lost = _Stacker(archive.files, self._missing_rescale), _Lost()
+        return self._stacked(archive, choice, _Lost())
+
+    def _read_stations(self, scan: Scan) -> Delivery:
+        """Read the Dixon stations of NAKO, of whose contrasts each has an archive of its own."""
+        contrasts = [one for one in self._contrasts if one in DIXON_CONTRASTS]
+        if not contrasts:
+            fact = f"none of {', '.join(DIXON_CONTRASTS)} is wanted"
+            raise ScanError(Reason.CONTRAST_MISSING, fact)
+        lost = _Lost()
+        key = "\n".join(one.path for one in scan.sources)
+        if self._last is None or self._last.path != key:
+            self._last = None
+            members: list[tuple[str, bytes]] = []
+            for number, source in enumerate(scan.sources):
+                if source.contrast is None or source.contrast in contrasts:
+                    with lost.unless_required(source.contrast):
+                        of_one = list(read_members(Path(source.path)))
+                        members += [(f"{number}/{name}", content) for name, content in of_one]
+            self._last = _Archive(path=key, files=parse_files(members), flags=frozenset())
+        archive = self._last
+        if scan.station is None:
+            self._last = None
+        headers = [one.header for one in archive.files.slices]
+        choice = choose_series(
+            [one for one in headers if not nako.is_composed(one)],
+            contrasts=contrasts,
+            required=REQUIRED,
+            station=scan.station,
+            n_stations=nako.STATIONS,
+        )
+        return self._stacked(archive, choice, lost)
+
+    def _stacked(self, archive: _Archive, choice: Choice, lost: "_Lost") -> Delivery:
+        """Stack the series that were chosen."""
+        stacker = _Stacker(archive.files, self._missing_rescale)
         stations: list[dict[Contrast, sitk.Image]] = []
         for station in choice.stations:
             stations.append({})
@@ -180,6 +218,10 @@ class Deliveries:
         if scan.station is not None:
             self._last = archive
         return archive
+
+
+def _are_archives(scan: Scan) -> bool:
+    return all(nako.is_archive(Path(one.path)) for one in scan.sources)
 
 
 def _read_ukb_archive(path: str) -> _Archive:
@@ -378,7 +420,7 @@ def _read_series(
 ) -> Delivery:
     """Read the one series that a folder or archive is there for."""
     files = parse_files(read_folder(path) if path.is_dir() else read_members(path))
-    headers = [one.header for one in files.slices]
+    headers: Sequence[Header] = [one.header for one in files.slices]
     if path.is_dir():
         headers = _directly_in(headers)
     chosen = choose_single_series(headers, contrast)
