@@ -10,14 +10,16 @@ VR little endian).
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from io import BytesIO
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element, write_dataset, write_file_meta_info
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -36,6 +38,15 @@ from organome.phantoms.delivery.defects import PhantomSeries
 
 IMPLEMENTATION_UID: Final = generate_uid(entropy_srcs=["organome", "dicom_writing"])
 MAX_STORED: Final = 65535
+_PREAMBLE: Final = bytes(128) + b"DICM"
+# What a slice has of its own, in the order of tags; nothing comes after the voxels.
+_OWN_TAGS: Final = [
+    Tag(keyword)
+    for keyword in (
+        *("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient"),
+        *("SliceLocation", "PixelData"),
+    )
+]
 STATION_TAKES: Final = timedelta(seconds=25)  # a breath-hold of 17 s and a table move
 FIRST_ECHO_NUMBER: Final = 40  # after all that a Dixon scan can have
 CT_SERIES_NUMBER: Final = 2  # after the localizer
@@ -176,24 +187,46 @@ def encode_series(
     direction = np.reshape(image.GetDirection(), (3, 3))
     along_row, along_column = direction[:, 0], direction[:, 1]
     normal = np.cross(along_row, along_column)
-    template = Dataset()
+    shared = Dataset()
     for keyword, value in header.items():
-        setattr(template, keyword, value)
-    template.ImageOrientationPatient = [_decimal(one) for one in (*along_row, *along_column)]
-    _describe_pixels(template, image)
-    template.file_meta = _file_meta(template.SOPClassUID)
+        setattr(shared, keyword, value)
+    shared.ImageOrientationPatient = [_decimal(one) for one in (*along_row, *along_column)]
+    _describe_pixels(shared, image)
+    meta = _file_meta(shared.SOPClassUID)
+    before_own = _encode_between(shared, _OWN_TAGS)
     for number, index in enumerate(slice_order or range(len(stored_zyx)), start=1):
         position = np.asarray(image.TransformIndexToPhysicalPoint((0, 0, int(index))))
-        sop_uid = _uid(template.SeriesInstanceUID, str(index))
-        template.file_meta.MediaStorageSOPInstanceUID = sop_uid
-        template.SOPInstanceUID = sop_uid
-        template.InstanceNumber = number
-        template.ImagePositionPatient = [_decimal(value) for value in position]
-        template.SliceLocation = _decimal(float(position @ normal))
-        template.PixelData = stored_zyx[index].tobytes()
-        buffer = BytesIO()
-        pydicom.dcmwrite(buffer, template, enforce_file_format=True)
-        yield f"{sop_uid}.dcm", buffer.getvalue()
+        sop_uid = _uid(shared.SeriesInstanceUID, str(index))
+        meta.MediaStorageSOPInstanceUID = sop_uid
+        own = Dataset()
+        own.SOPInstanceUID = sop_uid
+        own.InstanceNumber = number
+        own.ImagePositionPatient = [_decimal(value) for value in position]
+        own.SliceLocation = _decimal(float(position @ normal))
+        own.add_new("PixelData", "OW", stored_zyx[index].tobytes())
+        file = _new_file()
+        file.write(_PREAMBLE)
+        write_file_meta_info(file, meta)
+        for encoded, element in zip(before_own, own, strict=True):
+            file.write(encoded)
+            write_data_element(file, element)
+        yield f"{sop_uid}.dcm", file.getvalue()
+
+
+def _encode_between(shared: Dataset, tags: Sequence[int]) -> list[bytes]:
+    """Encode what stands before each of these tags: once, a series has hundreds of slices."""
+    encoded = []
+    for start, stop in pairwise((None, *tags)):
+        file = _new_file()
+        write_dataset(file, shared[start:stop])
+        encoded.append(file.getvalue())
+    return encoded
+
+
+def _new_file() -> DicomBytesIO:
+    file = DicomBytesIO()
+    file.is_implicit_VR, file.is_little_endian = False, True
+    return file
 
 
 def _series_header(
@@ -243,17 +276,16 @@ def _stored_voxels(image: sitk.Image, intercept: int) -> NDArray[np.uint16]:
     return stored_zyx
 
 
-def _describe_pixels(template: Dataset, image: sitk.Image) -> None:
-    template.Columns, template.Rows, _ = image.GetSize()
+def _describe_pixels(shared: Dataset, image: sitk.Image) -> None:
+    shared.Columns, shared.Rows, _ = image.GetSize()
     column_mm, row_mm, slice_mm = image.GetSpacing()
-    template.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
-    template.SliceThickness = template.SpacingBetweenSlices = _decimal(slice_mm)
-    template.SamplesPerPixel = 1
-    template.PhotometricInterpretation = "MONOCHROME2"
-    template.BitsAllocated = template.BitsStored = 16
-    template.HighBit = 15
-    template.PixelRepresentation = 0
-    template.add_new("PixelData", "OW", b"")
+    shared.PixelSpacing = [_decimal(row_mm), _decimal(column_mm)]
+    shared.SliceThickness = shared.SpacingBetweenSlices = _decimal(slice_mm)
+    shared.SamplesPerPixel = 1
+    shared.PhotometricInterpretation = "MONOCHROME2"
+    shared.BitsAllocated = shared.BitsStored = 16
+    shared.HighBit = 15
+    shared.PixelRepresentation = 0
 
 
 def _file_meta(storage_class: UID) -> FileMetaDataset:
