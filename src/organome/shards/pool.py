@@ -31,6 +31,9 @@ _TICK_S: Final = 0.25  # between two looks at clock and memory, at the most
 _PATIENCE_S: Final = 10.0  # a killed process that waits for a dead file server cannot be waited for
 _MEMORY_SHARE: Final = 0.9  # of the job's memory; above it the kernel may kill whom it likes
 
+# Steps import them when they first need them: this program, which only starts processes, does not.
+_LIBRARIES: Final = ("SimpleITK", "nibabel", "scipy.ndimage")
+
 # A fork of this program would copy locks that its threads hold, and CUDA forbids it. Forks of a
 # fresh server that has the libraries loaded start in milliseconds.
 _CONTEXT: Final = get_context("forkserver")
@@ -203,7 +206,7 @@ class ScanWorkers:
         try:
             with crew.requests.shielded(), _signals_held():
                 step_module = type(crew.steps[0]).__module__
-                _CONTEXT.set_forkserver_preload([work.__module__, "SimpleITK", step_module])
+                _CONTEXT.set_forkserver_preload([work.__module__, *_LIBRARIES, step_module])
                 forkserver.ensure_running()
                 for step in crew.steps:
                     self._workers.append(self._start(step))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from organome.compute.dixon.multi_echo import CLEARLY_BETTER, NOT_FITTED
 from organome.domain.outcomes import SliceReason
@@ -112,7 +112,7 @@ def _values(there_yx: NDArray[np.bool_], maps: SliceMaps) -> NDArray[np.float64]
     """Return fat fraction, R2* and evidence of the voxels that count; shape (3, n)."""
     width_mm, height_mm, _ = maps.pdff.GetSpacing()
     inside_yx = np.pad(there_yx, 1, mode="edge")
-    depth_mm = ndimage.distance_transform_edt(inside_yx, sampling=(height_mm, width_mm))
+    depth_mm = scipy.ndimage.distance_transform_edt(inside_yx, sampling=(height_mm, width_mm))
     pdff_yx, r2star_yx, evidence_yx = (
         sitk.GetArrayViewFromImage(one)[0] for one in (maps.pdff, maps.r2star, maps.fat_evidence)
     )

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import has_signal
 from organome.compute.geometry.arrays import Floats, Mask, Singles
@@ -154,15 +154,15 @@ def _count_slice(
     """Count voxels by side, depth and brightness; shape (2, 2, 2)."""
     signal_yx = fat_yx + water_yx
     is_tissue = has_signal(signal_yx, floor)
-    body = ndimage.binary_fill_holes(is_tissue)
+    body = scipy.ndimage.binary_fill_holes(is_tissue)
     counts = np.zeros((2, 2, 2))
     if not body.any() or body.all():  # without air there is no skin
         return counts
     # Beyond the edge of the image there is no air: where the body is cut, there is no skin.
-    depth_mm = ndimage.distance_transform_edt(body, sampling=spacing_xy_mm[::-1])
+    depth_mm = scipy.ndimage.distance_transform_edt(body, sampling=spacing_xy_mm[::-1])
     is_fat = fat_yx > water_yx
     shell = is_tissue & (depth_mm > SHELL_MM[0]) & (depth_mm <= SHELL_MM[1])
-    parts, _ = ndimage.label(body)
+    parts, _ = scipy.ndimage.label(body)
     for part, half in _halves(parts, spacing_xy_mm):
         deepest_mm = float(depth_mm[part].max())
         core = is_tissue & (depth_mm > max(CORE_MM, CORE_SHARE * deepest_mm))

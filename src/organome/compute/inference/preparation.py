@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
-from scipy.ndimage import binary_fill_holes
 
 from organome.compute.geometry.arrays import Voxels
 from organome.compute.geometry.grids import Grid
@@ -66,7 +66,7 @@ def normalise(
         raise RuntimeError(f"nnU-Net has no normalisation {name}")
     seg_zyx = None
     if masked:
-        filled = binary_fill_holes(voxels_zyx != 0)
+        filled = scipy.ndimage.binary_fill_holes(voxels_zyx != 0)
         seg_zyx = np.where(filled, np.int8(0), np.int8(_OUTSIDE))
     normalised: npt.NDArray[np.float32] = scheme(
         use_mask_for_norm=masked, intensityproperties=intensities["0"]

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.ndimage import map_coordinates, zoom
 from torch.nn import functional
 
 from organome.domain.inference import InputResampling
@@ -54,7 +54,9 @@ def zoom_matrix(n_in: int, n_out: int, order: Order) -> torch.Tensor:
     """
     factor = 1 / (n_in / n_out)  # rounded as skimage rounds it
     unit = np.eye(n_in)
-    columns = zoom(unit, np.array([factor, 1.0]), order=order, mode="nearest", grid_mode=True)
+    columns = scipy.ndimage.zoom(
+        unit, np.array([factor, 1.0]), order=order, mode="nearest", grid_mode=True
+    )
     return torch.from_numpy(columns.astype(np.float32))
 
 
@@ -71,7 +73,9 @@ def coordinate_matrix(n_in: int, n_out: int, order: Order) -> torch.Tensor:
         Shape n_out, n_in; float32.
     """
     places = np.meshgrid(centres(n_in, n_out), np.arange(n_in, dtype=np.float64), indexing="ij")
-    matrix = map_coordinates(np.eye(n_in), np.array(places), order=order, mode="nearest")
+    matrix = scipy.ndimage.map_coordinates(
+        np.eye(n_in), np.array(places), order=order, mode="nearest"
+    )
     return torch.from_numpy(matrix.astype(np.float32))
 
 
@@ -83,7 +87,7 @@ def centres(n_in: int, n_out: int) -> npt.NDArray[np.float64]:
 def nearest_of_scipy(n_in: int, n_out: int) -> npt.NDArray[np.int64]:
     """Find the nearest voxel as ``map_coordinates`` does, for each wanted voxel."""
     order = np.arange(n_in, dtype=np.float64)
-    found: npt.NDArray[Any] = map_coordinates(
+    found: npt.NDArray[Any] = scipy.ndimage.map_coordinates(
         order, centres(n_in, n_out)[None], order=0, mode="nearest"
     )
     return found.astype(np.int64)

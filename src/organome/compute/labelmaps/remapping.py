@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from organome.domain.errors import ScanError
 from organome.domain.organs import BACKGROUND
@@ -140,7 +140,7 @@ def label_extents(labelmap: sitk.Image) -> dict[int, tuple[int, int, int, int, i
     Returns:
         For each label that is there, its first and last voxel along x, y and z.
     """
-    boxes_zyx = ndimage.find_objects(sitk.GetArrayViewFromImage(labelmap))
+    boxes_zyx = scipy.ndimage.find_objects(sitk.GetArrayViewFromImage(labelmap))
     extents = {}
     for label, box_zyx in enumerate(boxes_zyx, start=1):
         if box_zyx is not None:

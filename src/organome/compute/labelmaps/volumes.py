@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import (
     fat_and_signal,
@@ -156,7 +156,7 @@ def measure_organs(
     floor = 0.0 if dixon_zyx is None else signal_floor(dixon_zyx[1])
     view = View.of(labelmap.GetSize(), seen_xyz)
     measures = {}
-    for label, box in enumerate(ndimage.find_objects(labels_zyx, n_labels), start=1):
+    for label, box in enumerate(scipy.ndimage.find_objects(labels_zyx, n_labels), start=1):
         if box is None:
             continue
         mask_zyx = labels_zyx[box] == label
@@ -232,7 +232,7 @@ def organ_ends(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> d
     view = View.of(labelmap.GetSize(), seen_xyz)
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     ends = {}
-    for label, box in enumerate(ndimage.find_objects(labels_zyx), start=1):
+    for label, box in enumerate(scipy.ndimage.find_objects(labels_zyx), start=1):
         if box is not None:
             mask_zyx = labels_zyx[box] == label
             main_zyx, _, _ = _main_pieces(mask_zyx, int(np.count_nonzero(mask_zyx)))
@@ -289,7 +289,7 @@ def _centroid_xyz_mm(
 
 def _main_pieces(mask_zyx: Mask, n_voxels: int) -> tuple[Mask, int, int]:
     """Find the pieces that matter; count all pieces, and the voxels of the largest."""
-    pieces_zyx, n_pieces = ndimage.label(mask_zyx)
+    pieces_zyx, n_pieces = scipy.ndimage.label(mask_zyx)
     if n_pieces == 1:
         return mask_zyx, 1, n_voxels
     n_of_piece = np.bincount(pieces_zyx[mask_zyx], minlength=n_pieces + 1)

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 import pywt
+import scipy
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.geometry.arrays import Floats
@@ -89,7 +89,7 @@ def _wavelet_images(
 def _band(voxels_zyx: Floats, wavelet: pywt.Wavelet, axes: tuple[int, ...], band: str) -> Floats:
     for axis, letter in zip(axes, band, strict=True):
         taps = wavelet.dec_lo if letter == "L" else wavelet.dec_hi
-        voxels_zyx = ndimage.convolve1d(voxels_zyx, taps, axis=axis, mode="wrap")
+        voxels_zyx = scipy.ndimage.convolve1d(voxels_zyx, taps, axis=axis, mode="wrap")
     return voxels_zyx
 
 

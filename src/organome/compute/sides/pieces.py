@@ -10,8 +10,8 @@ from typing import Any, Final
 import cc3d
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
-from scipy import ndimage
 
 from organome.compute.geometry.arrays import Floats, Indices, Labels
 from organome.compute.geometry.grids import Grid
@@ -92,7 +92,7 @@ def places_of_labels_xyz_mm(
     labels_zyx: npt.NDArray[Any], labels: Sequence[int], grid: Grid
 ) -> Floats:
     """Return the places of all voxels with one of these labels; shape (n, 3)."""
-    boxes = ndimage.find_objects(labels_zyx, max(labels, default=0))
+    boxes = scipy.ndimage.find_objects(labels_zyx, max(labels, default=0))
     found = [
         np.argwhere(labels_zyx[box] == label) + [extent.start for extent in box]
         for label, box in ((label, boxes[label - 1]) for label in labels)
@@ -165,7 +165,7 @@ def find_side_pieces(labelmap: sitk.Image, structures: Sequence[Organ]) -> SideP
     """
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     sided = _lookup(structures)
-    box = next(iter(ndimage.find_objects(sided[labels_zyx] > 0, 1)), None)
+    box = next(iter(scipy.ndimage.find_objects(sided[labels_zyx] > 0, 1)), None)
     if box is None:
         return None
     kept_zyx = np.ascontiguousarray(sided[labels_zyx[box]])

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import UID
-from scipy import ndimage
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -306,7 +306,7 @@ def _padded(
 
 def _at_edge(padded_yx: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Keep of voxels with the value of padding what reaches the edge of the slice in one piece."""
-    pieces_yx, _ = ndimage.label(padded_yx)
+    pieces_yx, _ = scipy.ndimage.label(padded_yx)
     sizes = np.bincount(pieces_yx.ravel())
     edges = (pieces_yx[0], pieces_yx[-1], pieces_yx[:, 0], pieces_yx[:, -1])
     large = [

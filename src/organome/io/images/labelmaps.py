@@ -13,10 +13,9 @@ label table of GIfTI 1.0, as the Caret volume extension holds it.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
@@ -30,6 +29,9 @@ from organome.io.files.packs import packed_gzip_identity
 from organome.io.files.published import ask_again, is_whole_gzip, read_member
 from organome.io.images.image_files import read_image, read_published
 from organome.io.images.nifti import CARET, nifti_header, write_nifti
+
+if TYPE_CHECKING:
+    import nibabel as nib
 
 LABELS_FILE: Final = "labels.nii.gz"
 PACK: Final = "labelmaps.zip"
@@ -66,6 +68,8 @@ def write_labelmap(
     """
     if labelmap.GetPixelID() != sitk.sitkUInt8:
         raise ValueError(f"labels of type {labelmap.GetPixelIDTypeAsString()}, uint8 needed")
+    import nibabel as nib  # here: see nifti.py
+
     header = nifti_header(labelmap)
     if grid_of is not None:
         _copy_grid(nib.Nifti1Image.from_filename(grid_of).header, header)
@@ -118,7 +122,7 @@ def labelmap_identity(path: Path) -> JsonValue:
     return packed_gzip_identity(path.with_name(PACK), path.name)
 
 
-def _copy_grid(source: nib.Nifti1Header, target: nib.Nifti1Header) -> None:
+def _copy_grid(source: "nib.Nifti1Header", target: "nib.Nifti1Header") -> None:
     if not np.array_equal(source["dim"][1:4], target["dim"][1:4]):
         raise ValueError(f"labels of {target['dim'][1:4]} voxels, image of {source['dim'][1:4]}")
     for field in _GRID_FIELDS:

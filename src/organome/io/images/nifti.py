@@ -17,13 +17,11 @@ from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from nibabel.quaternions import quat2mat
 from numpy.typing import NDArray
 
 from organome.domain.errors import ScanError
@@ -43,10 +41,12 @@ from organome.io.images.reading import (
     unwrapped,
 )
 
+if TYPE_CHECKING:
+    import nibabel as nib
+
 CARET: Final = 30  # header extension with the names of labels
 _LABEL_TABLES: Final = frozenset({0, CARET})  # TotalSegmentator's has no code of its own
 _CARET_ROOT: Final = b"<CaretExtension"
-_HEADERS: Final[dict[int, Any]] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _START_BYTES: Final = {348: 352, 540: 544}  # where voxels begin if the header says 0
 _HEAD_BYTES: Final = 544
 _MM_PER_UNIT: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by spatial code of xyzt_units
@@ -136,13 +136,16 @@ def _head(pieces: Iterator[bytes]) -> bytes:
 
 def _header(head: bytes) -> Any:
     """Take the header as it is: nibabel's repairs would hide what it says."""
+    import nibabel as nib  # here: it takes long, and a job that only starts workers needs none
+
+    kinds: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
     for order in "<>":
         n_bytes = int(np.frombuffer(head[:4], f"{order}i4", count=1)[0]) if len(head) > 4 else 0
-        if n_bytes not in _HEADERS:
+        if n_bytes not in kinds:
             continue
         if len(head) < n_bytes:
             raise EOFError
-        header: Any = _HEADERS[n_bytes](head[:n_bytes], endianness=order, check=False)
+        header: Any = kinds[n_bytes](head[:n_bytes], endianness=order, check=False)
         magic = bytes(header["magic"])[:3]
         if magic in (b"ni1", b"ni2"):
             raise ScanError(Reason.FORMAT_UNKNOWN, "NIfTI with its voxels in another file")
@@ -155,6 +158,8 @@ def _header(head: bytes) -> Any:
 
 
 def _layout(header: Any) -> _Layout:
+    from nibabel.spatialimages import HeaderDataError
+
     n_axes, *sizes = map(int, header["dim"])
     if not (1 <= n_axes <= MAX_AXES and min(sizes[:n_axes]) > 0):
         raise ValueError("sizes that no image has")
@@ -163,7 +168,7 @@ def _layout(header: Any) -> _Layout:
     code = int(header["datatype"])
     try:
         dtype = np.dtype(header.get_data_dtype())
-    except nib.spatialimages.HeaderDataError as error:
+    except HeaderDataError as error:
         raise ValueError(f"voxels of the unknown type {code}") from error
     if dtype.kind == "c":
         raise ScanError(Reason.NOT_3D, "voxels are complex numbers")
@@ -316,6 +321,8 @@ def _sform_spacing_mm(columns: _Affine, stated_mm: _Affine) -> _Affine:
 
 def _qform(header: Any, spacing_mm: _Affine) -> _Affine:
     """Return the qform, NaN where its quaternion is not a rotation."""
+    from nibabel.quaternions import quat2mat
+
     quaternion = [float(header[f"quatern_{one}"]) for one in "bcd"]
     qfac = float(header["pixdim"][0])
     real_squared = 1 - float(np.square(quaternion).sum())
@@ -408,8 +415,10 @@ def _label_names(extensions: bytes, order: str) -> dict[int, str]:
     return {}
 
 
-def nifti_header(image: sitk.Image) -> nib.Nifti1Header:
+def nifti_header(image: sitk.Image) -> "nib.Nifti1Header":
     """Return type and grid of an image as NIfTI does."""
+    import nibabel as nib
+
     affine_lps = np.eye(4)
     affine_lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine_lps[:3, 3] = image.GetOrigin()
@@ -423,7 +432,7 @@ def nifti_header(image: sitk.Image) -> nib.Nifti1Header:
     return nifti.header
 
 
-def write_nifti(path: Path, header: nib.Nifti1Header, image: sitk.Image, *, level: int) -> None:
+def write_nifti(path: Path, header: "nib.Nifti1Header", image: sitk.Image, *, level: int) -> None:
     """Write header and voxels as a gzip file without time or name.
 
     Equal ones give equal bytes. The voxels are compressed piece by piece and never copied whole.

@@ -14,6 +14,7 @@ from organome.domain.fingerprints import canonical_json
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.io.files import published
 from organome.io.files.atomic import atomic_path
+from organome.io.tables.parquet import parse_table
 
 LEDGER: Final = published.LEDGER
 
@@ -82,9 +83,7 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
             f"{path}: no ledger, the step before has not been through this shard", is_local=False
         )
     try:
-        table = pq.read_table(
-            path, columns=list(REPRODUCIBLE_COLUMNS[:-1]), page_checksum_verification=True
-        )
+        table = parse_table(path, columns=REPRODUCIBLE_COLUMNS[:-1])
         return {row["scan"]: _outcome(row) for row in table.to_pylist()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -133,19 +133,35 @@ def read_filtered(
     path: Path, *, columns: Sequence[str] | None = None, keep: Mapping[str, Iterable[str]]
 ) -> pa.Table:
     """Read the rows of one Parquet file whose columns have one of the values to keep."""
+    if not keep:
+        return parse_table(path, columns=columns)
     filters = [(name, "in", set(values)) for name, values in keep.items()]
     return pq.read_table(
         path,
         columns=None if columns is None else list(columns),
-        filters=filters or None,
+        filters=filters,
         partitioning=None,
         page_checksum_verification=True,
     )
 
 
-def parse_table(content: bytes) -> pa.Table:
-    """Read the bytes of a Parquet file."""
-    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+def parse_table(source: Path | bytes, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or the bytes of one.
+
+    Not by ``pyarrow.parquet.read_table``: that imports pandas, which takes longer than most jobs
+    need to read all their tables.
+
+    Raises:
+        pyarrow.ArrowInvalid: It is damaged, or has not all of the columns.
+    """
+    given = pa.BufferReader(source) if isinstance(source, bytes) else source
+    with pq.ParquetFile(given, page_checksum_verification=True) as file:
+        if columns is None:
+            return file.read()
+        table = file.read(columns=list(columns))
+    if absent := [name for name in columns if name not in table.column_names]:
+        raise pa.ArrowInvalid(f"no column {absent[0]}")
+    return table.select(list(columns))
 
 
 def read_structures(path: Path) -> tuple[Organ, ...]:

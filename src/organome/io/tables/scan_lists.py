@@ -13,6 +13,7 @@ from organome.domain.errors import SetupError
 from organome.domain.flags import Flag
 from organome.domain.scans import Contrast, Scan, Source
 from organome.io.files.atomic import atomic_path
+from organome.io.tables.parquet import parse_table
 
 _SOURCE: Final = pa.struct(
     [
@@ -65,7 +66,7 @@ def read_shard(path: Path) -> tuple[Scan, ...]:
         SetupError: If the file is missing or no list of scans.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = parse_table(path)
         if _NEWEST not in table.column_names:
             table = table.append_column(SCHEMA.field(_NEWEST), pa.nulls(len(table), _FLAGS))
         rows = table.cast(SCHEMA).to_pylist()
@@ -79,7 +80,7 @@ def listed_contrasts(folder: Path) -> set[str] | None:
     shown: set[str | None] = set()
     for _, path in listed_shards(folder):
         try:
-            sources = pq.read_table(path, columns=["sources"], partitioning=None).column("sources")
+            sources = parse_table(path, columns=["sources"]).column("sources")
         except (OSError, pa.ArrowInvalid):
             return None  # the job that reads it will say so
         contrasts = pc.struct_field(pc.list_flatten(sources), "contrast")

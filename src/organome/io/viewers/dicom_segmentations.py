@@ -50,7 +50,6 @@ _MAY_BE_EMPTY: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
     *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
-_SUFFIX: Final = ".dcm"
 _LABELMAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary
 _SEGMENTATIONS: Final = (SegmentationStorage, _LABELMAP_SEGMENTATION)
 _OFF_STEP: Final = 0.01  # of a slice
@@ -167,11 +166,6 @@ def write_dicom_segmentation(
     _make_reproducible(made, seed)
     with atomic_path(path) as temporary, _quiet():
         made.save_as(temporary, enforce_file_format=True)
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a labelmap is to be read as DICOM: a folder, or a file that ends in .dcm."""
-    return path.is_dir() or path.suffix.lower() == _SUFFIX
 
 
 def read_dicom_segmentation(path: Path) -> Delivered:

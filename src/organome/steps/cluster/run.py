@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import pyarrow.dataset as ds
+import pyarrow as pa
 
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
@@ -23,6 +23,7 @@ from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
 from organome.io.runs import open_run
 from organome.io.slurm.profiles import SLURM, find_profile, job_profile
+from organome.io.tables.parquet import read_table
 from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
@@ -207,9 +208,10 @@ def run(
 
 def _count_scans(tables: Path) -> ScanCounts | None:
     """Read from the scan table what became of all scans; None if it is not there."""
-    if not any((tables / SCANS.name).glob("*.parquet")):
+    files = sorted((tables / SCANS.name).glob("*.parquet"))
+    if not files:
         return None
-    rows = ds.dataset(tables / SCANS.name, format="parquet").to_table(["status", "reason"])
+    rows = pa.concat_tables(read_table(file, columns=["status", "reason"]) for file in files)
     n_by = Counter(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
     n_done = sum(n for (status, _), n in n_by.items() if status == Status.DONE)
     others = [(str(reason), n) for (status, reason), n in n_by.items() if status != Status.DONE]

@@ -2,7 +2,8 @@
 
 Of dask nothing is taken from its configuration files or environment variables, here or in the
 workers, and nothing is written but in the work folder. Scheduler and workers talk TLS with a
-certificate made for this run: whoever reaches an open dask port runs code in your name.
+certificate made for this run: whoever reaches an open dask port runs code in your name. Dask is
+imported where it is used: a collection on threads does without, and it takes half a second.
 """
 
 import copy
@@ -18,14 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
-
-import dask.config
-from distributed import Client, Future, KilledWorker, Security, SpecCluster, Status, wait
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from organome.domain.errors import MachineFault, SetupError
 from organome.io.files.atomic import ATTEMPT
 from organome.io.machine.certificates import write_certificate
+
+if TYPE_CHECKING:
+    from distributed import Future, Security, SpecCluster
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def on_threads(n_threads: int) -> Iterator[Compute]:
 
 
 @contextmanager
-def on_cluster(cluster: SpecCluster, *, n_jobs: int, patience_s: float) -> Iterator[Compute]:
+def on_cluster(cluster: "SpecCluster", *, n_jobs: int, patience_s: float) -> Iterator[Compute]:
     """Run calls on the workers of a cluster; they must leave the same when run twice.
 
     What a worker was at when it died is given to another one, and its job is submitted again.
@@ -111,6 +112,8 @@ def on_cluster(cluster: SpecCluster, *, n_jobs: int, patience_s: float) -> Itera
     Raises:
         MachineFault: By the calls, if there is no worker for that long, or one call loses four.
     """
+    from distributed import Client, wait
+
     with Client(cluster) as client:
 
         def run(calls: Sequence[Callable[[], _Result]]) -> tuple[_Result, ...]:
@@ -132,7 +135,7 @@ def on_cluster(cluster: SpecCluster, *, n_jobs: int, patience_s: float) -> Itera
 
 
 @contextmanager
-def slurm_cluster(jobs: WorkerJobs) -> Iterator[SpecCluster]:
+def slurm_cluster(jobs: WorkerJobs) -> Iterator["SpecCluster"]:
     """Start a scheduler in this process; its ``scale`` submits jobs. All are cancelled at the end.
 
     Raises:
@@ -161,6 +164,8 @@ def slurm_cluster(jobs: WorkerJobs) -> Iterator[SpecCluster]:
 @contextmanager
 def plain_dask_config(more: Mapping[str, object] | None = None) -> Iterator[None]:
     """Let dask's own defaults and our settings hold, whatever its files and variables say."""
+    import dask.config
+
     before = copy.deepcopy(dask.config.config)
     dask.config.refresh(paths=[], env={})
     dask.config.set({**_SETTINGS, **(more or {})})
@@ -172,6 +177,8 @@ def plain_dask_config(more: Mapping[str, object] | None = None) -> Iterator[None
 
 
 def _job_options(jobs: WorkerJobs, *, logs: Path, local: Path) -> dict[str, Any]:
+    import dask.config
+
     settings = dask.config.serialize(dask.config.config)
     return {
         "cores": jobs.n_threads,
@@ -198,7 +205,9 @@ def _job_options(jobs: WorkerJobs, *, logs: Path, local: Path) -> dict[str, Any]
     }
 
 
-def _security(private: Path) -> Security:
+def _security(private: Path) -> "Security":
+    from distributed import Security
+
     certificate, key = write_certificate(private)
     roles = ("client", "scheduler", "worker")
     return Security(
@@ -210,6 +219,9 @@ def _security(private: Path) -> Security:
 
 
 def _cluster_class() -> type[Any]:
+    import dask.config
+    from distributed import Status
+
     # When imported, dask-jobqueue puts a file into ~/.config/dask, unless this here is a file.
     home, dask.config.PATH = dask.config.PATH, __file__
     try:
@@ -263,7 +275,9 @@ def _last_words(error: Exception) -> str:
     return (by_sbatch or said or [repr(error)])[-1]
 
 
-def _raise_first_error(futures: Sequence[Future[Any]]) -> None:
+def _raise_first_error(futures: Sequence["Future[Any]"]) -> None:
+    from distributed import KilledWorker
+
     for future in futures:
         if future.status == "error":
             error = future.exception()

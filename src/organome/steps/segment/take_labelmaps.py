@@ -14,7 +14,6 @@ from organome.io.files.cohort_roots import CohortRoot
 from organome.io.files.identity import MISSING, input_identity
 from organome.io.images.image_files import read_delivered, read_published
 from organome.io.images.reading import Delivered
-from organome.io.viewers.dicom_segmentations import is_dicom, read_dicom_segmentation
 from organome.steps.segment.labelling import STEP, Labelling
 
 VERSION: Final = 5  # raised when the same input would give another result
@@ -101,7 +100,10 @@ class TakeLabelmaps:
             raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
         path = Path(scan.labelmap)
         try:
-            if is_dicom(path):
+            if path.is_dir() or path.suffix.lower() == ".dcm":
+                # Here: highdicom takes a quarter of a second, and most labelmaps are NIfTI.
+                from organome.io.viewers.dicom_segmentations import read_dicom_segmentation
+
                 return read_dicom_segmentation(path)
             return read_delivered(path, constant=True, orientation=self._orientation)
         except (ScanError, OSError) as error:
