@@ -74,7 +74,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
 
 ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
     OrganReason.NOT_FOUND: (
-        "The scan was measured and no voxel is the organ; what is in view does not say why."
+        "The scan was measured and no voxel is the organ; what is in view does not say why. "
+        "Rows of radiomics never say more."
     ),
     OrganReason.OUTSIDE_VIEW: (
         "No voxel is the organ, and the scan ends before it: an organ that lies nearer to the "

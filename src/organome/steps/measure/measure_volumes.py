@@ -12,6 +12,7 @@ from organome.compute.geometry.grids import Grid, share_grid
 from organome.compute.labelmaps.ownership import Ownership
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs
 from organome.domain.contrasts import PDFF_MAPS, PDFF_VIEWS, pdff_map_name
+from organome.domain.errors import ScanError
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.rows import organ_rows, scan_row
@@ -78,7 +79,8 @@ class MeasureVolumes:
         self._published = published
         of_visit: dict[tuple[object, ...], list[Scan]] = {}
         for scan in sorted(scans, key=lambda one: one.station or 0):
-            if scan.station is not None and published.labelled[scan.scan].status is Status.DONE:
+            labelled = published.labelled.get(scan.scan)
+            if scan.station is not None and labelled and labelled.status is Status.DONE:
                 of_visit.setdefault(scan.identity[:-1], []).append(scan)
         self._beside = {
             scan.scan: [one for one in stations if one is not scan]
@@ -141,14 +143,21 @@ class MeasureVolumes:
         return facts
 
     def _ownership(self, scan: Scan, labelmap: sitk.Image) -> Ownership | None:
-        """Find out what a station owns; None where stations are one image, or lie askew."""
+        """Find out what a station owns.
+
+        Returns:
+            None where stations are one image, where one lies askew, or cannot be read.
+        """
         if scan.scan not in self._beside:
             return None
         self._grids[scan.scan] = Grid.of(labelmap)
         stations = [scan, *self._beside[scan.scan]]
         for one in stations:
             if one.scan not in self._grids:
-                self._grids[one.scan] = Grid.of(self._published.read_labelmap(one))
+                try:
+                    self._grids[one.scan] = Grid.of(self._published.read_labelmap(one))
+                except ScanError:  # its own row will say so
+                    return None
         here, *others = ((self._grids[one.scan], self._published.seen_xyz(one)) for one in stations)
         return Ownership.of(here, others)
 
