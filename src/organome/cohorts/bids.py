@@ -26,27 +26,13 @@ from pathlib import PurePath
 from typing import Final
 
 from organome.cohorts.listing import FoundImage, image_suffix
+from organome.domain.contrast_kinds import CONTRAST_KINDS
 from organome.domain.names import is_readable, one_spelling
 from organome.domain.scans import Contrast
 
 FOLDERS: Final = ("anat", "ct", "mr", "vibe")
-DIXON_WORDS: Final = {
-    "water": Contrast.WATER,
-    "w": Contrast.WATER,
-    "fat": Contrast.FAT,
-    "f": Contrast.FAT,
-    "inphase": Contrast.IN_PHASE,
-    "in": Contrast.IN_PHASE,
-    "outphase": Contrast.OPPOSED_PHASE,
-    "opposedphase": Contrast.OPPOSED_PHASE,
-    "opp": Contrast.OPPOSED_PHASE,
-}
-SUFFIXES: Final = {
-    "t1w": Contrast.T1,
-    "t2w": Contrast.T2,
-    "t2haste": Contrast.T2,
-    "ct": Contrast.CT,
-}
+DIXON_WORDS: Final = {word: one.contrast for one in CONTRAST_KINDS for word in one.name_words}
+SUFFIXES: Final = {word: one.contrast for one in CONTRAST_KINDS for word in one.name_suffixes}
 PROTOCOLS: Final = {"t2haste": "haste"}  # else a protocol is called as its contrast
 DIXON_SUFFIXES: Final = ("vibe", "dixon", "t1w")  # any other, mevibe say, is another protocol
 PLAIN_PARTS: Final = ("", "mag")  # part-phase, part-real and part-imag show no anatomy

@@ -6,11 +6,12 @@ from typing import Final
 
 from organome.cohorts.dixon import disputed, series_contrast
 from organome.cohorts.series import Series, group_series
+from organome.domain.contrast_kinds import modality_of
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.domain.scans import DIXON_CONTRASTS, Contrast, Modality, modality_of
+from organome.domain.scans import DIXON_CONTRASTS, Contrast, Modality
 
 LOCALIZER: Final = "LOCALIZER"  # a value of ImageType, PS3.3 C.8.16.1.3
 CT_MODALITY: Final = "CT"

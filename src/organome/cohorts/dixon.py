@@ -2,9 +2,8 @@
 
 The contrasts of a station are brought onto one grid, or refused.
 
-Source: suffixes of SeriesDescription as UK Biobank and NAKO deliver them (fuse-med-ml's UK Biobank
-data set, recoh, TPTBox's NAKO converter); values of ImageType as Siemens, GE and Philips write
-them, from memory of their conformance statements.
+Source: suffixes of SeriesDescription in fuse-med-ml's UK Biobank data set, recoh and TPTBox's NAKO
+converter; ``domain.contrast_kinds`` has them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from organome.cohorts.series import STEP_TOLERANCE, Series, same_plane
+from organome.domain.contrast_kinds import CONTRAST_KINDS
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast
 
 DESCRIPTION_SUFFIXES: Final = {
-    "in": Contrast.IN_PHASE,
-    "opp": Contrast.OPPOSED_PHASE,
-    "f": Contrast.FAT,
-    "w": Contrast.WATER,
+    word: one.contrast for one in CONTRAST_KINDS for word in one.description_suffixes
 }
-IMAGE_TYPE_WORDS: Final = {
-    "IN_PHASE": Contrast.IN_PHASE,
-    "IP": Contrast.IN_PHASE,
-    "OPP_PHASE": Contrast.OPPOSED_PHASE,
-    "OUT_PHASE": Contrast.OPPOSED_PHASE,
-    "OP": Contrast.OPPOSED_PHASE,
-    "FAT": Contrast.FAT,
-    "F": Contrast.FAT,
-    "WATER": Contrast.WATER,
-    "W": Contrast.WATER,
-}
+IMAGE_TYPE_WORDS: Final = {word: one.contrast for one in CONTRAST_KINDS for word in one.image_types}
 # Of the shorter one's extent; neighbours share 0.2 (37 mm of 192 mm), repeats all of it.
 SAME_STATION_SHARE: Final = 0.5
 MAX_CROPPED_SLICES: Final = 1  # at either end, to what all contrasts of a station have

@@ -33,11 +33,6 @@ class Modality(StrEnum):
     CT = "ct"
 
 
-def modality_of(contrast: Contrast) -> Modality:
-    """Return which kind of scanner makes images of this contrast."""
-    return Modality.CT if contrast is Contrast.CT else Modality.MRI
-
-
 class MissingRescale(StrEnum):
     """What becomes of a CT whose header does not say how values become Hounsfield units."""
 

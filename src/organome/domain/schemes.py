@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from organome.domain.contrast_kinds import modality_of
 from organome.domain.errors import SetupError
 from organome.domain.organs import BODY_COMPOSITION, ORGAN_BY_NAME, ORGANS, Organ
-from organome.domain.scans import Contrast, Modality, modality_of
+from organome.domain.scans import Contrast, Modality
 
 # Both tasks of TotalSegmentator begin with these nine.
 _UPPER_ABDOMEN: Final = [

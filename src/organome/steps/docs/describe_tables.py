@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from organome.domain.columns import Table
+from organome.domain.contrast_kinds import CONTRAST_KINDS
 from organome.domain.features import feature_names
 from organome.domain.organs import ORGANS, SIDE_FINDING_MEANINGS
 from organome.domain.radiomics_tables import radiomics_table
@@ -54,6 +55,7 @@ def run(*, output: Path) -> None:
         *(_table_section(table) for table in COHORT_TABLES),
         _table_section(radiomics_table(feature_names())),
         _reasons_section(),
+        _contrasts_section(),
         _schemes_section(),
         _structures_section(),
     ]
@@ -124,6 +126,34 @@ def _table_section(table: Table) -> str:
             ),
         ),
     )
+
+
+def _contrasts_section() -> str:
+    return _section(
+        "## Contrasts",
+        "",
+        "Intensities without a unit are arbitrary: do not compare those of two scans as they are.",
+        "",
+        *_table(
+            ["contrast", "scanner", "unit", "quantitative", "meaning", "in names", "in headers"],
+            (
+                (
+                    f"`{one.contrast}`",
+                    one.modality,
+                    one.unit or "",
+                    "yes" if one.is_quantitative else "no",
+                    one.meaning,
+                    _words(*one.name_words, *one.name_suffixes),
+                    _words(*one.description_suffixes, *one.image_types),
+                )
+                for one in CONTRAST_KINDS
+            ),
+        ),
+    )
+
+
+def _words(*words: str) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _schemes_section() -> str:
