@@ -167,8 +167,8 @@ def test_covariate_file_that_repeats_a_key_is_refused_without_naming_it(
 def test_column_missing_from_both_tables_is_named_with_what_there_is(tmp_path: Path) -> None:
     write_cohort(tmp_path, 4)
     path = centres(tmp_path / "c.tsv", every_visit(4))
-    with pytest.raises(SetupError, match=r"no column site;.*manufacturer.*\n.*has centre"):
-        export(tmp_path, batch=["site"], covariates=path)
+    with pytest.raises(SetupError, match=r"no column ward;.*manufacturer.*\n.*has centre"):
+        export(tmp_path, batch=["ward"], covariates=path)
 
 
 def test_column_of_both_tables_is_refused(tmp_path: Path) -> None:
