@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from doubles.odd_dicom import ReadSeries, series, stored_values
 from doubles.odd_niftis import nifti_file
 from organome.compute.stitching.stitch import stitch
 from organome.domain.errors import ScanError
@@ -234,3 +235,30 @@ def test_a_station_within_another(inner: tuple[float, int]) -> None:
         with pytest.raises(ScanError) as caught:
             stitch(stations)
         assert caught.value.reason is Reason.SEVERAL_SERIES
+
+
+@pytest.mark.parametrize(
+    ("elements", "found"),
+    [
+        ({"PatientSex": "F", "PatientAge": "061Y", "StudyDate": "20160503"}, ("female", 61)),
+        (
+            {"PatientSex": "M", "PatientBirthDate": "19550101", "StudyDate": "20160503"},
+            ("male", 61),
+        ),
+        ({"PatientSex": "2", "PatientAge": "000Y", "StudyDate": "20160503"}, (None, None)),
+        (
+            {"PatientAge": "732M", "AcquisitionDate": "20160503", "StudyDate": "19000101"},
+            (None, 61),
+        ),
+    ],
+)
+@pytest.mark.odd_input(
+    "D-80",
+    make="PatientSex `2`, PatientAge `000Y` or in months, PatientBirthDate alone",
+    source="DICOM PS3.5 6.2; own",
+    outcome="only where `cohort.covariates` asks; of dates the month; what is not plain is null",
+)
+def test_covariates_of_a_header(elements: dict[str, str], found: tuple[str, int]) -> None:
+    read = ReadSeries(series(stored_values(4), **elements)).header.covariates
+    assert (read.sex, read.age_years, read.acq_month) == (*found, "2016-05")
+    assert "1955" not in str(read)
