@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,10 @@ class Base:
     participant: str
     files: Delivery
     table: tuple[str, ...]
+
+    def has(self, suffixes: Sequence[str]) -> bool:
+        """Return whether one of the files has one of these suffixes."""
+        return any(path.endswith(tuple(suffixes)) for path in self.files)
 
     def of(self, participant: str) -> "Base":
         """Return the same delivery under the name of another participant."""
@@ -98,12 +102,13 @@ def write_cohort(
     lines: list[str] = []
     files: list[str] = []
     for place in range(n + len(bases)):
-        base = bases[place % len(bases)].of(f"{5_000_000 + 977 * place}")
+        turn = n_before + place - len(bases)
+        one = CORRUPTIONS[kind][turn % len(CORRUPTIONS[kind])] if place >= len(bases) else None
+        able = [each for each in bases if one is None or each.has(one.suffixes)]
+        base = able[place % len(able)].of(f"{5_000_000 + 977 * place}")
         delivery = dict(base.files)
         done_to[base.participant] = "nothing"
-        if place >= len(bases):
-            turn = n_before + place - len(bases)
-            one = CORRUPTIONS[kind][turn % len(CORRUPTIONS[kind])]
+        if one is not None:
             done_to[base.participant] = one.do(delivery, chance)
             drawn[base.participant] = (one.carrier, one.kind)
         for name, content in delivery.items():

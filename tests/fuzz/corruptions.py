@@ -333,11 +333,13 @@ class Drawn(NamedTuple):
         carrier: One of CARRIERS.
         kind: One of KINDS.
         do: The corruption.
+        suffixes: Of the files that it is done to, one of which must be there.
     """
 
     carrier: str
     kind: str
     do: Corruption
+    suffixes: Sequence[str] = ANY
 
 
 _NAN: Final = float("nan")
@@ -345,20 +347,21 @@ _GRID: Final = "pixdim|srow"
 
 
 def _of_files(carrier: str, suffixes: Sequence[str]) -> tuple[Drawn, ...]:
+    change = partial(damage_file, suffixes=suffixes)
     return (
-        Drawn(carrier, "truncate", partial(damage_file, suffixes=suffixes, how=("cut",))),
-        Drawn(carrier, "flip", partial(damage_file, suffixes=suffixes, how=("flip",))),
-        Drawn(carrier, "swap", partial(swap, suffixes=suffixes)),
-        Drawn(carrier, "other", partial(damage_file, suffixes=suffixes)),
+        Drawn(carrier, "truncate", partial(change, how=("cut",)), suffixes),
+        Drawn(carrier, "flip", partial(change, how=("flip",)), suffixes),
+        Drawn(carrier, "swap", partial(swap, suffixes=suffixes), suffixes),
+        Drawn(carrier, "other", change, suffixes),
     )
 
 
 def _of_headers(carrier: str, suffixes: Sequence[str]) -> tuple[Drawn, ...]:
     change = partial(image_header, suffixes=suffixes)
     return (
-        Drawn(carrier, "nan", partial(change, fields=_GRID, numbers=(_NAN,))),
-        Drawn(carrier, "zero", partial(change, fields=_GRID, numbers=(0,))),
-        Drawn(carrier, "header", change),
+        Drawn(carrier, "nan", partial(change, fields=_GRID, numbers=(_NAN,)), suffixes),
+        Drawn(carrier, "zero", partial(change, fields=_GRID, numbers=(0,)), suffixes),
+        Drawn(carrier, "header", change, suffixes),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import fuzz.__main__ as fuzzing
 from doubles.odd_niftis import nifti_file
-from fuzz.cohorts import Base, write_cohort
+from fuzz.cohorts import Base, make_bases, write_cohort
 from fuzz.corruptions import CARRIERS, CORRUPTIONS, KINDS
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.io.tables.scan_lists import read_shard
@@ -32,6 +32,14 @@ def test_corrupted_deliveries_are_rows_and_stop_nothing(tmp_path: Path) -> None:
 def test_every_kind_is_drawn_for_every_carrier() -> None:
     drawn = {(one.kind, one.carrier) for each in CORRUPTIONS.values() for one in each}
     assert drawn == set(product(KINDS, set(CARRIERS) - {"tsv"}))  # each kind spoils tables
+
+
+@pytest.mark.slow
+def test_every_corruption_can_be_done(tmp_path: Path) -> None:
+    for kind, bases in make_bases(tmp_path / "phantoms").items():
+        n = 3 * len(CORRUPTIONS[kind])
+        cohort = write_cohort(tmp_path / kind, kind, bases, n=n, seed=1)
+        assert len(cohort.drawn) == n
 
 
 def _lost(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
