@@ -10,8 +10,9 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from campaigns.runs import CampaignRun
-from doubles.cohorts import REPOSITORY, TinyCohort
+from doubles.cohorts import TinyCohort
 from doubles.models import write_tiny_model
+from doubles.places import REPOSITORY
 from organome.phantoms import make_phantoms
 from organome.phantoms.delivery.defects import Defect, Format
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from doubles.cohorts import BIN, REPOSITORY
+from doubles.cohorts import BIN
+from doubles.places import REPOSITORY
 from doubles.traces import read_events, scans_done_twice, traced_pids
 from slurm.processes import belonging_to, children, descendants, kill_trees, wait_until
 

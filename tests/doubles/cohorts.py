@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-REPOSITORY = Path(__file__).parents[2]
+from doubles.places import REPOSITORY, quick_environment
+
 BIN = Path(sys.executable).parent
 SIZE_ZYX = (12, 14, 16)
 
@@ -94,7 +95,7 @@ class Run:
         command = [str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")]
         return subprocess.Popen(
             [*command, "--directory", str(self.folder), "--cores", "2", *arguments],
-            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+            env=quick_environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -110,6 +111,10 @@ class Run:
         """List and run everything; it must go well."""
         listed = self.snakemake("list_scans")
         assert listed.returncode == 0, listed.output
+        return self.rest()
+
+    def rest(self) -> Result:
+        """Run what is left of all that is listed; it must go well."""
         result = self.snakemake()
         assert result.returncode == 0, result.output
         return result

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from doubles.cohorts import BIN, REPOSITORY, Result
+from doubles.cohorts import BIN, Result
+from doubles.places import REPOSITORY, quick_environment
 
 _ORGANOME = """\
 #!{python} -S
@@ -62,7 +63,7 @@ class PretendedRun:
                 *(str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")),
                 *("--directory", str(self.folder), "--cores", "2", *arguments),
             ],
-            env={**os.environ, "PATH": path, "IMPOSSIBLE": impossible},
+            env=quick_environment() | {"PATH": path, "IMPOSSIBLE": impossible},
             capture_output=True,
             text=True,
             check=False,

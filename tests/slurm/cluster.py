@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from doubles.places import quick_environment
 from slurm.processes import (
     all_pids,
     environment,
@@ -133,7 +134,7 @@ class Cluster:
     def environment(self, *more_paths: Path) -> dict[str, str]:
         """Variables of a process that uses this cluster; given folders go first in its PATH."""
         paths = ":".join(map(str, (*more_paths, self.bin)))
-        return {**os.environ, "PATH": f"{paths}:{os.environ['PATH']}"}
+        return quick_environment() | {"PATH": f"{paths}:{os.environ['PATH']}"}
 
     def command(self, name: str, *arguments: str, within_s: float = 30.0) -> str:
         """Run a SLURM command.

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-from doubles.cohorts import BIN, REPOSITORY
+from doubles.cohorts import BIN
+from doubles.places import REPOSITORY
 from doubles.traces import Event, read_events, traced_pids
 from slurm.cluster import Cluster
 from slurm.processes import belonging_to, is_alive, wait_until

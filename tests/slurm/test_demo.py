@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from doubles.cohorts import REPOSITORY
+from doubles.places import REPOSITORY
 from organome.io.models.phantoms import PHANTOM_MARKER
 from organome.io.tables.scan_lists import read_shard
 from organome.steps.collect import collect_tables

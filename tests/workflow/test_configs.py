@@ -1,6 +1,5 @@
 """Every example configuration and profile plans without an error."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from doubles.places import REPOSITORY
+from doubles.places import REPOSITORY, quick_environment
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
@@ -31,7 +30,7 @@ def plan(config: Path, run: Path, *more: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "XDG_DATA_HOME": str(run.parent / "data")},
+        env=quick_environment() | {"XDG_DATA_HOME": str(run.parent / "data")},
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr

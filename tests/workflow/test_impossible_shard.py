@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from doubles.cohorts import BIN, Run, TinyCohort
+from doubles.places import quick_environment
 
 _PREFIX = "person"
 
@@ -23,7 +24,7 @@ def test_an_impossible_shard_holds_up_no_other(tmp_path: Path) -> None:
             *(str(BIN / "organome"), "run", str(run.folder), "--pause-s=0"),
             *("--", "--cores=2", "--retries=0"),
         ],
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        env=quick_environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,

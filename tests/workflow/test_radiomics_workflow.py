@@ -18,12 +18,12 @@ def radiomics_jobs(*shards: str) -> list[tuple[str, str | None]]:
     return sorted([*jobs, ("collect_tables", None)])
 
 
-def run_of(folder: Path, *, more: str = "") -> Run:
+def run_of(folder: Path) -> Run:
     cohort = TinyCohort(folder / "cohort")
     cohort.add(4)
     broken = folder / "cohort" / "images" / "002.nii.gz"
     broken.write_bytes(broken.read_bytes()[:-40])
-    run = Run(folder / "run", shard_size=3, more=CONFIG + more)
+    run = Run(folder / "run", shard_size=3, more=CONFIG)
     (run.folder / "ct.yaml").write_text(PARAMETERS)
     run.whole()
     return run
@@ -84,11 +84,18 @@ def test_deleted_radiomics_come_back_the_same(run: Run) -> None:
     assert run.tables() == before
 
 
-def test_images_that_are_not_kept_wait_for_radiomics(run: Run, tmp_path: Path) -> None:
-    other = run_of(tmp_path / "other", more="keep_images: false\n")
-    assert not list(other.folder.glob("results/prepare_images/*"))
-    assert other.snakemake().jobs == []
-    assert other.tables() == run.tables()
+def test_images_that_are_not_kept_wait_for_radiomics(run: Run) -> None:
+    before = run.tables()
+    with (run.folder / "config.yaml").open("a") as config:
+        config.write("keep_images: false\n")
+    for step in (run.folder / "results").iterdir():
+        shutil.rmtree(step / "0001", ignore_errors=True)
+    jobs = run.rest().jobs
+    assert {("prepare_images", "0001"), ("measure_radiomics", "0001")} <= set(jobs)
+    assert [job for job in jobs if job[1] == "0000"] == [("drop_images", "0000")]
+    assert not list(run.folder.glob("results/prepare_images/*"))
+    assert run.rest().jobs == []
+    assert run.tables() == before
 
 
 def test_settings_file_that_is_not_there_is_named(run: Run) -> None:

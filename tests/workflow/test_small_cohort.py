@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from doubles.cohorts import REPOSITORY, Run, TinyCohort
+from doubles.cohorts import Run, TinyCohort
+from doubles.places import REPOSITORY
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.tables.schemes import scheme_content
 
@@ -28,6 +29,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the same cohort in another folder, with packed labelmaps and without keeping images."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    TinyCohort(folder / "cohort").add(5)
+    packed(Run(folder / "run", shard_size=3, more="keep_images: false\n")).whole()
+    return folder
+
+
 @pytest.fixture
 def folder(finished: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "copy"
@@ -38,6 +48,13 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 def run_in(folder: Path) -> Run:
     run = Run.__new__(Run)
     run.folder = folder / "run"
+    return run
+
+
+def packed(run: Run) -> Run:
+    """Ask for labelmaps in one archive."""
+    config = run.folder / "config.yaml"
+    config.write_text(config.read_text().replace("device: cpu", "device: cpu, pack: true"))
     return run
 
 
@@ -68,17 +85,17 @@ def test_a_new_participant_runs_one_new_shard_and_the_collection(folder: Path) -
     assert result.jobs == sorted([*jobs_of("0002"), COLLECT])
     tables = folder / "run" / "results" / "tables"
     assert pq.read_table(tables / "scans").num_rows == 6
-    assert run_in(folder).whole().jobs == []
+    assert run_in(folder).rest().jobs == []
 
 
 def test_deleted_labelmaps_of_a_shard_rerun_that_shard_only(folder: Path) -> None:
     run = run_in(folder)
     before = run.tables()
     shutil.rmtree(folder / "run" / "results" / "segment_organs" / "0001")
-    result = run.whole()
+    result = run.rest()
     assert result.jobs == sorted([("segment_organs", "0001"), ("measure_volumes", "0001"), COLLECT])
     assert run.tables() == before
-    assert run.whole().jobs == []
+    assert run.rest().jobs == []
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
@@ -93,28 +110,18 @@ def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
     }
 
 
-def packed(run: Run) -> Run:
-    """Ask for labelmaps in one archive."""
-    config = run.folder / "config.yaml"
-    config.write_text(config.read_text().replace("device: cpu", "device: cpu, pack: true"))
-    return run
-
-
-def test_packed_labelmaps_give_the_same_tables(folder: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    TinyCohort(other / "cohort").add(5)
-    run = packed(Run(other / "run", shard_size=3))
-    run.whole()
+def test_packed_labelmaps_give_the_same_tables(finished: Path, elsewhere: Path) -> None:
+    run = run_in(elsewhere)
     for shard in ("0000", "0001"):
         names = {path.name for path in (run.folder / "results/segment_organs" / shard).iterdir()}
         assert "labelmaps.zip" in names
         assert not [name for name in names if name.endswith(".nii.gz")]
-    assert run.tables() == run_in(folder).tables()
-    assert run.whole().jobs == []
+    assert run.tables() == run_in(finished).tables()
+    assert run.rest().jobs == []
 
 
 def test_packing_from_now_on_starts_nothing_again(folder: Path) -> None:
-    assert packed(run_in(folder)).whole().jobs == []
+    assert packed(run_in(folder)).rest().jobs == []
 
 
 def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
@@ -126,11 +133,11 @@ def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
     scheme.write_text(json.dumps(content))
     config = run.folder / "config.yaml"
     config.write_text(config.read_text().replace("mrsegmentator", scheme.name))
-    run.whole()
+    run.rest()
     organs = pq.read_table(run.folder / "results" / "tables" / "organs")
     assert organs.num_rows == 5 * 2
     assert set(organs["organ"].to_pylist()) == {"liver", "spleen"}
-    assert run.whole().jobs == []
+    assert run.rest().jobs == []
     content["classes"]["1"]["becomes"] = None
     scheme.write_text(json.dumps(content))
     assert {rule for rule, _ in run.snakemake("--dry-run").jobs} == {
@@ -141,18 +148,15 @@ def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
 
 
 def test_tables_are_the_same_bytes_on_another_day_in_another_folder(
-    folder: Path, tmp_path: Path
+    finished: Path, elsewhere: Path
 ) -> None:
-    other = tmp_path / "other"
-    TinyCohort(other / "cohort").add(5)
-    run = Run(other / "run", shard_size=3)
-    run.whole()
-    assert run.tables() == run_in(folder).tables()
+    assert run_in(elsewhere).tables() == run_in(finished).tables()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
-def test_killed_three_times_gives_the_same_tables(folder: Path, tmp_path: Path, seed: int) -> None:
+def test_killed_three_times_gives_the_same_tables(
+    finished: Path, tmp_path: Path, seed: int
+) -> None:
     chance = random.Random(seed)
     other = tmp_path / "other"
     TinyCohort(other / "cohort").add(5)
@@ -166,7 +170,7 @@ def test_killed_three_times_gives_the_same_tables(folder: Path, tmp_path: Path, 
         assert run.snakemake("--unlock").returncode == 0
     result = run.snakemake()
     assert result.returncode == 0, result.output
-    assert run.tables() == run_in(folder).tables()
+    assert run.tables() == run_in(finished).tables()
 
 
 def test_broken_scans_have_forty_rows_with_a_reason(tmp_path: Path) -> None:
@@ -196,17 +200,15 @@ def test_broken_scans_have_forty_rows_with_a_reason(tmp_path: Path) -> None:
             assert row["volume_ml"] is None
 
 
-def test_deleted_images_are_made_again_only_when_needed(tmp_path: Path) -> None:
-    TinyCohort(tmp_path / "cohort").add(3)
-    run = Run(tmp_path / "run", shard_size=2, more="keep_images: false\n")
-    run.whole()
+def test_deleted_images_are_made_again_only_when_needed(elsewhere: Path, tmp_path: Path) -> None:
+    run = run_in(shutil.copytree(elsewhere, tmp_path / "copy"))
     assert not list(run.folder.glob("results/prepare_images/*"))
     assert run.whole().jobs == []
     before = run.tables()
-    shutil.rmtree(run.folder / "results" / "measure_volumes" / "0000")
-    result = run.whole()
-    assert ("prepare_images", "0000") in result.jobs
-    assert not [job for job in result.jobs if job[1] == "0001"]
+    shutil.rmtree(run.folder / "results" / "measure_volumes" / "0001")
+    result = run.rest()
+    assert ("prepare_images", "0001") in result.jobs
+    assert not [job for job in result.jobs if job[1] == "0000"]
     assert run.tables() == before
 
 

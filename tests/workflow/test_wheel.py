@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from doubles.cohorts import BIN, REPOSITORY
+from doubles.cohorts import BIN
+from doubles.places import REPOSITORY
 
 
 class Installed:
