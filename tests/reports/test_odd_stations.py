@@ -257,3 +257,38 @@ def test_a_phantom_in_six_stations_has_the_volumes_of_one_in_a_piece() -> None:
             assert row[f"{name}_na_reason"] == "truncated"
     assert len(errors) > 25
     assert max(map(abs, errors.values())) < 1e-6  # 0.01 is asked for
+
+
+def _line(low_mm: float, n: int, height_mm: float) -> Grid:
+    return Grid(
+        (2, 2, n),
+        (4.0, 4.0, height_mm),
+        (0.0, 0.0, low_mm + height_mm / 2),
+        (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    )
+
+
+@pytest.mark.odd_input(
+    "V-180",
+    make="`stations: separate`: three stations at one place; some that end at one height, of other "
+    "slices; one inside of another",
+    source="own",
+    outcome="what stations own adds up to what they saw together, once; equal ones share it",
+)
+@pytest.mark.parametrize(
+    "stations",
+    [
+        [_line(0, 30, 4), _line(0, 60, 2), _line(0, 40, 3)],
+        [_line(0, 30, 4), _line(0.3, 10, 8), _line(0.3, 20, 3)],
+        [_line(0, 30, 4), _line(50, 10, 2), _line(58, 4, 1)],
+        [_line(0, 20, 4), _line(60, 20, 3), _line(62, 10, 5)],
+    ],
+)
+def test_no_place_is_owned_twice_however_stations_lie(stations: list[Grid]) -> None:
+    owned_ml = 0.0
+    for at, grid in enumerate(stations):
+        others = [(other, None) for place, other in enumerate(stations) if place != at]
+        ownership = Ownership.of((grid, None), others)
+        assert ownership is not None
+        owned_ml += float(ownership.share_zyx.sum()) * float(np.prod(grid.spacing_mm))
+    assert owned_ml == pytest.approx(120 * 64, rel=1e-5)

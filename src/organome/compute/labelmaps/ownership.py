@@ -3,11 +3,13 @@
 A place belongs to the station in which it lies deepest along the body: at a seam that is the
 midline of the overlap. Where a neighbour is narrower, the wider station goes on beside it. A voxel
 across the midline is owned in part, so that the parts of an organ add up to its volume whatever the
-slices of the stations are; labels themselves stay where they are.
+slices of the stations are; labels themselves stay where they are. Stations in which a place lies
+equally deep share it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -20,7 +22,8 @@ Seen: TypeAlias = tuple[Grid, Sequence[Box] | None]  # a station, and what of it
 
 GAP_TOLERANCE: Final = 0.1  # of a voxel, for positions that headers round
 _SAME_PLACE: Final = 1e-3  # of a voxel
-_OUTSIDE: Final = -1e6  # deeper is any place that was seen
+_SAME_DEPTH_MM: Final = 0.01  # one measure for all stations, whatever their voxels are
+_Span: TypeAlias = tuple[int, float, float]  # which station, and from where to where it reaches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,17 +57,11 @@ class Ownership:
         own, *beside = ([box for box in of_one if box is not None] for of_one in boxes)
         if not own or not all(beside):
             return None
-        beyond = [box for of_one in beside for box in of_one]
-        whole = [list(map(_whole_voxels, box)) for box in beyond]
+        whole = [list(map(_whole_voxels, box)) for of_one in beside for box in of_one]
         seen_here = list(seen_xyz or [[(0, size) for size in grid.size]])
         seen_beyond = [box for box in whole if all(low < high for low, high in box)]
         share_zyx = np.ones(grid.size[::-1], np.float32)
-        along = np.moveaxis(share_zyx, 2 - grid.body_axis, 0)
-        for place, plane in enumerate(along):
-            depth = _depth(own, place, plane.shape, grid.body_axis)
-            # Along the body one depth grows as the other falls: their difference by 2 a voxel.
-            depth -= _depth(beyond, place, plane.shape, grid.body_axis)
-            np.clip(0.5 + depth / 2, 0, 1, out=plane)
+        _fill_shares(share_zyx, [own, *beside], grid)
         return cls(share_zyx, View.of(grid.size, [*seen_here, *seen_beyond]))
 
 
@@ -74,15 +71,54 @@ def _whole_voxels(ends: Floats) -> tuple[int, int]:
     return int(np.ceil(low - GAP_TOLERANCE)), int(np.floor(high + GAP_TOLERANCE))
 
 
-def _depth(boxes: Sequence[Floats], place: int, shape: tuple[int, ...], axis: int) -> Singles:
-    """Return how deep in any of the boxes the voxels of a slice lie along the body, in voxels."""
-    depth = np.full(shape, _OUTSIDE, np.float32)
+def _fill_shares(share_zyx: Singles, boxes: Sequence[Sequence[Floats]], grid: Grid) -> None:
+    """Fill in the share of the first of several stations, from boxes in voxels of its grid."""
+    axis = grid.body_axis
+    along = np.moveaxis(share_zyx, 2 - axis, 0)
+    n_places, *n_across = along.shape
     others = [one for one in (2, 1, 0) if one != axis]
-    for box in boxes:
-        inside = tuple(
-            slice(*(max(int(np.ceil(end)), 0) for end in (low - _SAME_PLACE, high + _SAME_PLACE)))
-            for low, high in box[others]
-        )
-        low, high = box[axis]
-        np.maximum(depth[inside], min(place - low, high - place), out=depth[inside])
-    return depth
+    spans: list[_Span] = []
+    extents = []
+    for station, of_one in enumerate(boxes):
+        for box in of_one:
+            low, high = box[axis].tolist()
+            if low < n_places - 0.5 and high > -0.5:  # who lies beyond owns nothing here
+                ends = np.ceil(box[others] - [_SAME_PLACE, -_SAME_PLACE]).astype(int).T
+                spans.append((station, low, high))
+                extents.append(np.clip(ends, 0, n_across).T.tolist())
+    rows, columns = (
+        np.unique([0, n, *(end for extent in extents for end in extent[which])]).tolist()
+        for which, n in enumerate(n_across)
+    )
+    tolerance = _SAME_DEPTH_MM / grid.spacing_mm[axis]
+    known: dict[tuple[_Span, ...], Floats] = {}
+    for row in pairwise(rows):
+        for column in pairwise(columns):
+            here = tuple(
+                span
+                for span, (of_rows, of_columns) in zip(spans, extents, strict=True)
+                if of_rows[0] <= row[0] < of_rows[1] and of_columns[0] <= column[0] < of_columns[1]
+            )
+            if here not in known:
+                known[here] = _share_along(here, n_places, tolerance)
+            along[:, slice(*row), slice(*column)] = known[here][:, None, None]
+
+
+def _share_along(spans: Sequence[_Span], n_places: int, tolerance: float) -> Floats:
+    """Return the share of station 0 in each voxel of a line along the body."""
+    if not spans:
+        return np.ones(n_places)  # nobody saw it, so nobody else has it
+    station, low, high = np.array(spans).T
+    # Depths are made of two kinds of lines, and change places only where such lines cross.
+    crossings = (low[:, None] + high).ravel() / 2
+    ends = np.concatenate([np.arange(n_places + 1) - 0.5, low, high, crossings])
+    ends = np.unique(np.clip(ends, -0.5, n_places - 0.5))
+    middles = (ends[1:] + ends[:-1]) / 2
+    depth = np.minimum(middles - low[:, None], high[:, None] - middles)
+    is_deepest = depth >= depth.max(axis=0) - tolerance
+    n_deepest = sum(is_deepest[station == one].any(axis=0).astype(int) for one in set(station))
+    share = is_deepest[station == 0].any(axis=0) / n_deepest * np.diff(ends)
+    voxels = np.clip(np.round(middles).astype(int), 0, n_places - 1)
+    owned = np.zeros(n_places)
+    np.add.at(owned, voxels, share)
+    return owned

@@ -72,7 +72,7 @@ class MeasureVolumes:
     """Measuring, a scan at a time."""
 
     name = "measure_volumes"
-    version = 5
+    version = 6
 
     def __init__(self, scans: Sequence[Scan], published: LabelledShard) -> None:
         self._scans = {scan.scan: scan for scan in scans}
