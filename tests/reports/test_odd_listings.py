@@ -267,11 +267,12 @@ def test_one_content_under_two_names_is_counted(tmp_path: Path) -> None:
     assert (tmp_path / "scans" / "0000.parquet").read_bytes() == before
 
 
-def test_a_copied_folder_of_dicom_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["", "series_1"])
+def test_a_copied_folder_of_dicom_is_found(tmp_path: Path, below: str) -> None:
     for name, last in (("a", b"x"), ("b", b"x"), ("c", b"y")):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / below).mkdir(parents=True)
         for n in range(3):
-            (tmp_path / name / f"{n}.dcm").write_bytes(bytes([n]) * (100 + n) + last)
+            (tmp_path / name / below / f"{n}.dcm").write_bytes(bytes([n]) * (100 + n) + last)
     scans = [Scan("", "c", name, "1", "1", "ct", (Source(str(tmp_path / name)),)) for name in "abc"]
     ((one, other),) = find_copies(scans)
     assert (one.participant, other.participant) == ("a", "b")
@@ -615,6 +616,7 @@ def test_an_age_is_that_of_the_visit(tmp_path: Path) -> None:
     (root / "sub-3" / "sub-3_sessions.tsv").write_text(
         "session_id\tage\tacq_time\nses-a\t61\t2016-05-03\nses-b\t64\t2019-06-01\n"
     )
+    (root / "sub-2" / "sub-2_sessions.tsv").write_text("session_id\tage\nses-a\tn/a\n")
     _list(root)
     asked = _prepare(root, covariates=[Covariate.AGE, Covariate.ACQ_MONTH])
     assert [_covariates(one)[1] for one in asked] == [None, None, 61, 61, 64]

@@ -308,6 +308,24 @@ def test_fat_that_is_bright_by_its_t1_is_flagged(tmp_path: Path) -> None:
 
 
 @pytest.mark.odd_input(
+    "V-181",
+    make="several echoes with repetition time and flip angle 0, or a thickness below zero",
+    source="own",
+    outcome="as where they are absent: `pdff_t1_weighted`; the fat fraction stands",
+)
+@pytest.mark.parametrize(
+    "elements",
+    [{"FlipAngle": 0.0, "RepetitionTime": 0.0}, {"FlipAngle": None, "SliceThickness": -5}],
+)
+def test_what_a_header_has_as_zero_or_below_counts_as_absent(
+    tmp_path: Path, elements: dict[str, Any]
+) -> None:
+    facts = read(tmp_path, pack(tmp_path, echoes(GRE_MS, **elements)))
+    assert facts["pdff_liver_flags"] == ["pdff_t1_weighted"]
+    assert_is_planted(measured(tmp_path))
+
+
+@pytest.mark.odd_input(
     "Z-81",
     make="a broken archive of several echoes; an older one that can be read beside it",
     source="own",

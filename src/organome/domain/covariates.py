@@ -66,16 +66,17 @@ COLUMNS: Final = {
     Covariate.SITE: "site",
 }
 MAX_AGE_YEARS: Final = 120.0
+_BLANKED_BIRTH: Final = (1900, 1, 1)  # what tools write that take identities out
 FIRST_YEAR, LAST_YEAR = 1970, 2099  # BIDS: dates before 1925 are shifted ones
 _SEXES: Final = {
     **dict.fromkeys(("f", "female", "w", "woman"), Sex.FEMALE),
     **dict.fromkeys(("m", "male", "man"), Sex.MALE),
     **dict.fromkeys(("o", "other"), Sex.OTHER),
 }
-_AGE: Final = re.compile(r"(\d{1,3}(?:[.,]\d+)?)")
-_DICOM_AGE: Final = re.compile(r"(\d{3})([YMWD])")
+_AGE: Final = re.compile(r"(\d{1,3}(?:[.,]\d+)?)", re.ASCII)
+_DICOM_AGE: Final = re.compile(r"(\d{3})([YMWD])", re.ASCII)
 _PER_YEAR: Final = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.2425}
-_DATE: Final = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?(?!\d)")
+_DATE: Final = re.compile(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?(?!\d)", re.ASCII)
 _SITE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}")
 AGE_DECIMALS: Final = 2
 
@@ -117,6 +118,8 @@ def age_at(birth: str | None, scan: str | None) -> float | None:
     (year, *of_birth), (scan_year, *of_scan) = (
         [int(one or 1) for one in d.groups()] for d in dates if d
     )
+    if (year, *of_birth) == _BLANKED_BIRTH:
+        return None
     return _believed(scan_year - year - (of_scan < of_birth))
 
 

@@ -129,7 +129,7 @@ def set_grid(image: sitk.Image, headers: Sequence[Header]) -> None:
     """
     first, last = headers[0], headers[-1]
     if len(headers) == 1:
-        step_mm = first.slice_thickness_mm or 1.0
+        step_mm = max(first.slice_thickness_mm or 0.0, 0.0) or 1.0
     else:
         step_mm = (last.offset_mm - first.offset_mm) / (len(headers) - 1)
     image.SetOrigin(first.position_xyz_mm)

@@ -98,12 +98,14 @@ class ParticipantTables:
             for one in scan.sources
         ]
         months = map(read_month, (*times, session.get("acq_time")))
-        age = session.get("age") or (row.get("age") if n_visits == 1 else None)
+        of_person = row.get("age") if n_visits == 1 else None
+        ages = (read_age_years(session.get("age")), read_age_years(of_person))
+        sites = (read_site(session.get("site")), read_site(row.get("site")))
         return Covariates(
             sex=read_sex(row.get("sex")),
-            age_years=read_age_years(age) if self._has_years else None,
+            age_years=next(filter(None, ages), None) if self._has_years else None,
             acq_month=next(filter(None, months), None),
-            site=read_site(session.get("site") or row.get("site")),
+            site=next(filter(None, sites), None),
         )
 
 

@@ -171,7 +171,8 @@ def _images(fitted: FatFractionMaps, header: Header) -> Iterable[sitk.Image]:
 
 
 def _is_t1_weighted(header: Header, field_strength_t: float) -> bool:
-    if header.repetition_time_ms is None or header.flip_angle_deg is None:
+    repetition_time_ms, flip_angle_deg = header.repetition_time_ms or 0, header.flip_angle_deg or 0
+    if min(repetition_time_ms, flip_angle_deg) <= 0:  # 0 is how headers write that it is not known
         return True
-    ratio = t1_weighting(header.repetition_time_ms, header.flip_angle_deg, field_strength_t)
+    ratio = t1_weighting(repetition_time_ms, flip_angle_deg, field_strength_t)
     return ratio > MAX_T1_WEIGHTING
