@@ -104,7 +104,7 @@ def read_month(text: str | None) -> str | None:
 
 
 def read_site(text: str | None) -> str | None:
-    """Return a code of a site: up to 16 letters and digits, never the name of a place or street."""
+    """Return a code of a site, up to 16 letters, digits and `_.-`; None for an address."""
     written = (text or "").strip()
     is_code = _SITE.fullmatch(written) is not None and written.lower() not in ("n/a", "na", "nan")
     return written if is_code else None
