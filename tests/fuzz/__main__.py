@@ -40,7 +40,7 @@ from organome.steps.segment import segment_organs
 A_COHORT: Final = 40
 MAX_SCAN_S: Final = 30.0
 MAX_MIB: Final = 2048
-SHARES: Final = {"ukb": 0.2, "ct": 0.2, "nifti": 0.3, "bids": 0.2}  # tables take the rest
+SHARES: Final = {"ukb": 0.1, "ct": 0.2, "nifti": 0.35, "bids": 0.25}  # tables take the rest
 UNFORESEEN: Final = (Reason.UNEXPECTED_ERROR, Reason.WORKER_DIED, Reason.OUT_OF_MEMORY)
 GUARDED: Final = {"ukb": set(DAMAGES), "nifti": set(DAMAGES) - {"grow"}}
 MAX_MESSAGE_LINES: Final = 3
