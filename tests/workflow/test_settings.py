@@ -33,6 +33,9 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "cohort.root": ("moved", NOTHING),
     "cohort.protocols": (["t1"], NOTHING),  # what is listed from now on
     "cohort.check_files": (True, NOTHING),  # listing looks for shards that are to be done again
+    "cohort.covariates": (["sex"], PREPARE),
+    "cohort.first_chunk": (0, NOTHING),  # how chunks are numbered that are listed from now on
+    "cohort.n_stations": (4, NOTHING),  # which scans listing flags
     "shard_size": (7, NOTHING),  # what is listed from now on
     "stations": ("separate", PREPARE),
     "prepare.contrasts": (["water"], PREPARE),
