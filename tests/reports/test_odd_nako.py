@@ -111,7 +111,7 @@ def test_archives_are_known_by_their_sequence(
     "C-58",
     make="four stations of DICOM in an archive for each contrast, a composed series among them",
     source="TPTBox, NAKO converter; own",
-    outcome="one scan of four stations; the composed series is no station",
+    outcome="one scan of four stations; the composed series is not a station",
 )
 def test_stations_in_archives_are_one_scan(tmp_path: Path) -> None:
     root = _deliver(tmp_path / "nako")

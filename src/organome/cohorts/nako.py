@@ -18,6 +18,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
+from organome.cohorts.dixon import DESCRIPTION_SUFFIXES
 from organome.cohorts.listing import FoundImage
 from organome.domain.headers import Header
 from organome.domain.scans import Contrast
@@ -27,12 +28,6 @@ ARCHIVE_SUFFIX: Final = ".zip"
 DIXON: Final = "dixon"
 COMPOSED: Final = "COMPOSED"
 LEFT_OUT: Final = "archives of other sequences"
-_PARTS: Final = {
-    "f": Contrast.FAT,
-    "w": Contrast.WATER,
-    "in": Contrast.IN_PHASE,
-    "opp": Contrast.OPPOSED_PHASE,
-}
 _PERSON: Final = re.compile(r"(?P<id>[0-9]{6})(?:_(?P<visit>[0-9]{1,2}))?(?![0-9])")
 _DIXON: Final = re.compile(
     r"(?:^|_)3D_GRE_TRA(?:_[a-z0-9]+)*?_(?P<part>F|W|in|opp)(?P<composed>_COMPOSED)?(?:_[0-9]+)?$",
@@ -83,5 +78,5 @@ def is_composed(header: Header) -> bool:
 def _sequence(name: str) -> tuple[Contrast, str] | None:
     if match := _DIXON.search(name):
         composed = f"_{COMPOSED.lower()}" if match["composed"] else ""
-        return _PARTS[match["part"].lower()], DIXON + composed
+        return DESCRIPTION_SUFFIXES[match["part"].lower()], DIXON + composed
     return (Contrast.T2, "haste") if _HASTE.search(name) else None

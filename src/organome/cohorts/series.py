@@ -27,7 +27,7 @@ STEP_TOLERANCE: Final = 0.1
 # From even steps, which an image has: small errors of steps add up.
 MAX_OFF_STEP_SHARE: Final = 0.25
 MAX_OFF_STEP_MM: Final = 1.0
-UNEVEN_SHARE: Final = 0.02  # of a step; from here on it is no longer rounding
+UNEVEN_SHARE: Final = 0.02  # of a step; rounding is less
 SAME_POSITION_MM: Final = 0.01
 COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
 SPACING_TOLERANCE_MM: Final = 1e-3

@@ -166,7 +166,7 @@ def slice_sources(scan: Scan, view: str) -> Iterator[tuple[str, tuple[Source, ..
 
 
 def with_slices(scans: Iterable[Scan], left_out: Counter[str]) -> list[Scan]:
-    """Give archives of several echoes to the Dixon scans of their visit, whose labels they need.
+    """Attach archives of several echoes to the Dixon scans of their visit, whose labels they need.
 
     Args:
         scans: Scans as listed.

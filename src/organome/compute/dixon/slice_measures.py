@@ -128,6 +128,7 @@ def _labels_on(labelmap: sitk.Image, image: sitk.Image) -> NDArray[np.int16]:
     """Sample labels through a slice; 0 where they differ, -1 outside of the labelmap."""
     normal = np.reshape(image.GetDirection(), (3, 3))[:, 2]
     thickness_mm = image.GetSpacing()[2]
+    signed = sitk.Cast(labelmap, sitk.sitkInt16)  # for what lies outside
     planes = []
     for share in _THROUGH:
         plane = sitk.Image(image.GetSize(), sitk.sitkUInt8)
@@ -136,7 +137,7 @@ def _labels_on(labelmap: sitk.Image, image: sitk.Image) -> NDArray[np.int16]:
         planes.append(
             sitk.GetArrayFromImage(
                 sitk.Resample(
-                    sitk.Cast(labelmap, sitk.sitkInt16),
+                    signed,
                     plane,
                     sitk.Transform(),
                     sitk.sitkNearestNeighbor,

@@ -185,9 +185,9 @@ def visit_rows(
         are_fused, age_years = _are_fused(used), first.get("age_years")
         for place, organ in enumerate(structures):
             found = [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
-            value = _organ_of_visit(found)
-            if are_fused:
-                value = _fused_organ(organ.name, found, age_years)
+            value = (
+                _fused_organ(organ.name, found, age_years) if are_fused else _organ_of_visit(found)
+            )
             row[f"{organ.name}_volume_ml"] = value.volume_ml
             row[f"{organ.name}_na_reason"] = value.reason
         yield row
