@@ -73,6 +73,9 @@ _STEPS: Final = {
         "steps.radiomics.measure_radiomics": "Measure the radiomics features of a shard.",
         "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
     },
+    "Steps of a training": {
+        "steps.train.list_cases": "List the images and references of all datasets.",
+    },
 }
 
 # Behind `organome dev`, with the steps.

@@ -1,0 +1,244 @@
+"""list_cases: the datasets of a configuration -> a table of cases, and the lists of its test sets.
+
+```
+<output>/cases.parquet               every case, for training or for tests
+<output>/test/scans.tsv              the test cases, as a cohort of kind folder reads them
+<output>/test/references.tsv         what they are compared with
+<output>/test/references/            labelmaps that were merged from masks
+```
+"""
+
+import csv
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from organome.cohorts.datasets import (
+    META_FILES,
+    FoundCase,
+    covariates_of,
+    find_cases,
+    person_key,
+    read_people,
+)
+from organome.cohorts.folder import parse_table
+from organome.domain.cases import Case, Role, Unlabelled
+from organome.domain.contrast_kinds import modality_of
+from organome.domain.covariates import Covariates, Sex
+from organome.domain.errors import SetupError
+from organome.domain.scans import Contrast
+from organome.domain.schemes import MRSEGMENTATOR
+from organome.io.configs import read_config, read_schema
+from organome.io.files.assets import asset
+from organome.io.images.image_files import read_image
+from organome.io.images.labelmaps import labelmap_path, write_labelmap
+from organome.io.tables.cases import CASES_FILE, write_cases, write_references
+from organome.io.tables.parquet import parse_table as parse_parquet
+from organome.io.tables.participants import tsv_lines
+from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.io.tables.schemes import find_scheme
+from organome.steps.train.references import organ_labelmap
+
+_logger = logging.getLogger(__name__)
+
+SCHEMA: Final = "workflow/schemas/train.schema.yaml"
+_TABLES: Final = ("table", "annotations", "phantoms")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """How many cases were listed.
+
+    Attributes:
+        n_train: Cases for training.
+        n_test: Cases for tests.
+        n_people: People in all.
+        by_dataset: Cases by dataset.
+    """
+
+    n_train: int
+    n_test: int
+    n_people: int
+    by_dataset: Mapping[str, int]
+
+
+def run(*, datasets: Path, output: Path) -> CaseSummary:
+    """List the cases of all datasets of a configuration.
+
+    Args:
+        datasets: Configuration of a training (YAML); its paths are relative to where you stand.
+        output: Folder for the tables.
+
+    Raises:
+        SetupError: The configuration is wrong, a dataset is not there or holds no case, or a person
+            is in training and in test.
+    """
+    config = read_config(datasets, read_schema(asset(SCHEMA)))
+    cases = [case for one in config["datasets"] for case in _cases_of(one)]
+    check_people(cases)
+    write_cases(output / CASES_FILE, cases)
+    tested = [case for case in cases if case.role is Role.TEST]
+    if tested:
+        _write_test(tested, output / "test")
+    counts = Counter(case.dataset for case in cases)
+    _logger.info("event=cases_listed n_cases=%d n_test=%d", len(cases), len(tested))
+    n_people = len({case.person for case in cases})
+    return CaseSummary(len(cases) - len(tested), len(tested), n_people, dict(counts))
+
+
+def check_people(cases: Iterable[Case]) -> None:
+    """Refuse a person from whom a model would learn and on whom it would be tested.
+
+    Raises:
+        SetupError: If so, with how many.
+    """
+    roles: dict[str, set[Role]] = {}
+    for case in cases:
+        roles.setdefault(case.person, set()).add(case.role)
+    n_leaks = sum(len(found) > 1 for found in roles.values())
+    if n_leaks:
+        raise SetupError(
+            f"{n_leaks} participant(s) are in a dataset of role train and in one of role test: no"
+            " test of a model on people that it learned from; take them out of one"
+        )
+
+
+def _cases_of(dataset: Mapping[str, Any]) -> Iterator[Case]:
+    """List one dataset: its cases get their keys in the order of person, visit and contrast."""
+    name, root = dataset["name"], Path(dataset["path"]).absolute()
+    if not root.exists():
+        raise SetupError(f"dataset {name}: {dataset['path']} is not there")
+    contrast = Contrast(dataset["contrast"]) if dataset.get("contrast") else None
+    found, people = _find(dataset, root, contrast)
+    modality = dataset.get("modality")
+    found = [one for one in found if modality in (None, modality_of(one.contrast))]
+    if not found:
+        raise SetupError(
+            f"dataset {name}: no image with a reference in it, laid out as {dataset['layout']}"
+            f"{f', of {modality}' if modality else ''} (docs/train.md)"
+        )
+    find_scheme(dataset["labels"])  # refused now, and not case by case
+    found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))
+    base = root if root.is_dir() else root.parent
+    for number, one in enumerate(found, start=1):
+        known = covariates_of(people, one.participant)
+        yield Case(
+            case=f"{name}_{number:05d}",
+            dataset=name,
+            role=Role(dataset.get("role", Role.TRAIN)),
+            people=dataset.get("people") or name,
+            participant=one.participant,
+            instance=one.instance,
+            array=one.array,
+            contrast=one.contrast,
+            image=str(base / one.image),
+            reference=str(base / one.reference),
+            scheme=dataset["labels"],
+            station=one.station,
+            unlabelled=Unlabelled(dataset.get("unlabelled", Unlabelled.REFUSE)),
+            sex=known.sex,
+            age_years=known.age_years,
+        )
+
+
+def _find(
+    dataset: Mapping[str, Any], root: Path, contrast: Contrast | None
+) -> tuple[list[FoundCase], Mapping[str, Covariates]]:
+    layout, table = dataset["layout"], dataset.get("participants")
+    if layout in _TABLES:
+        of_phantoms = root / "nifti" if layout == "phantoms" else root
+        lists = of_phantoms if of_phantoms.is_file() else of_phantoms / "scans.tsv"
+        found = _from_table(lists)
+        truth = root / "truth" / "covariates.parquet"
+        people = _true_people(truth) if layout == "phantoms" and truth.is_file() else {}
+    elif layout == "run" or (layout == "ukb" and (root / "scans").is_dir()):
+        found, people = list(_from_run(root)), {}
+    else:
+        found = find_cases(layout, _files(root), contrast)
+        tables = sorted(root.glob(META_FILES.get(layout, "participants.tsv")))
+        people = {key: one for path in tables for key, one in read_people(_rows(path)).items()}
+    return found, read_people(_rows(Path(table))) if table else people
+
+
+def _from_table(path: Path) -> list[FoundCase]:
+    """Read a list as a cohort of kind folder has it; rows without a labelmap are left out."""
+    rows = parse_table(tsv_lines(path), name=path.name, root=path.parent)
+    return [
+        FoundCase(
+            *(row.participant, row.contrast, row.path, row.labelmap),
+            instance=row.instance,
+            array=row.array,
+            station=row.station,
+        )
+        for row in rows
+        if row.contrast is not None and row.labelmap is not None
+    ]
+
+
+def _from_run(root: Path) -> Iterator[FoundCase]:
+    """List what a run folder has labelled: every prepared image on the grid of its labelmap."""
+    for shard, path in listed_shards(root / "scans"):
+        images = root / "results" / "prepare_images" / f"{shard:04d}"
+        labelmaps = root / "results" / "segment_organs" / f"{shard:04d}"
+        for scan in read_shard(path):
+            reference = labelmap_path(labelmaps, scan.scan)
+            for contrast in Contrast:
+                image = images / f"{scan.scan}_{contrast}.nii.gz"
+                if image.is_file() and reference.is_file():
+                    yield FoundCase(
+                        *(scan.participant, contrast, str(image), str(reference)),
+                        instance=scan.instance,
+                        array=scan.array,
+                        station=scan.station,
+                    )
+
+
+def _files(root: Path) -> list[str]:
+    return [
+        Path(folder, name).relative_to(root).as_posix()
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+    ]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Read a table with tabs, semicolons or commas between its cells."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise SetupError(f"{path}: the table of participants cannot be read") from error
+    head = lines[0] if lines else ""
+    delimiter = next((one for one in "\t;," if one in head), "\t")
+    return list(csv.DictReader(lines, delimiter=delimiter))
+
+
+def _true_people(path: Path) -> dict[str, Covariates]:
+    rows = parse_parquet(path).to_pylist()
+    return {
+        person_key(row["participant"]): Covariates(
+            sex=Sex(row["sex"]), age_years=round(row["age_years"], 2)
+        )
+        for row in reversed(rows)
+    }
+
+
+def _write_test(cases: Sequence[Case], folder: Path) -> None:
+    """Write the lists of the test cases; what is a folder of masks becomes a labelmap first."""
+    references, listed = {}, []
+    for case in cases:
+        if not Path(case.reference).is_dir():
+            references[case.case] = Path(case.reference)
+            listed.append(case)
+            continue
+        made = folder / "references" / f"{case.case}.nii.gz"
+        if not made.is_file():
+            image = read_image(Path(case.image))
+            merged = organ_labelmap(case, find_scheme(case.scheme), image)
+            write_labelmap(made, merged, MRSEGMENTATOR)
+        references[case.case] = made
+        listed.append(replace(case, scheme=MRSEGMENTATOR.name))
+    write_references(folder, listed, references=references)

@@ -1,0 +1,55 @@
+"""References of any scheme -> labelmaps of the 40 organs on the grid of their image."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from organome.compute.geometry.turning import onto_grid
+from organome.compute.labelmaps.remapping import remap_labelmap, round_labels
+from organome.domain.cases import Case
+from organome.domain.errors import ScanError
+from organome.domain.outcomes import Reason
+from organome.domain.schemes import LabelScheme
+from organome.io.images.image_files import read_delivered, read_image
+
+
+def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
+    """Read the reference of a case, its classes merged to the 40 organs.
+
+    Args:
+        case: Whose reference.
+        scheme: What its values, or the names of its masks, mean.
+        image: On whose grid.
+
+    Returns:
+        Labels of uint8.
+
+    Raises:
+        ScanError: It cannot be read, holds an unknown value, or lies on another grid.
+    """
+    path = Path(case.reference)
+    if path.is_dir():
+        return _merged_masks(path, scheme, image)
+    delivered = read_delivered(path, constant=True)
+    labels, _ = round_labels(delivered.image, value_step=delivered.value_step)
+    organs = remap_labelmap(labels, scheme, names=delivered.names)
+    return onto_grid(
+        organs, image, may_be_part=delivered.is_part, error_mm=delivered.place_error_mm
+    )
+
+
+def _merged_masks(folder: Path, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
+    """Merge TotalSegmentator's folder of one mask a class."""
+    wanted = {scheme.classes[source]: organ for source, organ in scheme.organ_labels.items()}
+    missing = [name for name in wanted if not (folder / f"{name}.nii.gz").is_file()]
+    if missing:
+        fact = f"{len(missing)} of {len(wanted)} masks are missing ({missing[0]})"
+        raise ScanError(Reason.LABELMAP_MISSING, fact)
+    labels_zyx = np.zeros(image.GetSize()[::-1], np.uint8)
+    for name, organ in wanted.items():
+        mask = onto_grid(read_image(folder / f"{name}.nii.gz", constant=True), image)
+        labels_zyx[sitk.GetArrayViewFromImage(mask) > 0] = organ
+    merged = sitk.GetImageFromArray(labels_zyx)
+    merged.CopyInformation(image)
+    return merged

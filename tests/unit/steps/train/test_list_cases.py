@@ -1,0 +1,115 @@
+"""Datasets as they are delivered are listed without a hand edit, and no person is on both sides."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from doubles import datasets as layouts
+from organome.cohorts.folder import parse_table
+from organome.domain.errors import SetupError
+from organome.domain.scans import Contrast
+from organome.io.tables.cases import read_cases
+from organome.steps.train import list_cases
+
+AMOS = {"name": "amos", "path": "amos", "layout": "amos22", "labels": "amos22", "contrast": "t1"}
+TOTAL = {
+    "name": "total",
+    "path": "total",
+    "layout": "totalsegmentator",
+    "labels": "totalsegmentator_ct",
+}
+NAKO = {"name": "nako", "path": "nako", "layout": "nako", "labels": "mrsegmentator"}
+UKB = {"name": "ukb", "path": "ukb", "layout": "ukb", "labels": "mrsegmentator"}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    layouts.amos22(tmp_path / "amos")
+    layouts.totalsegmentator(tmp_path / "total")
+    layouts.nako(tmp_path / "nako")
+    layouts.ukb(tmp_path / "ukb")
+    return tmp_path
+
+
+def listed(here: Path, *datasets: dict):
+    summary = list_cases.run(datasets=layouts.config(here / "c.yaml", *datasets), output=here)
+    return summary, read_cases(here / "cases.parquet")
+
+
+def test_all_layouts(here: Path) -> None:
+    summary, cases = listed(here, {**AMOS, "role": "test"}, TOTAL, NAKO, UKB)
+    assert summary.by_dataset == {"amos": 2, "total": 2, "nako": 2, "ukb": 16}
+    assert (summary.n_train, summary.n_test, summary.n_people) == (20, 2, 6)
+    amos = {case.participant: case for case in cases if case.dataset == "amos"}
+    assert {name: case.contrast for name, case in amos.items()} == {
+        "amos_0001": Contrast.CT,
+        "amos_0507": Contrast.T1,
+    }
+    assert (amos["amos_0001"].sex, amos["amos_0001"].age_years) == ("male", 54)
+    assert (amos["amos_0507"].sex, amos["amos_0507"].age_years) == ("female", 61)
+    total = [case for case in cases if case.dataset == "total"]
+    assert [(case.sex, case.age_years) for case in total] == [("male", 71), ("female", None)]
+    nako = [case for case in cases if case.dataset == "nako"]
+    assert {case.contrast for case in nako} == {Contrast.WATER, Contrast.FAT}
+    assert {(case.participant, case.sex, case.age_years) for case in nako} == {
+        ("100001", "female", 50)
+    }
+    ukb = [case for case in cases if case.dataset == "ukb"]
+    assert Counter((case.instance, case.station) for case in ukb) == {
+        (instance, station): 4 for instance in ("2", "3") for station in (1, 2)
+    }
+    assert {case.person for case in ukb} == {"ukb.1234567"}
+
+
+def test_lists_of_tests_are_a_cohort(here: Path) -> None:
+    listed(here, {**AMOS, "role": "test"}, {**TOTAL, "role": "test"}, UKB)
+    scans = here / "test" / "scans.tsv"
+    images = parse_table(scans.read_text().splitlines(True), name="scans.tsv", root=scans.parent)
+    with (here / "test" / "references.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    identity = ("participant", "instance", "array", "protocol")
+    assert [tuple(row[name] for name in identity) for row in rows] == [
+        tuple(getattr(image, name) for name in identity) for image in images
+    ]
+    assert {row["scheme"] for row in rows} == {"amos22", "totalsegmentator_ct", "mrsegmentator"}
+    merged = next(row for row in rows if row["scheme"] == "mrsegmentator")
+    voxels = sitk.GetArrayFromImage(sitk.ReadImage(merged["reference"]))
+    # two lobes are one lung (10), L1 is spine (25), the trachea is nothing, the liver is 5
+    counts = dict(zip(*map(np.ndarray.tolist, np.unique(voxels, return_counts=True)), strict=True))
+    assert counts == {0: 512 - 32, 5: 8, 10: 16, 25: 8}
+
+
+def test_modality_of_a_dataset(here: Path) -> None:
+    _, cases = listed(here, {**AMOS, "modality": "mri"})
+    assert [case.participant for case in cases] == ["amos_0507"]
+
+
+def test_person_in_training_and_test(here: Path) -> None:
+    other = {**UKB, "name": "again", "role": "test", "people": "ukb"}
+    with pytest.raises(SetupError, match=r"^1 participant\(s\)") as caught:
+        listed(here, UKB, other)
+    assert "1234567" not in str(caught.value)
+
+
+def test_equal_numbers_of_two_biobanks_are_two_people(here: Path) -> None:
+    summary, _ = listed(here, UKB, {**UKB, "name": "other", "role": "test"})
+    assert summary.n_people == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ({**AMOS, "contrast": "ct", "path": "nako"}, "no image with a reference"),
+        ({key: AMOS[key] for key in AMOS if key != "contrast"}, "give the dataset's contrast"),
+        ({**AMOS, "path": "gone"}, "gone is not there"),
+        ({**AMOS, "labels": "amos23"}, "label scheme 'amos23' is unknown"),
+    ],
+)
+def test_refused(here: Path, dataset: dict, said: str) -> None:
+    with pytest.raises(SetupError, match=said):
+        listed(here, dataset)
