@@ -75,6 +75,10 @@ _STEPS: Final = {
     },
     "Steps of a training": {
         "steps.train.list_cases": "List the images and references of all datasets.",
+        "steps.train.build_dataset": "Write nnU-Net's dataset, and deal people to folds.",
+        "steps.train.plan_training": "Have nnU-Net plan, and prepare the images.",
+        "steps.train.train_fold": "Train a fold, or go on with it.",
+        "steps.train.bundle_model": "Bundle the folds to a model that can be installed.",
     },
 }
 

@@ -56,7 +56,9 @@ def check_checkpoint(path: Path) -> None:
         )
 
 
-def convert_checkpoint(source: Path, destination: Path) -> Mapping[str, Any]:
+def convert_checkpoint(
+    source: Path, destination: Path, *, trainer_name: str | None = None
+) -> Mapping[str, Any]:
     """Cut a checkpoint down to what inference needs.
 
     Tensors that share memory go on sharing it.
@@ -64,6 +66,7 @@ def convert_checkpoint(source: Path, destination: Path) -> Mapping[str, Any]:
     Args:
         source: A checkpoint of any origin; looked through before it is read.
         destination: The file to write.
+        trainer_name: Trainer to name instead of its own, which stock nnU-Net may not know.
 
     Returns:
         What was written.
@@ -84,7 +87,7 @@ def convert_checkpoint(source: Path, destination: Path) -> Mapping[str, Any]:
     made = minimal_checkpoint(
         weights,
         configuration=str(content["init_args"]["configuration"]),
-        trainer_name=str(content.get("trainer_name", "nnUNetTrainer")),
+        trainer_name=trainer_name or str(content.get("trainer_name", "nnUNetTrainer")),
         mirroring_axes=content.get("inference_allowed_mirroring_axes"),
     )
     with destination.open("wb") as file:  # by a path its name would go into the bytes

@@ -1,0 +1,260 @@
+"""bundle_model: the folds -> a model folder that ``organome install-model`` takes.
+
+```
+<output>/plans.json, dataset.json, fold_N/checkpoint_final.pth     the model
+<output>/scheme.json       what its labels mean
+<output>/training.json     what it was made from and how; no participant, no path
+<output>/README.md         the model card
+<output>/model.json        for a model trained on phantoms: that it labels nobody else
+<cross_validation>/scans.tsv, references.tsv     each case, labelled by the fold that did not see it
+```
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from organome import __version__
+from organome.domain.cases import Case
+from organome.domain.errors import SetupError
+from organome.domain.models import ModelNote
+from organome.domain.schemes import MRSEGMENTATOR
+from organome.io.files.atomic import replace_folder, write_text_atomic
+from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
+from organome.io.models.folders import model_digest, read_json, write_note
+from organome.io.models.layouts import DATASET, PLANS
+from organome.io.tables.cases import read_cases, write_references
+from organome.io.tables.schemes import write_published_scheme
+from organome.steps.train.nnunet import CONFIGURATION, FILE_ENDING, Folders
+from organome.steps.train.nnunet import PLANS as PLANS_NAME
+from organome.steps.train.splits import SPLITS_FILE, read_folds
+
+TRAINING: Final = "training.json"
+CARD: Final = "README.md"
+STOCK_TRAINER: Final = "nnUNetTrainer"  # the only one that nnU-Net finds without torchvision
+Tier = Literal["research", "phantom"]
+_DISTRIBUTIONS: Final = ("nnunetv2", "torch", "numpy", "SimpleITK", "batchgeneratorsv2")
+
+_CARD_TEXT: Final = """\
+# {name}
+
+nnU-Net, {n_folds} folds, {n_epochs} epochs each; 40 organs in the labels of `mrsegmentator`.
+Trained without mirroring by `snakemake train` of Organome {organome}.
+
+- Licence: {licence}
+- Tier: {tier}
+- Digest: `{digest}`
+
+| dataset | role | people | images by contrast |
+|---|---|---|---|
+{datasets}
+
+| fold | epochs | learned from | validated on | Dice of nnU-Net's validation |
+|---|---|---|---|---|
+{folds}
+
+Dice here is nnU-Net's mean over cases and classes, on people that the fold did not see. Whatever
+else is known of the model comes from `snakemake evaluate`.
+{warning}"""
+_FOR_PHANTOMS: Final = """
+**This model was trained on phantoms. It labels phantoms; what it labels in people has no meaning.**
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSummary:
+    """What was bundled.
+
+    Attributes:
+        folder: The model folder.
+        digest: Digest of the model.
+        n_folds: Folds.
+        validation_dice: Mean over folds of nnU-Net's validation.
+    """
+
+    folder: Path
+    digest: str
+    n_folds: int
+    validation_dice: float | None
+
+
+def run(
+    *,
+    cases: Path,
+    folders: Path,
+    folds: Sequence[Path],
+    output: Path,
+    cross_validation: Path,
+    name: str,
+    licence: str = "not stated",
+    tier: Tier = "research",
+    settings: str = "{}",
+) -> BundleSummary:
+    """Bundle a model, and list its cross-validation.
+
+    Args:
+        cases: Table of cases.
+        folders: Folder of nnU-Net's folders.
+        folds: What each fold wrote of itself.
+        output: The model folder; an older one is replaced.
+        cross_validation: Folder for the lists of predictions and references.
+        name: Name of the model.
+        licence: Licence of the weights.
+        tier: ``phantom`` for a model that must not label people.
+        settings: Settings of the training as JSON, for the record.
+
+    Raises:
+        SetupError: A fold is missing, or folds differ in their epochs.
+    """
+    places = Folders(folders)
+    listed = read_cases(cases)
+    dealt = read_folds(places.preprocessed / SPLITS_FILE, listed)
+    records = sorted((read_json(path) for path in folds), key=lambda one: int(one["fold"]))
+    _check_folds(records, n_folds=len(set(dealt.values())))
+    growing = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir(parents=True)
+    _write_model(places, growing, [int(one["fold"]) for one in records])
+    digest = model_digest(growing)
+    kept = [case for case in listed if case.case in dealt]
+    record = {
+        "name": name,
+        "digest": digest,
+        "licence": licence,
+        "tier": tier,
+        "configuration": CONFIGURATION,
+        "n_people": len({case.person for case in kept}),
+        "datasets": _datasets(kept),
+        "folds": records,
+        "settings": json.loads(settings),
+        "versions": {"organome": __version__} | {one: version(one) for one in _DISTRIBUTIONS},
+    }
+    write_text_atomic(growing / TRAINING, json.dumps(record, indent=1) + "\n")
+    write_text_atomic(growing / CARD, _card(record))
+    write_published_scheme(growing, MRSEGMENTATOR)
+    if tier == "phantom":
+        _mark_phantom(growing, record)
+    _write_cross_validation(places, kept, dealt, cross_validation)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    replace_folder(growing, output)
+    shutil.rmtree(growing, ignore_errors=True)
+    return BundleSummary(output, digest, len(records), _mean_dice(records))
+
+
+def _check_folds(records: Sequence[Mapping[str, Any]], *, n_folds: int) -> None:
+    found = [int(one["fold"]) for one in records]
+    if found != list(range(n_folds)):
+        raise SetupError(f"folds {found} are trained, and there are {n_folds}, from 0 on")
+    if len({one["n_epochs"] for one in records}) > 1:
+        epochs = ", ".join(str(one["n_epochs"]) for one in records)
+        raise SetupError(f"the folds saw {epochs} epochs; train those that saw fewer again")
+
+
+def _write_model(places: Folders, folder: Path, folds: Sequence[int]) -> None:
+    plans = read_json(places.preprocessed / f"{PLANS_NAME}.json")
+    write_text_atomic(folder / PLANS, json.dumps(plans, indent=1) + "\n")
+    dataset = read_json(places.raw / "dataset.json")
+    write_text_atomic(folder / DATASET, json.dumps(dataset, indent=1) + "\n")
+    for fold in folds:
+        made = folder / f"fold_{fold}"
+        made.mkdir()
+        source = places.fold(fold) / CHECKPOINT
+        convert_checkpoint(source, made / CHECKPOINT, trainer_name=STOCK_TRAINER)
+
+
+def _datasets(cases: Sequence[Case]) -> dict[str, Any]:
+    """Count people and images of each dataset; nothing that names anybody."""
+    return {
+        name: {
+            "scheme": next(case.scheme for case in cases if case.dataset == name),
+            "n_people": len({case.person for case in cases if case.dataset == name}),
+            "n_images": dict(Counter(c.contrast.value for c in cases if c.dataset == name)),
+        }
+        for name in dict.fromkeys(case.dataset for case in cases)
+    }
+
+
+def _mean_dice(records: Sequence[Mapping[str, Any]]) -> float | None:
+    found = [one["validation_dice"] for one in records if one["validation_dice"] is not None]
+    return sum(found) / len(found) if found else None
+
+
+def _card(record: Mapping[str, Any]) -> str:
+    datasets = [
+        f"| {name} | train | {one['n_people']} | "
+        + ", ".join(f"{contrast} {n}" for contrast, n in one["n_images"].items())
+        + " |"
+        for name, one in record["datasets"].items()
+    ]
+    folds = [
+        f"| {one['fold']} | {one['n_epochs']} | {one['n_train']} | {one['n_validation']} | "
+        + ("-" if one["validation_dice"] is None else f"{one['validation_dice']:.3f}")
+        + " |"
+        for one in record["folds"]
+    ]
+    return _CARD_TEXT.format(
+        **{key: record[key] for key in ("name", "licence", "tier", "digest")},
+        n_folds=len(folds),
+        n_epochs=record["folds"][0]["n_epochs"],
+        organome=__version__,
+        datasets="\n".join(datasets),
+        folds="\n".join(folds),
+        warning=_FOR_PHANTOMS if record["tier"] == "phantom" else "",
+    )
+
+
+def _mark_phantom(folder: Path, record: Mapping[str, Any]) -> None:
+    note = ModelNote(
+        name=record["name"],
+        digest=record["digest"],
+        source="snakemake train",
+        archive_sha256=record["digest"],
+        verified=True,
+        version=None,
+        configuration=CONFIGURATION,
+        trainer_name=STOCK_TRAINER,
+        n_folds=len(record["folds"]),
+        mirroring_axes=None,
+        scheme=MRSEGMENTATOR.name,
+        labels_as_delivered=None,
+        licence=record["licence"],
+        citation=None,
+        made_with={"organome": __version__, "torch": record["versions"]["torch"]},
+        for_phantoms=True,
+    )
+    write_note(folder, note)
+
+
+def _write_cross_validation(
+    places: Folders, cases: Sequence[Case], dealt: Mapping[str, int], folder: Path
+) -> None:
+    """List each case with the labelmap of the fold that did not see its person.
+
+    Images and labelmaps are those of the raw dataset: 40 organs in one orientation.
+    """
+    predictions = {
+        case.case: places.fold(dealt[case.case]) / "validation" / f"{case.case}{FILE_ENDING}"
+        for case in cases
+    }
+    n_missing = sum(not path.is_file() for path in predictions.values())
+    if n_missing:
+        raise SetupError(f"{n_missing} of {len(cases)} cases have no validation by their fold")
+    references = {
+        case.case: places.raw / "labelsTr" / f"{case.case}{FILE_ENDING}" for case in cases
+    }
+    images = {
+        case.case: str((places.raw / "imagesTr" / f"{case.case}_0000{FILE_ENDING}").absolute())
+        for case in cases
+    }
+    write_references(
+        folder,
+        [replace(one, image=images[one.case], scheme=MRSEGMENTATOR.name) for one in cases],
+        references={key: path.absolute() for key, path in references.items()},
+        predictions={key: path.absolute() for key, path in predictions.items()},
+        folds=dealt,
+    )

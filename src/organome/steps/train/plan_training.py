@@ -1,0 +1,136 @@
+"""plan_training: nnU-Net's fingerprint, plans and preprocessing of the dataset.
+
+nnU-Net decides; what the configuration replaces is worked out again by nnU-Net's own rules
+(depth, strides and kernels follow from spacing and patch).
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from organome.domain.errors import SetupError
+from organome.io.files.atomic import write_text_atomic
+from organome.io.models.folders import read_json
+from organome.steps.train.nnunet import CONFIGURATION, DATASET_ID, PLANS, Folders
+from organome.steps.train.splits import SPLITS_FILE
+
+_MIN_EDGE: Final = 4  # voxels of the deepest stage
+_MAX_HALVINGS: Final = 5
+_MAX_FEATURES: Final = 320
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What was planned.
+
+    Attributes:
+        spacing_zyx_mm: Grid of the network.
+        patch_zyx: Patch.
+        batch_size: Patches of a batch.
+        n_stages: Stages of the network.
+    """
+
+    spacing_zyx_mm: tuple[float, ...]
+    patch_zyx: tuple[int, ...]
+    batch_size: int
+    n_stages: int
+
+
+def run(
+    *,
+    folders: Path,
+    output: Path,
+    spacing_zyx_mm: Sequence[float] = (),
+    patch_zyx: Sequence[int] = (),
+    batch_size: int | None = None,
+    n_features: int = 32,
+    gpu_memory_gb: float = 8.0,
+    n_processes: int = 1,
+) -> PlanSummary:
+    """Plan a training and prepare its images.
+
+    Args:
+        folders: Folder of nnU-Net's folders.
+        output: File that says what was planned, written last.
+        spacing_zyx_mm: Grid of the network; left out: nnU-Net's choice.
+        patch_zyx: Patch, rounded up to what the network can halve; left out: nnU-Net's choice.
+        batch_size: Patches of a batch; left out: nnU-Net's choice.
+        n_features: Feature maps of the first stage.
+        gpu_memory_gb: GPU memory that the planner makes use of.
+        n_processes: Processes of nnU-Net.
+
+    Raises:
+        SetupError: There is no dataset.
+    """
+    places = Folders(folders)
+    if not (places.raw / "dataset.json").is_file():
+        raise SetupError(f"{places.raw}: no dataset in it; build it first (build-dataset)")
+    shutil.rmtree(places.preprocessed, ignore_errors=True)  # nnU-Net would keep what is there
+    places.at_work(n_processes)
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import (
+        ExperimentPlanner,
+    )
+
+    nnunet.extract_fingerprint_dataset(
+        DATASET_ID, num_processes=n_processes, verbose=False, show_progress_bar=False
+    )
+    planner = ExperimentPlanner(
+        DATASET_ID,
+        gpu_memory_target_in_gb=gpu_memory_gb,
+        plans_name=PLANS,
+        overwrite_target_spacing=[float(one) for one in spacing_zyx_mm] or None,
+    )
+    planner.UNet_base_num_features = n_features
+    planner.plan_experiment()
+    path = places.preprocessed / f"{PLANS}.json"
+    plans = read_json(path)
+    planned = _replaced(plans["configurations"][CONFIGURATION], patch_zyx, batch_size)
+    # No other configuration is trained; an inherited one would be refused by none and used by none.
+    plans["configurations"] = {CONFIGURATION: planned}
+    write_text_atomic(path, json.dumps(plans, indent=1) + "\n")
+    shutil.copyfile(places.raw / SPLITS_FILE, places.preprocessed / SPLITS_FILE)
+    nnunet.preprocess_dataset(
+        DATASET_ID, PLANS, (CONFIGURATION,), [n_processes], show_progress_bar=False
+    )
+    made = PlanSummary(
+        tuple(planned["spacing"]),
+        tuple(planned["patch_size"]),
+        planned["batch_size"],
+        planned["architecture"]["arch_kwargs"]["n_stages"],
+    )
+    write_text_atomic(output, json.dumps(planned, indent=1) + "\n")
+    return made
+
+
+def _replaced(
+    configuration: dict[str, Any], patch_zyx: Sequence[int], batch_size: int | None
+) -> dict[str, Any]:
+    """Put another patch or batch into a configuration; the network follows the patch."""
+    made = dict(configuration)
+    if batch_size is not None:
+        made["batch_size"] = batch_size
+    if not patch_zyx:
+        return made
+    from nnunetv2.experiment_planning.experiment_planners.network_topology import (
+        get_pool_and_conv_props,
+    )
+
+    _, strides, kernels, patch, _ = get_pool_and_conv_props(
+        made["spacing"], [int(one) for one in patch_zyx], _MIN_EDGE, _MAX_HALVINGS
+    )
+    network = made["architecture"]["arch_kwargs"]
+    first, n = network["features_per_stage"][0], len(strides)
+    network |= {
+        "n_stages": n,
+        "features_per_stage": [min(_MAX_FEATURES, first * 2**stage) for stage in range(n)],
+        "strides": [[int(one) for one in stride] for stride in strides],
+        "kernel_sizes": [[int(one) for one in kernel] for kernel in kernels],
+        "n_conv_per_stage": [2] * n,
+        "n_conv_per_stage_decoder": [2] * (n - 1),
+    }
+    made["patch_size"] = [int(one) for one in patch]
+    return made
