@@ -3,6 +3,7 @@
 #   snakemake list_scans --configfile config/ukb.yaml      deal the cohort's scans to shards
 #   snakemake --configfile config/ukb.yaml                 bring all shards through, collect the tables
 #   snakemake tables_so_far --configfile config/ukb.yaml   collect what is there, with shards left
+#   snakemake train --configfile config/train/tiny.yaml    train a model by nnU-Net
 #
 # All paths are relative to the run folder (--directory, else where you stand). A config.yaml that
 # lies in the run folder is read without being named.
@@ -29,43 +30,55 @@ if Path("config.yaml").exists():
     configfile: "config.yaml"
 
 
-SCHEMA = Path(workflow.basedir) / "workflow" / "schemas" / "config.schema.yaml"
+# A training has a configuration, a schema and rules of its own.
+KIND = "train" if "train" in config else "config"
+SCHEMA = Path(workflow.basedir) / "workflow" / "schemas" / f"{KIND}.schema.yaml"
 if mistake := find_mistake(config, read_schema(SCHEMA)):
     raise WorkflowError(mistake)
 validate(config, str(SCHEMA))  # fills in the defaults
-if config["segment"]["source"] == "model":
-    try:
-        config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
-    except SetupError as error:
-        raise WorkflowError(str(error)) from None
-
-# Names only: every job parses this file again, so the rows of the sample sheet are never read here.
-SHARDS = sorted(path.stem for path in Path("scans").glob("[0-9]*.parquet"))
 
 
-wildcard_constraints:
-    shard=r"\d\d\d\d+",
+if KIND == "train":
 
+    include: "workflow/rules/train.smk"
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/list.smk"
-include: "workflow/rules/prepare.smk"
-include: "workflow/rules/segment.smk"
-include: "workflow/rules/measure.smk"
-include: "workflow/rules/radiomics.smk"
-include: "workflow/rules/collect.smk"
+    rule train:
+        """Train all folds and bundle the model."""
+        default_target: True
+        input:
+            MODEL,
 
+else:
+    if config["segment"]["source"] == "model":
+        try:
+            config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
+        except SetupError as error:
+            raise WorkflowError(str(error)) from None
 
-rule all:
-    """Bring all shards through and collect the tables."""
-    default_target: True
-    input:
-        TABLES,
-        # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
-        expand(MEASURED, shard=SHARDS),
-        expand(SEGMENTED, shard=SHARDS),
-        radiomics_ledgers,
-        expand(DROPPED, shard=SHARDS) if not config["keep_images"] else [],
+    # Names only: every job parses this file again, so the rows of the sample sheet are never read here.
+    SHARDS = sorted(path.stem for path in Path("scans").glob("[0-9]*.parquet"))
+
+    wildcard_constraints:
+        shard=r"\d\d\d\d+",
+
+    include: "workflow/rules/common.smk"
+    include: "workflow/rules/list.smk"
+    include: "workflow/rules/prepare.smk"
+    include: "workflow/rules/segment.smk"
+    include: "workflow/rules/measure.smk"
+    include: "workflow/rules/radiomics.smk"
+    include: "workflow/rules/collect.smk"
+
+    rule all:
+        """Bring all shards through and collect the tables."""
+        default_target: True
+        input:
+            TABLES,
+            # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
+            expand(MEASURED, shard=SHARDS),
+            expand(SEGMENTED, shard=SHARDS),
+            radiomics_ledgers,
+            expand(DROPPED, shard=SHARDS) if not config["keep_images"] else [],
 
 
 onstart:
@@ -74,4 +87,5 @@ onstart:
 
 
 onerror:
-    print("Shards are left. Tables of what is there: snakemake tables_so_far")
+    if KIND == "config":
+        print("Shards are left. Tables of what is there: snakemake tables_so_far")

@@ -1,5 +1,6 @@
 """A run folder: its configuration, and where its parts lie."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from organome.io.tables.schemes import find_scheme
 
 CONFIG: Final = "config.yaml"
 _SCHEMA: Final = "workflow/schemas/config.schema.yaml"
+_TRAIN_SCHEMA: Final = "workflow/schemas/train.schema.yaml"
 _MADE: Final = ("scans", "results", "work")
 _PRESETS: Final = "config/radiomics"
 _FAT_FRACTION: Final = "fat_fraction"
@@ -55,6 +57,11 @@ class Run:
         path = self.folder / CONFIG
         return path if path.is_file() else None
 
+    @property
+    def is_training(self) -> bool:
+        """Whether a model is trained in it, instead of a cohort labelled."""
+        return self.own_config is not None and is_training(self.own_config)
+
     def config(self) -> dict[str, Any]:
         """Read its configuration, defaults filled in.
 
@@ -63,7 +70,8 @@ class Run:
         """
         if self.own_config is None:
             raise SetupError(f"{self.folder}: no {CONFIG} in it; `organome init` writes one")
-        return read_config(self.own_config, read_schema(asset(_SCHEMA)))
+        schema = _TRAIN_SCHEMA if self.is_training else _SCHEMA
+        return read_config(self.own_config, read_schema(asset(schema)))
 
     def check(self) -> None:
         """Check that what its configuration names is there.
@@ -73,6 +81,8 @@ class Run:
                 parameter file is not there; or the model was made for another kind of cohort.
         """
         config = self.config()
+        if self.is_training:
+            return  # its datasets are looked for when they are listed
         root = self.folder / config["cohort"]["root"]
         check_root(config["cohort"]["kind"], root, named=f"{self.own_config}: cohort.root")
         segment = config["segment"]
@@ -123,6 +133,14 @@ class Run:
                     f"{self.own_config}: radiomics.contrasts.{contrast}: prepare.contrasts leaves"
                     " it out"
                 )
+
+
+def is_training(config: Path) -> bool:
+    """Return whether a configuration is that of a training: whether it has the key ``train``."""
+    try:
+        return re.search(r"^train:", config.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    except (OSError, UnicodeError):
+        return False  # whoever reads it says what is wrong
 
 
 def check_root(kind: str, root: Path, *, named: str) -> None:

@@ -21,7 +21,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
-from organome.io.runs import open_run
+from organome.io.runs import is_training, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, job_profile
 from organome.io.tables.parquet import read_table
 from organome.shards.signals import noting_stop_requests
@@ -195,14 +195,16 @@ def run(
             on_shards=on_shards,
         )
         rounds.open_lock(asked=unlock)
-        _list_scans(command, folder.folder)
-        if not configfile:
+        trains = place.is_training or any(map(is_training, configfile))
+        if not trains:
+            _list_scans(command, folder.folder)
+        if not configfile and not trains:
             place.check_contrasts()
         n_rounds, n_hangs = rounds.run(max_idle=max_rounds)
         n_done, n_left = folder.count_shards()
         return RunSummary(
             *(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s),
-            scans=None if targets else _count_scans(place.tables),
+            scans=None if targets or trains else _count_scans(place.tables),
         )
 
 

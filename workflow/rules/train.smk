@@ -1,0 +1,175 @@
+# Takes the datasets that the configuration names
+# Makes results/models/<name>/, the model, and results/cross_validation/, the cases each labelled by
+# the fold that did not see it; cases.parquet and test/ on the way
+#
+# Instead of the rules of a cohort, where the configuration has the key `train`. What nnU-Net leaves
+# lies in work/nnunet and is no declared output: Snakemake deletes the outputs of a job that it starts
+# again, and a fold goes on from its checkpoint.
+
+import json
+import shlex
+
+TRAIN, PLAN, ASKED = config["train"], config["plan"], config["resources"]
+NNUNET = "work/nnunet"
+CASES = "cases.parquet"
+RAW = "work/nnunet/raw/Dataset001_Organome/dataset.json"
+PLANNED = "results/plan.json"
+FOLD = "results/folds/{fold}.json"
+FOLDS = expand(FOLD, fold=range(TRAIN["n_folds"]))
+MODEL = f"results/models/{TRAIN['name']}/training.json"
+LISTED_FROM = workflow.configfiles[-1] if workflow.configfiles else "config.yaml"
+
+
+wildcard_constraints:
+    fold=r"\d+",
+
+
+def compared(value):
+    """Hand over a setting that changes results: Snakemake does again what it was not made with."""
+    return lambda wildcards: value
+
+
+def uncompared(value):
+    """Hand over a setting that changes no result."""
+    return lambda wildcards, threads: value
+
+
+def plan_flags():
+    """Make flags of what the configuration replaces in nnU-Net's plan."""
+    words = []
+    for key in (
+        "spacing_zyx_mm",
+        "patch_zyx",
+        "batch_size",
+        "n_features",
+        "gpu_memory_gb",
+    ):
+        if PLAN.get(key) is not None:
+            value = PLAN[key] if isinstance(PLAN[key], list) else [PLAN[key]]
+            words += [f"--{key.replace('_', '-')}", *map(str, value)]
+    return shlex.join(words)
+
+
+rule list_cases:
+    """List the images and references of all datasets."""
+    input:
+        LISTED_FROM,
+    output:
+        CASES,
+    log:
+        "logs/list_cases/list_cases.log",
+    benchmark:
+        "logs/benchmarks/list_cases/list_cases.tsv"
+    localrule: True
+    shell:
+        "organome list-cases --datasets={input:q} --output=. > {log:q} 2>&1"
+
+
+rule build_dataset:
+    """Write nnU-Net's dataset, and deal people to folds."""
+    input:
+        CASES,
+    output:
+        RAW,
+    log:
+        "logs/build_dataset/build_dataset.log",
+    benchmark:
+        "logs/benchmarks/build_dataset/build_dataset.tsv"
+    threads: ASKED["processes"]
+    resources:
+        mem_mb=round(ASKED["mem_gb"] * 1000),
+        runtime=ASKED["runtime_min"],
+    params:
+        modalities=compared(config["modalities"]),
+        n_folds=compared(TRAIN["n_folds"]),
+        seed=compared(TRAIN["seed"]),
+    shell:
+        "organome build-dataset --cases={input:q} --output={NNUNET}"
+        " --modalities {params.modalities:q} --n-folds={params.n_folds} --seed={params.seed}"
+        " --n-processes={threads} > {log:q} 2>&1"
+
+
+rule plan_training:
+    """Have nnU-Net plan, and prepare the images."""
+    input:
+        RAW,
+    output:
+        PLANNED,
+    log:
+        "logs/plan_training/plan_training.log",
+    benchmark:
+        "logs/benchmarks/plan_training/plan_training.tsv"
+    threads: ASKED["processes"]
+    resources:
+        mem_mb=round(ASKED["mem_gb"] * 1000),
+        runtime=ASKED["runtime_min"],
+    params:
+        plan=compared(plan_flags()),
+    shell:
+        "organome plan-training --folders={NNUNET} --output={output:q} {params.plan}"
+        " --n-processes={threads} > {log:q} 2>&1"
+
+
+rule train_fold:
+    """Train a fold, or go on with it: killed or preempted, it has lost an epoch at most."""
+    input:
+        cases=CASES,
+        plan=PLANNED,
+    output:
+        FOLD,
+    log:
+        "logs/train_fold/{fold}.log",
+    benchmark:
+        "logs/benchmarks/train_fold/{fold}.tsv"
+    threads: ASKED["processes"]
+    resources:
+        mem_mb=round(ASKED["mem_gb"] * 1000),
+        runtime=ASKED["runtime_min"],
+        # `gpu`, never `gpus`: the slurm plugin asks sbatch for the former only.
+        gpu=int(TRAIN["device"] == "cuda"),
+        nodes=1,
+    params:
+        n_epochs=compared(TRAIN["n_epochs"]),
+        n_iterations=compared(TRAIN["n_iterations"]),
+        n_val_iterations=compared(TRAIN["n_val_iterations"]),
+        initial_lr=compared(TRAIN["initial_lr"]),
+        augmentation=compared(TRAIN["augmentation"]),
+        device=uncompared(TRAIN["device"]),
+    shell:
+        # SLURM's warning goes to the job's shell: exec has the step hear it.
+        "exec organome train-fold --cases={input.cases:q} --folders={NNUNET}"
+        " --fold={wildcards.fold} --output={output:q} --n-epochs={params.n_epochs}"
+        " --n-iterations={params.n_iterations} --n-val-iterations={params.n_val_iterations}"
+        " --initial-lr={params.initial_lr} --augmentation={params.augmentation}"
+        " --device={params.device} --n-processes={threads} >> {log:q} 2>&1"
+
+
+rule bundle_model:
+    """Bundle the folds to a model that can be installed."""
+    input:
+        cases=CASES,
+        folds=FOLDS,
+    output:
+        MODEL,
+        "results/cross_validation/references.tsv",
+    log:
+        "logs/bundle_model/bundle_model.log",
+    benchmark:
+        "logs/benchmarks/bundle_model/bundle_model.tsv"
+    localrule: True
+    params:
+        folder=f"results/models/{TRAIN['name']}",
+        name=compared(TRAIN["name"]),
+        licence=compared(TRAIN["licence"]),
+        tier=compared(TRAIN["tier"]),
+        settings=compared(
+            json.dumps(
+                {"train": TRAIN, "plan": PLAN, "modalities": config["modalities"]}
+            )
+        ),
+    shell:
+        "organome bundle-model --cases={input.cases:q} --folders={NNUNET}"
+        " --folds {input.folds:q} --output={params.folder:q}"
+        " --cross-validation=results/cross_validation --name={params.name:q}"
+        " --licence={params.licence:q} --tier={params.tier:q} --settings={params.settings:q}"
+        " > {log:q} 2>&1"
