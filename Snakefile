@@ -3,7 +3,7 @@
 #   snakemake list_scans --configfile config/ukb.yaml      deal the cohort's scans to shards
 #   snakemake --configfile config/ukb.yaml                 bring all shards through, collect the tables
 #   snakemake tables_so_far --configfile config/ukb.yaml   collect what is there, with shards left
-#   snakemake train --configfile config/train/tiny.yaml    train a model by nnU-Net
+#   snakemake train --configfile config/train/phantoms.yaml    train a model by nnU-Net
 #
 # All paths are relative to the run folder (--directory, else where you stand). A config.yaml that
 # lies in the run folder is read without being named.

@@ -1,6 +1,8 @@
 """Datasets of eight voxels an edge, laid out as they are delivered."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -80,8 +82,43 @@ def ukb(root: Path) -> None:
             write(root / "1234567" / f"{stem}_seg.nii.gz", labels(5, 24))
 
 
-def config(path: Path, *datasets: dict, **sections: object) -> Path:
+def config(path: Path, *datasets: dict[str, Any], **sections: object) -> Path:
     """Write the configuration of a training."""
     content = {"train": {"name": "m"}, "datasets": list(datasets), **sections}
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def bodies(root: Path, n_people: int) -> None:
+    """People as a table names them: a body of 24 voxels an edge with two organs in it."""
+    rows = ["participant\timage\tlabelmap\tcontrast"]
+    for person in range(n_people):
+        values = np.random.default_rng(person).normal(0, 10, (24, 24, 24)).astype(np.float32)
+        organs = np.zeros((24, 24, 24), np.uint8)
+        organs[6:14, 4:12, 3:10], organs[12:20, 12:20, 14:22] = 5, 1
+        values[2:22, 2:22, 2:22] += 100.0
+        values += organs * 40.0
+        write(root / "images" / f"{person}.nii.gz", values)
+        write(root / "labels" / f"{person}.nii.gz", organs)
+        rows.append(f"p{person}\timages/{person}.nii.gz\tlabels/{person}.nii.gz\tct")
+    (root / "scans.tsv").write_text("\n".join(rows) + "\n")
+
+
+# Seconds of training on a CPU; whether it goes through, not what is learned.
+TRAIN: Mapping[str, object] = {
+    "name": "tiny",
+    "tier": "phantom",
+    "n_folds": 2,
+    "n_epochs": 4,
+    "n_iterations": 2,
+    "n_val_iterations": 1,
+    "augmentation": "light",
+    "device": "cpu",
+}
+PLAN: Mapping[str, object] = {
+    "spacing_zyx_mm": [6.0, 4.0, 4.0],
+    "patch_zyx": [8, 8, 8],
+    "batch_size": 2,
+    "n_features": 4,
+}
+BODIES = {"name": "bodies", "path": "bodies", "layout": "table", "labels": "mrsegmentator"}

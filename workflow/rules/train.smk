@@ -126,7 +126,10 @@ rule train_fold:
         mem_mb=round(ASKED["mem_gb"] * 1000),
         runtime=ASKED["runtime_min"],
         # `gpu`, never `gpus`: the slurm plugin asks sbatch for the former only.
-        gpu=int(TRAIN["device"] == "cuda"),
+        gpu=int(
+            TRAIN["device"] == "cuda"
+            or (TRAIN["device"] == "auto" and not workflow.local_exec)
+        ),
         nodes=1,
     params:
         n_epochs=compared(TRAIN["n_epochs"]),

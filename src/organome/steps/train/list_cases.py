@@ -116,10 +116,13 @@ def _cases_of(dataset: Mapping[str, Any]) -> Iterator[Case]:
     found, people = _find(dataset, root, contrast)
     modality = dataset.get("modality")
     found = [one for one in found if modality in (None, modality_of(one.contrast))]
+    if wanted := dataset.get("contrasts"):
+        found = [one for one in found if one.contrast in wanted]
     if not found:
         raise SetupError(
             f"dataset {name}: no image with a reference in it, laid out as {dataset['layout']}"
-            f"{f', of {modality}' if modality else ''} (docs/train.md)"
+            f"{f', of {modality}' if modality else ''}"
+            f"{f', of {chr(32).join(wanted)}' if wanted else ''} (docs/train.md)"
         )
     find_scheme(dataset["labels"])  # refused now, and not case by case
     found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))

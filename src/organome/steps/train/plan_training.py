@@ -110,7 +110,15 @@ def _replaced(
     configuration: dict[str, Any], patch_zyx: Sequence[int], batch_size: int | None
 ) -> dict[str, Any]:
     """Put another patch or batch into a configuration; the network follows the patch."""
-    made = dict(configuration)
+    # The maintainers' advice for many labels: the same interpolation, several times quicker.
+    made = configuration | {
+        "resampling_fn_probabilities": "resample_torch_fornnunet",
+        "resampling_fn_probabilities_kwargs": {
+            "is_seg": False,
+            "force_separate_z": False,
+            "memefficient_seg_resampling": False,
+        },
+    }
     if batch_size is not None:
         made["batch_size"] = batch_size
     if not patch_zyx:

@@ -4,9 +4,12 @@ A checkpoint follows each epoch, written beside and renamed. Whatever ends the j
 limit, a preemption) costs the epoch under way; the number of epochs at the end is the same.
 """
 
+import ctypes
 import json
 import logging
+import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,8 +29,9 @@ _logger = logging.getLogger(__name__)
 
 LATEST: Final = "checkpoint_latest.pth"
 _MADE_OF: Final = "made_of.txt"
+_PR_SET_PDEATHSIG: Final = 1  # of <sys/prctl.h>
 Augmentation = Literal["full", "light"]
-Device = Literal["cuda", "cpu"]
+Device = Literal["auto", "cuda", "cpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def run(
         n_val_iterations: Batches of the validation after each epoch.
         initial_lr: Learning rate of the first epoch.
         augmentation: ``full`` as nnU-Net does, or ``light``.
-        device: Where the network is trained.
+        device: Where the network is trained; ``auto``: on a GPU if there is one.
         n_processes: Processes that augment and resample.
 
     Raises:
@@ -92,11 +96,14 @@ def run(
     places.at_work(n_processes)
     import torch
 
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise MachineFault("train.device is cuda, and torch finds no GPU here", is_local=True)
     if device == "cpu":
         torch.set_num_threads(n_processes)
     settings: list[JsonValue] = [n_iterations, n_val_iterations, initial_lr, augmentation]
+    os.register_at_fork(after_in_child=_end_with_parent)
     with listening() as requests:
         _begin_anew_if_other(places, fold, settings)
         trainer = _trainer(places, fold, device)
@@ -120,6 +127,11 @@ def run(
     record = {name: getattr(made, name) for name in made.__dataclass_fields__}
     write_text_atomic(output, json.dumps(record, indent=1) + "\n")
     return made
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end a loader of nnU-Net with its trainer: killed, that could not itself."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _begin_anew_if_other(places: Folders, fold: int, settings: list[JsonValue]) -> None:

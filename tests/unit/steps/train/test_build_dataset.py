@@ -17,6 +17,9 @@ from organome.io.tables.cases import read_cases, write_cases
 from organome.steps.train import build_dataset, list_cases
 from organome.steps.train.splits import deal_folds, read_folds, write_splits
 
+CONFIGURATIONS = sorted(
+    [*asset("config/train").glob("*.yaml"), *asset("config/method").glob("train_*.yaml")]
+)
 RAW = Path("work", "raw", "Dataset001_Organome")
 
 
@@ -165,7 +168,7 @@ def test_damaged_images(here: Path) -> None:
     assert "1234567" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", sorted(asset("config/train").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda p: p.stem)
 def test_shipped_configurations(path: Path) -> None:
     schema = read_schema(asset("workflow/schemas/train.schema.yaml"))
     assert read_config(path, schema)["train"]["name"]
