@@ -116,8 +116,8 @@ TRAIN: Mapping[str, object] = {
     "device": "cpu",
 }
 PLAN: Mapping[str, object] = {
-    "spacing_zyx_mm": [6.0, 4.0, 4.0],
-    "patch_zyx": [8, 8, 8],
+    "spacing_zyx_mm": [3.0, 2.0, 2.0],
+    "patch_zyx": [16, 16, 16],
     "batch_size": 2,
     "n_features": 4,
 }

@@ -44,6 +44,7 @@ class RunSummary:
         n_shards_left: Listed shards that are not; 0 where targets were named.
         wall_s: Seconds it took.
         scans: What became of the scans, None where no tables were asked for.
+        models: Folders of the models that were trained.
     """
 
     n_rounds: int
@@ -52,6 +53,7 @@ class RunSummary:
     n_shards_left: int
     wall_s: float
     scans: "ScanCounts | None" = None
+    models: tuple[Path, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -62,6 +64,8 @@ class RunSummary:
         """Write it as three lines: done, failed, where the tables are."""
         if self.scans is not None:
             return str(self.scans)
+        if self.models:
+            return "\n".join(f"model: {model}" for model in self.models)
         return (
             f"{self.n_shards_done} shards through, {self.n_shards_left} left;"
             f" {self.n_rounds} rounds, {self.n_hangs} of them hung; {self.wall_s / 60:.1f} minutes"
@@ -205,6 +209,7 @@ def run(
         return RunSummary(
             *(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s),
             scans=None if targets or trains else _count_scans(place.tables),
+            models=tuple(sorted((place.results / "models").glob("*"))) if trains else (),
         )
 
 

@@ -19,6 +19,7 @@ from organome.steps.train.splits import SPLITS_FILE
 
 _MIN_EDGE: Final = 4  # voxels of the deepest stage
 _MAX_HALVINGS: Final = 5
+_MIN_STAGES: Final = 3  # of fewer, nnU-Net's deep supervision weighs no output, and losses are NaN
 _MAX_FEATURES: Final = 320
 
 
@@ -63,7 +64,7 @@ def run(
         n_processes: Processes of nnU-Net.
 
     Raises:
-        SetupError: There is no dataset.
+        SetupError: There is no dataset, or the patch is too small for a network.
     """
     places = Folders(folders)
     if not (places.raw / "dataset.json").is_file():
@@ -130,6 +131,12 @@ def _replaced(
     _, strides, kernels, patch, _ = get_pool_and_conv_props(
         made["spacing"], [int(one) for one in patch_zyx], _MIN_EDGE, _MAX_HALVINGS
     )
+    if len(strides) < _MIN_STAGES:
+        patch = " x ".join(map(str, patch_zyx))
+        raise SetupError(
+            f"plan.patch_zyx {patch}: too small, the network would have {len(strides)} stages and"
+            f" needs {_MIN_STAGES}; 16 voxels at least along axes of like spacing"
+        )
     network = made["architecture"]["arch_kwargs"]
     first, n = network["features_per_stage"][0], len(strides)
     network |= {

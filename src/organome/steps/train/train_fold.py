@@ -131,6 +131,8 @@ def run(
 
 def _end_with_parent() -> None:
     """Have the kernel end a loader of nnU-Net with its trainer: killed, that could not itself."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)  # they hold nothing
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

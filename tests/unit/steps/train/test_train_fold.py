@@ -62,7 +62,7 @@ def test_killed_folds_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     planned = subprocess.run(
         [
             *("organome", "plan-training", "--folders=work", "--output=plan.json"),
-            *("--spacing-zyx-mm", "6", "4", "4", "--patch-zyx", "8", "8", "8"),
+            *("--spacing-zyx-mm", "3", "2", "2", "--patch-zyx", "16", "16", "16"),
             *("--batch-size=2", "--n-features=4"),
         ],
         capture_output=True,
@@ -70,7 +70,7 @@ def test_killed_folds_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     assert planned.returncode == 0, planned.stderr[-3000:]
     plan = json.loads(Path("plan.json").read_text())
-    assert (plan["spacing"], plan["patch_size"]) == ([6.0, 4.0, 4.0], [8, 8, 8])
+    assert (plan["spacing"], plan["patch_size"]) == ([3.0, 2.0, 2.0], [16, 16, 16])
 
     latest = RESULTS / "fold_1" / "checkpoint_latest.pth"
     assert end_when(start(1, 4), latest.exists, signal.SIGKILL) == -signal.SIGKILL
