@@ -112,6 +112,7 @@ def run(
         trainer.num_val_iterations_per_epoch = n_val_iterations
         trainer.initial_lr = initial_lr
         trainer.is_light = augmentation == "light"
+        trainer.stop_if_asked = requests.check
         _train(trainer, places.fold(fold), requests)
         trainer.perform_actual_validation()
         requests.check()

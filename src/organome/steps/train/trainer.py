@@ -6,6 +6,7 @@ Source: nnU-Net's ``nnUNetTrainer`` and its variant ``nnUNetTrainerNoMirroring``
 name: that imports every trainer of nnU-Net, and one needs a torchvision that fits torch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class OrganomeTrainer(nnUNetTrainer):  # type: ignore[misc]
 
     Attributes:
         is_light: Whether augmentation leaves out what costs most.
+        stop_if_asked: Called before each epoch: nnU-Net swallows some exceptions, and with them a
+            signal.
     """
 
     # nnU-Net looks the names of these arguments up.
@@ -40,6 +43,13 @@ class OrganomeTrainer(nnUNetTrainer):  # type: ignore[misc]
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.save_every = 1
         self.is_light = False
+        self.stop_if_asked: Callable[[], None] | None = None
+
+    def on_epoch_start(self) -> None:
+        """Begin an epoch, unless asked to stop."""
+        if self.stop_if_asked:
+            self.stop_if_asked()
+        super().on_epoch_start()
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802
         """Keep nnU-Net's choice but for the mirrored axes; cut no more than the patch if light."""
