@@ -29,10 +29,10 @@ def test_five_folds_one_preempted(sound_cluster: Cluster, profile: Path, tmp_pat
     try:
         process = run.start()
         latest = [folder / RESULTS / f"fold_{fold}" / "checkpoint_latest.pth" for fold in range(5)]
-        run.wait_for(lambda: any(path.exists() for path in latest), what="an epoch", within_s=400)
+        run.wait_for(lambda: any(path.exists() for path in latest), what="an epoch", within_s=900)
         for node, n_gpus in N_GPUS.items():
             sound_cluster.preempt(node, n_gpus=n_gpus)
-        run.finish(process, within_s=900)
+        run.finish(process, within_s=1800)
     finally:
         run.clear()
     folds = [json.loads((folder / f"results/folds/{k}.json").read_text()) for k in range(5)]
