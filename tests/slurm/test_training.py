@@ -23,7 +23,7 @@ def test_five_folds_one_preempted(sound_cluster: Cluster, profile: Path, tmp_pat
         {**layouts.BODIES, "path": "../bodies"},
         train={**layouts.TRAIN, "device": "auto", "n_folds": 5},
         plan=dict(layouts.PLAN),
-        resources={"processes": 1, "mem_gb": 1.5, "runtime_min": 10},
+        resources={"processes": 1, "mem_gb": 6, "runtime_min": 10},
     )
     run = SlurmRun(folder, sound_cluster, profile=profile)
     try:
