@@ -1,0 +1,181 @@
+"""next_training: enough accepted labels -> a training that learns from them, too."""
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from organome.domain.errors import SetupError
+from organome.io.configs import read_config, read_schema
+from organome.io.files.assets import asset
+from organome.io.files.atomic import write_text_atomic
+from organome.io.tables.schemes import write_published_scheme
+from organome.steps.annotate.rounds import Round, existing_rounds, read_people, write_rows
+
+_logger = logging.getLogger(__name__)
+
+_SCHEMA: Final = "workflow/schemas/train.schema.yaml"
+_NOTE: Final = "trainings.json"
+_NAME: Final = "annotations"
+_COLUMNS: Final = (
+    *("participant", "instance", "array", "protocol", "station", "contrast", "image", "labelmap"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NextTraining:
+    """What became of it.
+
+    Attributes:
+        n_new: Accepted labels that no training has seen.
+        n_all: All accepted labels.
+        command: What starts the training; empty where there are too few.
+        config: Its configuration.
+        min_new: How many it takes.
+        exit_code: Of the training; None where it was not started.
+    """
+
+    n_new: int
+    n_all: int
+    command: str
+    config: Path | None
+    min_new: int
+    exit_code: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the training went well, if it was started."""
+        return not self.exit_code
+
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        counts = f"{self.n_new} new labelmaps accepted of {self.n_all}"
+        if not self.command:
+            return f"{counts}; {self.min_new} start a training"
+        ended = f"\nended with exit code {self.exit_code}" if self.exit_code else ""
+        return f"{counts}\n{self.config}\n{self.command}{ended}"
+
+
+def run(
+    *run_flags: str,
+    rounds: Path,
+    config: Path,
+    output: Path,
+    min_new: int = 50,
+    people: str | None = None,
+    dry_run: bool = False,
+) -> NextTraining:
+    """Train again when enough new labels are accepted: a configuration, a run folder, and off.
+
+    Args:
+        run_flags: Further flags for ``organome run``, after ``--``.
+        rounds: Folder of all rounds.
+        config: Configuration of a training to go by. Its datasets stay, and its paths are those of
+            the folder that it lies in; the accepted labels of all rounds come on top.
+        output: Run folder of the new training.
+        min_new: New labels that it takes.
+        people: As ``people`` of the datasets of the same biobank, so that nobody is both in
+            training and in validation; left out, the name of the cohort.
+        dry_run: Write dataset and configuration, and start nothing.
+
+    Raises:
+        SetupError: There is no round, the configuration is wrong, or the folder is taken.
+    """
+    all_rounds = existing_rounds(rounds)
+    accepted = [(one, scan) for one in all_rounds for scan in one.accepted_scans()]
+    keys = [f"{one.number}/{scan}" for one, scan in accepted]
+    n_new = len(set(keys) - _trained(rounds))
+    if n_new < min_new or not accepted:
+        return NextTraining(n_new, len(keys), "", None, min_new)
+    folder = (rounds / "dataset").absolute()
+    cohort = _write_dataset(rounds, folder, accepted)
+    made = output / "config.yaml"
+    _write_config(made, config, folder=folder, one=all_rounds[-1], people=people or cohort)
+    command = ["organome", "run", str(output), *run_flags]
+    _logger.info("event=training_written n_new=%d n_all=%d", n_new, len(keys))
+    written = NextTraining(n_new, len(keys), shlex.join(command), made, min_new)
+    if dry_run:
+        return written
+    write_text_atomic(rounds / _NOTE, json.dumps(sorted({*keys} | _trained(rounds))) + "\n")
+    beside = Path(sys.executable).parent  # where `organome` and `snakemake` are, active or not
+    path = {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
+    ended = subprocess.run(command, env=os.environ | path, check=False)
+    return NextTraining(
+        n_new, len(keys), shlex.join(command), made, min_new, exit_code=ended.returncode
+    )
+
+
+def _trained(rounds: Path) -> set[str]:
+    path = rounds / _NOTE
+    if not path.is_file():
+        return set()
+    try:
+        return set(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, TypeError) as error:
+        raise SetupError(f"{path}: damaged; without it all labels count as new") from error
+
+
+def _write_dataset(rounds: Path, folder: Path, accepted: Sequence[tuple[Round, str]]) -> str:
+    """Write the accepted labels as a dataset of layout ``annotations``; return the cohort.
+
+    Raises:
+        SetupError: Rounds differ in their organs, or it is not known whose a scan is.
+    """
+    if len({one.structures for one, _ in accepted}) > 1:
+        raise SetupError(f"{rounds}: rounds of different label schemes; take them apart")
+    people = {(row["round"], row["scan"]): row for row in read_people(rounds)}
+    rows: list[dict[str, Any]] = []
+    for one, scan in accepted:
+        person = people.get((str(one.number), scan))
+        if person is None:
+            raise SetupError(f"{rounds}: participants.tsv does not say whose {scan} is")
+        files = {"image": one.image(scan), "labelmap": one.accepted(scan)}
+        rows.append(
+            {name: person[name] for name in _COLUMNS[:-2]}
+            | {name: str(path.absolute()) for name, path in files.items()}
+        )
+    write_rows(folder / "scans.tsv", _COLUMNS, rows)
+    (folder / "scans.tsv").chmod(0o600)
+    write_published_scheme(folder, accepted[0][0].scheme)
+    return next(iter(people.values()))["cohort"]
+
+
+def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people: str) -> None:
+    if target.exists():
+        raise SetupError(f"{target}: there is a run already; name another --output")
+    schema = read_schema(asset(_SCHEMA))
+    config = read_config(given, schema)
+    base = given.absolute().parent
+    datasets = [_moved(one, base) for one in config["datasets"] if one["name"] != _NAME]
+    own = one.scheme.name
+    labels = own if own == "mrsegmentator" else str(folder / "scheme.json")
+    datasets.append(
+        {
+            "name": _NAME,
+            "path": str(folder),
+            "layout": _NAME,
+            "labels": labels,
+            "people": people,
+        }
+    )
+    written = {**config, "datasets": datasets}
+    write_text_atomic(target, yaml.safe_dump(written, sort_keys=False))
+    read_config(target, schema)
+
+
+def _moved(dataset: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Make the paths of a dataset absolute."""
+    moved = {**dataset, "path": str((base / dataset["path"]).resolve())}
+    if "participants" in dataset:
+        moved["participants"] = str((base / dataset["participants"]).resolve())
+    if Path(dataset["labels"]).suffix:
+        moved["labels"] = str((base / dataset["labels"]).resolve())
+    return moved
