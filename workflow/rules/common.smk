@@ -148,6 +148,14 @@ NETWORK_THREADS = THREADS_ON_GPU if config["segment"]["device"] == "cuda" else 1
 PINNED_MODEL = "results/model/digest.txt"
 
 
+def transform_flag():
+    """Return what images go through before the network, as flags."""
+    wanted = sorted(config["segment"]["transform"].items())
+    return as_flag(
+        "--transform", [f"{contrast}:{change}" for contrast, change in wanted]
+    )
+
+
 def on_gpu():
     """Decide whether jobs ask for a GPU: with `auto` on this machine if it has one, else always."""
     device = config["segment"]["device"]

@@ -56,6 +56,7 @@ rule segment_organs:
         combine=compared(config["segment"]["combine"]),
         fold_agreement=compared(config["segment"]["fold_agreement"]),
         repair_sides=compared(config["segment"]["repair_sides"]),
+        transform=compared(transform_flag()),
         orientation=compared(config["prepare"]["orientation"]),
         tile_step_size=compared(config["segment"]["tile_step_size"]),
         device=uncompared(config["segment"]["device"]),
@@ -79,6 +80,7 @@ rule segment_organs:
         " --scheme={params.scheme:q} --contrasts {params.contrasts:q}"
         " --combine={params.combine:q} --fold-agreement={params.fold_agreement:q}"
         " --repair-sides={params.repair_sides:q} --orientation={params.orientation:q}"
+        " {params.transform:q}"
         " --device={params.device:q}"
         f" --tile-step-size={{params.tile_step_size:q}} --n-threads={NETWORK_THREADS}"
         " --n-processes={params.n_processes} --n-gpus={params.n_gpus:q}"

@@ -82,6 +82,14 @@ _STEPS: Final = {
     },
 }
 
+# Behind `organome annotate`.
+_ANNOTATE: Final = {
+    "export": ("export_round", "Choose scans of a run and write them for an annotator."),
+    "import": ("import_round", "Take corrected labels, by the names of their segments."),
+    "status": ("show_rounds", "Show what came back, and how much was changed."),
+    "next": ("next_training", "Train again when enough new labels are accepted."),
+}
+
 # Behind `organome dev`, with the steps.
 _TOOLS: Final = {
     "Tools of the repository": {
@@ -118,6 +126,11 @@ def build_app() -> App:
     _add(app, _STEPS, show=False)
     _add(dev, _STEPS | _TOOLS)
     app.command(dev)
+    annotate = App(name="annotate", help="Rounds of annotation: scans out, corrected labels back.")
+    for rank, (verb, (module, does)) in enumerate(_ANNOTATE.items()):
+        place = f"organome.steps.annotate.{module}:run"
+        annotate.command(place, name=verb, help=does, sort_key=rank)
+    app.command(annotate)
     return app
 
 

@@ -2,9 +2,20 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Device = Literal["auto", "cpu", "cuda"]  # where networks run
+
+
+class Transform(StrEnum):
+    """What an image goes through just before the network."""
+
+    INVERTED = "inverted"  # as the authors did to have MRI annotated by a model for CT
+    INVERTED_ROBUST = "inverted_robust"  # the same, and single hot voxels do not count
+    EQUALISED = "equalised"  # by its histogram
+
+
+TRANSFORM_BYTES: Final = 24  # a voxel: three images of double precision
 
 
 class InputResampling(StrEnum):

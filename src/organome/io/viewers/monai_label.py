@@ -7,9 +7,9 @@
 <datastore>/datastore_v2.json                which label is of which image
 ```
 
-Labels that come back are numbered in the order of the segments that are there, whatever numbers they
-had. The index names them in that order; its ``idx`` also counts segments that are not written, so
-that it says nothing.
+Labels that come back are numbered in the order of the segments that are there, whatever numbers
+they had. The index names them in that order; its ``idx`` also counts segments that are not written,
+so that it says nothing.
 
 Source: MONAI Label 0.8, ``monailabel/datastore/local.py`` and its plugin for 3D Slicer.
 """

@@ -152,10 +152,9 @@ def _write(
     write_index(made.datastore, scans, {one.name: one.label for one in structures})
     made.edited.mkdir()
     made.write()
+    columns = PEOPLE_COLUMNS[1:]
     people = [row for row in read_people(output) if row["round"] != str(number)]
-    people += [
-        {name: row[name] for name in PEOPLE_COLUMNS[1:]} | {"round": number} for row in chosen
-    ]
+    people += [{name: row[name] for name in columns} | {"round": number} for row in chosen]
     write_rows(output / PEOPLE, PEOPLE_COLUMNS, people)
     (output / PEOPLE).chmod(0o600)
     publish_folder(growing, target)

@@ -17,6 +17,7 @@ from organome.domain.errors import SetupError
 from organome.io.configs import read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.files.atomic import write_text_atomic
+from organome.io.files.strict_yaml import StrictLoader
 from organome.io.tables.schemes import write_published_scheme
 from organome.steps.annotate.rounds import Round, existing_rounds, read_people, write_rows
 
@@ -149,10 +150,9 @@ def _write_dataset(rounds: Path, folder: Path, accepted: Sequence[tuple[Round, s
 
 
 def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people: str) -> None:
-    if target.exists():
-        raise SetupError(f"{target}: there is a run already; name another --output")
     schema = read_schema(asset(_SCHEMA))
-    config = read_config(given, schema)
+    read_config(given, schema)  # refused now where something is wrong; kept as it is written
+    config = yaml.load(given.read_text(encoding="utf-8"), StrictLoader)
     base = given.absolute().parent
     datasets = [_moved(one, base) for one in config["datasets"] if one["name"] != _NAME]
     own = one.scheme.name
@@ -166,9 +166,10 @@ def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people
             "people": people,
         }
     )
-    written = {**config, "datasets": datasets}
-    write_text_atomic(target, yaml.safe_dump(written, sort_keys=False))
-    read_config(target, schema)
+    written = yaml.safe_dump({**config, "datasets": datasets}, sort_keys=False)
+    if target.exists() and target.read_text(encoding="utf-8") != written:
+        raise SetupError(f"{target}: there is another run already; name another --output")
+    write_text_atomic(target, written)
 
 
 def _moved(dataset: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ```
 <rounds>/participants.tsv                      which scan is whose; it does not leave the house
 <rounds>/round_001/round.json                  what was chosen, and how
-<rounds>/round_001/datastore/                  for MONAI Label: images, labels/original, labels/final
+<rounds>/round_001/datastore/                  for MONAI Label: images, original and final labels
 <rounds>/round_001/slicer/<scan>.seg.nrrd      for 3D Slicer, saved into edited/ when done
 <rounds>/round_001/edited/<scan>.seg.nrrd
 <rounds>/round_001/accepted/<scan>.nii.gz      labels that were imported

@@ -16,7 +16,7 @@ from organome.compute.geometry.arrays import Labels
 from organome.compute.geometry.grids import share_grid, voxel_ml
 from organome.compute.labelmaps.consensus import Agreement, count_votes, majority, measure_agreement
 from organome.domain.contrasts import Combine, LeftOut
-from organome.domain.inference import MemoryNeed
+from organome.domain.inference import TRANSFORM_BYTES, MemoryNeed
 from organome.domain.organs import Organ
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
@@ -88,6 +88,9 @@ class SegmentOrgans:
         if not {"size_xyz", "spacing_xyz_mm"} <= facts.keys():
             return None
         need = self._labeller.memory_need(facts["size_xyz"], facts["spacing_xyz_mm"])
+        if self._labelling.transforms:
+            changing_bytes = TRANSFORM_BYTES * prod(facts["size_xyz"])
+            need = replace(need, prepare_bytes=max(need.prepare_bytes, changing_bytes))
         if self._labelling.combine is not Combine.CONSENSUS:
             return need
         # One image is prepared while the network runs on another; labelmaps wait for the vote.
@@ -131,7 +134,7 @@ class SegmentOrgans:
         choice = self._labelling.choose(before)
         path = self._labelling.image_path(scan, choice.contrasts[0])
         image = read_published(path)
-        first = (choice.contrasts[0], self._labeller.segmenter.prepare(image))
+        first = (choice.contrasts[0], self._prepare(image, choice.contrasts[0]))
         return LabelledScan(scan, choice, path, image, (first,), choice.left_out)
 
     def work(self, item: LabelledScan) -> LabelledScan:
@@ -145,7 +148,7 @@ class SegmentOrgans:
             image = read_published(self._labelling.image_path(item.scan, contrast))
             if not share_grid(item.image, image):
                 return None
-            return self._labeller.segmenter.prepare(image)
+            return self._prepare(image, contrast)
 
         done, left_out = [], dict(item.left_out)
         (first,), others = item.images, item.choice.contrasts[1:]
@@ -185,6 +188,16 @@ class SegmentOrgans:
             **_agreement_facts(of_contrasts, of_folds, scheme.structures),
             **sides,
         }
+
+    def _prepare(self, image: sitk.Image, contrast: Contrast) -> Any:
+        """Prepare an image for the network, changed before where that is wanted."""
+        transform = self._labelling.transforms.get(contrast)
+        if transform is not None:
+            # Here: scikit-image takes a while to import, and hardly a run needs it.
+            from organome.compute.inference.transforms import transform_image
+
+            image = transform_image(image, transform)
+        return self._labeller.segmenter.prepare(image)
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:  # noqa: ARG002
         """Write what the labels mean and what made them."""

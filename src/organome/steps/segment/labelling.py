@@ -1,7 +1,7 @@
 """What both sources of labels share: which image is labelled, and how its labelmap is finished."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from organome.compute.sides.laterality import check_sides, repair_sides
 from organome.compute.sides.orientation import orientation_flags
 from organome.domain.contrasts import Combine, FatWater
 from organome.domain.flags import Flag
+from organome.domain.inference import Transform
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
@@ -40,6 +41,7 @@ class Labelling:
         contrasts: Wanted contrasts, best first.
         combine: Whether one contrast is labelled or all of them vote.
         repair_sides: Whether separate pieces on the wrong side of the body go to the partner.
+        transforms: What images of a contrast go through before the network.
     """
 
     images: Path
@@ -47,6 +49,7 @@ class Labelling:
     contrasts: Sequence[Contrast]
     combine: Combine = Combine.FIRST
     repair_sides: bool = False
+    transforms: Mapping[Contrast, Transform] = field(default_factory=dict)
 
     def settings(self, of_source: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Return all settings that change results; later ones only if they are not the default.
@@ -63,6 +66,11 @@ class Labelling:
             settings["combine"] = self.combine.value
         if self.repair_sides:
             settings["repair_sides"] = True
+        if self.transforms:
+            settings["transforms"] = {
+                contrast.value: transform.value
+                for contrast, transform in sorted(self.transforms.items())
+            }
         return settings
 
     def choose(self, before: Outcome) -> ContrastChoice:

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 from organome.domain.contrasts import BEST_CONTRASTS, Combine
 from organome.domain.errors import SetupError
-from organome.domain.inference import Device, InferenceSettings
+from organome.domain.inference import Device, InferenceSettings, Transform
 from organome.domain.models import check_labels
 from organome.domain.outcomes import Outcome
 from organome.domain.scans import Contrast
@@ -46,6 +46,7 @@ def run(
     combine: Combine = Combine.FIRST,
     fold_agreement: bool = False,
     repair_sides: bool = False,
+    transform: Sequence[str] = (),
     orientation: str = "",
     device: Device = "auto",
     tile_step_size: float = 0.5,
@@ -79,6 +80,9 @@ def run(
         fold_agreement: Measure how far the folds of the model agree on each organ.
         repair_sides: Give separate pieces of an organ that lie clearly on the other side of the
             body to its partner. Sides are checked in any case.
+        transform: What images of a contrast go through just before the network, ``t1:inverted``:
+            ``inverted`` as the authors of the paper did, ``inverted_robust`` without regard to
+            single hot voxels, ``equalised`` by the histogram.
         orientation: As of ``prepare_images``, for labelmaps that do not say it themselves.
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
@@ -103,14 +107,17 @@ def run(
     for name, number in (("n_processes", n_processes), ("n_gpus", n_gpus)):
         if number < 1:
             raise SetupError(f"{name} is {number}, 1 or more needed")
-    if source == "labelmaps" and (combine is Combine.CONSENSUS or fold_agreement):
-        raise SetupError("consensus and fold_agreement need a model: source is 'labelmaps'")
+    if source == "labelmaps" and (combine is Combine.CONSENSUS or fold_agreement or transform):
+        raise SetupError(
+            "consensus, fold_agreement and transform need a model: source is 'labelmaps'"
+        )
     labelling = Labelling(
         images=images,
         scheme=find_scheme(scheme),
         contrasts=contrasts,
         combine=combine,
         repair_sides=repair_sides,
+        transforms=_transforms(transform),
     )
     steps: Sequence[ScanStep]
     match source:
@@ -153,3 +160,17 @@ def run(
         max_same_reason_share=max_same_reason_share,
         on_outcome=on_outcome,
     )
+
+
+def _transforms(words: Sequence[str]) -> dict[Contrast, Transform]:
+    """Read what images of which contrast go through.
+
+    Raises:
+        SetupError: A word is not of the form ``t1:inverted``.
+    """
+    try:
+        pairs = [word.split(":") for word in words]
+        return {Contrast(contrast): Transform(transform) for contrast, transform in pairs}
+    except ValueError as error:
+        known = ", ".join(Transform)
+        raise SetupError(f"--transform: each is <contrast>:<one of {known}>") from error
