@@ -1,4 +1,4 @@
-"""A run folder with tables, images and labelmaps, as far as annotation reads it; made in no time."""
+"""A run folder with tables, images and labelmaps, as far as annotation reads it, made quickly."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -21,7 +21,7 @@ def changed(transform: Transform, *values: float) -> list[float]:
 
 
 def test_inversion_by_hand() -> None:
-    # Clipped to -5 -> 0 and 4000 -> 3000: highest 3000, lowest 0, what comes to 2970 or more was air.
+    # Clipped: -5 -> 0 and 4000 -> 3000. Highest 3000, lowest 0; what comes to 2970 or more was air.
     given = (-5, 0, 29, 30, 31, 1000, 2999, 4000)
     assert changed(Transform.INVERTED, *given) == [0, 0, 0, 0, 2969, 2000, 1, 0]
 
