@@ -3,6 +3,7 @@
 #   snakemake list_scans --configfile config/ukb.yaml      deal the cohort's scans to shards
 #   snakemake --configfile config/ukb.yaml                 bring all shards through, collect the tables
 #   snakemake tables_so_far --configfile config/ukb.yaml   collect what is there, with shards left
+#   snakemake evaluate --configfile config/evaluate.yaml   compare labelmaps with references
 #   snakemake annotate --configfile config/ukb.yaml        choose scans for an annotator
 #   snakemake train --configfile config/train/phantoms.yaml    train a model by nnU-Net
 #
@@ -69,6 +70,7 @@ else:
     include: "workflow/rules/measure.smk"
     include: "workflow/rules/radiomics.smk"
     include: "workflow/rules/collect.smk"
+    include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/annotate.smk"
 
     rule all:

@@ -61,11 +61,21 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "segment.pack": (True, NOTHING),
     "radiomics.contrasts": ({"water": "dixon"}, {"measure_radiomics", *COLLECT}),
     "radiomics.engine": ("pyradiomics", {"measure_radiomics", *COLLECT}),
+    # Of `snakemake evaluate`, which is asked for by name.
+    "evaluate.references": ("references.tsv", NOTHING),
+    "evaluate.profile": ("mrsegmentator-released", NOTHING),
+    "evaluate.tolerance_mm": (3, NOTHING),
+    "evaluate.n_bootstrap": (500, NOTHING),
+    "evaluate.seed": (7, NOTHING),
+    "evaluate.overlays": (False, NOTHING),
     "max_same_reason_share": (0.9, NOTHING),
     "keep_images": (False, {"drop_images"}),
     **{
         f"resources.{step}.{key}": (3, NOTHING)
-        for step in ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
+        for step in (
+            *("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics"),
+            "evaluate_labels",
+        )
         for key in ("seconds_per_scan", "mem_gb", "processes")
     },
     "resources.segment_organs.gpus": (3, NOTHING),
@@ -157,6 +167,7 @@ FREE_TEXT = {
     "segment.scheme": f"{HOSTILE}.yaml",
     "segment.canary": f"{HOSTILE} {{params.model}}",
     "radiomics.contrasts": {"water": f"{HOSTILE}.yaml"},
+    "evaluate.references": f"{HOSTILE}.tsv",
 }
 
 
@@ -175,9 +186,10 @@ def test_nothing_of_a_configuration_reaches_the_shell_unquoted(tmp_path: Path) -
     run = PretendedRun(tmp_path)
     run.write_config(config)
     run.add_model(FREE_TEXT["segment.model"])
-    for name in (FREE_TEXT["segment.scheme"], FREE_TEXT["radiomics.contrasts"]["water"]):
+    of_runs = (FREE_TEXT["segment.scheme"], FREE_TEXT["radiomics.contrasts"]["water"])
+    for name in (*of_runs, FREE_TEXT["evaluate.references"]):
         (run.folder / name).touch()
-    for target in ("list_scans", "all"):
+    for target in ("list_scans", "all", "evaluate"):
         result = run.snakemake(target)
         assert result.returncode == 0, result.output
     assert not list(tmp_path.rglob("pwned"))
@@ -187,6 +199,7 @@ def test_nothing_of_a_configuration_reaches_the_shell_unquoted(tmp_path: Path) -
     assert f"--scheme={FREE_TEXT['segment.scheme']}" in words
     assert f"--canary={FREE_TEXT['segment.canary']}" in words
     assert f"water={HOSTILE}.yaml" in words
+    assert f"--references={FREE_TEXT['evaluate.references']}" in words
 
 
 # --- mistakes ------------------------------------------------------------------------------------
