@@ -1,5 +1,7 @@
 """The list of references: a TSV with one row per scan that a reference labelmap exists for.
 
+``write_references`` (``cases``) writes it of the cases of a training; anybody can by hand.
+
 | column | | |
 |---|---|---|
 | ``participant``, ``protocol`` | required | as in the list of scans |
@@ -18,10 +20,12 @@ Paths are relative to the folder of the TSV.
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from organome.domain.cases import REFERENCE_COLUMNS
 from organome.domain.covariates import read_age_years, read_sex
 from organome.domain.errors import SetupError
 from organome.domain.evaluations import Reference
@@ -30,7 +34,8 @@ from organome.domain.scans import Contrast, Modality
 from organome.io.tables.participants import tsv_lines
 
 REQUIRED: Final = ("participant", "protocol", "dataset", "modality", "reference", "scheme")
-OPTIONAL: Final = ("instance", "array", "station", "contrast", "sex", "age_years", "fold")
+OPTIONAL: Final = (*(set(REFERENCE_COLUMNS) - set(REQUIRED)), "station", "fold")
+MISSPELT: Final = 0.8  # similarity from which a column is taken for one of ours
 _FILES: Final = frozenset({".yaml", ".yml", ".json"})
 _UNKNOWN: Final = ("", "n/a")
 
@@ -115,6 +120,9 @@ def _check_columns(columns: Sequence[str], name: str) -> None:
         raise SetupError(
             f"{name}: no column {' and '.join(absent)} (are the columns separated by tabs?)"
         )
+    for column in set(columns) - {*REQUIRED, *OPTIONAL, ""}:
+        if close := get_close_matches(column.lower(), (*REQUIRED, *OPTIONAL), 1, MISSPELT):
+            raise SetupError(f"{name}: column {column!r}: did you mean {close[0]!r}?")
     named = [column for column in columns if column]
     if len(set(named)) < len(named):
         raise SetupError(f"{name}: two columns have the same name")

@@ -28,6 +28,7 @@ from organome.steps.evaluate.published import Published
 METRICS: Final = ("dice", "hd95_mm", "hd95_penalised_mm", "surface_dice", "centreline_dice")
 _PRINTED: Final = ("dice", "hd95_mm")  # of these the paper has figures
 _SD_OF: Final = {"dice": "dice_sd", "hd95_mm": "hd95_sd_mm"}
+COUNTS: Final = ("n_used", "n_missed", "n_falsely_added", "n_both_absent")
 N_GREATEST: Final = 5  # the paper names four
 
 Row = dict[str, Any]
@@ -130,6 +131,8 @@ def sequences_table(data: Summaries) -> ReportTable:
     rows = []
     for of in data.sets:
         printed = data.printed(of)
+        counts = _presences(data, of).values()
+        lacking = {name: sum(one[name] for one in counts) for name in COUNTS[1:]}
         for metric in METRICS:
             values = data.evaluated.values(of, metric)
             mean, sds = macro_mean(values), spread(values, of.participants)
@@ -141,6 +144,8 @@ def sequences_table(data: Summaries) -> ReportTable:
                     "n_participants": len(set(of.participants)),
                     "n_classes": int(np.isfinite(class_means(values)).sum()),
                     "metric": metric,
+                    "n_used": int(np.isfinite(values).sum()),
+                    **lacking,
                     "mean": mean,
                     **_ends("ci", data.bootstrap(of, values).macro_mean),
                     "sd_within_class": sds.within_class,
@@ -176,13 +181,16 @@ def table_3(sequences: pd.DataFrame) -> ReportTable:
             row[f"{name} difference"] = as_float(one["difference"])
         penalised = of_set[of_set["metric"] == "hd95_penalised_mm"].iloc[0]
         row["HD with misses [mm]"] = _mean_sd(penalised["mean"], penalised["sd_within_class"])
+        of_dice = of_set[of_set["metric"] == "dice"].iloc[0]
+        row |= {name: int(of_dice[name]) for name in COUNTS}
         rows.append(row)
     return ReportTable(
         "table_3_sequences",
         "Segmentation quality (Table 3)",
         "Macro mean over classes (mean over classes of the SD between scans). HD [mm] leaves out "
         "what was missed or falsely added, as the paper most likely does, and so gets better by "
-        "it; 'with misses' it counts with the diagonal of the image.",
+        "it; 'with misses' it counts with the diagonal of the image. Counts are pairs of scan and "
+        "class; n_used: those in the mean of Dice.",
         pd.DataFrame(rows),
     )
 
@@ -238,23 +246,22 @@ def table_a1(data: Summaries, classes: pd.DataFrame) -> ReportTable:
                 found = {organ: as_float(column[organ]) for organ in of.organs}
                 found["mean"] = as_float(column.mean())
                 columns[f"{of.title} {name}{label}"] = found
-        for name in ("n_missed", "n_falsely_added"):
+        for name in COUNTS:
             counted = {organ: int(of_set[name][organ]) for organ in of.organs}
-            columns[f"{of.title} {name[2:].replace('_', ' ')}"] = counted | {
-                "mean": int(of_set[name].sum())
-            }
+            columns[f"{of.title} {name}"] = counted | {"mean": int(of_set[name].sum())}
     names = [*organs, "mean"]
     frame = pd.DataFrame(
         {"structure": names}
         | {title: [of.get(name) for name in names] for title, of in columns.items()}
-    )
+    ).astype({title: "Int64" for title in columns if title.endswith(COUNTS)})
     return ReportTable(
         "table_a1_classes",
         "DSC and HD by class (Table A1)",
         "A dash: the references do not have the class, or no scan has it. The last row is the mean "
-        "over classes; the paper's is computed from its rounded classes. HD leaves out scans in "
-        "which the class was missed or falsely added; how many those are stands beside it, in the "
-        "last row their sum.",
+        "over classes, of counts the sum, of differences over the classes that both have; the "
+        "paper's is computed from its rounded classes. HD "
+        "leaves out scans in which the class was missed or falsely added; n_used: scans in the "
+        "mean of Dice.",
         frame,
     )
 
