@@ -1,0 +1,123 @@
+"""When the next training starts, and on what."""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from doubles.annotated import SECRET, write_run
+from organome.domain.errors import SetupError
+from organome.io.files.atomic import write_bytes_atomic
+from organome.steps.annotate import export_round, import_round, next_training
+from organome.steps.annotate.choosing import Strategy
+from organome.steps.annotate.rounds import read_rounds
+
+CONFIG = """\
+train: {name: next, n_epochs: 3}
+datasets:
+  - {name: ukb, path: ../data/ukb, layout: ukb, labels: own.yaml, people: ukb, participants: p.tsv}
+"""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that were started; none is."""
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **_: Any) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(next_training.subprocess, "run", start)
+    return commands
+
+
+@pytest.fixture
+def rounds(tmp_path: Path) -> Path:
+    write_run(tmp_path / "run", 5)
+    accept(tmp_path, n=2)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text(CONFIG)
+    return tmp_path / "rounds"
+
+
+def accept(folder: Path, *, n: int) -> None:
+    """Export scans and send them back as they are."""
+    output = folder / "rounds"
+    made = export_round.run(run=folder / "run", output=output, n=n, strategy=Strategy.RANDOM)
+    for path in (made.folder / "slicer").iterdir():
+        write_bytes_atomic(made.folder / "edited" / path.name, path.read_bytes())
+    assert import_round.run(rounds=output).n_accepted == n
+
+
+def train(rounds: Path, *flags: str, name: str = "new", **more: Any) -> next_training.NextTraining:
+    config, output = rounds.parent / "old" / "config.yaml", rounds.parent / name
+    return next_training.run(*flags, rounds=rounds, config=config, output=output, **more)
+
+
+def test_enough_new_labels_start_it_once(rounds: Path, started: list[list[str]]) -> None:
+    assert train(rounds, min_new=3).command == ""
+    assert not started
+    planned = train(rounds, min_new=2, dry_run=True)
+    assert not started
+    done = train(rounds, "--", "--dry-run", min_new=2)
+    assert (done.n_new, done.holds) == (2, True)
+    assert started == [["organome", "run", str(rounds.parent / "new"), "--", "--dry-run"]]
+    assert planned.config == done.config
+    again = train(rounds, min_new=2, name="newer")
+    assert (again.n_new, again.n_all, again.command) == (0, 2, "")
+    accept(rounds.parent, n=2)
+    later = train(rounds, min_new=2, name="newer")
+    assert (later.n_new, later.n_all) == (2, 4)
+    assert len(started) == 2
+
+
+def test_the_configuration_is_the_given_one_and_the_labels(
+    rounds: Path, started: list[list[str]]
+) -> None:
+    done = train(rounds, min_new=1, people="ukb")
+    assert started
+    assert done.config is not None
+    written = yaml.safe_load(done.config.read_text())
+    assert written["train"] == {"name": "next", "n_epochs": 3}
+    old, new = written["datasets"]
+    here = rounds.parent
+    assert old["path"] == str(here / "data" / "ukb")
+    assert old["labels"] == str(here / "old" / "own.yaml")
+    assert old["participants"] == str(here / "old" / "p.tsv")
+    assert new == {
+        "name": "annotations",
+        "path": str(rounds / "dataset"),
+        "layout": "annotations",
+        "labels": "mrsegmentator",
+        "people": "ukb",
+    }
+    with (rounds / "dataset" / "scans.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len({row["participant"] for row in rows}) == 2
+    assert all(row["participant"].startswith(SECRET) for row in rows)
+    for row in rows:
+        assert Path(row["image"]).is_file()
+        assert Path(row["labelmap"]).is_file()
+    assert SECRET not in str(done) + done.config.read_text()
+
+
+def test_a_run_that_is_there_is_not_overwritten(rounds: Path, started: list[list[str]]) -> None:
+    (rounds.parent / "new").mkdir()
+    (rounds.parent / "new" / "config.yaml").write_text("train: {name: mine}\n")
+    with pytest.raises(SetupError, match="another run"):
+        train(rounds, min_new=1)
+    assert not started
+
+
+def test_a_scan_that_is_nobodys_is_refused(rounds: Path, started: list[list[str]]) -> None:
+    people = rounds / "participants.tsv"
+    people.write_text("\n".join(people.read_text().splitlines()[:2]) + "\n")
+    with pytest.raises(SetupError, match="does not say whose 0000-") as caught:
+        train(rounds, min_new=1)
+    assert SECRET not in str(caught.value)
+    assert len(read_rounds(rounds)[0].accepted_scans()) == 2
+    assert not started
