@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,15 +95,15 @@ def run(
     if earlier and not earlier[-1].accepted_scans():
         last = earlier[-1]
         return Exported(last.folder, last.number, len(last.scans), is_new=False)
-    chosen = _choose(place, output, n=n, strategy=strategy, seed=seed)
-    number = len(earlier) + 1
+    chosen = _choose(place, _seen(output, earlier), n=n, strategy=strategy, seed=seed)
+    number = earlier[-1].number + 1 if earlier else 1
     made = _write(place, output, chosen, number=number, strategy=strategy, seed=seed)
     _logger.info("event=round_exported round=%d n_scans=%d", number, len(made.scans))
     return Exported(made.folder, number, len(made.scans), is_new=True)
 
 
 def _choose(
-    place: Run, output: Path, *, n: int, strategy: Strategy, seed: int
+    place: Run, seen: Collection[tuple[str, ...]], *, n: int, strategy: Strategy, seed: int
 ) -> list[dict[str, Any]]:
     """Choose rows of the scan table.
 
@@ -114,7 +114,6 @@ def _choose(
         raise SetupError(f"{place.tables}: no tables yet; `organome run` makes them")
     columns = ["scan", *IDENTITY, *SCAN_COLUMNS]
     listed = read_filtered(place.tables / "scans", columns=columns, keep=_DONE).to_pylist()
-    seen = {tuple(row[name] for name in IDENTITY) for row in read_people(output)}
     left = {row["scan"]: row for row in listed if _identity(row) not in seen}
     if not left:
         raise SetupError(f"{place.tables}: no scan is left that was in no round")
@@ -123,7 +122,13 @@ def _choose(
     return [left[key] for key in keys]
 
 
-def _identity(row: dict[str, Any]) -> tuple[str, ...]:
+def _seen(output: Path, earlier: Sequence[Round]) -> set[tuple[str, ...]]:
+    """Return which scans were in a round; one that was cut off while it was written is none."""
+    numbers = {str(one.number) for one in earlier}
+    return {_identity(row) for row in read_people(output) if row["round"] in numbers}
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple("" if row[name] is None else str(row[name]) for name in IDENTITY)
 
 

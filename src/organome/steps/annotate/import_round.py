@@ -184,6 +184,8 @@ def _check_names(labels: sitk.Image, names: Mapping[int, str], one: Round) -> No
         ScanError: LABEL_UNKNOWN, with the name that the annotator gave.
     """
     values = np.unique(sitk.GetArrayViewFromImage(labels))
+    if values.any() and not names:  # values alone say nothing, not even where they look right
+        raise ScanError(Reason.LABEL_UNKNOWN, "nothing names its labels: it has no segments")
     drawn = [names[value] for value in values.tolist() if value in names]
     known = {organ.name for organ in one.structures}
     unknown = [name for name in drawn if name not in known]

@@ -328,3 +328,45 @@ def test_imported_again_the_last_word_counts(rounds: Path) -> None:
     assert np.array_equal(accepted(rounds, key), predicted())
     (status,) = show_rounds.run(rounds=rounds).rounds
     assert status.dice_median == 1.0
+
+
+def test_values_without_names_are_refused_even_if_they_look_right(rounds: Path) -> None:
+    key = first_key(rounds)
+    path = rounds / "round_001" / "edited" / f"{key}.seg.nrrd"
+    sitk.WriteImage(picture_of(predicted()), str(path))
+    ((_, why),) = import_round.run(rounds=rounds).refused
+    assert "nothing names its labels" in why
+
+
+def test_all_segments_may_be_deleted(rounds: Path) -> None:
+    key = first_key(rounds)
+    path = rounds / "round_001" / "edited" / f"{key}.seg.nrrd"
+    sitk.WriteImage(picture_of(np.zeros_like(predicted())), str(path))
+    assert import_round.run(rounds=rounds).refused == ()
+    assert not accepted(rounds, key).any()
+
+
+def test_a_round_that_was_cut_off_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run", 4)
+
+    def cut(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export_round, "publish_folder", cut)
+        with pytest.raises(KeyboardInterrupt):
+            exported(tmp_path, n=3)
+    assert read_rounds(tmp_path / "rounds") == []
+    assert exported(tmp_path, n=3).n_scans == 3
+    assert [row["round"] for row in read_people(tmp_path / "rounds")] == ["1"] * 3
+
+
+def test_a_run_that_kept_no_images_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", 3)
+    for path in run.rglob("*_t1.nii.gz"):
+        path.unlink()
+    with pytest.raises(SetupError, match="keep_images: true"):
+        exported(tmp_path, n=2)
+    assert read_rounds(tmp_path / "rounds") == []
