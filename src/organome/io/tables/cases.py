@@ -15,6 +15,7 @@ from organome.domain.errors import SetupError
 from organome.domain.scans import Contrast
 from organome.io.files.atomic import write_text_atomic
 from organome.io.tables.parquet import parse_table, rows_to_arrow, write_table
+from organome.io.tables.schemes import SCHEME_SUFFIXES
 
 CASES_FILE: Final = "cases.parquet"
 SCANS_FILE: Final = "scans.tsv"
@@ -77,11 +78,17 @@ def write_references(
         scans.append((*identity, case.contrast, case.image, predicted))
         known = (case.sex or "", "" if case.age_years is None else f"{case.age_years:g}")
         about = (case.dataset, case.modality, case.contrast)
-        row = (*identity, *about, str(references[case.case]), case.scheme, *known)
+        row = (*identity, *about, str(references[case.case]), _scheme(case), *known)
         rows.append(row if folds is None else (*row, str(folds[case.case])))
     columns = REFERENCE_COLUMNS if folds is None else (*REFERENCE_COLUMNS, "fold")
     _write_tsv(folder / SCANS_FILE, _SCAN_COLUMNS, scans)
     _write_tsv(folder / REFERENCES_FILE, columns, rows)
+
+
+def _scheme(case: Case) -> str:
+    """Name the label scheme of a case; a file by its whole path, for the TSV lies elsewhere."""
+    is_file = Path(case.scheme).suffix in SCHEME_SUFFIXES
+    return str(Path(case.scheme).absolute()) if is_file else case.scheme
 
 
 def _write_tsv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

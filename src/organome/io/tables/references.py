@@ -32,11 +32,11 @@ from organome.domain.evaluations import Reference
 from organome.domain.names import one_spelling
 from organome.domain.scans import Contrast, Modality
 from organome.io.tables.participants import tsv_lines
+from organome.io.tables.schemes import SCHEME_SUFFIXES
 
 REQUIRED: Final = ("participant", "protocol", "dataset", "modality", "reference", "scheme")
 OPTIONAL: Final = (*(set(REFERENCE_COLUMNS) - set(REQUIRED)), "station", "fold")
 MISSPELT: Final = 0.8  # similarity from which a column is taken for one of ours
-_FILES: Final = frozenset({".yaml", ".yml", ".json"})
 _UNKNOWN: Final = ("", "n/a")
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -89,7 +89,7 @@ def _reference(cells: Mapping[str, str], *, where: str, folder: Path) -> Referen
         raise SetupError(f"{where}: sex {sex!r} must be female or male, or empty")
     if age not in _UNKNOWN and read_age_years(age) is None:
         raise SetupError(f"{where}: age_years {age!r} is not an age in years")
-    is_file = Path(cells["scheme"]).suffix in _FILES
+    is_file = Path(cells["scheme"]).suffix in SCHEME_SUFFIXES
     return Reference(
         participant=one_spelling(cells["participant"]),
         instance=one_spelling(cells.get("instance") or "1"),

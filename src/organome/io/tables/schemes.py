@@ -190,7 +190,7 @@ def _modality(entry: Any) -> Modality | None:
 
 
 PUBLISHED: Final = "scheme.json"
-_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+SCHEME_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
 def find_scheme(word: str) -> LabelScheme:
@@ -206,7 +206,7 @@ def find_scheme(word: str) -> LabelScheme:
         SetupError: There is no such scheme, or the file holds none.
     """
     path = Path(word)
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SCHEME_SUFFIXES:
         return scheme_by_name(word)
     scheme = parse_scheme(_read(path), source=str(path))
     name = scheme.name.split("@", 1)[0]

@@ -47,6 +47,17 @@ def test_what_a_training_writes_is_read(tmp_path: Path, folds: dict[str, int] | 
     assert found.fold == ("3" if folds else None)
 
 
+def test_the_scheme_file_of_a_training_is_found_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ("d", Role.TEST, "d", "p", "0", "0", Contrast.CT, "i.nii.gz", "r.nii.gz")
+    case = Case("d_0001", *where, scheme="mine.yaml")
+    write_references(tmp_path / "test", [case], references={"d_0001": Path("r.nii.gz")})
+    (found,) = read_references(tmp_path / "test" / "references.tsv")
+    assert found.scheme == str(tmp_path / "mine.yaml")
+
+
 def test_paths_are_relative_to_the_table_and_what_is_not_known_is_none(tmp_path: Path) -> None:
     path = listed(tmp_path, "p1\tct\tmine\tct\tlabels/1.nii.gz\tschemes/mine.yaml", "")
     (found,) = read_references(path)
