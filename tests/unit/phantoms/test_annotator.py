@@ -42,7 +42,7 @@ def test_a_share_of_the_wrong_voxels_is_put_right(
         value = int(header[f"Segment{number}_LabelValue"])
         assert value == number + 1  # not that of the organ
         names.append(header[f"Segment{number}_Name"])
-        found_zyx[voxels.T == value] = labels[names[-1]]
+        found_zyx[value == voxels.T] = labels[names[-1]]
     assert np.count_nonzero(found_zyx != true_zyx) == n_wrong
     present = set(np.unique(found_zyx).tolist()) - {0}
     assert {labels[name] for name in names} == present
