@@ -49,6 +49,8 @@ _COMMANDS: Final = {
     },
     "Results": {
         "steps.inspect.show_table": "Print rows of a table.",
+        "steps.compare.compare": "Compare volumes with those of another tool or table.",
+        "steps.compare.repeatability": "Measure how well volumes of organs repeat.",
         "steps.extract.extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",
     },
     "Radiomics": {

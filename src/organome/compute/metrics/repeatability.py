@@ -98,9 +98,10 @@ def _agreement(ms: _MeanSquares, tail: float) -> Correlation | None:
         return Correlation(1.0, 1.0, 1.0)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
-    freedom = (a * ms.measurements + b * ms.error) ** 2 / (
-        (a * ms.measurements) ** 2 / (k - 1) + (b * ms.error) ** 2 / ((n - 1) * (k - 1))
-    )
+    spread = (a * ms.measurements) ** 2 / (k - 1) + (b * ms.error) ** 2 / ((n - 1) * (k - 1))
+    if not spread:  # all means alike, and measurements exchanged between subjects
+        return None
+    freedom = (a * ms.measurements + b * ms.error) ** 2 / spread
     rest = k * ms.measurements + (k * n - k - n) * ms.error
     upper = float(fdtri(n - 1, freedom, tail))
     lower = float(fdtri(freedom, n - 1, tail))

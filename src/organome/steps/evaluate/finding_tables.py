@@ -22,8 +22,8 @@ from organome.compute.metrics.hypothesis_tests import (
 )
 from organome.compute.metrics.summaries import participant_means
 from organome.domain.covariates import Sex
+from organome.io.report_tables import ReportTable
 from organome.steps.evaluate.evaluated import ScanSet
-from organome.steps.evaluate.pages import ReportTable
 from organome.steps.evaluate.set_tables import Summaries, as_float, less
 
 ALPHA: Final = 0.05

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from organome.compute.geometry.arrays import Floats
-from organome.compute.metrics.bland_altman import Agreement, bland_altman
+from organome.compute.metrics.bland_altman import bland_altman
+from organome.compute.metrics.columns import agreement_columns, correlation_columns
 from organome.compute.metrics.repeatability import repeatability
 from organome.compute.metrics.summaries import (
     Bootstrap,
@@ -21,8 +22,8 @@ from organome.compute.metrics.summaries import (
 )
 from organome.domain.evaluations import Compared
 from organome.domain.presence import Presence
+from organome.io.report_tables import NOTHING, ReportTable
 from organome.steps.evaluate.evaluated import ALL, Evaluated, ScanSet
-from organome.steps.evaluate.pages import NOTHING, ReportTable
 from organome.steps.evaluate.published import Published
 
 METRICS: Final = ("dice", "hd95_mm", "hd95_penalised_mm", "surface_dice", "centreline_dice")
@@ -293,7 +294,6 @@ def volumes_table(data: Summaries) -> ReportTable:
         for organ, of_organ in both.groupby("organ"):
             pair = of_organ[["volume_predicted_ml", "volume_reference_ml"]].to_numpy(np.float64)
             found = bland_altman(pair[:, 0], pair[:, 1])
-            icc = repeatability(pair).agreement
             rows.append(
                 {
                     "set": of.title,
@@ -301,11 +301,9 @@ def volumes_table(data: Summaries) -> ReportTable:
                     "n": len(pair),
                     "n_missed": counts[str(organ)]["n_missed"],
                     "reference_ml": float(pair[:, 1].mean()),
-                    **_agreement_columns(found.absolute, "ml"),
-                    **_agreement_columns(found.percent, "pct"),
-                    "icc": icc and icc.value,
-                    "icc_low": icc and icc.low,
-                    "icc_high": icc and icc.high,
+                    **agreement_columns(found.absolute, "ml"),
+                    **agreement_columns(found.percent, "pct"),
+                    **correlation_columns(repeatability(pair).agreement),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -321,17 +319,6 @@ def volumes_table(data: Summaries) -> ReportTable:
         "Limits: bias -/+ 1.96 SD (Bland and Altman). icc: ICC(2,1), absolute agreement.",
         frame,
     )
-
-
-def _agreement_columns(found: Agreement | None, unit: str) -> Row:
-    """Name bias and limits of agreement with the ends of their intervals."""
-    row: Row = {}
-    for name in ("bias", "lower", "upper"):
-        one = None if found is None else getattr(found, name)
-        row[f"{name}_{unit}"] = one and one.value
-        row[f"{name}_low_{unit}"] = one and one.low
-        row[f"{name}_high_{unit}"] = one and one.high
-    return row
 
 
 def _presences(data: Summaries, of: ScanSet) -> dict[str, Row]:

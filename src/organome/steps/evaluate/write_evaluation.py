@@ -21,6 +21,7 @@ from organome.domain.outcomes import JsonValue
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder, write_text_atomic
 from organome.io.images.image_files import read_published
 from organome.io.images.labelmaps import labelmap_path, read_labelmap
+from organome.io.report_tables import Picture, ReportTable, index_page, write_table_files
 from organome.io.tables.references import read_references
 from organome.io.tables.schemes import find_scheme
 from organome.io.tables.step_settings import write_settings
@@ -35,7 +36,6 @@ from organome.steps.evaluate.finding_tables import (
     power_table,
     sex_table,
 )
-from organome.steps.evaluate.pages import Picture, ReportTable, index_page, write_table_files
 from organome.steps.evaluate.published import Published
 from organome.steps.evaluate.set_tables import (
     Summaries,

@@ -55,3 +55,9 @@ def test_subjects_with_a_missing_value_are_left_out() -> None:
 def test_too_few_subjects_and_constant_values_have_none() -> None:
     for values in (PAIRS[:2], np.ones((5, 2)), np.array([[1, 2]] * 5)):
         assert repeatability(values).agreement is None
+
+
+def test_subjects_that_only_exchange_their_values_have_no_correlation() -> None:
+    """All means alike and no shift: the interval has no degrees of freedom."""
+    values = np.array([[900.0, 1100.0], [1000.0, 1000.0], [1100.0, 900.0]])
+    assert repeatability(values).agreement is None

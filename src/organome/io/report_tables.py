@@ -1,4 +1,4 @@
-"""Tables of an evaluation as CSV, Markdown and LaTeX, and the page that shows them all."""
+"""Tables of a report as CSV, Markdown and LaTeX, and the page that shows them all."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -73,17 +73,28 @@ def latex(table: ReportTable) -> str:
 def index_page(
     title: str,
     introduction: Sequence[str],
-    tables: Iterable[ReportTable],
+    shown: Iterable[ReportTable],
     pictures: Iterable[Picture],
+    *,
+    tables: str = "tables",
 ) -> str:
-    """Write the page that shows all tables and pictures of the folder that it lies in."""
+    """Write the page that shows all tables and pictures of the folder that it lies in.
+
+    Args:
+        title: Of the page.
+        introduction: Paragraphs before the tables.
+        shown: Tables, whose files lie in the folder ``tables``.
+        pictures: Figures, whose files lie in ``figures``.
+        tables: Folder of the tables, from the page.
+    """
     parts = [f"# {title}\n", *(f"{line}\n" for line in introduction)]
-    for table in tables:
-        files = " · ".join(f"[{kind}](tables/{table.name}.{kind})" for kind in ("csv", "md", "tex"))
+    for table in shown:
+        links = (f"[{kind}]({tables}/{table.name}.{kind})" for kind in ("csv", "md", "tex"))
+        files = " · ".join(links)
         parts += [f"## {table.title}\n", f"{table.note} {files}\n", markdown(table.frame)]
     for picture in pictures:
-        shown = f"![{picture.title}](figures/{picture.name}.png)"
-        parts += [f"## {picture.title}\n", f"{shown}\n\n[SVG](figures/{picture.name}.svg)\n"]
+        image = f"![{picture.title}](figures/{picture.name}.png)"
+        parts += [f"## {picture.title}\n", f"{image}\n\n[SVG](figures/{picture.name}.svg)\n"]
     return "\n".join(parts)
 
 

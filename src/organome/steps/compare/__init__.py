@@ -1,0 +1,1 @@
+"""Volumes beside those of others, and beside themselves: agreement and repeatability."""

@@ -1,0 +1,195 @@
+"""compare: volumes of a run beside those of somebody else -> bias, limits of agreement, ICC.
+
+Participants are matched by pseudonym and visit; none of them stands in what is written.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from organome.compute.metrics.bland_altman import bland_altman
+from organome.compute.metrics.columns import agreement_columns, correlation_columns
+from organome.compute.metrics.repeatability import repeatability
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
+from organome.io.files.atomic import write_text_atomic
+from organome.io.report_tables import Picture, ReportTable, index_page, write_table_files
+from organome.steps.compare.others import read_others
+from organome.steps.compare.volumes import KEY, one_a_visit, read_volumes
+
+PAGE: Final = "comparison.md"
+_WRONG_UNIT: Final = 5.0  # no two ways to measure an organ differ by this factor in the median
+_MIN_FOR_UNIT: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was compared.
+
+    Attributes:
+        n_visits: Visits that both have.
+        n_only_ours: Visits that the other lacks.
+        n_only_theirs: Visits that the run lacks.
+        n_organs: Organs with at least three pairs.
+        page: What was written.
+    """
+
+    n_visits: int
+    n_only_ours: int
+    n_only_theirs: int
+    n_organs: int
+    page: Path
+
+
+def run(
+    run_folder: Path,
+    /,
+    *,
+    other: Path,
+    output: Path,
+    protocol: str | None = None,
+    unit: str = "ml",
+    scheme: str = "totalsegmentator_ct",
+) -> Comparison:
+    """Compare the volumes of a run with those of another run, tool or table.
+
+    Args:
+        run_folder: Folder of the run.
+        other: Another run folder (labelmaps of another tool are a run with ``segment.source:
+            labelmaps``); a table with returned fields of UK Biobank or with columns participant,
+            instance, organ, volume_ml; TotalSegmentator's statistics, a file or a folder.
+        output: Folder for the tables (CSV, Markdown, LaTeX), the plots, and ``comparison.md``.
+        protocol: What was acquired, where visits of the run have several.
+        unit: Of the numbers of a table: ``ml``, ``l`` or ``mm3``.
+        scheme: Label scheme of the class names of TotalSegmentator.
+
+    Raises:
+        SetupError: Nothing can be matched, or the volumes are of another order of magnitude.
+    """
+    ours = one_a_visit(read_volumes(run_folder, protocol), run_folder)
+    is_run = (other / "results").is_dir()
+    theirs = (
+        one_a_visit(read_volumes(other), other)
+        if is_run
+        else read_others(other, unit=unit, scheme=scheme)
+    )
+    ours, theirs = (one[[*KEY, "volume_ml"]] for one in (ours, theirs))
+    theirs = theirs[theirs["organ"].isin(ours["organ"])]
+    if theirs["instance"].isna().all():
+        theirs = _with_sole_visits(theirs, ours)
+    both = ours.merge(theirs, on=KEY, how="outer", suffixes=("", "_other"), indicator=True)
+    pairs = both[both[["volume_ml", "volume_ml_other"]].notna().all(axis=1)]
+    if pairs.empty:
+        raise SetupError(f"{other}: no organ of a visit has a volume there and in {run_folder}")
+    _check_unit(pairs, other)
+    table = _table(both)
+    write_table_files(output / "tables", table)
+    picture = Picture("bland_altman", "Differences against means (Bland and Altman)")
+    _save(_draw(pairs), output / "figures", picture.name)
+    visits = both.groupby(KEY[:2])["_merge"].agg(set)
+    n_both = sum("both" in one or one >= {"left_only", "right_only"} for one in visits)
+    n_ours, n_theirs = (
+        sum(one == {side} for one in visits) for side in ("left_only", "right_only")
+    )
+    introduction = [
+        f"{n_both} visits are in both; {n_ours} only in the run, {n_theirs} only in the other.",
+        "The run less the other. Organs that are cut off or of doubtful size have no volume and are"
+        " left out; how many stands beside.",
+    ]
+    write_text_atomic(
+        output / PAGE, index_page("Comparison of volumes", introduction, [table], [picture])
+    )
+    return Comparison(
+        n_both, n_ours, n_theirs, int(table.frame["bias_ml"].notna().sum()), output / PAGE
+    )
+
+
+def _with_sole_visits(theirs: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
+    """Give rows without a visit that of the participant, who must have one only."""
+    visits = ours.groupby("participant")["instance"].agg(["first", "nunique"])
+    several = theirs["participant"].isin(visits.index[visits["nunique"] > 1])
+    if several.any():
+        n = theirs.loc[several, "participant"].nunique()
+        raise SetupError(
+            f"the other does not say which visit it measured, and {n} participant(s) have several;"
+            " name its files <participant>_<instance>.json, or give it a column instance"
+        )
+    return theirs.assign(instance=theirs["participant"].map(visits["first"]).fillna("unknown"))
+
+
+def _check_unit(pairs: pd.DataFrame, other: Path) -> None:
+    ratio = float((pairs["volume_ml_other"] / pairs["volume_ml"]).median())
+    if len(pairs) >= _MIN_FOR_UNIT and not 1 / _WRONG_UNIT < ratio < _WRONG_UNIT:
+        raise SetupError(
+            f"{other}: its volumes are {ratio:.3g} times ours in the median: another unit? --unit"
+            " says which (ml, l or mm3)"
+        )
+
+
+def _table(both: pd.DataFrame) -> ReportTable:
+    rows = list(_rows(both))
+    return ReportTable(
+        "comparison",
+        "Volumes of the run beside the other's",
+        "n: pairs. n_null and n_null_other: visits that both list, without a volume in the one or "
+        "the other. bias: the run less the other; lower, upper: limits of agreement, bias -/+ 1.96 "
+        "SD; _pct: differences in per cent of the mean of the pair; low, high: 95 % confidence. "
+        "icc: ICC(2,1), absolute agreement.",
+        pd.DataFrame(rows),
+    )
+
+
+def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    groups = dict(iter(both.groupby("organ")))
+    for organ in ORGANS:
+        listed = groups.get(organ.name)
+        if listed is None or (listed["_merge"] == "left_only").all():
+            continue
+        shared = listed[listed["_merge"] == "both"]
+        volumes = shared[["volume_ml", "volume_ml_other"]].to_numpy(np.float64)
+        pair = volumes[np.isfinite(volumes).all(axis=1)]
+        found = bland_altman(pair[:, 0], pair[:, 1])
+        yield {
+            "organ": organ.name,
+            "n": len(pair),
+            "n_null": int(shared["volume_ml"].isna().sum()),
+            "n_null_other": int(shared["volume_ml_other"].isna().sum()),
+            "mean_ml": float(pair[:, 0].mean()) if len(pair) else None,
+            "mean_other_ml": float(pair[:, 1].mean()) if len(pair) else None,
+            **agreement_columns(found.absolute, "ml"),
+            **agreement_columns(found.percent, "pct"),
+            **correlation_columns(repeatability(pair).agreement),
+        }
+
+
+def _draw(pairs: pd.DataFrame) -> Figure:
+    names = [one.name for one in ORGANS if (pairs["organ"] == one.name).any()]
+    n_columns = min(4, len(names))
+    n_rows = -(-len(names) // n_columns)
+    figure = Figure(figsize=(3.2 * n_columns, 2.6 * n_rows), layout="constrained")
+    places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes in places[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(places, names, strict=False):
+        of = pairs[pairs["organ"] == name]
+        ours, theirs = (of[one].to_numpy(np.float64) for one in ("volume_ml", "volume_ml_other"))
+        axes.plot((ours + theirs) / 2, ours - theirs, "o", markersize=2.5)
+        if (found := bland_altman(ours, theirs).absolute) is not None:
+            for end, style in ((found.bias, "-"), (found.lower, "--"), (found.upper, "--")):
+                axes.axhline(end.value, linestyle=style, linewidth=0.8, color="black")
+        axes.set_title(f"{name.replace('_', ' ')} (n = {len(of)})", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel("mean [mL]", fontsize=7)
+        axes.set_ylabel("difference [mL]", fontsize=7)
+    return figure
+
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending in ("png", "svg"):
+        figure.savefig(folder / f"{name}.{ending}", dpi=150)

@@ -1,0 +1,168 @@
+"""Volumes that others measured: returned fields of UK Biobank, TotalSegmentator, any table.
+
+What is read is a frame with ``participant``, ``instance`` (None where the source does not say it),
+``organ`` and ``volume_ml``, null where there is no number.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from organome.domain.errors import SetupError
+from organome.domain.names import one_spelling
+from organome.domain.organs import ORGAN_BY_NAME, ORGANS
+from organome.domain.schemes import LabelScheme, scheme_by_name
+
+# Source: UK Biobank's Showcase, by the names of the fields in public code; their units are not
+# verified, so the order of magnitude is checked against ours.
+UKB_FIELDS: Final[Mapping[int, str]] = {
+    21080: "liver",
+    21081: "left_kidney",
+    21082: "right_kidney",
+    21083: "spleen",
+    21087: "pancreas",
+}
+UNITS_ML: Final[Mapping[str, float]] = {"ml": 1.0, "l": 1000.0, "mm3": 0.001}
+_UKB: Final = re.compile(r"(?:f\.|p|x)?(?P<field>21\d{3})[-._](?:i)?(?P<instance>\d+)(?:[._].*)?")
+_ID: Final = ("eid", "f.eid", "participant", "participant_id")
+_WIDE: Final = "_volume_ml"
+_NAME: Final = re.compile(r"(?P<participant>.+?)(?:_i?(?P<instance>\d+))?")
+_STATISTICS: Final = "statistics.json"
+_COLUMNS: Final = ["participant", "instance", "organ", "volume_ml"]
+
+
+def read_others(
+    path: Path, *, unit: str = "ml", scheme: str = "totalsegmentator_ct"
+) -> pd.DataFrame:
+    """Read volumes that somebody else measured; what the file is, its content says.
+
+    Args:
+        path: A table (CSV, TSV, Parquet) with returned fields of UK Biobank (``eid``,
+            ``21080-2.0`` or ``p21080_i2``), with the columns participant, organ and volume_ml, or
+            with columns ``<organ>_volume_ml``; or TotalSegmentator's ``statistics.json``, as
+            ``<participant>[_<instance>].json`` in a folder or in a folder of that name.
+        unit: Of the numbers in a table: ``ml``, ``l`` or ``mm3``.
+        scheme: Label scheme of the class names of TotalSegmentator.
+
+    Raises:
+        SetupError: It is none of these, or cannot be read.
+    """
+    if unit not in UNITS_ML:
+        raise SetupError(f"unit {unit!r} is unknown: one of {', '.join(UNITS_ML)}")
+    if not path.exists():
+        raise SetupError(f"{path}: not there")
+    if path.is_dir() or path.suffix == ".json":
+        return _statistics(path, scheme_by_name(scheme))
+    table = _table(path)
+    found = _ukb(table) or _long(table) or _wide(table)
+    if found is None:
+        raise SetupError(
+            f"{path}: neither fields of UK Biobank ({', '.join(map(str, UKB_FIELDS))}) beside eid,"
+            " nor columns participant, organ and volume_ml, nor columns like liver_volume_ml"
+        )
+    frame = pd.concat(found, ignore_index=True)
+    volumes = pd.to_numeric(frame["volume_ml"], errors="coerce") * UNITS_ML[unit]
+    frame["volume_ml"] = volumes.where(volumes > 0)  # 0 says that nothing was found
+    if frame.duplicated(_COLUMNS[:3]).any():
+        raise SetupError(f"{path}: some visits stand in it twice")
+    return frame
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path).astype(object)
+        separator = None if path.suffix == ".csv" else "\t"
+        return pd.read_csv(path, sep=separator, dtype=str, engine="python", encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise SetupError(f"{path}: cannot be read as a table") from error
+
+
+def _id_column(table: pd.DataFrame) -> str | None:
+    return next((name for name in table.columns if str(name).lower() in _ID), None)
+
+
+def _ukb(table: pd.DataFrame) -> list[pd.DataFrame] | None:
+    matches = {name: _UKB.fullmatch(str(name)) for name in table.columns}
+    fields = {
+        name: (UKB_FIELDS[int(match["field"])], match["instance"])
+        for name, match in matches.items()
+        if match is not None and int(match["field"]) in UKB_FIELDS
+    }
+    key = _id_column(table)
+    if key is None or not fields:
+        return None
+    return [_part(table, key, name, organ, at) for name, (organ, at) in fields.items()]
+
+
+def _long(table: pd.DataFrame) -> list[pd.DataFrame] | None:
+    key = _id_column(table)
+    if key is None or not {"organ", "volume_ml"} <= set(table.columns):
+        return None
+    known = table[table["organ"].isin(list(ORGAN_BY_NAME))]
+    return [
+        pd.DataFrame(
+            {
+                "participant": known[key].map(_spelled),
+                "instance": known["instance"].map(_spelled) if "instance" in known else None,
+                "organ": known["organ"],
+                "volume_ml": known["volume_ml"],
+            }
+        )
+    ]
+
+
+def _wide(table: pd.DataFrame) -> list[pd.DataFrame] | None:
+    names = [one.name for one in ORGANS if one.name + _WIDE in table.columns]
+    key = _id_column(table)
+    if key is None or not names:
+        return None
+    at = table["instance"].map(_spelled) if "instance" in table else None
+    return [_part(table, key, name + _WIDE, name, at) for name in names]
+
+
+def _part(table: pd.DataFrame, key: str, column: str, organ: str, instance: Any) -> pd.DataFrame:
+    participants = table[key].map(_spelled)
+    columns = {"participant": participants, "instance": instance, "organ": organ}
+    return pd.DataFrame(columns | {"volume_ml": table[column]})
+
+
+def _spelled(value: Any) -> str:
+    return one_spelling(str(value).strip())
+
+
+def _statistics(path: Path, scheme: LabelScheme) -> pd.DataFrame:
+    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    rows = [row for number, file in enumerate(files, 1) for row in _of_file(file, number, scheme)]
+    if not rows:
+        raise SetupError(f"{path}: no statistics of TotalSegmentator in it")
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    frame["instance"] = frame["instance"].astype(object).where(frame["instance"].notna(), None)
+    if frame.duplicated(_COLUMNS[:3]).any():
+        raise SetupError(f"{path}: two files are of one visit")
+    return frame
+
+
+def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, Any, str, float]]:
+    """Read one file; an error names its number, because its name may be a participant's."""
+    name = file.parent.name if file.name == _STATISTICS else file.stem
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        volumes = {str(key): float(one["volume"]) / 1000 for key, one in content.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SetupError(f"statistics file {number} in order of names: not readable") from error
+    sums: dict[str, float] = {}
+    for source, label in scheme.organ_labels.items():
+        if (given := volumes.get(scheme.classes[source])) is not None:
+            organ = ORGANS[label - 1].name
+            sums[organ] = sums.get(organ, 0.0) + given
+    who = one_spelling(match["participant"])
+    # It writes 0.0 for what was cut off, absent, or failed: no number.
+    return [(who, match["instance"], organ, ml or np.nan) for organ, ml in sums.items()]

@@ -1,0 +1,171 @@
+"""repeatability: organs measured twice -> within-subject variation, limits of agreement, ICC."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from organome.compute.geometry.arrays import Floats
+from organome.compute.metrics.bland_altman import MIN_PAIRS, bland_altman
+from organome.compute.metrics.columns import (
+    agreement_columns,
+    correlation_columns,
+    estimate_columns,
+)
+from organome.compute.metrics.repeatability import repeatability
+from organome.compute.metrics.within_subject import within_subject
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
+from organome.io.files.atomic import write_text_atomic
+from organome.io.report_tables import ReportTable, index_page, write_table_files
+from organome.steps.compare.volumes import read_volumes
+
+PAGE: Final = "repeatability.md"
+_OVERLAPS: Final = "*/overlaps.parquet"
+_VOLUME: Final = "original_shape_VoxelVolume"  # of the part that both stations show, in mm3
+_OF_VISITS: Final = ["participant", "array", "protocol", "station", "organ"]
+_OF_REPEATS: Final = ["participant", "instance", "protocol", "station", "organ"]
+_OF_STATIONS: Final = ["participant", "instance", "array", "protocol", "seam", "contrast", "organ"]
+
+
+class Twice(StrEnum):
+    """What was measured twice."""
+
+    VISITS = "visits"
+    REPEATS = "repeats"
+    STATIONS = "stations"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What was found: organs with at least three pairs, by what was measured twice."""
+
+    n_organs: dict[str, int]
+    page: Path
+
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        lines = [
+            f"{twice}: {n} organs with {MIN_PAIRS} pairs" for twice, n in self.n_organs.items()
+        ]
+        return "\n".join([*lines, f"written: {self.page}"])
+
+
+def run(
+    run_folder: Path,
+    /,
+    *,
+    output: Path,
+    first_instance: str = "2",
+    second_instance: str = "3",
+    protocol: str | None = None,
+    overlaps: Path | None = None,
+) -> Repeated:
+    """Compute how well the volumes of the organs repeat.
+
+    Args:
+        run_folder: Folder of the run.
+        output: Folder for the table (CSV, Markdown, LaTeX) and ``repeatability.md``.
+        first_instance: One visit of a participant, as the biobank counts.
+        second_instance: The other. Between them organs truly change, too.
+        protocol: Only what was acquired so.
+        overlaps: Folder that measure-overlaps published: the parts of organs that neighbouring
+            stations both show, within minutes.
+
+    Raises:
+        SetupError: Nothing was measured twice.
+    """
+    rows = read_volumes(run_folder, protocol)
+    found = {
+        Twice.VISITS: _pairs(rows, _OF_VISITS, "instance", (first_instance, second_instance)),
+        Twice.REPEATS: _first_two(rows),
+    }
+    if overlaps is not None:
+        found[Twice.STATIONS] = _of_stations(overlaps)
+    made = [row for twice, pairs in found.items() if len(pairs) for row in _rows(twice, pairs)]
+    if not made:
+        raise SetupError(
+            f"{run_folder}: no organ has a volume at instance {first_instance} and"
+            f" {second_instance}, none was repeated within a visit"
+            f"{'' if overlaps else ', and no --overlaps of stations are given'}"
+        )
+    table = ReportTable(
+        "repeatability",
+        "Repeatability of organ volumes",
+        "twice: visits (two instances; what truly changed counts, too), repeats (of a protocol "
+        "within a visit), stations (the part of an organ that neighbouring stations both show). "
+        "n: pairs with both volumes, whole organs only. cv: within-subject coefficient of "
+        "variation, the root mean square of SD / mean of each pair; cv_log: the same by logarithms "
+        "(Bland and Altman 1996). bias: second less first; lower, upper: limits of agreement, bias "
+        "-/+ 1.96 SD; pct: per cent of the mean of the pair; low, high: 95 % confidence. icc: "
+        "ICC(2,1), absolute agreement. "
+        f"A dash: fewer than {MIN_PAIRS} pairs.",
+        pd.DataFrame(made),
+    )
+    write_table_files(output, table)
+    write_text_atomic(output / PAGE, index_page("Repeatability", [], [table], [], tables="."))
+    counts = table.frame[table.frame["n"] >= MIN_PAIRS].groupby("twice").size()
+    return Repeated({twice: int(counts.get(twice, 0)) for twice in found}, output / PAGE)
+
+
+def _pairs(rows: pd.DataFrame, key: list[str], by: str, ends: tuple[str, str]) -> pd.DataFrame:
+    """Return pairs of volumes of one key, columns organ, first, second."""
+    known = rows.assign(station=rows["station"].astype("string").fillna(""))
+    one, other = (
+        known[known[by] == end].drop_duplicates(key).set_index(key)["volume_ml"] for end in ends
+    )
+    pairs = pd.concat({"first": one, "second": other}, axis=1, join="inner").dropna()
+    return pairs.reset_index()[["organ", "first", "second"]]
+
+
+def _first_two(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs of the first two repeats of a protocol within a visit."""
+    key = [name for name in _OF_REPEATS if name != "organ"]
+    whose = rows.assign(station=rows["station"].astype("string").fillna(""))
+    rank = whose.groupby(key)["array"].rank(method="dense")
+    return _pairs(whose.assign(rank=rank.astype(int).astype(str)), _OF_REPEATS, "rank", ("1", "2"))
+
+
+def _of_stations(overlaps: Path) -> pd.DataFrame:
+    paths = sorted(overlaps.glob(_OVERLAPS))
+    if not paths:
+        raise SetupError(f"{overlaps}: no overlaps in it; `organome measure-overlaps` makes them")
+    if _VOLUME not in pq.read_schema(paths[0]).names:
+        raise SetupError(f"{overlaps}: measured without {_VOLUME}; the shape class has it")
+    columns = [*_OF_STATIONS, "station", _VOLUME]
+    rows = pd.concat([pq.read_table(path, columns=columns).to_pandas() for path in paths])
+    rows = rows.drop_duplicates([*_OF_STATIONS[:5], "organ", "station"])  # any image: one labelmap
+    rows["volume_ml"] = rows[_VOLUME] / 1000
+    rows["which"] = np.where(rows["station"] == rows["seam"], "above", "below")
+    key = [name for name in _OF_STATIONS if name != "contrast"]
+    return _pairs(rows, key, "which", ("above", "below"))
+
+
+def _rows(twice: Twice, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    groups = dict(iter(pairs.groupby("organ")))
+    for organ in ORGANS:
+        of_organ = groups.get(organ.name)
+        values: Floats = (
+            np.empty((0, 2))
+            if of_organ is None
+            else of_organ[["first", "second"]].to_numpy(np.float64)
+        )
+        within = within_subject(values[:, 0], values[:, 1])
+        agreement = bland_altman(values[:, 1], values[:, 0])
+        yield {
+            "twice": twice.value,
+            "organ": organ.name,
+            "n": len(values),
+            "na_reason": None if len(values) >= MIN_PAIRS else "too_few_pairs",
+            "mean_ml": float(values.mean()) if len(values) else None,
+            **estimate_columns("cv", within.cv_pct, "pct"),
+            **estimate_columns("cv_log", within.cv_log_pct, "pct"),
+            **agreement_columns(agreement.absolute, "ml"),
+            **agreement_columns(agreement.percent, "pct"),
+            **correlation_columns(repeatability(values).agreement),
+        }

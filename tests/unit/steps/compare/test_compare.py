@@ -1,0 +1,174 @@
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
+from organome.steps.compare import compare, repeatability
+
+MAIN = "from organome.cli.app import main; main()"
+Volumes = Iterable[tuple[str, str, str, str, float | None]]
+
+
+def run_of(folder: Path, volumes: Volumes, protocol: str = "dixon") -> Path:
+    """Write the tables of a run: participant, instance, array, organ, volume."""
+    names = ["participant", "instance", "array", "organ", "volume_ml"]
+    rows = pd.DataFrame(list(volumes), columns=names)
+    rows["protocol"], rows["status"] = protocol, "done"
+    rows["station"] = pd.array([None] * len(rows), dtype="Int8")
+    table = folder / "results" / "tables" / "organs"
+    table.mkdir(parents=True)
+    rows.to_parquet(table / "0000.parquet", index=False)
+    return folder
+
+
+def liver(*ml: float | None, instance: str = "2", array: str = "0") -> list[tuple[Any, ...]]:
+    return [(f"id{n}", instance, array, "liver", one) for n, one in enumerate(ml)]
+
+
+def read(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(next(folder.rglob(f"{name}.csv"))).set_index("organ", drop=False)
+
+
+def test_bias_limits_and_counts_are_those_worked_by_hand(tmp_path: Path) -> None:
+    """Differences 10, 20, 30; one liver has no number here, one none there."""
+    run = run_of(tmp_path / "run", [*liver(1010, 1020, 1030, None, 1500, 7)])
+    other = tmp_path / "ukb.csv"
+    other.write_text("eid,21080-2.0\nid0,1000\nid1,1000\nid2,1000\nid3,1200\nid4,\nsomebody,1300\n")
+    found = compare.run(run, other=other, output=tmp_path / "out")
+    row = read(tmp_path / "out", "comparison").loc["liver"]
+    assert (row["n"], row["n_null"], row["n_null_other"]) == (3, 1, 1)
+    assert (row["bias_ml"], row["mean_other_ml"]) == pytest.approx((20.0, 1000.0))
+    assert row["upper_ml"] == pytest.approx(20 + 1.959964 * 10)
+    assert row["bias_pct"] == pytest.approx(np.mean([10 / 10.05, 20 / 10.1, 30 / 10.15]))
+    assert (found.n_visits, found.n_only_ours, found.n_only_theirs) == (5, 1, 1)
+    assert found.n_organs == 1
+    for ending in ("png", "svg"):
+        assert (tmp_path / "out" / "figures" / f"bland_altman.{ending}").stat().st_size > 1000
+
+
+def test_nobody_is_named_in_what_is_written(tmp_path: Path) -> None:
+    names = ("Ashgrove-1", "Ashgrove-2", "Ashgrove-3")
+    run = run_of(
+        tmp_path / "run", [(who, "2", "0", "liver", 900.0 + n) for n, who in enumerate(names)]
+    )
+    other = run_of(tmp_path / "other", [(who, "2", "0", "liver", 901.0) for who in names])
+    compare.run(run, other=other, output=tmp_path / "out")
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) == 6
+    assert not [path for path in written if b"Ashgrove" in path.read_bytes()]
+
+
+def test_another_unit_is_refused_and_not_reported_as_bias(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1500, 1400, 1300))
+    other = tmp_path / "ukb.csv"
+    other.write_text("eid,21080-2.0\nid0,1.5\nid1,1.4\nid2,1.3\n")
+    with pytest.raises(SetupError, match="another unit"):
+        compare.run(run, other=other, output=tmp_path / "out")
+    compare.run(run, other=other, output=tmp_path / "out", unit="l")
+    assert read(tmp_path / "out", "comparison").loc["liver", "bias_ml"] == pytest.approx(0)
+
+
+def test_which_visit_is_meant_must_be_known(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [*liver(1000, 1100), *liver(1000, instance="3")])
+    other = tmp_path / "other.csv"
+    other.write_text("participant,organ,volume_ml\nid0,liver,1000\n")
+    with pytest.raises(SetupError, match="which visit"):
+        compare.run(run, other=other, output=tmp_path / "out")
+    other.write_text("participant,organ,volume_ml\nid1,liver,1000\n")
+    compare.run(run, other=other, output=tmp_path / "out")
+    assert read(tmp_path / "out", "comparison").loc["liver", "n"] == 1
+
+
+def test_several_protocols_must_be_told_apart(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000, 1100, 1200))
+    more = run_of(tmp_path / "more", liver(1000), protocol="ct")
+    (more / "results/tables/organs/0000.parquet").rename(run / "results/tables/organs/0001.parquet")
+    other = tmp_path / "other.csv"
+    other.write_text("participant,instance,organ,volume_ml\nid0,2,liver,1000\n")
+    with pytest.raises(SetupError, match="ct, dixon"):
+        compare.run(run, other=other, output=tmp_path / "out")
+    compare.run(run, other=other, output=tmp_path / "out", protocol="ct")
+
+
+def test_repeats_of_visits_and_within_a_visit(tmp_path: Path) -> None:
+    run = run_of(
+        tmp_path / "run",
+        [
+            *liver(900, 1000, 1100, None),
+            *liver(1100, 1000, 900, 900, instance="3"),
+            *[(f"r{n}", "2", array, "spleen", 200.0) for n in range(3) for array in ("4", "7")],
+        ],
+    )
+    found = repeatability.run(run, output=tmp_path / "out")
+    rows = read(tmp_path / "out", "repeatability")
+    assert (rows["twice"].value_counts() == len(ORGANS)).all()
+    of_visits = rows[rows["twice"] == "visits"].loc["liver"]
+    assert of_visits["n"] == 3
+    assert of_visits["cv_pct"] == pytest.approx(100 * (2 * 0.02 / 3) ** 0.5)
+    assert of_visits["bias_ml"] == pytest.approx(0)
+    of_repeats = rows[rows["twice"] == "repeats"].loc["spleen"]
+    assert (of_repeats["n"], of_repeats["cv_pct"]) == (3, 0)
+    without = rows[rows["twice"] == "visits"].loc["heart"]
+    assert (without["n"], without["na_reason"]) == (0, "too_few_pairs")
+    assert np.isnan(without["cv_pct"])
+    assert found.n_organs == {"visits": 1, "repeats": 1}
+
+
+def test_overlaps_of_stations_are_pairs(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000))
+    overlaps = tmp_path / "overlaps" / "0000"
+    overlaps.mkdir(parents=True)
+    rows = [
+        {
+            **{"participant": f"id{n}", "instance": "2", "array": "0", "protocol": "dixon"},
+            **{"seam": 2, "contrast": contrast, "organ": "liver", "station": 2 + below},
+            "original_shape_VoxelVolume": 1000.0 * (100 + n + 10 * below),
+        }
+        for n in range(4)
+        for contrast in ("water", "fat")
+        for below in (0, 1)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), overlaps / "overlaps.parquet")
+    repeatability.run(run, output=tmp_path / "out", overlaps=overlaps.parent)
+    row = read(tmp_path / "out", "repeatability").loc["liver"]
+    assert (row["twice"], row["n"]) == ("stations", 4)
+    assert row["bias_ml"] == pytest.approx(10)
+    assert row["mean_ml"] == pytest.approx(106.5)
+
+
+def test_nothing_measured_twice_is_said(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000, 1100))
+    with pytest.raises(SetupError, match="none was repeated"):
+        repeatability.run(run, output=tmp_path / "out")
+
+
+def test_the_commands_on_a_terminal(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [*liver(900, 1000, 1100), *liver(901, 999, 1101, instance="3")])
+    other = run_of(tmp_path / "other", liver(905, 1001, 1104))
+    for words in (("compare", "--other", str(other)), ("repeatability",)):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-c", MAIN, words[0], str(run), *words[1:]]
+        done = subprocess.run(
+            [*command, "--output", str(tmp_path / words[0])],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            check=False,
+        )
+        os.close(theirs)
+        said = os.read(ours, 10_000).decode()
+        os.close(ours)
+        assert done.returncode == 0, said
+        assert f"{words[0]}/" in said
+        assert "Traceback" not in said
