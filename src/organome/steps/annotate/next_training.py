@@ -3,10 +3,11 @@
 import json
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from organome.domain.errors import SetupError
-from organome.io.configs import read_config, read_schema
+from organome.io.configs import find_mistake, read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.files.atomic import write_text_atomic
 from organome.io.files.strict_yaml import StrictLoader
@@ -25,6 +26,8 @@ _logger = logging.getLogger(__name__)
 
 _SCHEMA: Final = "workflow/schemas/train.schema.yaml"
 _NOTE: Final = "trainings.json"
+_REFUSED: Final = 2  # exit code of a command whose set-up is wrong
+_NOT_IN_NAMES: Final = re.compile("[^A-Za-z0-9-]+")  # of sets of people, as the schema has them
 _NAME: Final = "annotations"
 _COLUMNS: Final = (
     *("participant", "instance", "array", "protocol", "station", "contrast", "image", "labelmap"),
@@ -99,19 +102,27 @@ def run(
     folder = (rounds / "dataset").absolute()
     cohort = _write_dataset(rounds, folder, accepted)
     made = output / "config.yaml"
-    _write_config(made, config, folder=folder, one=all_rounds[-1], people=people or cohort)
+    people = people or _NOT_IN_NAMES.sub("-", cohort)
+    _write_config(made, config, folder=folder, one=all_rounds[-1], people=people)
     command = ["organome", "run", str(output), *run_flags]
     _logger.info("event=training_written n_new=%d n_all=%d", n_new, len(keys))
     written = NextTraining(n_new, len(keys), shlex.join(command), made, min_new)
     if dry_run:
         return written
-    write_text_atomic(rounds / _NOTE, json.dumps(sorted({*keys} | _trained(rounds))) + "\n")
+    trained = _trained(rounds)
+    _note(rounds, {*keys} | trained)  # first: a training that is killed is gone on with by hand
     beside = Path(sys.executable).parent  # where `organome` and `snakemake` are, active or not
     path = {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
     ended = subprocess.run(command, env=os.environ | path, check=False)
+    if ended.returncode == _REFUSED:
+        _note(rounds, trained)
     return NextTraining(
         n_new, len(keys), shlex.join(command), made, min_new, exit_code=ended.returncode
     )
+
+
+def _note(rounds: Path, keys: Collection[str]) -> None:
+    write_text_atomic(rounds / _NOTE, json.dumps(sorted(keys)) + "\n")
 
 
 def _trained(rounds: Path) -> set[str]:
@@ -166,7 +177,10 @@ def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people
             "people": people,
         }
     )
-    written = yaml.safe_dump({**config, "datasets": datasets}, sort_keys=False)
+    made = {**config, "datasets": datasets}
+    if mistake := find_mistake(made, schema):
+        raise SetupError(f"{given}, with the dataset {_NAME}: {mistake}")
+    written = yaml.safe_dump(made, sort_keys=False)
     if target.exists() and target.read_text(encoding="utf-8") != written:
         raise SetupError(f"{target}: there is another run already; name another --output")
     write_text_atomic(target, written)

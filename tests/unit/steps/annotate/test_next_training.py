@@ -113,6 +113,20 @@ def test_a_run_that_is_there_is_not_overwritten(rounds: Path, started: list[list
     assert not started
 
 
+def test_labels_stay_new_where_the_training_is_refused(
+    rounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = SimpleNamespace(returncode=2)
+    monkeypatch.setattr(next_training.subprocess, "run", lambda *_, **__: refused)
+    assert not train(rounds, min_new=2).holds
+    assert train(rounds, min_new=2, dry_run=True).n_new == 2
+
+
+def test_a_name_of_people_that_no_dataset_can_have_is_refused(rounds: Path) -> None:
+    with pytest.raises(SetupError, match=r"datasets\.1\.people"):
+        train(rounds, min_new=1, people="two words", dry_run=True)
+
+
 def test_a_scan_that_is_nobodys_is_refused(rounds: Path, started: list[list[str]]) -> None:
     people = rounds / "participants.tsv"
     people.write_text("\n".join(people.read_text().splitlines()[:2]) + "\n")
