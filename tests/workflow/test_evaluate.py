@@ -204,6 +204,7 @@ def test_every_table_and_figure_is_there_and_names_nobody(finished: Path) -> Non
             assert not re.search("|".join(PEOPLE).encode(), path.read_bytes()), path.name
 
 
+@pytest.mark.slow
 def test_released_profile_drops_failed_scans_and_what_was_falsely_added(run: Run) -> None:
     config = run.folder / "config.yaml"
     more = CONFIG.replace("n_bootstrap", "profile: mrsegmentator-released, n_bootstrap")
