@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four participants, and a round of three that came back."""
     folder = tmp_path_factory.mktemp("annotate")
     TinyCohort(folder / "cohort", prefix=SECRET).add(4)
-    run = Run(folder / "run", shard_size=3, more="annotate: {n: 3, strategy: stratified}\n")
+    run = Run(folder / "run", shard_size=4, more="annotate: {n: 3, strategy: stratified}\n")
     for target in ("list_scans", "annotate"):
         result = run.snakemake(target)
         assert result.returncode == 0, result.output
