@@ -83,6 +83,7 @@ check: setup ## style, types, floors, workflow
 	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/demo.yaml
+	snakemake --lint --configfile config/train/phantoms.yaml
 
 format: setup ## bring the code into shape
 	ruff check --fix .

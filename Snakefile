@@ -40,6 +40,9 @@ if mistake := find_mistake(config, read_schema(SCHEMA)):
 validate(config, str(SCHEMA))  # fills in the defaults
 
 
+include: "workflow/rules/settings.smk"
+
+
 if KIND == "train":
 
     include: "workflow/rules/train.smk"

@@ -27,27 +27,6 @@ RUN_NAME = (
 NOTED_FOR_S = 3600  # then a broken node gets another chance
 
 
-# --- settings: functions, because Snakemake looks for wildcards in plain text --------------------
-
-
-def compared(value):
-    """Hand over a setting that changes results: Snakemake does again what it was not made with."""
-    return lambda wildcards: value
-
-
-def uncompared(value):
-    """Hand over a setting that changes no result.
-
-    Snakemake does not compare what may depend on threads, so no finished shard becomes stale.
-    """
-    return lambda wildcards, threads: value
-
-
-def as_flag(name, words):
-    """Make a flag of words; no words, no flag."""
-    return [name, *words] if words else []
-
-
 # --- what jobs ask for ---------------------------------------------------------------------------
 
 
@@ -235,3 +214,25 @@ def where_to_collect(wildcards, resources):
         "interface": COLLECTION["interface"],
     }
     return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)
+
+
+# --- evaluation -----------------------------------------------------------------------------------
+
+EVALUATED = "results/evaluate_labels/{shard}/ledger.parquet"
+EVALUATION = "results/evaluation/evaluation.md"
+PUBLISHED = Path(workflow.basedir) / "config" / "published" / "mrsegmentator_2024.yaml"
+
+
+def references(wildcards):
+    """Return the list of references."""
+    if not config["evaluate"]["references"]:
+        raise WorkflowError(
+            "evaluate.references is empty: name the TSV of the references (docs/evaluate.md)"
+        )
+    return config["evaluate"]["references"]
+
+
+def evaluated_ledgers(wildcards):
+    """Return the ledgers of all shards."""
+    measured_ledgers(wildcards)  # refuses a run in which nothing is listed
+    return expand(EVALUATED, shard=SHARDS)

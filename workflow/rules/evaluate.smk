@@ -3,25 +3,6 @@
 #
 # Not part of the cohort's tables: asked for by name, `snakemake evaluate`.
 
-EVALUATED = "results/evaluate_labels/{shard}/ledger.parquet"
-EVALUATION = "results/evaluation/evaluation.md"
-PUBLISHED = Path(workflow.basedir) / "config" / "published" / "mrsegmentator_2024.yaml"
-
-
-def references(wildcards):
-    """Return the list of references."""
-    if not config["evaluate"]["references"]:
-        raise WorkflowError(
-            "evaluate.references is empty: name the TSV of the references (docs/evaluate.md)"
-        )
-    return config["evaluate"]["references"]
-
-
-def evaluated_ledgers(wildcards):
-    """Return the ledgers of all shards."""
-    measured_ledgers(wildcards)  # refuses a run in which nothing is listed
-    return expand(EVALUATED, shard=SHARDS)
-
 
 rule evaluate:
     """Compare the labelmaps with references; tables and figures of the paper."""

@@ -7,10 +7,8 @@
 # again, and a fold goes on from its checkpoint.
 
 import json
-import shlex
 
 TRAIN, PLAN, ASKED = config["train"], config["plan"], config["resources"]
-NNUNET = "work/nnunet"
 CASES = "cases.parquet"
 RAW = "work/nnunet/raw/Dataset001_Organome/dataset.json"
 PLANNED = "results/plan.json"
@@ -22,32 +20,6 @@ LISTED_FROM = workflow.configfiles[-1] if workflow.configfiles else "config.yaml
 
 wildcard_constraints:
     fold=r"\d+",
-
-
-def compared(value):
-    """Hand over a setting that changes results: Snakemake does again what it was not made with."""
-    return lambda wildcards: value
-
-
-def uncompared(value):
-    """Hand over a setting that changes no result."""
-    return lambda wildcards, threads: value
-
-
-def plan_flags():
-    """Make flags of what the configuration replaces in nnU-Net's plan."""
-    words = []
-    for key in (
-        "spacing_zyx_mm",
-        "patch_zyx",
-        "batch_size",
-        "n_features",
-        "gpu_memory_gb",
-    ):
-        if PLAN.get(key) is not None:
-            value = PLAN[key] if isinstance(PLAN[key], list) else [PLAN[key]]
-            words += [f"--{key.replace('_', '-')}", *map(str, value)]
-    return shlex.join(words)
 
 
 rule list_cases:
@@ -84,7 +56,7 @@ rule build_dataset:
         n_folds=compared(TRAIN["n_folds"]),
         seed=compared(TRAIN["seed"]),
     shell:
-        "organome build-dataset --cases={input:q} --output={NNUNET}"
+        "organome build-dataset --cases={input:q} --output=work/nnunet"
         " --modalities {params.modalities:q} --n-folds={params.n_folds} --seed={params.seed}"
         " --n-processes={threads} > {log:q} 2>&1"
 
@@ -104,9 +76,9 @@ rule plan_training:
         mem_mb=round(ASKED["mem_gb"] * 1000),
         runtime=ASKED["runtime_min"],
     params:
-        plan=compared(plan_flags()),
+        plan=compared(plan_flags(PLAN)),
     shell:
-        "organome plan-training --folders={NNUNET} --output={output:q} {params.plan}"
+        "organome plan-training --folders=work/nnunet --output={output:q} {params.plan}"
         " --n-processes={threads} > {log:q} 2>&1"
 
 
@@ -140,7 +112,7 @@ rule train_fold:
         device=uncompared(TRAIN["device"]),
     shell:
         # SLURM's warning goes to the job's shell: exec has the step hear it.
-        "exec organome train-fold --cases={input.cases:q} --folders={NNUNET}"
+        "exec organome train-fold --cases={input.cases:q} --folders=work/nnunet"
         " --fold={wildcards.fold} --output={output:q} --n-epochs={params.n_epochs}"
         " --n-iterations={params.n_iterations} --n-val-iterations={params.n_val_iterations}"
         " --initial-lr={params.initial_lr} --augmentation={params.augmentation}"
@@ -161,7 +133,7 @@ rule bundle_model:
         "logs/benchmarks/bundle_model/bundle_model.tsv"
     localrule: True
     params:
-        folder=f"results/models/{TRAIN['name']}",
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
         name=compared(TRAIN["name"]),
         licence=compared(TRAIN["licence"]),
         tier=compared(TRAIN["tier"]),
@@ -171,7 +143,7 @@ rule bundle_model:
             )
         ),
     shell:
-        "organome bundle-model --cases={input.cases:q} --folders={NNUNET}"
+        "organome bundle-model --cases={input.cases:q} --folders=work/nnunet"
         " --folds {input.folds:q} --output={params.folder:q}"
         " --cross-validation=results/cross_validation --name={params.name:q}"
         " --licence={params.licence:q} --tier={params.tier:q} --settings={params.settings:q}"

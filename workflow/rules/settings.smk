@@ -1,0 +1,38 @@
+# How the configuration reaches the flags of a step, for rules of a cohort and of a training.
+# Functions, because Snakemake looks for wildcards in plain text.
+
+import shlex
+
+
+def compared(value):
+    """Hand over a setting that changes results: Snakemake does again what it was not made with."""
+    return lambda wildcards: value
+
+
+def uncompared(value):
+    """Hand over a setting that changes no result.
+
+    Snakemake does not compare what may depend on threads, so no finished shard becomes stale.
+    """
+    return lambda wildcards, threads: value
+
+
+def as_flag(name, words):
+    """Make a flag of words; no words, no flag."""
+    return [name, *words] if words else []
+
+
+def plan_flags(plan):
+    """Make flags of what the configuration replaces in nnU-Net's plan."""
+    words = []
+    for key in (
+        "spacing_zyx_mm",
+        "patch_zyx",
+        "batch_size",
+        "n_features",
+        "gpu_memory_gb",
+    ):
+        if plan.get(key) is not None:
+            value = plan[key] if isinstance(plan[key], list) else [plan[key]]
+            words += [f"--{key.replace('_', '-')}", *map(str, value)]
+    return shlex.join(words)
