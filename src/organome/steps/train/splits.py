@@ -2,9 +2,10 @@
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,11 +39,14 @@ def deal_folds(cases: Sequence[Case], *, n_folds: int, seed: int) -> dict[str, i
     if len(set(people)) < n_folds:
         raise SetupError(f"{len(set(people))} people to train on, and {n_folds} folds")
     kinds = [f"{case.dataset} {case.contrast}" for case in cases]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a kind of fewer images than folds
-        stratified = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-        parts = [held for _, held in stratified.split(np.zeros(len(cases)), kinds, people)]
-    if not all(len(part) for part in parts):
+    parts: list[Any] = []
+    # It refuses where every kind has fewer images than folds.
+    if max(Counter(kinds).values()) >= n_folds:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # some kind of fewer images than folds
+            stratified = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+            parts = [held for _, held in stratified.split(np.zeros(len(cases)), kinds, people)]
+    if not parts or not all(len(part) for part in parts):
         parts = [held for _, held in GroupKFold(n_folds).split(np.zeros(len(cases)), kinds, people)]
     return {cases[int(i)].case: fold for fold, held in enumerate(parts) for i in held}
 

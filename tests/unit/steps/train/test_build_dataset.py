@@ -64,6 +64,12 @@ def test_few_people_with_many_images_leave_no_fold_empty() -> None:
     assert set(deal_folds(cases, n_folds=3, seed=1).values()) == {0, 1, 2}
 
 
+def test_every_kind_of_fewer_images_than_folds() -> None:
+    shown = (Contrast.WATER, Contrast.T1, Contrast.CT)
+    cases = [case(n, person=n, contrast=one) for n, one in enumerate(shown)]
+    assert set(deal_folds(cases, n_folds=2, seed=1).values()) == {0, 1}
+
+
 def test_fewer_people_than_folds() -> None:
     with pytest.raises(SetupError, match="2 people to train on, and 5 folds"):
         deal_folds([case(n, person=n % 2) for n in range(9)], n_folds=5, seed=1)
