@@ -24,7 +24,6 @@ from organome.steps.compare.volumes import KEY, one_a_visit, read_volumes
 
 PAGE: Final = "comparison.md"
 _WRONG_UNIT: Final = 5.0  # no two ways to measure an organ differ by this factor in the median
-_MIN_FOR_UNIT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def run(
     theirs = (
         one_a_visit(read_volumes(other), other)
         if is_run
-        else read_others(other, unit=unit, scheme=scheme)
+        else read_others(other, participants=set(ours["participant"]), unit=unit, scheme=scheme)
     )
     ours, theirs = (one[[*KEY, "volume_ml"]] for one in (ours, theirs))
     theirs = theirs[theirs["organ"].isin(ours["organ"])]
@@ -124,7 +123,7 @@ def _with_sole_visits(theirs: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
 
 def _check_unit(pairs: pd.DataFrame, other: Path) -> None:
     ratio = float((pairs["volume_ml_other"] / pairs["volume_ml"]).median())
-    if len(pairs) >= _MIN_FOR_UNIT and not 1 / _WRONG_UNIT < ratio < _WRONG_UNIT:
+    if not 1 / _WRONG_UNIT < ratio < _WRONG_UNIT:
         raise SetupError(
             f"{other}: its volumes are {ratio:.3g} times ours in the median: another unit? --unit"
             " says which (ml, l or mm3)"
@@ -136,10 +135,11 @@ def _table(both: pd.DataFrame) -> ReportTable:
     return ReportTable(
         "comparison",
         "Volumes of the run beside the other's",
-        "n: pairs. n_null and n_null_other: visits that both list, without a volume in the one or "
-        "the other. bias: the run less the other; lower, upper: limits of agreement, bias -/+ 1.96 "
-        "SD; _pct: differences in per cent of the mean of the pair; low, high: 95 % confidence. "
-        "icc: ICC(2,1), absolute agreement.",
+        "n: pairs. n_only_ours, n_only_other: visits that one of the two lists only. n_null, "
+        "n_null_other: visits that both list, without a volume in the one or the other. bias: the "
+        "run less the other; lower, upper: limits of agreement, bias -/+ 1.96 SD; _pct: differences "
+        "in per cent of the mean of the pair; low, high: 95 % confidence. icc: ICC(2,1), absolute "
+        "agreement.",
         pd.DataFrame(rows),
     )
 
@@ -157,6 +157,8 @@ def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {
             "organ": organ.name,
             "n": len(pair),
+            "n_only_ours": int((listed["_merge"] == "left_only").sum()),
+            "n_only_other": int((listed["_merge"] == "right_only").sum()),
             "n_null": int(shared["volume_ml"].isna().sum()),
             "n_null_other": int(shared["volume_ml_other"].isna().sum()),
             "mean_ml": float(pair[:, 0].mean()) if len(pair) else None,

@@ -6,7 +6,7 @@ What is read is a frame with ``participant``, ``instance`` (None where the sourc
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +31,17 @@ UNITS_ML: Final[Mapping[str, float]] = {"ml": 1.0, "l": 1000.0, "mm3": 0.001}
 _UKB: Final = re.compile(r"(?:f\.|p|x)?(?P<field>21\d{3})[-._](?:i)?(?P<instance>\d+)(?:[._].*)?")
 _ID: Final = ("eid", "f.eid", "participant", "participant_id")
 _WIDE: Final = "_volume_ml"
-_NAME: Final = re.compile(r"(?P<participant>.+?)(?:_i?(?P<instance>\d+))?")
+_NAME: Final = re.compile(r"(?P<participant>.+)_i?(?P<instance>\d+)")
 _STATISTICS: Final = "statistics.json"
 _COLUMNS: Final = ["participant", "instance", "organ", "volume_ml"]
 
 
 def read_others(
-    path: Path, *, unit: str = "ml", scheme: str = "totalsegmentator_ct"
+    path: Path,
+    *,
+    participants: Collection[str] = (),
+    unit: str = "ml",
+    scheme: str = "totalsegmentator_ct",
 ) -> pd.DataFrame:
     """Read volumes that somebody else measured; what the file is, its content says.
 
@@ -46,6 +50,8 @@ def read_others(
             ``21080-2.0`` or ``p21080_i2``), with the columns participant, organ and volume_ml, or
             with columns ``<organ>_volume_ml``; or TotalSegmentator's ``statistics.json``, as
             ``<participant>[_<instance>].json`` in a folder or in a folder of that name.
+        participants: Those of the run: a file ``01_2.json`` is of ``01_2`` if there is such a one,
+            else of visit 2 of ``01``.
         unit: Of the numbers in a table: ``ml``, ``l`` or ``mm3``.
         scheme: Label scheme of the class names of TotalSegmentator.
 
@@ -57,7 +63,7 @@ def read_others(
     if not path.exists():
         raise SetupError(f"{path}: not there")
     if path.is_dir() or path.suffix == ".json":
-        return _statistics(path, scheme_by_name(scheme))
+        return _statistics(path, scheme_by_name(scheme), frozenset(participants))
     table = _table(path)
     found = _ukb(table) or _long(table) or _wide(table)
     if found is None:
@@ -80,7 +86,7 @@ def _table(path: Path) -> pd.DataFrame:
         separator = None if path.suffix == ".csv" else "\t"
         return pd.read_csv(path, sep=separator, dtype=str, engine="python", encoding="utf-8-sig")
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise SetupError(f"{path}: cannot be read as a table") from error
+        raise SetupError(f"{path}: cannot be read as a table ({type(error).__name__})") from None
 
 
 def _id_column(table: pd.DataFrame) -> str | None:
@@ -136,9 +142,13 @@ def _spelled(value: Any) -> str:
     return one_spelling(str(value).strip())
 
 
-def _statistics(path: Path, scheme: LabelScheme) -> pd.DataFrame:
+def _statistics(path: Path, scheme: LabelScheme, known: Collection[str]) -> pd.DataFrame:
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    rows = [row for number, file in enumerate(files, 1) for row in _of_file(file, number, scheme)]
+    rows = [
+        (*_visit(file, number, known), organ, ml)
+        for number, file in enumerate(files, 1)
+        for organ, ml in _of_file(file, number, scheme)
+    ]
     if not rows:
         raise SetupError(f"{path}: no statistics of TotalSegmentator in it")
     frame = pd.DataFrame(rows, columns=_COLUMNS)
@@ -148,21 +158,35 @@ def _statistics(path: Path, scheme: LabelScheme) -> pd.DataFrame:
     return frame
 
 
-def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, Any, str, float]]:
-    """Read one file; an error names its number, because its name may be a participant's."""
-    name = file.parent.name if file.name == _STATISTICS else file.stem
+def _visit(file: Path, number: int, known: Collection[str]) -> tuple[str, str | None]:
+    """Return participant and visit by the name of a file.
+
+    Raises:
+        SetupError: The name is that of a participant, and of a visit of another one.
+    """
+    name = one_spelling(file.parent.name if file.name == _STATISTICS else file.stem)
     match = _NAME.fullmatch(name)
-    assert match is not None
+    if match is None:
+        return name, None
+    if name in known and match["participant"] in known:
+        raise SetupError(
+            f"statistics file {number} in order of names: a participant, or a visit of another one?"
+            " A table with columns participant and instance says which"
+        )
+    return (name, None) if name in known else (match["participant"], match["instance"])
+
+
+def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, float]]:
+    """Read one file; an error names its number, because its name may be a participant's."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         volumes = {str(key): float(one["volume"]) / 1000 for key, one in content.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SetupError(f"statistics file {number} in order of names: not readable") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise SetupError(f"statistics file {number} in order of names: not readable") from None
     sums: dict[str, float] = {}
     for source, label in scheme.organ_labels.items():
         if (given := volumes.get(scheme.classes[source])) is not None:
             organ = ORGANS[label - 1].name
             sums[organ] = sums.get(organ, 0.0) + given
-    who = one_spelling(match["participant"])
     # It writes 0.0 for what was cut off, absent, or failed: no number.
-    return [(who, match["instance"], organ, ml or np.nan) for organ, ml in sums.items()]
+    return [(organ, ml or np.nan) for organ, ml in sums.items()]

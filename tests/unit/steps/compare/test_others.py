@@ -1,5 +1,6 @@
 import json
 import re
+import traceback
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +63,16 @@ def test_statistics_of_totalsegmentator_are_merged_and_a_zero_is_no_number(tmp_p
     }
 
 
+def test_a_number_in_the_name_of_a_participant_is_no_visit(tmp_path: Path) -> None:
+    for name in ("sub_01", "sub_02"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"spleen": {"volume": 1e5}}))
+    known = {("sub_01", None, "spleen"): 100.0, ("sub_02", None, "spleen"): 100.0}
+    assert volumes(read_others(tmp_path, participants=["sub_01", "sub_02"])) == known
+    with pytest.raises(SetupError, match="a participant, or a visit") as caught:
+        read_others(tmp_path, participants=["sub", "sub_01"])
+    assert "sub_0" not in str(caught.value)
+
+
 def test_the_file_of_the_tool_itself_is_read() -> None:
     path = SHARED_DATA / "real" / "example_seg_fast_statistics.json"
     if not path.is_file():
@@ -91,4 +102,4 @@ def test_a_broken_file_of_statistics_is_not_named_by_its_participant(tmp_path: P
     (tmp_path / "secret_2.json").write_text("{")
     with pytest.raises(SetupError, match=re.escape("statistics file 1")) as caught:
         read_others(tmp_path)
-    assert "secret" not in str(caught.value)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
