@@ -136,8 +136,8 @@ def _table(both: pd.DataFrame) -> ReportTable:
         "comparison",
         "Volumes of the run beside the other's",
         "n: pairs. n_only_ours, n_only_other: visits that one of the two lists only. n_null, "
-        "n_null_other: visits that both list, without a volume in the one or the other. bias: the "
-        "run less the other; lower, upper: limits of agreement, bias -/+ 1.96 SD; _pct: differences "
+        "n_null_other: visits that both list, without a volume in one of the two. bias: the run "
+        "less the other; lower, upper: limits of agreement, bias -/+ 1.96 SD; _pct: differences "
         "in per cent of the mean of the pair; low, high: 95 % confidence. icc: ICC(2,1), absolute "
         "agreement.",
         pd.DataFrame(rows),
