@@ -1,6 +1,7 @@
 """Folds as GPU jobs: preempted ones go on, and the model is whole."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,5 +40,9 @@ def test_five_folds_one_preempted(sound_cluster: Cluster, profile: Path, tmp_pat
     assert [fold["n_epochs"] for fold in folds] == [4] * 5
     model = folder / "results/models/tiny"
     assert len(list(model.glob("fold_*/checkpoint_final.pth"))) == 5
-    rows = [row for row in run.jobs("JobName", "State", "ReqTRES") if "gres/gpu" in row["ReqTRES"]]
-    assert len(rows) >= 5
+    rows = run.jobs("JobID", "State", "AllocTRES", "NodeList")
+    folds_of = [row for row in rows if "gres/gpu=1" in row["AllocTRES"].split(",")]
+    attempts = Counter(row["JobID"] for row in folds_of)
+    assert len(attempts) == 5, rows
+    assert {row["NodeList"] for row in folds_of} <= set(N_GPUS)
+    assert max(attempts.values()) > 1, rows  # preempted, and started again as the same job

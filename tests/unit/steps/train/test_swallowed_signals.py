@@ -1,0 +1,63 @@
+"""A signal that nnU-Net swallows: the fold ends before the next epoch, or after the last one."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from organome.domain.errors import Interrupted
+from organome.shards.signals import listening
+from organome.steps.train.train_fold import _train
+
+# In a process of its own: nnU-Net reads its folders when it is imported.
+NEXT_EPOCH = """
+import os, signal
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from organome.shards.signals import listening
+from organome.steps.train.trainer import OrganomeTrainer
+
+begun = []
+nnUNetTrainer.on_epoch_start = lambda self: begun.append(self)
+trainer = object.__new__(OrganomeTrainer)
+with listening() as requests:
+    trainer.stop_if_asked = requests.check
+    trainer.on_epoch_start()
+    try:
+        os.kill(os.getpid(), signal.SIG{name})
+    except BaseException:  # as nnU-Net does around some of its work
+        print("swallowed")
+    try:
+        trainer.on_epoch_start()
+    except Exception as error:
+        print(type(error).__name__, len(begun))
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_no_epoch_begins_after_it(name: str, tmp_path: Path) -> None:
+    folders = {f"nnUNet_{one}": str(tmp_path) for one in ("raw", "preprocessed", "results")}
+    done = subprocess.run(
+        [sys.executable, "-c", NEXT_EPOCH.replace("{name}", name)],
+        env=os.environ | folders,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-2:] == ["swallowed", "Interrupted 1"], done.stderr[-2000:]
+
+
+def test_in_the_last_epoch_the_fold_is_not_called_done(tmp_path: Path) -> None:
+    def run_training() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted:
+            trainer.current_epoch = 4
+
+    trainer = SimpleNamespace(current_epoch=0, num_epochs=4, run_training=run_training)
+    with listening() as requests, pytest.raises(Interrupted):
+        _train(trainer, tmp_path, requests)
+    assert trainer.current_epoch == 4
