@@ -8,7 +8,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -55,26 +55,11 @@ demo-score: ## compare the demo with the truth of its phantoms
 	@organome dev score-phantoms --truth demo/cohort/truth \
 	  --results demo/run/results demo/run_ct/results
 
-METHOD := demo/method
-method-demo: setup ## the method itself on phantoms: train five folds, install, label unseen ones
-	@$(MAKE) --no-print-directory method PEOPLE="--n-participants 10 --n-ct 5" SIZE=demo
+method-demo: setup ## the method on phantoms: train five folds, test, two rounds of annotation
+	@config/method/demo.sh demo demo/method 2 4 --n-participants 10 --n-ct 5
 
-method-demo-small: setup ## the same in minutes, to see that it works
-	@$(MAKE) --no-print-directory method PEOPLE="--n-participants 2 --n-ct 1" SIZE=small
-
-method:
-	@organome make-phantoms --preset tiny --formats nifti --n-repeats 0 --defects $(PEOPLE) \
-	  --seed 1 --output $(METHOD)_$(SIZE)/phantoms
-	@organome make-phantoms --preset tiny --formats nifti --n-repeats 0 --defects \
-	  --n-participants 2 --n-ct 1 --seed 2 --output $(METHOD)_$(SIZE)/unseen
-	@mkdir -p $(METHOD)_$(SIZE)/train $(METHOD)_$(SIZE)/cohort
-	@cp config/method/train_$(SIZE).yaml $(METHOD)_$(SIZE)/train/config.yaml
-	@cp config/method/cohort.yaml $(METHOD)_$(SIZE)/cohort/config.yaml
-	@organome run $(METHOD)_$(SIZE)/train -- --cores 2
-	@rm -rf $(METHOD)_$(SIZE)/models
-	@organome install-model $(METHOD)_$(SIZE)/train/results/models/demo \
-	  --models $(METHOD)_$(SIZE)/models --scheme mrsegmentator
-	@organome run $(METHOD)_$(SIZE)/cohort -- --cores 2
+method-demo-small: setup ## the same in minutes with one round, to see that it works
+	@config/method/demo.sh small demo/method_small 1 2 --n-participants 2 --n-ct 1
 
 check: setup ## style, types, floors, workflow
 	ruff check .
