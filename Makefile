@@ -56,10 +56,10 @@ demo-score: ## compare the demo with the truth of its phantoms
 	  --results demo/run/results demo/run_ct/results
 
 method-demo: setup ## the method on phantoms: train five folds, test, two rounds of annotation
-	@config/method/demo.sh demo demo/method 2 4 --n-participants 10 --n-ct 5
+	@workflow/scripts/method_demo.sh demo demo/method 2 4 --n-participants 10 --n-ct 5
 
 method-demo-small: setup ## the same in minutes with one round, to see that it works
-	@config/method/demo.sh small demo/method_small 1 2 --n-participants 2 --n-ct 1
+	@workflow/scripts/method_demo.sh small demo/method_small 1 2 --n-participants 2 --n-ct 1
 
 check: setup ## style, types, floors, workflow
 	ruff check .

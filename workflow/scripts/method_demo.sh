@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The method itself on phantoms; `make method-demo` and `make method-demo-small` call it:
-#   config/method/demo.sh small|demo FOLDER N_ROUNDS N_A_ROUND FLAGS_OF_MAKE_PHANTOMS...
+#   workflow/scripts/method_demo.sh small|demo FOLDER N_ROUNDS N_A_ROUND FLAGS_OF_MAKE_PHANTOMS...
 #
 # Three sets of phantoms: `phantoms` have labels and train; `unseen` test every model and train none;
 # `others` are what a model labels and an annotator corrects.
