@@ -1,4 +1,4 @@
-# How the configuration reaches the flags of a step, for rules of a cohort and of a training.
+# How the configuration reaches jobs and the flags of their steps, for cohorts and trainings.
 # Functions, because Snakemake looks for wildcards in plain text.
 
 import shlex
@@ -36,3 +36,9 @@ def plan_flags(plan):
             value = plan[key] if isinstance(plan[key], list) else [plan[key]]
             words += [f"--{key.replace('_', '-')}", *map(str, value)]
     return shlex.join(words)
+
+
+def gpus_of_fold(wildcards):
+    """Count the GPUs that a fold asks for: only when jobs are made is it known where they run."""
+    device = config["train"]["device"]
+    return int(device == "cuda" or (device == "auto" and not workflow.local_exec))

@@ -22,12 +22,6 @@ wildcard_constraints:
     fold=r"\d+",
 
 
-def n_gpus(wildcards):
-    """Count the GPUs that a fold asks for: only when jobs are made is it known where they run."""
-    device = TRAIN["device"]
-    return int(device == "cuda" or (device == "auto" and not workflow.local_exec))
-
-
 rule list_cases:
     """List the images and references of all datasets."""
     input:
@@ -104,7 +98,7 @@ rule train_fold:
         mem_mb=round(ASKED["mem_gb"] * 1000),
         runtime=ASKED["runtime_min"],
         # `gpu`, never `gpus`: the slurm plugin asks sbatch for the former only.
-        gpu=n_gpus,
+        gpu=gpus_of_fold,
         nodes=1,
     params:
         n_epochs=compared(TRAIN["n_epochs"]),
