@@ -2,9 +2,9 @@
 
 import json
 import logging
-import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -111,9 +111,8 @@ def run(
         return written
     trained = _trained(rounds)
     _note(rounds, {*keys} | trained)  # first: a training that is killed is gone on with by hand
-    beside = Path(sys.executable).parent  # where `organome` and `snakemake` are, active or not
-    path = {"PATH": f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"}
-    ended = subprocess.run(command, env=os.environ | path, check=False)
+    program = shutil.which(command[0]) or str(Path(sys.executable).with_name(command[0]))
+    ended = subprocess.run([program, *command[1:]], check=False)
     if ended.returncode == _REFUSED:
         _note(rounds, trained)
     return NextTraining(

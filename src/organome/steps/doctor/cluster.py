@@ -26,7 +26,7 @@ from organome.steps.doctor.findings import Finding, Grade, fail, ok, skipped, wa
 _logger = logging.getLogger(__name__)
 
 _COMMANDS: Final = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
-_GPU_STEP: Final = "segment_organs"
+_GPU_STEPS: Final = ("segment_organs", "train_fold")
 _POLLS_PER_MIN_JOB_AGE: Final = 3  # the plugin's own rule
 _SHORT_KILL_WAIT_S: Final = 20
 _JOB_MINUTES: Final = 10
@@ -103,10 +103,11 @@ def check_partitions(profile: Profile | None) -> Iterator[Finding]:
 def job_kinds(profile: Profile) -> dict[str, dict[str, str]]:
     """Return what jobs ask for: by default, and by rule where the profile says so."""
     plain = dict(profile.default_resources)
-    kinds = {"default": plain, **{_GPU_STEP: dict(plain)}}
+    kinds = {"default": plain, _GPU_STEPS[0]: dict(plain)}
     for rule, resources in profile.resources_by_rule.items():
         kinds[rule] = {**plain, **resources}
-    kinds[_GPU_STEP].setdefault("gpu", "1")
+    for step in kinds.keys() & {*_GPU_STEPS}:
+        kinds[step].setdefault("gpu", "1")
     return kinds
 
 
@@ -149,18 +150,19 @@ def check_nodes(
         files_late_s: Seconds until a file that a node wrote must be seen here.
     """
     folder = run_folder.resolve()
-    asked: set[str] = set()
+    asked: set[tuple[str, bool]] = set()
     for kind, resources in job_kinds(profile).items():
         partition = resources.get("slurm_partition", "default")
-        if partition in asked and not asks_for_gpu(resources):
+        with_gpu = asks_for_gpu(resources)
+        if (partition, True) in asked or (partition, with_gpu) in asked:
             continue
-        asked.add(partition)
+        asked.add((partition, with_gpu))
         small = {**resources, "mem_mb": str(_JOB_MEMORY_MB), "runtime": str(_JOB_MINUTES)}
         subject = f"node ({kind})"
         report = folder / "work" / "doctor" / f"{ATTEMPT}.{kind}.json"
         log = report.with_suffix(".log")
         command = ["organome", "doctor", str(folder), "--node", "--report", str(report)]
-        command += ["--gpu"] if asks_for_gpu(resources) else []
+        command += ["--gpu"] if with_gpu else []
         flags = [*sbatch_flags(profile, small), "--job-name=organome_doctor", f"--output={log}"]
         report.parent.mkdir(parents=True, exist_ok=True)
         try:
