@@ -160,6 +160,9 @@ def test_the_package_reads_no_environment_variable_but_two() -> None:
         # The name of a SLURM node, and SNAKEMAKE_PROFILE, which Snakemake reads as well.
         if path.match("cli/failures.py") or path.match("io/slurm/profiles.py"):
             continue
+        # Sets it: nnU-Net takes its folders from there.
+        if path.match("steps/train/nnunet.py"):
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("environ", "getenv"), f"{path}:{node.lineno}"
