@@ -104,7 +104,7 @@ class Profile:
         )
 
 
-# Two scans of AMOS22's MRI part have a bladder, one of them wrong; a prostate is no organ of ours.
+# Two scans of AMOS22's MRI part have a bladder, one of them wrong; a prostate is not one of the 40.
 _EXCLUDED: Final = {AMOS22.name: ("urinary_bladder",)}
 PROFILES: Final = {
     profile.name: profile

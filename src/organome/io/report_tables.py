@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.figure import Figure
 
 from organome.io.files.atomic import write_text_atomic
 
 NOTHING: Final = "\N{EN DASH}"
 _TWO_DECIMALS: Final = ("_mm", "_ml", "_pct", "years")
 _LATEX: Final = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", NOTHING: "--"}
+
+_DPI: Final = 150
+# Equal content gives equal bytes: neither a date nor random ids.
+_STABLE: Final[Any] = {"svg.hashsalt": "organome", "svg.fonttype": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,14 @@ def write_table_files(folder: Path, table: ReportTable) -> None:
     write_text_atomic(folder / f"{table.name}.csv", csv)
     write_text_atomic(folder / f"{table.name}.md", f"{table.note}\n\n{markdown(table.frame)}")
     write_text_atomic(folder / f"{table.name}.tex", latex(table))
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as PNG and SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(_STABLE):
+        figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
 
 
 def markdown(frame: pd.DataFrame) -> str:

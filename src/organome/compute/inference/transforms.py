@@ -60,7 +60,7 @@ def _inverted(voxels_zyx: Floats) -> Floats:
 
 
 def _equalised(voxels_zyx: Floats) -> Floats:
-    """Give every intensity the share of voxels that are not brighter."""
+    """Replace each intensity by the share of voxels that are not brighter."""
     # Flat: three slices are not a picture in colour.
     ranks = equalize_hist(voxels_zyx.ravel(), nbins=_N_BINS)  # type: ignore[no-untyped-call]
     equalised: Floats = _EQUALISED * ranks.reshape(voxels_zyx.shape)

@@ -194,7 +194,7 @@ def _joint_box(one: _Box | None, other: _Box | None) -> _Box:
 
 
 def _off_grid(predicted: sitk.Image, reference: sitk.Image) -> str:
-    """Say in what two grids differ."""
+    """Return in what two grids differ, for the error."""
     for what, one, other in (
         ("size", predicted.GetSize(), reference.GetSize()),
         ("spacing", predicted.GetSpacing(), reference.GetSpacing()),

@@ -18,7 +18,13 @@ from organome.compute.metrics.repeatability import repeatability
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.io.files.atomic import write_text_atomic
-from organome.io.report_tables import Picture, ReportTable, index_page, write_table_files
+from organome.io.report_tables import (
+    Picture,
+    ReportTable,
+    index_page,
+    save_figure,
+    write_table_files,
+)
 from organome.steps.compare.others import read_others
 from organome.steps.compare.volumes import KEY, one_a_visit, read_volumes
 
@@ -89,7 +95,7 @@ def run(
     table = _table(both)
     write_table_files(output / "tables", table)
     picture = Picture("bland_altman", "Differences against means (Bland and Altman)")
-    _save(_draw(pairs), output / "figures", picture.name)
+    save_figure(_draw(pairs), output / "figures", picture.name)
     visits = both.groupby(KEY[:2])["_merge"].agg(set)
     n_both = sum("both" in one or one >= {"left_only", "right_only"} for one in visits)
     n_ours, n_theirs = (
@@ -189,9 +195,3 @@ def _draw(pairs: pd.DataFrame) -> Figure:
         axes.set_xlabel("mean [mL]", fontsize=7)
         axes.set_ylabel("difference [mL]", fontsize=7)
     return figure
-
-
-def _save(figure: Figure, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for ending in ("png", "svg"):
-        figure.savefig(folder / f"{name}.{ending}", dpi=150)

@@ -5,10 +5,8 @@ An overlay shows a participant's body: whoever shares the folder looks at it fir
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 import numpy as np
 import SimpleITK as sitk
 from matplotlib.axes import Axes
@@ -22,10 +20,7 @@ from organome.domain.organ_codes import colour_of
 from organome.domain.organs import ORGANS, Organ
 
 PLANES: Final = ("axial", "coronal", "sagittal")
-_DPI: Final = 150
 _LIGHT_PERCENTILES: Final = (1, 99.5)  # a few bright voxels must not darken the rest
-# Equal content gives equal bytes: neither a date nor random ids.
-_STABLE: Final[Any] = {"svg.hashsalt": "organome", "svg.fonttype": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +31,6 @@ class Compared:
     image: sitk.Image
     predicted: sitk.Image
     reference: sitk.Image
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as PNG and SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STABLE):
-        figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None})
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
 
 
 def draw_dice_by_class(dice: Floats, organs: Sequence[str], title: str) -> Figure:

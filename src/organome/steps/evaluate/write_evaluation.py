@@ -21,7 +21,13 @@ from organome.domain.outcomes import JsonValue
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder, write_text_atomic
 from organome.io.images.image_files import read_published
 from organome.io.images.labelmaps import labelmap_path, read_labelmap
-from organome.io.report_tables import Picture, ReportTable, index_page, write_table_files
+from organome.io.report_tables import (
+    Picture,
+    ReportTable,
+    index_page,
+    save_figure,
+    write_table_files,
+)
 from organome.io.tables.references import read_references
 from organome.io.tables.schemes import find_scheme
 from organome.io.tables.step_settings import write_settings
@@ -174,14 +180,14 @@ def _pictures(data: Summaries, results: Path, folder: Path, *, overlays: bool) -
         title = of.title
         figure = figures.draw_dice_by_class(data.evaluated.values(of, "dice"), of.organs, title)
         name = f"figure_2_dice_{of.stem}"
-        figures.save(figure, folder, name)
+        save_figure(figure, folder, name)
         yield Picture(name, f"Dice by class: {title} (Figure 2)")
         found = age_correlation(data, of)
         if found is not None:
             people = ByParticipant.of(data, of)
             figure = figures.draw_age(people.ages_years, people.dice, found, title)
             name = f"figure_a3_age_{of.stem}"
-            figures.save(figure, folder, name)
+            save_figure(figure, folder, name)
             yield Picture(name, f"Age and Dice: {title} (Figure A3)")
         if overlays:
             yield from _overlays(data.evaluated, of, results, folder)
@@ -198,7 +204,7 @@ def _overlays(evaluated: Evaluated, of: ScanSet, results: Path, folder: Path) ->
     }
     if (case := shown.get(middle)) is not None:
         name = f"figure_1_planes_{of.stem}"
-        figures.save(figures.draw_planes(case, f"{of.title}, {middle}"), folder, name)
+        save_figure(figures.draw_planes(case, f"{of.title}, {middle}"), folder, name)
         yield Picture(name, f"Three planes of the scan of median Dice: {of.title} (Figure 1)")
     cases = [case for key in wanted.values() if (case := shown[key]) is not None]
     if cases:
@@ -206,7 +212,7 @@ def _overlays(evaluated: Evaluated, of: ScanSet, results: Path, folder: Path) ->
         words = " and ".join(organ.name.replace("_", " ") for organ in organs)
         name = f"figure_3_cases_{of.stem}"
         figure = figures.draw_cases(cases, organs, f"{of.title}: {words}")
-        figures.save(figure, folder, name)
+        save_figure(figure, folder, name)
         yield Picture(name, f"From the worst to the best Dice: {of.title} (Figure 3)")
 
 
