@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -66,14 +67,14 @@ def write_references(
     Args:
         folder: Where.
         cases: One scan each; the person stands as participant, so that equal numbers of two
-            biobanks are two people.
+            biobanks are two people. Images of a visit that show the same, be it in two datasets of
+            one biobank, are repeats: ``1``, ``1-2``, ...
         references: Labelmap by case.
         predictions: Labelmap that a model made, by case: the column ``labelmap``.
         folds: Fold that did not see the case in training, by case: the column ``fold``.
     """
     scans, rows = [], []
-    for case in cases:
-        identity = (case.person, case.instance, case.array, case.protocol)
+    for case, identity in zip(cases, _identities(cases), strict=True):
         predicted = str(predictions[case.case]) if predictions else ""
         scans.append((*identity, case.contrast, case.image, predicted))
         known = (case.sex or "", "" if case.age_years is None else f"{case.age_years:g}")
@@ -83,6 +84,16 @@ def write_references(
     columns = REFERENCE_COLUMNS if folds is None else (*REFERENCE_COLUMNS, "fold")
     _write_tsv(folder / SCANS_FILE, _SCAN_COLUMNS, scans)
     _write_tsv(folder / REFERENCES_FILE, columns, rows)
+
+
+def _identities(cases: Sequence[Case]) -> list[tuple[str, str, str, str]]:
+    """Give each case an identity of its own: a list of scans with one twice would be refused."""
+    taken: dict[tuple[str, str, str, str], None] = {}
+    for case in cases:
+        arrays = chain((case.array,), (f"{case.array}-{n}" for n in count(2)))
+        named = ((case.person, case.instance, array, case.protocol) for array in arrays)
+        taken[next(one for one in named if one not in taken)] = None
+    return list(taken)
 
 
 def _scheme(case: Case) -> str:

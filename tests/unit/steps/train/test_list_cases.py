@@ -13,6 +13,8 @@ from organome.cohorts.folder import parse_table
 from organome.domain.errors import SetupError
 from organome.domain.scans import Contrast
 from organome.io.tables.cases import read_cases
+from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.steps.listing import list_scans
 from organome.steps.train import list_cases
 
 AMOS = {"name": "amos", "path": "amos", "layout": "amos22", "labels": "amos22", "contrast": "t1"}
@@ -99,6 +101,28 @@ def test_person_in_training_and_test(here: Path) -> None:
 def test_equal_numbers_of_two_biobanks_are_two_people(here: Path) -> None:
     summary, _ = listed(here, UKB, {**UKB, "name": "other", "role": "test"})
     assert summary.n_people == 2
+
+
+def test_images_that_show_the_same_are_scans_of_their_own_in_the_list_of_tests(here: Path) -> None:
+    folder = here / "nako" / "sub-100001" / "T2haste"
+    for direction in ("ax", "cor"):
+        stem = f"sub-100001_acq-{direction}_T2haste"
+        layouts.write(folder / f"{stem}.nii.gz", layouts.intensities(3))
+        layouts.write(folder / f"{stem}_seg.nii.gz", layouts.labels(5))
+    again = {**NAKO, "name": "again", "path": str(here / "nako")}
+    both = [{**one, "role": "test", "people": "nako"} for one in (NAKO, again)]
+    listed(here, *both)
+    root = here / "test" / "scans.tsv"
+    list_scans.run(kind="folder", cohort="c", root=root, scans=here / "scans")
+    scans = [one for _, path in listed_shards(here / "scans") for one in read_shard(path)]
+    with (here / "test" / "references.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    # fat, water and two of T2, in two datasets of one biobank
+    assert len({one.identity for one in scans}) == 8
+    identity = ("participant", "instance", "array", "protocol")
+    assert {tuple(getattr(one, name) for name in identity) for one in scans} == {
+        tuple(row[name] for name in identity) for row in rows
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""Phantoms in each layout become nnU-Net's dataset without a hand edit, equal to their truth."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from doubles import datasets, phantom_datasets
+from doubles.phantom_datasets import AMOS_ORGANS, Delivered, Truth
+from doubles.shared import made_once
+from organome.domain.cases import Case
+from organome.domain.organs import ORGANS
+from organome.io.tables.cases import read_cases
+from organome.steps.train import build_dataset, list_cases
+from organome.steps.train.splits import read_folds
+
+RAW = Path("nnunet", "raw", "Dataset001_Organome")
+OURS = {"labels": "mrsegmentator"}
+TOTAL = {"layout": "totalsegmentator", "labels": "totalsegmentator_ct"}
+TOTAL_MR = {"layout": "totalsegmentator", "labels": "totalsegmentator_mr", "contrast": "t2"}
+NNUNET = {**OURS, "layout": "nnunet", "contrast": "t1"}
+AMOS = {"layout": "amos22", "labels": "amos22", "contrast": "t1", "unlabelled": "ignore"}
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "phantoms_of_layouts", phantom_datasets.make)
+
+
+@pytest.fixture(scope="session")
+def of_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(
+        tmp_path_factory, "run_of_layouts", partial(phantom_datasets.make_run, phantoms)
+    )
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """List the cases of datasets and build nnU-Net's of them; return its cases by image."""
+    monkeypatch.chdir(tmp_path)
+
+    def built(*given: dict[str, Any]) -> dict[Path, Case]:
+        config = datasets.config(tmp_path / "train.yaml", *given)
+        list_cases.run(datasets=config, output=tmp_path)
+        summary = build_dataset.run(
+            cases=tmp_path / "cases.parquet", output=Path("nnunet"), n_folds=2
+        )
+        assert summary.n_left_out == 0
+        return {Path(one.image): one for one in read_cases(tmp_path / "cases.parquet")}
+
+    return built
+
+
+def check(cases: dict[Path, Case], delivered: Delivered) -> None:
+    """Compare nnU-Net's dataset with the truth: voxels, grid, orientation, people and folds."""
+    assert cases.keys() == delivered.keys()
+    folds = read_folds(RAW / "splits_final.json", list(cases.values()))
+    of_person: dict[str, set[int]] = {}
+    for path, truth in delivered.items():
+        case = cases[path]
+        assert (case.participant, case.contrast) == (truth.participant, truth.contrast)
+        of_person.setdefault(truth.participant, set()).add(folds[case.case])
+        image = sitk.ReadImage(str(RAW / "imagesTr" / f"{case.case}_0000.nii.gz"))
+        labels = sitk.ReadImage(str(RAW / "labelsTr" / f"{case.case}.nii.gz"))
+        for made, true in ((image, truth.image), (labels, truth.labels)):
+            assert np.array_equal(sitk.GetArrayFromImage(made), sitk.GetArrayFromImage(true))
+            assert np.allclose(made.GetDirection(), np.eye(3).ravel(), atol=1e-6)
+            assert np.allclose(made.GetOrigin(), true.GetOrigin(), atol=1e-3)
+            assert np.allclose(made.GetSpacing(), true.GetSpacing(), atol=1e-5)
+    assert {len(found) for found in of_person.values()} == {1}
+    assert set().union(*of_person.values()) == {0, 1}
+
+
+# Images: of MRI, two people, the first of them at two visits, six images a visit; of CT, two.
+@pytest.mark.parametrize(
+    ("deliver", "dataset", "n_cases"),
+    [
+        (phantom_datasets.totalsegmentator, TOTAL, 2),
+        (phantom_datasets.totalsegmentator_mr, TOTAL_MR, 2),
+        (phantom_datasets.nnunet, NNUNET, 2),
+        (partial(phantom_datasets.nnunet, suffix=".nrrd"), NNUNET, 2),
+        (phantom_datasets.nako, {**OURS, "layout": "nako"}, 2 * 5),
+        (partial(phantom_datasets.nako, beside=False), {**OURS, "layout": "nako"}, 2 * 5),
+        # three stations: of four contrasts at instance 2, of water at instance 3
+        (phantom_datasets.ukb, {**OURS, "layout": "ukb"}, 3 * (2 * 4 + 1)),
+    ],
+    ids=[
+        *(
+            "totalsegmentator",
+            "totalsegmentator_mr",
+            "nnunet",
+            "nnunet_nrrd",
+        ),
+        *("nako", "nako_labels_for_images", "ukb"),
+    ],
+)
+def test_labels_equal_the_truth(
+    phantoms: Path,
+    build: Any,
+    deliver: Callable[[Path, Path], Delivered],
+    dataset: dict[str, Any],
+    n_cases: int,
+) -> None:
+    delivered = deliver(phantoms, Path("delivered").absolute())
+    assert len(delivered) == n_cases
+    check(build({**dataset, "name": "d", "path": "delivered"}), delivered)
+
+
+def test_a_folder_of_phantoms(phantoms: Path, build: Any) -> None:
+    cases = build({**OURS, "layout": "phantoms", "name": "d", "path": str(phantoms)})
+    check(cases, {one.path: one.truth for one in phantom_datasets.images(phantoms)})
+
+
+def test_amos22_teaches_its_13_organs_and_nothing_else(phantoms: Path, build: Any) -> None:
+    delivered = phantom_datasets.amos22(phantoms, Path("delivered").absolute())
+    assert len(delivered) == 4
+    taught = [one.label for one in ORGANS if one.name in AMOS_ORGANS[:13]]
+    assert len(taught) == 13
+
+    def of_amos(truth: Truth) -> Truth:
+        voxels = sitk.GetArrayFromImage(truth.labels)
+        labels = sitk.GetImageFromArray(np.where(np.isin(voxels, taught), voxels, 41))
+        labels.CopyInformation(truth.labels)
+        return Truth(truth.participant, truth.contrast, truth.image, labels)
+
+    cases = build({**AMOS, "name": "d", "path": "delivered"})
+    check(cases, {path: of_amos(truth) for path, truth in delivered.items()})
+    found = np.concatenate(
+        [np.unique(sitk.GetArrayFromImage(truth.labels)) for truth in delivered.values()]
+    )
+    assert {24, *taught} <= set(found.tolist())  # there was a bladder, and every organ, to be lost
+
+
+def test_a_run_folder(phantoms: Path, of_run: Path, build: Any) -> None:
+    cases = build({**OURS, "layout": "run", "name": "d", "path": str(of_run)})
+    assert len(cases) == 3 * 6 + 2
+    check(cases, phantom_datasets.of_run(phantoms, of_run))
+
+
+def test_people_of_two_datasets_of_one_biobank_are_in_one_fold(
+    phantoms: Path, of_run: Path, build: Any
+) -> None:
+    delivered = phantom_datasets.ukb(phantoms, Path("stations").absolute())
+    delivered |= phantom_datasets.of_run(phantoms, of_run)
+    cases = build(
+        {**OURS, "layout": "ukb", "name": "d-1", "path": "stations", "people": "biobank"},
+        {**OURS, "layout": "ukb", "name": "d-2", "path": str(of_run), "people": "biobank"},
+    )
+    check(cases, delivered)  # by pseudonym: those of the stations are those of the run
+    assert len({one.person for one in cases.values()}) == 4
