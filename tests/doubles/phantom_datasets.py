@@ -187,8 +187,8 @@ def ukb(phantoms: Path, root: Path) -> Delivered:
     return made
 
 
-def make_run(phantoms: Path, root: Path, *, pack: bool = False) -> None:
-    """Have a run take the labelmaps of the cohort; ``pack``: all of a shard in one archive."""
+def make_run(phantoms: Path, root: Path) -> None:
+    """Have a run take the labelmaps of the cohort, and pack those of the first shard."""
     scans = phantoms / "nifti" / "scans.tsv"
     list_scans.run(kind="folder", cohort="p", root=scans, scans=root / "scans", shard_size=4)
     for shard in sorted((root / "scans").glob("*.parquet")):
@@ -203,7 +203,7 @@ def make_run(phantoms: Path, root: Path, *, pack: bool = False) -> None:
             output=labelled,
             work=work / "s",
             source="labelmaps",
-            pack=pack,
+            pack=shard.stem == "0000",
         )
 
 

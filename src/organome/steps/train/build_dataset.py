@@ -31,6 +31,7 @@ from organome.domain.scans import Modality
 from organome.io.files.atomic import replace_folder, write_text_atomic
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import read_image, write_image
+from organome.io.images.labelmaps import labelmap_identity
 from organome.io.tables.cases import read_cases
 from organome.io.tables.schemes import find_scheme
 from organome.steps.train.nnunet import FILE_ENDING, SOURCES, Folders
@@ -212,7 +213,7 @@ def _write_description(folder: Path, cases: Sequence[Case], *, has_ignored: bool
 def _reference_identity(case: Case) -> JsonValue:
     path = Path(case.reference)
     if not path.is_dir():
-        return input_identity(path)
+        return labelmap_identity(path)  # the same, packed or not
     return [[one.name, input_identity(one)] for one in sorted(path.iterdir())]
 
 

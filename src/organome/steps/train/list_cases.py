@@ -4,13 +4,14 @@
 <output>/cases.parquet               every case, for training or for tests
 <output>/test/scans.tsv              the test cases, as a cohort of kind folder reads them
 <output>/test/references.tsv         what they are compared with
-<output>/test/references/            labelmaps that were merged from masks
+<output>/test/references/            labelmaps that were merged from masks, or packed in a run
 ```
 """
 
 import csv
 import logging
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,19 +30,22 @@ from organome.cohorts.folder import parse_table
 from organome.domain.cases import Case, Role, Unlabelled
 from organome.domain.contrast_kinds import modality_of
 from organome.domain.covariates import Covariates, Sex
-from organome.domain.errors import SetupError
+from organome.domain.errors import ScanError, SetupError
+from organome.domain.organs import ORGANS
 from organome.domain.scans import Contrast
-from organome.domain.schemes import MRSEGMENTATOR
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
 from organome.io.configs import read_config, read_schema
 from organome.io.files.assets import asset
+from organome.io.files.atomic import write_bytes_atomic
+from organome.io.files.packs import packed_sizes
 from organome.io.images.image_files import read_image
-from organome.io.images.labelmaps import labelmap_path, write_labelmap
+from organome.io.images.labelmaps import PACK, labelmap_path, write_labelmap
 from organome.io.tables.cases import CASES_FILE, write_cases, write_references
 from organome.io.tables.parquet import parse_table as parse_parquet
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
-from organome.io.tables.schemes import find_scheme
-from organome.steps.train.references import organ_labelmap
+from organome.io.tables.schemes import find_scheme, read_published_scheme
+from organome.steps.train.references import organ_labelmap, packed_reference
 
 _logger = logging.getLogger(__name__)
 
@@ -159,7 +163,7 @@ def _find(
         truth = root / "truth" / "covariates.parquet"
         people = _true_people(truth) if layout == "phantoms" and truth.is_file() else {}
     elif layout == "run" or (layout == "ukb" and (root / "scans").is_dir()):
-        found, people = list(_from_run(root)), {}
+        found, people = list(_from_run(root, find_scheme(dataset["labels"]))), {}
     else:
         found = find_cases(layout, _files(root), contrast)
         tables = sorted(root.glob(META_FILES.get(layout, "participants.tsv")))
@@ -182,22 +186,45 @@ def _from_table(path: Path) -> list[FoundCase]:
     ]
 
 
-def _from_run(root: Path) -> Iterator[FoundCase]:
-    """List what a run folder has labelled: every prepared image on the grid of its labelmap."""
+def _from_run(root: Path, scheme: LabelScheme) -> Iterator[FoundCase]:
+    """List what a run folder has labelled: every prepared image on the grid of its labelmap.
+
+    Raises:
+        SetupError: Its labels mean something else than the dataset says.
+    """
     for shard, path in listed_shards(root / "scans"):
         images = root / "results" / "prepare_images" / f"{shard:04d}"
         labelmaps = root / "results" / "segment_organs" / f"{shard:04d}"
+        _check_labels(read_published_scheme(labelmaps), scheme)
+        packed = packed_sizes(labelmaps / PACK)
         for scan in read_shard(path):
             reference = labelmap_path(labelmaps, scan.scan)
+            if not reference.is_file() and reference.name not in packed:
+                continue
             for contrast in Contrast:
                 image = images / f"{scan.scan}_{contrast}.nii.gz"
-                if image.is_file() and reference.is_file():
+                if image.is_file():
                     yield FoundCase(
                         *(scan.participant, contrast, str(image), str(reference)),
                         instance=scan.instance,
                         array=scan.array,
                         station=scan.station,
                     )
+
+
+def _check_labels(published: LabelScheme | None, stated: LabelScheme) -> None:
+    """Refuse a scheme of what a run was made from: its labels are those of its structures."""
+    held = {one.label: one.name for one in published.structures} if published else {}
+    if any(stated.classes.get(label) != name for label, name in held.items()):
+        wanted = (
+            f"labels: {MRSEGMENTATOR.name}"
+            if published and published.structures == ORGANS
+            else "a scheme file whose classes are these"
+        )
+        raise SetupError(
+            f"labelmaps of a run folder hold what it measures (1 is {held[1]}), whatever they were"
+            f" made from, and label scheme {stated.name} says otherwise: give the dataset {wanted}"
+        )
 
 
 def _files(root: Path) -> list[str]:
@@ -230,18 +257,31 @@ def _true_people(path: Path) -> dict[str, Covariates]:
 
 
 def _write_test(cases: Sequence[Case], folder: Path) -> None:
-    """Write the lists of the test cases; what is a folder of masks becomes a labelmap first."""
+    """Write the lists of the test cases; folders of masks, and packs, become labelmaps first."""
+    made = folder.absolute() / "references"
+    shutil.rmtree(made, ignore_errors=True)  # of other cases, if there were more or fewer
     references, listed = {}, []
     for case in cases:
-        if not Path(case.reference).is_dir():
-            references[case.case] = Path(case.reference)
-            listed.append(case)
-            continue
-        made = folder / "references" / f"{case.case}.nii.gz"
-        if not made.is_file():
-            image = read_image(Path(case.image))
-            merged = organ_labelmap(case, find_scheme(case.scheme), image)
-            write_labelmap(made, merged, MRSEGMENTATOR)
-        references[case.case] = made
-        listed.append(replace(case, scheme=MRSEGMENTATOR.name))
+        references[case.case] = Path(case.reference)
+        if not references[case.case].is_file():
+            references[case.case] = made / f"{case.case}.nii.gz"
+            try:
+                case = _with_labelmap(case, references[case.case])
+            except ScanError as error:  # evaluated, it is a row without a reference
+                _logger.warning('event=reference_missing case=%s reason="%s"', case.case, error)
+        listed.append(case)
     write_references(folder, listed, references=references)
+
+
+def _with_labelmap(case: Case, path: Path) -> Case:
+    """Write the reference of a case as one labelmap.
+
+    Raises:
+        ScanError: Image or reference cannot be read.
+    """
+    if (content := packed_reference(Path(case.reference))) is not None:
+        write_bytes_atomic(path, content)
+        return case
+    image = read_image(Path(case.image))
+    write_labelmap(path, organ_labelmap(case, find_scheme(case.scheme), image), MRSEGMENTATOR)
+    return replace(case, scheme=MRSEGMENTATOR.name)

@@ -1,6 +1,9 @@
 """References of any scheme -> labelmaps of the 40 organs on the grid of their image."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,7 +14,9 @@ from organome.domain.cases import Case
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.domain.schemes import LabelScheme
+from organome.io.files.packs import read_packed
 from organome.io.images.image_files import read_delivered, read_image
+from organome.io.images.labelmaps import LABELS_FILE, PACK
 
 
 def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
@@ -31,12 +36,37 @@ def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.I
     path = Path(case.reference)
     if path.is_dir():
         return _merged_masks(path, scheme, image)
-    delivered = read_delivered(path, constant=True)
+    with _loose(path) as file:
+        delivered = read_delivered(file, constant=True)
     labels, _ = round_labels(delivered.image, value_step=delivered.value_step)
     organs = remap_labelmap(labels, scheme, names=delivered.names)
     return onto_grid(
         organs, image, may_be_part=delivered.is_part, error_mm=delivered.place_error_mm
     )
+
+
+def packed_reference(path: Path) -> bytes | None:
+    """Read a reference that a run has published in the pack of its shard, and not as a file.
+
+    Returns:
+        Its file, None where it is not packed.
+
+    Raises:
+        ScanError: The pack is damaged; nothing is removed from somebody's run.
+    """
+    return None if path.is_file() else read_packed(path.with_name(PACK), path.name)
+
+
+@contextmanager
+def _loose(path: Path) -> Iterator[Path]:
+    """Name the file of a reference, unpacked for as long as it is read."""
+    if (content := packed_reference(path)) is None:
+        yield path
+        return
+    with TemporaryDirectory(prefix="organome-") as folder:
+        unpacked = Path(folder, LABELS_FILE)
+        unpacked.write_bytes(content)
+        yield unpacked
 
 
 def _merged_masks(folder: Path, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:

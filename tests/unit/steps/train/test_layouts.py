@@ -13,8 +13,10 @@ from doubles import datasets, phantom_datasets
 from doubles.phantom_datasets import AMOS_ORGANS, Delivered, Truth
 from doubles.shared import made_once
 from organome.domain.cases import Case
+from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.io.tables.cases import read_cases
+from organome.io.tables.references import read_references
 from organome.steps.train import build_dataset, list_cases
 from organome.steps.train.splits import read_folds
 
@@ -135,7 +137,9 @@ def test_amos22_teaches_its_13_organs_and_nothing_else(phantoms: Path, build: An
     assert {24, *taught} <= set(found.tolist())  # there was a bladder, and every organ, to be lost
 
 
-def test_a_run_folder(phantoms: Path, of_run: Path, build: Any) -> None:
+def test_a_run_folder_packed_or_not(phantoms: Path, of_run: Path, build: Any) -> None:
+    assert len(list(of_run.rglob("labelmaps.zip"))) == 1
+    assert len(list((of_run / "results" / "segment_organs").rglob("*_labels.nii.gz"))) == 10 + 1 - 4
     cases = build({**OURS, "layout": "run", "name": "d", "path": str(of_run)})
     assert len(cases) == 3 * 6 + 2
     check(cases, phantom_datasets.of_run(phantoms, of_run))
@@ -152,3 +156,22 @@ def test_people_of_two_datasets_of_one_biobank_are_in_one_fold(
     )
     check(cases, delivered)  # by pseudonym: those of the stations are those of the run
     assert len({one.person for one in cases.values()}) == 4
+
+
+def test_packed_references_of_tests_are_unpacked(phantoms: Path, of_run: Path, build: Any) -> None:
+    given = {**OURS, "layout": "run", "name": "d", "path": str(of_run), "role": "test"}
+    list_cases.run(datasets=datasets.config(Path("test.yaml"), given), output=Path())
+    truths = phantom_datasets.of_run(phantoms, of_run)
+    cases = read_cases(Path("cases.parquet"))
+    references = read_references(Path("test", "references.tsv"))
+    assert len(cases) == len(references) == 3 * 6 + 2
+    for case, reference in zip(cases, references, strict=True):
+        found = sitk.GetArrayFromImage(sitk.ReadImage(reference.labelmap))
+        true = sitk.GetArrayFromImage(truths[Path(case.image)].labels)
+        assert np.array_equal(found, true)
+
+
+def test_labels_of_a_run_are_its_structures_whatever_it_took(of_run: Path, build: Any) -> None:
+    given = {"layout": "run", "labels": "totalsegmentator_ct", "name": "d", "path": str(of_run)}
+    with pytest.raises(SetupError, match="give the dataset labels: mrsegmentator"):
+        build(given)

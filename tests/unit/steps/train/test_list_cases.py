@@ -1,6 +1,7 @@
 """Datasets as they are delivered are listed without a hand edit, and no person is on both sides."""
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from organome.cohorts.folder import parse_table
 from organome.domain.errors import SetupError
 from organome.domain.scans import Contrast
 from organome.io.tables.cases import read_cases
+from organome.io.tables.references import read_references
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.steps.listing import list_scans
 from organome.steps.train import list_cases
@@ -39,7 +41,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def listed(here: Path, *datasets: dict):
-    summary = list_cases.run(datasets=layouts.config(here / "c.yaml", *datasets), output=here)
+    """List as the workflow does: where one stands."""
+    summary = list_cases.run(datasets=layouts.config(here / "c.yaml", *datasets), output=Path())
     return summary, read_cases(here / "cases.parquet")
 
 
@@ -84,6 +87,33 @@ def test_lists_of_tests_are_a_cohort(here: Path) -> None:
     # two lobes are one lung (10), L1 is spine (25), the trachea is nothing, the liver is 5
     counts = dict(zip(*map(np.ndarray.tolist, np.unique(voxels, return_counts=True)), strict=True))
     assert counts == {0: 512 - 32, 5: 8, 10: 16, 25: 8}
+
+
+def test_a_damaged_test_case_is_listed_without_a_reference(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = here / "total" / "s0011" / "segmentations" / "liver.nii.gz"
+    mask.write_bytes(mask.read_bytes()[:-20])
+    summary, _ = listed(here, {**TOTAL, "role": "test"})
+    references = read_references(here / "test" / "references.tsv")
+    assert summary.n_test == len(references) == 2
+    assert [Path(one.labelmap).is_file() for one in references] == [False, True]
+    assert "case=total_00001" in caplog.text
+    assert "s0011" not in caplog.text
+
+
+def test_a_merged_reference_is_made_again_when_cases_get_other_numbers(here: Path) -> None:
+    listed(here, {**TOTAL, "role": "test"})
+    first = here / "total" / "s0002"  # comes before s0011, which was number 1
+    shutil.copytree(here / "total" / "s0011", first)
+    shutil.copy(first / "segmentations" / "spleen.nii.gz", first / "segmentations" / "liver.nii.gz")
+    listed(here, {**TOTAL, "role": "test"})
+    references = read_references(here / "test" / "references.tsv")
+    held = [
+        bool((sitk.GetArrayFromImage(sitk.ReadImage(one.labelmap)) == 5).any())
+        for one in references[:2]
+    ]
+    assert held == [False, True]
 
 
 def test_modality_of_a_dataset(here: Path) -> None:
