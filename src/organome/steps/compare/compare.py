@@ -67,7 +67,7 @@ def run(
         run_folder: Folder of the run.
         other: Another run folder (labelmaps of another tool are a run with ``segment.source:
             labelmaps``); a table with returned fields of UK Biobank or with columns participant,
-            instance, organ, volume_ml; TotalSegmentator's statistics, a file or a folder.
+            instance, organ, volume_ml; statistics of TotalSegmentator or BOA, a file or a folder.
         output: Folder for the tables (CSV, Markdown, LaTeX), the plots, and ``comparison.md``.
         protocol: What was acquired, where visits of the run have several.
         unit: Of the numbers of a table: ``ml``, ``l`` or ``mm3``.

@@ -1,4 +1,4 @@
-"""Volumes that others measured: returned fields of UK Biobank, TotalSegmentator, any table.
+"""Volumes that others measured: fields of UK Biobank, TotalSegmentator, BOA, any table.
 
 What is read is a frame with ``participant``, ``instance`` (None where the source does not say it),
 ``organ`` and ``volume_ml``, null where there is no number.
@@ -33,6 +33,8 @@ _ID: Final = ("eid", "f.eid", "participant", "participant_id")
 _WIDE: Final = "_volume_ml"
 _NAME: Final = re.compile(r"(?P<participant>.+)_i?(?P<instance>\d+)")
 _STATISTICS: Final = "statistics.json"
+# Source: compute/measurements.py and compute/inference.py of UMEssen/Body-and-Organ-Analysis.
+_BOA: Final = "total-measurements.json"
 _COLUMNS: Final = ["participant", "instance", "organ", "volume_ml"]
 
 
@@ -48,12 +50,13 @@ def read_others(
     Args:
         path: A table (CSV, TSV, Parquet) with returned fields of UK Biobank (``eid``,
             ``21080-2.0`` or ``p21080_i2``), with the columns participant, organ and volume_ml, or
-            with columns ``<organ>_volume_ml``; or TotalSegmentator's ``statistics.json``, as
-            ``<participant>[_<instance>].json`` in a folder or in a folder of that name.
+            with columns ``<organ>_volume_ml``; or TotalSegmentator's ``statistics.json`` or BOA's
+            ``total-measurements.json``, as ``<participant>[_<instance>].json`` in a folder or in a
+            folder of that name.
         participants: Those of the run: a file ``01_2.json`` is of ``01_2`` if there is such a one,
             else of visit 2 of ``01``.
         unit: Of the numbers in a table: ``ml``, ``l`` or ``mm3``.
-        scheme: Label scheme of the class names of TotalSegmentator.
+        scheme: Label scheme of the class names of TotalSegmentator, which are BOA's, too.
 
     Raises:
         SetupError: It is none of these, or cannot be read.
@@ -143,19 +146,26 @@ def _spelled(value: Any) -> str:
 
 
 def _statistics(path: Path, scheme: LabelScheme, known: Collection[str]) -> pd.DataFrame:
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    files = [path] if path.is_file() else _statistics_files(path)
     rows = [
         (*_visit(file, number, known), organ, ml)
         for number, file in enumerate(files, 1)
         for organ, ml in _of_file(file, number, scheme)
     ]
     if not rows:
-        raise SetupError(f"{path}: no statistics of TotalSegmentator in it")
+        raise SetupError(f"{path}: no statistics of TotalSegmentator or BOA in it")
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     frame["instance"] = frame["instance"].astype(object).where(frame["instance"].notna(), None)
     if frame.duplicated(_COLUMNS[:3]).any():
         raise SetupError(f"{path}: two files are of one visit")
     return frame
+
+
+def _statistics_files(folder: Path) -> list[Path]:
+    """Find statistics; BOA writes other JSON files beside its own (tissues, vertebrae)."""
+    found = sorted(folder.rglob("*.json"))
+    of_boa = {one.parent for one in found if one.name == _BOA}
+    return [one for one in found if one.name == _BOA or one.parent not in of_boa]
 
 
 def _visit(file: Path, number: int, known: Collection[str]) -> tuple[str, str | None]:
@@ -164,7 +174,7 @@ def _visit(file: Path, number: int, known: Collection[str]) -> tuple[str, str | 
     Raises:
         SetupError: The name is that of a participant, and of a visit of another one.
     """
-    name = one_spelling(file.parent.name if file.name == _STATISTICS else file.stem)
+    name = one_spelling(file.parent.name if file.name in (_STATISTICS, _BOA) else file.stem)
     match = _NAME.fullmatch(name)
     if match is None:
         return name, None
@@ -179,8 +189,7 @@ def _visit(file: Path, number: int, known: Collection[str]) -> tuple[str, str | 
 def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, float]]:
     """Read one file; an error names its number, because its name may be a participant's."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        volumes = {str(key): float(one["volume"]) / 1000 for key, one in content.items()}
+        volumes = _volumes_ml(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise SetupError(f"statistics file {number} in order of names: not readable") from None
     sums: dict[str, float] = {}
@@ -188,5 +197,19 @@ def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, fl
         if (given := volumes.get(scheme.classes[source])) is not None:
             organ = ORGANS[label - 1].name
             sums[organ] = sums.get(organ, 0.0) + given
-    # It writes 0.0 for what was cut off, absent, or failed: no number.
+    # 0.0 is written for what was cut off, absent, or failed: no number.
     return [(organ, ml or np.nan) for organ, ml in sums.items()]
+
+
+def _volumes_ml(content: Any) -> dict[str, float]:
+    """Return volumes by class, 0 where nothing was found.
+
+    TotalSegmentator's are in mm3. BOA's are in mL, by task; of what it did not find it says so.
+    """
+    if "segmentations" not in content:
+        return {str(key): float(one["volume"]) / 1000 for key, one in content.items()}
+    of_total = content["segmentations"]["total"]
+    return {
+        str(key): float(one["volume_ml"]) if one["present"] else 0.0
+        for key, one in of_total.items()
+    }

@@ -63,6 +63,42 @@ def test_statistics_of_totalsegmentator_are_merged_and_a_zero_is_no_number(tmp_p
     }
 
 
+def test_measurements_of_boa_are_ml_and_what_is_not_present_is_no_number(tmp_path: Path) -> None:
+    def of(**volumes_ml: float | None) -> dict[str, dict[str, object]]:
+        return {
+            name: {"present": False} if ml is None else {"present": True, "volume_ml": ml}
+            for name, ml in volumes_ml.items()
+        }
+
+    total = of(liver=1500.5, spleen=None, lung_upper_lobe_left=900.0, lung_lower_lobe_left=600.0)
+    # what BOA measures beside the classes: a pair taken together, fat of the lungs
+    more = of(autochthon=800.0, ct_pfav_lung_upper_lobe_left=3.0)
+    content = {
+        "segmentations": {"total": total | more, "liver_vessels": of(liver_tumor=1.0)},
+        "info": {"autochthon_mean": 50.0, "autochthon_std": 12.0},
+        "cnr_adjusted": of(liver=1200.0),
+    }
+    for name in ("p1_2", "p2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "total-measurements.json").write_text(json.dumps(content))
+        (tmp_path / name / "bca-measurements.json").write_text('{"aggregated": []}')
+        (tmp_path / name / "vertebrae.json").write_text("[]")
+    expected = {"liver": 1500.5, "spleen": None, "left_lung": 1500.0}
+    whole = {
+        (*of, organ): ml for of in (("p1", "2"), ("p2", None)) for organ, ml in expected.items()
+    }
+    assert volumes(read_others(tmp_path)) == whole
+    only = tmp_path / "p1_2" / "total-measurements.json"
+    assert volumes(read_others(only)) == {key: ml for key, ml in whole.items() if key[0] == "p1"}
+
+
+def test_boa_without_its_task_total_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret_2.json").write_text('{"segmentations": {"body": {}}, "info": {}}')
+    with pytest.raises(SetupError, match="statistics file 1") as caught:
+        read_others(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_number_in_the_name_of_a_participant_is_no_visit(tmp_path: Path) -> None:
     for name in ("sub_01", "sub_02"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"spleen": {"volume": 1e5}}))
