@@ -43,6 +43,16 @@ validate(config, str(SCHEMA))  # fills in the defaults
 include: "workflow/rules/settings.smk"
 
 
+# The model that is asked for by name, as a folder: jobs find it wherever they run.
+try:
+    if KIND == "train" and "start_from" in config["train"]:
+        config["train"]["start_from"] = str(locate_model(config["train"]["start_from"]))
+    if KIND == "config" and config["segment"]["source"] == "model":
+        config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
+except SetupError as error:
+    raise WorkflowError(str(error)) from None
+
+
 if KIND == "train":
 
     include: "workflow/rules/train.smk"
@@ -54,12 +64,6 @@ if KIND == "train":
             MODEL,
 
 else:
-    if config["segment"]["source"] == "model":
-        try:
-            config["segment"]["model"] = str(locate_model(config["segment"]["model"]))
-        except SetupError as error:
-            raise WorkflowError(str(error)) from None
-
     # Names only: every job parses this file again, so the rows of the sample sheet are never read here.
     SHARDS = sorted(path.stem for path in Path("scans").glob("[0-9]*.parquet"))
 

@@ -42,7 +42,9 @@ def test_five_folds_one_preempted(sound_cluster: Cluster, profile: Path, tmp_pat
     assert len(list(model.glob("fold_*/checkpoint_final.pth"))) == 5
     rows = run.jobs("JobID", "State", "AllocTRES", "NodeList")
     folds_of = [row for row in rows if "gres/gpu=1" in row["AllocTRES"].split(",")]
-    attempts = Counter(row["JobID"] for row in folds_of)
-    assert len(attempts) == 5, rows
     assert {row["NodeList"] for row in folds_of} <= set(N_GPUS)
-    assert max(attempts.values()) > 1, rows  # preempted, and started again as the same job
+    ended = Counter(row["State"] for row in folds_of)
+    assert ended.pop("COMPLETED") == 5, rows
+    # A fold may use the seconds of grace to stop by itself: it has failed by SLURM's account, and
+    # Snakemake submits it again.
+    assert ended.keys() and ended.keys() <= {"PREEMPTED", "FAILED"}, rows

@@ -30,12 +30,19 @@ def plan_flags(plan):
         "patch_zyx",
         "batch_size",
         "n_features",
+        "label_order",
         "gpu_memory_gb",
     ):
         if plan.get(key) is not None:
             value = plan[key] if isinstance(plan[key], list) else [plan[key]]
             words += [f"--{key.replace('_', '-')}", *map(str, value)]
     return shlex.join(words)
+
+
+def start_flag(train):
+    """Make a flag of the model that a training starts from."""
+    start = train.get("start_from")
+    return shlex.join([f"--start-from={start}"]) if start else ""
 
 
 def gpus_of_fold(wildcards):

@@ -15,6 +15,8 @@ PLANNED = "results/plan.json"
 FOLD = "results/folds/{fold}.json"
 FOLDS = expand(FOLD, fold=range(TRAIN["n_folds"]))
 MODEL = f"results/models/{TRAIN['name']}/training.json"
+# A fold that learned from everybody has nobody to be validated on.
+VALIDATED = ["results/cross_validation/references.tsv"] * (TRAIN["n_folds"] > 1)
 LISTED_FROM = workflow.configfiles[-1] if workflow.configfiles else "config.yaml"
 
 
@@ -77,8 +79,10 @@ rule plan_training:
         runtime=ASKED["runtime_min"],
     params:
         plan=compared(plan_flags(PLAN)),
+        start_from=compared(start_flag(TRAIN)),
     shell:
         "organome plan-training --folders=work/nnunet --output={output:q} {params.plan}"
+        " {params.start_from}"
         " --n-processes={threads} > {log:q} 2>&1"
 
 
@@ -106,13 +110,14 @@ rule train_fold:
         n_val_iterations=compared(TRAIN["n_val_iterations"]),
         initial_lr=compared(TRAIN["initial_lr"]),
         augmentation=compared(TRAIN["augmentation"]),
+        start_from=compared(start_flag(TRAIN)),
         device=uncompared(TRAIN["device"]),
     shell:
         # SLURM's warning goes to the job's shell: exec has the step hear it.
         "exec organome train-fold --cases={input.cases:q} --folders=work/nnunet"
         " --fold={wildcards.fold} --output={output:q} --n-epochs={params.n_epochs}"
         " --n-iterations={params.n_iterations} --n-val-iterations={params.n_val_iterations}"
-        " --initial-lr={params.initial_lr} --augmentation={params.augmentation}"
+        " --initial-lr={params.initial_lr} --augmentation={params.augmentation} {params.start_from}"
         " --device={params.device} --n-processes={threads} >> {log:q} 2>&1"
 
 
@@ -123,7 +128,7 @@ rule bundle_model:
         folds=FOLDS,
     output:
         MODEL,
-        "results/cross_validation/references.tsv",
+        VALIDATED,
     log:
         "logs/bundle_model/bundle_model.log",
     benchmark:

@@ -19,6 +19,7 @@ which of the two, and how often a worker died, leaves no trace in the tables.
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -64,6 +65,7 @@ _logger = logging.getLogger(__name__)
 
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
 DICTIONARY: Final = "dictionary.json"
+_REMOVALS, _REMOVAL_WAIT_S = 10, 0.5
 _FIND: Final = {VOLUMES: find_volumes, FEATURES: find_radiomics}
 
 
@@ -184,8 +186,17 @@ def run(
                 for error in damaged:
                     _set_aside(published, error)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
     return summary
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which a worker that was just killed may still write for a moment."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_REMOVAL_WAIT_S)
 
 
 def _write_tables(

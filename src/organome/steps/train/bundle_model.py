@@ -102,7 +102,8 @@ def run(
         folders: Folder of nnU-Net's folders.
         folds: What each fold wrote of itself.
         output: The model folder; an older one is replaced.
-        cross_validation: Folder for the lists of predictions and references.
+        cross_validation: Folder for the lists of predictions and references; nothing is written
+            where one fold learned from everybody.
         name: Name of the model.
         licence: Licence of the weights.
         tier: ``phantom`` for a model that must not label people.
@@ -139,7 +140,8 @@ def run(
     write_published_scheme(growing, MRSEGMENTATOR)
     if tier == "phantom":
         _mark_phantom(growing, record)
-    _write_cross_validation(places, kept, dealt, cross_validation)
+    if len(records) > 1:
+        _write_cross_validation(places, kept, dealt, cross_validation)
     output.parent.mkdir(parents=True, exist_ok=True)
     replace_folder(growing, output)
     shutil.rmtree(growing, ignore_errors=True)

@@ -1,7 +1,8 @@
 """plan_training: nnU-Net's fingerprint, plans and preprocessing of the dataset.
 
 nnU-Net decides; what the configuration replaces is worked out again by nnU-Net's own rules
-(depth, strides and kernels follow from spacing and patch).
+(depth, strides and kernels follow from spacing and patch). A training that goes on from a model
+has that model's plan, as with nnU-Net's ``move_plans_between_datasets``.
 """
 
 import json
@@ -9,12 +10,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from organome.domain.errors import SetupError
 from organome.io.files.atomic import write_text_atomic
-from organome.io.models.folders import read_json
-from organome.steps.train.nnunet import CONFIGURATION, DATASET_ID, PLANS, Folders
+from organome.io.models.folders import read_json, read_model
+from organome.steps.train.nnunet import CONFIGURATION, DATASET, DATASET_ID, PLANS, Folders
 from organome.steps.train.splits import SPLITS_FILE
 
 _MIN_EDGE: Final = 4  # voxels of the deepest stage
@@ -44,10 +45,12 @@ def run(
     *,
     folders: Path,
     output: Path,
+    start_from: Path | None = None,
     spacing_zyx_mm: Sequence[float] = (),
     patch_zyx: Sequence[int] = (),
     batch_size: int | None = None,
     n_features: int = 32,
+    label_order: Literal[0, 1] = 1,
     gpu_memory_gb: float = 8.0,
     n_processes: int = 1,
 ) -> PlanSummary:
@@ -56,10 +59,13 @@ def run(
     Args:
         folders: Folder of nnU-Net's folders.
         output: File that says what was planned, written last.
+        start_from: Model folder whose plan is taken, all but the batch.
         spacing_zyx_mm: Grid of the network; left out: nnU-Net's choice.
         patch_zyx: Patch, rounded up to what the network can halve; left out: nnU-Net's choice.
         batch_size: Patches of a batch; left out: nnU-Net's choice.
         n_features: Feature maps of the first stage.
+        label_order: Order of the interpolation of labels: 1 as nnU-Net does; 0, the nearest, costs
+            a tenth where there are many.
         gpu_memory_gb: GPU memory that the planner makes use of.
         n_processes: Processes of nnU-Net.
 
@@ -67,6 +73,8 @@ def run(
         SetupError: There is no dataset, or the patch is too small for a network.
     """
     places = Folders(folders)
+    if start_from is not None and (spacing_zyx_mm or patch_zyx):
+        raise SetupError("plan: spacing and patch are those of train.start_from; leave them out")
     if not (places.raw / "dataset.json").is_file():
         raise SetupError(f"{places.raw}: no dataset in it; build it first (build-dataset)")
     shutil.rmtree(places.preprocessed, ignore_errors=True)  # nnU-Net would keep what is there
@@ -79,21 +87,27 @@ def run(
     nnunet.extract_fingerprint_dataset(
         DATASET_ID, num_processes=n_processes, verbose=False, show_progress_bar=False
     )
-    planner = ExperimentPlanner(
-        DATASET_ID,
-        gpu_memory_target_in_gb=gpu_memory_gb,
-        plans_name=PLANS,
-        overwrite_target_spacing=[float(one) for one in spacing_zyx_mm] or None,
-    )
-    planner.UNet_base_num_features = n_features
-    planner.plan_experiment()
     path = places.preprocessed / f"{PLANS}.json"
-    plans = read_json(path)
-    planned = _replaced(plans["configurations"][CONFIGURATION], patch_zyx, batch_size)
+    if start_from is not None:
+        plans = _plans_of(start_from)
+        planned = plans["configurations"][CONFIGURATION]
+    else:
+        planner = ExperimentPlanner(
+            DATASET_ID,
+            gpu_memory_target_in_gb=gpu_memory_gb,
+            plans_name=PLANS,
+            overwrite_target_spacing=[float(one) for one in spacing_zyx_mm] or None,
+        )
+        planner.UNet_base_num_features = n_features
+        planner.plan_experiment()
+        plans = read_json(path)
+        planned = _replaced(plans["configurations"][CONFIGURATION], patch_zyx)
+    planned = _resampled(planned, batch_size, label_order)
     # No other configuration is trained; an inherited one would be refused by none and used by none.
     plans["configurations"] = {CONFIGURATION: planned}
     write_text_atomic(path, json.dumps(plans, indent=1) + "\n")
-    shutil.copyfile(places.raw / SPLITS_FILE, places.preprocessed / SPLITS_FILE)
+    for name in (SPLITS_FILE, "dataset.json"):
+        shutil.copyfile(places.raw / name, places.preprocessed / name)
     nnunet.preprocess_dataset(
         DATASET_ID, PLANS, (CONFIGURATION,), [n_processes], show_progress_bar=False
     )
@@ -107,12 +121,27 @@ def run(
     return made
 
 
-def _replaced(
-    configuration: dict[str, Any], patch_zyx: Sequence[int], batch_size: int | None
+def _plans_of(model: Path) -> dict[str, Any]:
+    """Take the plans of a model as plans of this dataset: its grid, network and intensities."""
+    found = read_model(model)
+    configuration = found.plans["configurations"][found.configuration]
+    return dict(found.plans) | {
+        "dataset_name": DATASET,
+        "plans_name": PLANS,
+        "configurations": {
+            CONFIGURATION: configuration | {"data_identifier": f"{PLANS}_{CONFIGURATION}"}
+        },
+    }
+
+
+def _resampled(
+    configuration: dict[str, Any], batch_size: int | None, label_order: int
 ) -> dict[str, Any]:
-    """Put another patch or batch into a configuration; the network follows the patch."""
-    # The maintainers' advice for many labels: the same interpolation, several times quicker.
+    """Say how labels and logits are resampled, and put another batch into a configuration."""
+    labels = configuration["resampling_fn_seg_kwargs"] | {"order": label_order}
     made = configuration | {
+        "resampling_fn_seg_kwargs": labels,
+        # The maintainers' advice for many labels: the same interpolation, several times quicker.
         "resampling_fn_probabilities": "resample_torch_fornnunet",
         "resampling_fn_probabilities_kwargs": {
             "is_seg": False,
@@ -122,8 +151,14 @@ def _replaced(
     }
     if batch_size is not None:
         made["batch_size"] = batch_size
+    return made
+
+
+def _replaced(configuration: dict[str, Any], patch_zyx: Sequence[int]) -> dict[str, Any]:
+    """Put another patch into a configuration; the network follows."""
     if not patch_zyx:
-        return made
+        return configuration
+    made = dict(configuration)
     from nnunetv2.experiment_planning.experiment_planners.network_topology import (
         get_pool_and_conv_props,
     )

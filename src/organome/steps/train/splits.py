@@ -21,11 +21,11 @@ def deal_folds(cases: Sequence[Case], *, n_folds: int, seed: int) -> dict[str, i
 
     Args:
         cases: Cases for training.
-        n_folds: Folds.
+        n_folds: Folds; 1: nnU-Net's fold `all`, which learns from everybody.
         seed: Of the shuffle.
 
     Returns:
-        By case, the fold that validates on it.
+        By case, the fold that validates on it; with one fold, that one.
 
     Raises:
         SetupError: There are fewer people than folds.
@@ -38,6 +38,8 @@ def deal_folds(cases: Sequence[Case], *, n_folds: int, seed: int) -> dict[str, i
     people = [case.person for case in cases]
     if len(set(people)) < n_folds:
         raise SetupError(f"{len(set(people))} people to train on, and {n_folds} folds")
+    if n_folds == 1:
+        return {case.case: 0 for case in cases}
     kinds = [f"{case.dataset} {case.contrast}" for case in cases]
     parts: list[Any] = []
     # It refuses where every kind has fewer images than folds.
@@ -53,9 +55,10 @@ def deal_folds(cases: Sequence[Case], *, n_folds: int, seed: int) -> dict[str, i
 
 def write_splits(path: Path, folds: Mapping[str, int]) -> None:
     """Write folds as nnU-Net reads them."""
+    is_one = set(folds.values()) == {0}
     splits = [
         {
-            "train": sorted(case for case, its in folds.items() if its != fold),
+            "train": sorted(case for case, its in folds.items() if is_one or its != fold),
             "val": sorted(case for case, its in folds.items() if its == fold),
         }
         for fold in sorted(set(folds.values()))
@@ -65,6 +68,8 @@ def write_splits(path: Path, folds: Mapping[str, int]) -> None:
 
 def read_folds(path: Path, cases: Sequence[Case]) -> dict[str, int]:
     """Read which fold validates on which case; refuse a split by which people leak.
+
+    One fold that learns from all it is given has no validation to leak into.
 
     Raises:
         SetupError: In a fold a person is in training and validation, or a person is validated on in
@@ -80,6 +85,8 @@ def read_folds(path: Path, cases: Sequence[Case]) -> dict[str, int]:
         raise SetupError(f"{path}: {len(unknown)} case(s) that are not listed; build it again")
     folds_of: dict[str, set[int]] = {}
     leaks: set[str] = set()
+    if len(parts) == 1 and parts[0][0] == parts[0][1]:
+        return dict.fromkeys(parts[0][1], 0)
     for fold, (train, held) in enumerate(parts):
         leaks |= {person[case] for case in train} & {person[case] for case in held}
         for case in held:

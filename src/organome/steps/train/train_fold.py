@@ -10,8 +10,11 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Literal
 
 from organome.domain.errors import MachineFault, SetupError
@@ -19,7 +22,7 @@ from organome.domain.fingerprints import digest_of
 from organome.domain.outcomes import JsonValue
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT
-from organome.io.models.folders import read_json
+from organome.io.models.folders import model_digest, read_dataset, read_json, read_weights
 from organome.io.tables.cases import read_cases
 from organome.shards.signals import StopRequests, listening
 from organome.steps.train.nnunet import CONFIGURATION, PLANS, SOURCES, Folders
@@ -44,7 +47,7 @@ class FoldSummary:
         n_train: Cases that it learned from.
         n_validation: Cases that it was validated on.
         validation_dice: Mean Dice over classes and cases of its validation, by nnU-Net; None where
-            no class was there.
+            no class was there, or the one fold learned from everybody.
     """
 
     fold: int
@@ -60,6 +63,7 @@ def run(
     folders: Path,
     fold: int,
     output: Path,
+    start_from: Path | None = None,
     n_epochs: int = 1000,
     n_iterations: int = 250,
     n_val_iterations: int = 50,
@@ -75,6 +79,8 @@ def run(
         folders: Folder of nnU-Net's folders.
         fold: Number of the fold, from 0 on.
         output: File that says how it went, written last.
+        start_from: Model folder whose weights it starts from: those of the same fold, or of the
+            only one.
         n_epochs: Epochs in all.
         n_iterations: Batches of an epoch.
         n_val_iterations: Batches of the validation after each epoch.
@@ -84,7 +90,8 @@ def run(
         n_processes: Processes that augment and resample.
 
     Raises:
-        SetupError: There are no plans or no such fold, or a participant is in two folds.
+        SetupError: There are no plans or no such fold, a participant is in two folds, or the
+            weights to start from are of another network.
         MachineFault: There is no GPU here, and one was asked for.
         Interrupted: A signal has come; the epochs so far are kept.
     """
@@ -93,6 +100,8 @@ def run(
     n_validation = sum(one == fold for one in folds.values())
     if not n_validation:
         raise SetupError(f"no fold {fold}: the split has {len(set(folds.values()))}, from 0 on")
+    if len(set(folds.values())) == 1:
+        n_validation = 0
     places.at_work(n_processes)
     import torch
 
@@ -103,6 +112,8 @@ def run(
     if device == "cpu":
         torch.set_num_threads(n_processes)
     settings: list[JsonValue] = [n_iterations, n_val_iterations, initial_lr, augmentation]
+    if start_from is not None:
+        settings.append(model_digest(start_from))
     os.register_at_fork(after_in_child=_end_with_parent)
     with listening() as requests:
         _begin_anew_if_other(places, fold, settings)
@@ -113,21 +124,47 @@ def run(
         trainer.initial_lr = initial_lr
         trainer.is_light = augmentation == "light"
         trainer.stop_if_asked = requests.check
-        _train(trainer, places.fold(fold), requests)
-        trainer.perform_actual_validation()
-        requests.check()
-    validation = read_json(places.fold(fold) / "validation" / "summary.json")
-    dice = float(validation["foreground_mean"]["Dice"])
+        _train(trainer, places.fold(fold), requests, start_from)
+        if n_validation:
+            with _leaving_at_once():
+                trainer.perform_actual_validation()
+    dice = _validation_dice(places.fold(fold)) if n_validation else None
     made = FoldSummary(
         fold=fold,
         n_epochs=int(trainer.current_epoch),
         n_train=len(folds) - n_validation,
         n_validation=n_validation,
-        validation_dice=dice if dice == dice else None,
+        validation_dice=dice,
     )
     record = {name: getattr(made, name) for name in made.__dataclass_fields__}
     write_text_atomic(output, json.dumps(record, indent=1) + "\n")
     return made
+
+
+def _validation_dice(folder: Path) -> float | None:
+    """Read the mean Dice of a fold's validation; None where nnU-Net has no number."""
+    dice = float(read_json(folder / "validation" / "summary.json")["foreground_mean"]["Dice"])
+    return dice if dice == dice else None
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """Have a signal end this process where it stands; nothing of it is lost but the validation.
+
+    An exception would wait for ever in nnU-Net's pool, whose processes got the same signal.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        os.write(2, f"organome: {name}: the training is kept, start again to validate\n".encode())
+        os._exit(os.EX_TEMPFAIL)
+
+    before = {one: signal.signal(one, leave) for one in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end_with_parent() -> None:
@@ -169,7 +206,7 @@ def _trainer(places: Folders, fold: int, device: str) -> Any:
     return OrganomeTrainer(plans, CONFIGURATION, fold, dataset, torch.device(device))
 
 
-def _train(trainer: Any, folder: Path, requests: StopRequests) -> None:
+def _train(trainer: Any, folder: Path, requests: StopRequests, start_from: Path | None) -> None:
     """Bring a trainer to its last epoch, from the newest checkpoint that there is."""
     final, latest = folder / CHECKPOINT, folder / LATEST
     held = final if final.is_file() else latest
@@ -177,8 +214,22 @@ def _train(trainer: Any, folder: Path, requests: StopRequests) -> None:
         # Ours: written by this step a moment ago, with the state of the optimiser.
         trainer.load_checkpoint(str(held))
         _logger.info("event=fold_continued fold=%d epoch=%d", trainer.fold, trainer.current_epoch)
+    elif start_from is not None:
+        trainer.initialize()
+        _take_weights(trainer, start_from)
     if trainer.current_epoch < trainer.num_epochs:
         trainer.run_training()
         requests.check()  # nnU-Net's workers may have swallowed it
     elif not trainer.was_initialized:
         trainer.initialize()
+
+
+def _take_weights(trainer: Any, model: Path) -> None:
+    """Start from the weights of a model, its output layers too: its labels are the same."""
+    if read_dataset(model)["labels"] != trainer.dataset_json["labels"]:
+        raise SetupError(f"train.start_from {model}: its labels are not those of this dataset")
+    weights = read_weights(model)
+    try:
+        trainer.network.load_state_dict(weights[trainer.fold if len(weights) > 1 else 0])
+    except (RuntimeError, IndexError) as error:
+        raise SetupError(f"train.start_from {model}: no such fold, or another network") from error

@@ -75,6 +75,15 @@ def test_fewer_people_than_folds() -> None:
         deal_folds([case(n, person=n % 2) for n in range(9)], n_folds=5, seed=1)
 
 
+def test_one_fold_learns_from_everybody(tmp_path: Path) -> None:
+    cases = some_cases()
+    folds = deal_folds(cases, n_folds=1, seed=1)
+    write_splits(tmp_path / "splits_final.json", folds)
+    (split,) = json.loads((tmp_path / "splits_final.json").read_text())
+    assert set(split["train"]) == {one.case for one in cases}
+    assert read_folds(tmp_path / "splits_final.json", cases) == folds
+
+
 def test_an_edited_split_that_leaks(tmp_path: Path) -> None:
     cases = [case(n, person=n // 2) for n in range(8)]
     path = tmp_path / "splits_final.json"

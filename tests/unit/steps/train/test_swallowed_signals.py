@@ -59,5 +59,34 @@ def test_in_the_last_epoch_the_fold_is_not_called_done(tmp_path: Path) -> None:
 
     trainer = SimpleNamespace(current_epoch=0, num_epochs=4, run_training=run_training)
     with listening() as requests, pytest.raises(Interrupted):
-        _train(trainer, tmp_path, requests)
+        _train(trainer, tmp_path, requests, None)
     assert trainer.current_epoch == 4
+
+
+VALIDATION = """
+import multiprocessing, os, signal, sys, time
+from organome.shards.signals import listening
+from organome.steps.train.train_fold import _leaving_at_once
+
+if __name__ == "__main__":
+    with listening(), _leaving_at_once():
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            pool.apply(int)  # the process is there, and waits for work
+            os.killpg(0, signal.SIGTERM)
+            time.sleep(60)
+"""
+
+
+def test_in_the_validation_it_ends_at_once_with_the_processes_of_the_pool(tmp_path: Path) -> None:
+    script = tmp_path / "validation.py"
+    script.write_text(VALIDATION)
+    done = subprocess.run(
+        [sys.executable, script],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert "SIGTERM: the training is kept, start again to validate" in done.stderr

@@ -1,14 +1,17 @@
 """Real folds by nnU-Net: killed twice, and whole in the end."""
 
 import json
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import SimpleITK as sitk
+import torch
 
 from doubles import datasets as layouts
 from organome.domain.scans import Contrast
@@ -23,13 +26,13 @@ RESULTS = Path("work/results/Dataset001_Organome/OrganomeTrainer__nnUNetPlans__3
 FLAGS = ("--n-iterations=2", "--n-val-iterations=1", "--augmentation=light", "--device=cpu")
 
 
-def start(fold: int, n_epochs: int) -> subprocess.Popen[bytes]:
+def start(fold: int, n_epochs: int, *flags: str) -> subprocess.Popen[bytes]:
     """Start a fold in a process of its own, as a job does."""
     return subprocess.Popen(
         [
             *("organome", "train-fold", "--cases=cases.parquet", "--folders=work"),
             *(f"--fold={fold}", f"--output={fold}.json", f"--n-epochs={n_epochs}"),
-            *(*FLAGS, "--n-processes=1"),
+            *(*FLAGS, "--n-processes=1", *flags),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
@@ -44,7 +47,7 @@ def end_when(
     while not holds():
         assert job.poll() is None
         time.sleep(0.05)
-    job.send_signal(number)
+    os.killpg(job.pid, number)  # as SLURM does, and a terminal: its processes, too
     return job.wait()
 
 
@@ -53,24 +56,53 @@ def n_attempts() -> int:
     return len(list((RESULTS / "fold_1").glob("training_log_*")))
 
 
+def plan(*flags: str) -> dict[str, Any]:
+    """Plan a training in a process of its own: nnU-Net takes its folders when it is imported."""
+    done = subprocess.run(
+        ["organome", "plan-training", "--folders=work", "--output=plan.json", *flags],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(Path("plan.json").read_text()))
+
+
+def look_continued(model: Path) -> None:
+    """One network that learns from everybody starts where a model ended."""
+    build_dataset.run(cases=Path("cases.parquet"), output=Path("work"), n_folds=1)
+    planned = plan(f"--start-from={model}", "--batch-size=2", "--label-order=0")
+    assert (planned["spacing"], planned["patch_size"]) == ([3.0, 2.0, 2.0], [16, 16, 16])
+    assert start(0, 1, f"--start-from={model}", "--initial-lr=1e-9").wait() == 0
+    fold = json.loads(Path("0.json").read_text())
+    assert (fold["n_train"], fold["n_validation"], fold["validation_dice"]) == (4, 0, None)
+    made = bundle_model.run(
+        cases=Path("cases.parquet"),
+        folders=Path("work"),
+        folds=[Path("0.json")],
+        output=Path("models/next"),
+        cross_validation=Path("no_cv"),
+        name="next",
+        tier="phantom",
+    )
+    assert not Path("no_cv").exists()
+    (weights,) = read_model(made.folder).weights
+    begun_with = read_model(model).weights[0]
+    assert weights.keys() == begun_with.keys()
+    for name, tensor in weights.items():  # at this rate nothing is learned
+        assert torch.allclose(tensor, begun_with[name], rtol=0, atol=1e-6), name
+
+
 def test_killed_folds_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     layouts.bodies(tmp_path / "bodies", 4)
     config = layouts.config(tmp_path / "c.yaml", layouts.BODIES)
     list_cases.run(datasets=config, output=tmp_path)
     build_dataset.run(cases=Path("cases.parquet"), output=Path("work"), n_folds=2)
-    planned = subprocess.run(
-        [
-            *("organome", "plan-training", "--folders=work", "--output=plan.json"),
-            *("--spacing-zyx-mm", "3", "2", "2", "--patch-zyx", "16", "16", "16"),
-            *("--batch-size=2", "--n-features=4"),
-        ],
-        capture_output=True,
-        check=False,
+    planned = plan(
+        *("--spacing-zyx-mm", "3", "2", "2", "--patch-zyx", "16", "16", "16"),
+        *("--batch-size=2", "--n-features=4"),
     )
-    assert planned.returncode == 0, planned.stderr[-3000:]
-    plan = json.loads(Path("plan.json").read_text())
-    assert (plan["spacing"], plan["patch_size"]) == ([3.0, 2.0, 2.0], [16, 16, 16])
+    assert (planned["spacing"], planned["patch_size"]) == ([3.0, 2.0, 2.0], [16, 16, 16])
 
     latest = RESULTS / "fold_1" / "checkpoint_latest.pth"
     assert end_when(start(1, 4), latest.exists, signal.SIGKILL) == -signal.SIGKILL
@@ -108,3 +140,4 @@ def test_killed_folds_become_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     image = sitk.ReadImage("bodies/images/0.nii.gz")
     assert segment(image, segmenter).GetSize() == image.GetSize()
     assert {case.contrast for case in read_cases(Path("cases.parquet"))} == {Contrast.CT}
+    look_continued(installed.folder.absolute())
