@@ -143,9 +143,8 @@ lock: ## write envs/constraints.txt from what is installed in .venv
 	  | grep -vE '^(#|-e|pip==|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
 	  > envs/.constraints.new && mv envs/.constraints.new envs/constraints.txt
 
-train-phantom: setup ## train models/phantom again (about two hours)
-	organome dev train-model --output models/phantom --seed 1
-	organome dev score-model --model models/phantom
+train-phantom: setup ## train models/phantom on by the training workflow, and evaluate it (about two hours)
+	@workflow/scripts/train_phantom.sh demo/phantom_model
 
 clean: ## remove what the demo and the tools made; .venv stays
 	rm -rf demo .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -28,9 +28,10 @@ from organome.compute.metrics.distances import HD_DEFINITION, SURFACE_DICE_DEFIN
 from organome.compute.metrics.label_metrics import compare_labelmaps
 from organome.domain.organs import N_ORGANS
 from organome.phantoms.bodies.anatomy import draw_body
+from organome.phantoms.rendering.fields_of_view import stitched_grid
 from organome.phantoms.rendering.render import truth_labelmap
-from organome.phantoms.score_model import FIRST_UNSEEN_SEED, WHOLE_SCAN
 
+SEED: Final = 50_000
 TOLERANCE_MM: Final = 3.0
 BEND_MM: Final = 4.0  # standard deviation of displacements, at knots 20 to 30 voxels apart
 PEERS: Final = ("monai", "metrics_reloaded", "surface_distance", "panoptica")
@@ -183,7 +184,7 @@ def random_cases(folder: Path, n_pairs: int) -> Path:
 
 def organ_cases(folder: Path) -> Path:
     """Draw an unseen phantom, and bend its labelmap."""
-    truth = truth_labelmap(draw_body(FIRST_UNSEEN_SEED), WHOLE_SCAN)
+    truth = truth_labelmap(draw_body(SEED), stitched_grid())
     knots = np.random.default_rng(1).normal(0, BEND_MM, (3, 12, 8, 8))
     size_zyx = truth.GetSize()[::-1]
     bend = [scipy.ndimage.zoom(one, np.divide(size_zyx, one.shape)) for one in knots]

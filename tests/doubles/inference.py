@@ -12,9 +12,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from scipy.ndimage import zoom
 
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION, phantom_dataset
 from organome.compute.inference.network import build_network
 from organome.domain.models import Model
-from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset
 
 N_LABELS = 41
 FOLD_NOISE = 0.05  # of weights between folds

@@ -8,13 +8,12 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from doubles.plans import CONFIGURATION, phantom_dataset, phantom_plans, write_model
 from organome.compute.inference.network import build_network
 from organome.domain.organs import N_ORGANS
 from organome.domain.scans import Contrast, Scan, Source, scan_key
 from organome.io.images.image_files import write_image
-from organome.io.models.folders import write_model
 from organome.io.tables.scan_lists import write_shard
-from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset, phantom_plans
 from organome.steps.prepare import prepare_images
 from organome.steps.segment import segment_organs
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from organome.compute.inference.network import build_network
-from organome.domain.organs import N_ORGANS
-from organome.io.models.folders import write_model
-from organome.phantoms.model.plans import (
+from doubles.plans import (
     CONFIGURATION,
     SPACING_ZYX_MM,
     phantom_dataset,
     phantom_plans,
+    write_model,
 )
+from organome.compute.inference.network import build_network
+from organome.domain.organs import N_ORGANS
 
 PATCH_ZYX = (16, 32, 32)
 FEATURES = (8, 16)

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION, phantom_dataset
 from organome.compute.inference.network import build_network
 from organome.domain.schemes import LabelScheme
 from organome.io.models.checkpoints import CHECKPOINT
 from organome.io.models.folders import read_model
-from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset
 
 RELEASED = "3d_fullres_bs8"
 N_FOLDS = 5

@@ -9,10 +9,10 @@ import pytest
 
 from doubles.cohorts import Run
 from doubles.labelled_shard import write_tiny_model
+from doubles.plans import CONFIGURATION
 from organome.domain.organs import USUAL_SIDES
 from organome.phantoms import make_phantoms
 from organome.phantoms.delivery.defects import Defect, Format
-from organome.phantoms.model.plans import CONFIGURATION
 
 CONFIG = """\
 cohort: {name: phantoms, kind: folder, root: ../cohort/nifti/scans.tsv, protocols: [dixon]}

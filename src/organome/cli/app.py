@@ -99,8 +99,6 @@ _TOOLS: Final = {
     "Tools of the repository": {
         "phantoms.score_phantoms": "Compare results with the truth of a phantom cohort.",
         "phantoms.annotator": "Correct a round of annotation towards the truth of phantoms.",
-        "phantoms.train_model": "Train the small phantom model.",
-        "phantoms.score_model": "Score a model on unseen phantoms and write its card.",
         "steps.docs.describe_tables": "Write the page on the tables.",
         "steps.docs.describe_config": "Write the page on the configuration.",
     },

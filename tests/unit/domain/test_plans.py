@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION
 from doubles.releases import RELEASED, old_plans
 from organome.compute.inference.network import build_network
 from organome.domain.errors import SetupError
 from organome.domain.plans import check_plans, configuration_of, current_plans
-from organome.phantoms.model.plans import CONFIGURATION
 
 
 def test_a_configuration_has_what_it_inherits_and_its_own_goes_first() -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from doubles.measured import cohort, scan_of
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION, write_model
 from doubles.releases import scheme_dataset, tiny_weights
 from organome.domain.errors import SetupError
 from organome.domain.organs import BODY_COMPOSITION, ORGANS
@@ -22,12 +23,11 @@ from organome.domain.scans import Contrast, Scan, Source
 from organome.domain.schemes import BODY_COMPOSITION_SCHEME, MRSEGMENTATOR, LabelScheme
 from organome.domain.tables import ORGAN_ROWS, with_structures
 from organome.io.images.image_files import write_image
-from organome.io.models.folders import model_digest, write_model
+from organome.io.models.folders import model_digest
 from organome.io.tables.parquet import read_structures, read_table, rows_to_arrow, write_table
 from organome.io.tables.scan_lists import write_shard
 from organome.io.tables.schemes import find_scheme
 from organome.phantoms.bodies.anatomy import draw_body
-from organome.phantoms.model.plans import CONFIGURATION
 from organome.phantoms.rendering.render import SampledGrid, render_dixon
 from organome.steps.canary import make_canary
 from organome.steps.collect import collect_tables

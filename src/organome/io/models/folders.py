@@ -1,11 +1,10 @@
 """Model folders of nnU-Net v2: plans.json, dataset.json, fold_N/checkpoint_final.pth."""
 
 import hashlib
-import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from organome.domain.models import Model, ModelNote
 from organome.domain.plans import current_plans
 from organome.io.files.atomic import write_bytes_atomic, write_text_atomic
 from organome.io.files.published import ask_again
-from organome.io.models.checkpoints import CHECKPOINT, minimal_checkpoint, read_checkpoint
+from organome.io.models.checkpoints import CHECKPOINT, read_checkpoint
 from organome.io.models.layouts import NOTE
 
 _DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
@@ -128,35 +127,6 @@ def model_digest(folder: Path) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
         return digest.hexdigest()
-
-
-def write_model(
-    folder: Path,
-    *,
-    plans: Mapping[str, Any],
-    dataset: Mapping[str, Any],
-    configuration: str,
-    weights: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write a model folder that stock nnU-Net runs: no optimiser state, no mirroring.
-
-    Args:
-        folder: Made if absent; existing files are replaced one by one.
-        plans: Content of plans.json.
-        dataset: Content of dataset.json.
-        configuration: Configuration the weights belong to.
-        weights: State of the network, one mapping a fold.
-    """
-    import torch
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(folder / "plans.json", json.dumps(plans, indent=2) + "\n")
-    write_text_atomic(folder / "dataset.json", json.dumps(dataset, indent=2) + "\n")
-    for fold, state in enumerate(weights):
-        buffer = io.BytesIO()
-        torch.save(minimal_checkpoint(state, configuration=configuration), buffer)
-        (folder / f"fold_{fold}").mkdir(exist_ok=True)
-        write_bytes_atomic(folder / f"fold_{fold}" / CHECKPOINT, buffer.getvalue())
 
 
 @contextmanager

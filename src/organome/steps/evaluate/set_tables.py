@@ -301,6 +301,7 @@ def volumes_table(data: Summaries) -> ReportTable:
                     "n": len(pair),
                     "n_missed": counts[str(organ)]["n_missed"],
                     "reference_ml": float(pair[:, 1].mean()),
+                    "median_error_pct": float(np.median(100.0 * (pair[:, 0] / pair[:, 1] - 1.0))),
                     **agreement_columns(found.absolute, "ml"),
                     **agreement_columns(found.percent, "pct"),
                     **correlation_columns(repeatability(pair).agreement),
@@ -316,7 +317,8 @@ def volumes_table(data: Summaries) -> ReportTable:
         "volumes",
         "Volumes: bias, limits of agreement, ICC",
         "Predicted less reference, scans in which both have the organ; missed ones are beside it. "
-        "Limits: bias -/+ 1.96 SD (Bland and Altman). icc: ICC(2,1), absolute agreement.",
+        "median_error_pct: of the reference. Limits: bias -/+ 1.96 SD (Bland and Altman). icc: "
+        "ICC(2,1), absolute agreement.",
         frame,
     )
 

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from doubles.inference import SKIMAGE
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION
 from organome.compute.inference.logits_interpolation import (
     LogitsInterpolation,
     interpolate_logits,
@@ -17,7 +18,6 @@ from organome.compute.inference.logits_interpolation import (
 )
 from organome.compute.inference.sums import DeviceSums, HostSums, TileSums
 from organome.compute.inference.tiling import Tiling, place_tiles
-from organome.phantoms.model.plans import CONFIGURATION
 
 N_LABELS = 11
 CPU = torch.device("cpu")

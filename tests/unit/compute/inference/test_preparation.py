@@ -11,8 +11,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from doubles.inference import SKIMAGE, soft_image
 from doubles.models import tiny_plans
+from doubles.plans import CONFIGURATION, phantom_dataset
 from organome.compute.inference.preparation import Preparation, nonzero_box
-from organome.phantoms.model.plans import CONFIGURATION, phantom_dataset
 
 TORCH = {
     "resampling_fn_data": "resample_torch_fornnunet",

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from doubles.plans import write_model
 from organome.domain.errors import MachineFault, SetupError
-from organome.io.models.folders import CHECKPOINT, model_digest, read_model, write_model
+from organome.io.models.folders import CHECKPOINT, model_digest, read_model
 
 
 @pytest.fixture

@@ -160,6 +160,8 @@ def test_volumes_have_their_bias_and_limits(evaluated: Path) -> None:
     differences = liver["volume_predicted_ml"] - liver["volume_reference_ml"]
     found = table(evaluated, "volumes").set_index("organ").loc["liver"]
     assert found["bias_ml"] == pytest.approx(differences.mean())
+    errors = 100 * differences / liver["volume_reference_ml"]
+    assert found["median_error_pct"] == pytest.approx(errors.median())
     upper = differences.mean() + stats.norm.ppf(0.975) * differences.std(ddof=1)
     assert found["upper_ml"] == pytest.approx(upper)
     assert 0.9 < found["icc"] < 1
