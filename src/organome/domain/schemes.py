@@ -5,7 +5,8 @@ along. A scheme knows every class of its tool, those without an organ too, so th
 not know is an error and not background.
 
 Source: the public class tables of MRSegmentator 1.0 to 2.0, TotalSegmentator 2 (tasks ``total`` and
-``total_mr``) and AMOS22; merging as in Häntze et al. 2024, section 2.1.3.
+``total_mr``), AMOS22, and VIBESegmentator (model 100, README of its repository, where the numbers
+have been the same since May 2024); merging as in Häntze et al. 2024, section 2.1.3.
 """
 
 from collections.abc import Mapping
@@ -68,18 +69,20 @@ _SHOULDERS: Final = _pairs("humerus", "scapula", "clavicula")
 _GLUTEI: Final = _pairs("gluteus_maximus", "gluteus_medius", "gluteus_minimus")
 _TRUNK_MUSCLES: Final = _pairs("autochthon", "iliopsoas")
 _ILIAC_VESSELS: Final = _pairs("iliac_artery", "iliac_vena")
+_CHEST_VESSELS: Final = [
+    *("heart", "aorta", "pulmonary_vein", "brachiocephalic_trunk"),
+    *("subclavian_artery_right", "subclavian_artery_left"),
+    *("common_carotid_artery_right", "common_carotid_artery_left"),
+    *(*_pairs("brachiocephalic_vein"), "atrial_appendage_left", "superior_vena_cava"),
+    *("inferior_vena_cava", "portal_vein_and_splenic_vein"),
+]
 
 TOTALSEGMENTATOR_CT_CLASSES: Final = [
     *_UPPER_ABDOMEN,
     *LOBES,
     *("esophagus", "trachea", "thyroid_gland", "small_bowel", "duodenum", "colon"),
     *("urinary_bladder", "prostate", *_pairs("kidney_cyst"), "sacrum"),
-    *VERTEBRAE,
-    *("heart", "aorta", "pulmonary_vein", "brachiocephalic_trunk"),
-    *("subclavian_artery_right", "subclavian_artery_left"),
-    *("common_carotid_artery_right", "common_carotid_artery_left"),
-    *(*_pairs("brachiocephalic_vein"), "atrial_appendage_left", "superior_vena_cava"),
-    *("inferior_vena_cava", "portal_vein_and_splenic_vein"),
+    *(*VERTEBRAE, *_CHEST_VESSELS),
     *(*_ILIAC_VESSELS, *_SHOULDERS, *_pairs("femur", "hip"), "spinal_cord"),
     *(*_GLUTEI, *_TRUNK_MUSCLES, "brain", "skull"),
     *(f"rib_{side}_{n}" for side in ("left", "right") for n in range(1, 13)),
@@ -92,6 +95,16 @@ TOTALSEGMENTATOR_MR_CLASSES: Final = [
     *("heart", "aorta", "inferior_vena_cava", "portal_vein_and_splenic_vein"),
     *(*_ILIAC_VESSELS, *_SHOULDERS, *_pairs("femur", "hip")),
     *(*_GLUTEI, *_TRUNK_MUSCLES, "brain"),
+]
+
+
+VIBESEGMENTATOR_CLASSES: Final = [
+    *(*_UPPER_ABDOMEN, *LOBES, "esophagus", "trachea", "thyroid_gland", "intestine", "duodenum"),
+    *("unused", "urinary_bladder", "prostate", "sacrum", *_CHEST_VESSELS),
+    *(*_ILIAC_VESSELS, *_SHOULDERS, *_pairs("femur", "hip"), "spinal_cord"),
+    *(*_GLUTEI, *_TRUNK_MUSCLES, "sternum", "costal_cartilages"),
+    *("subcutaneous_fat", "muscle", "inner_fat", "IVD", "vertebra_body"),
+    *("vertebra_posterior_elements", "spinal_channel", "bone_other"),
 ]
 
 
@@ -210,6 +223,22 @@ AMOS22: Final = _scheme(
         "inferior_vena_cava": "Called postcava there.",
     },
 )
+VIBESEGMENTATOR: Final = _scheme(
+    "vibesegmentator",
+    VIBESEGMENTATOR_CLASSES,
+    {**_TOTALSEGMENTATOR_ORGANS, "vertebra_body": "spine"},
+    {
+        "spine": "Vertebral bodies; posterior elements and discs are classes of their own and are "
+        "dropped.",
+        "heart": "Without the left atrial appendage and the pulmonary veins, which are classes of "
+        "their own and are dropped.",
+        "left_lung": "Sum of two lobes.",
+        "right_lung": "Sum of three lobes.",
+        "small_bowel": "One class 'intestine' with the colon, which is dropped.",
+        "colon": "One class 'intestine' with the small bowel, which is dropped.",
+        "duodenum": "Where it ends and the intestine begins is that tool's choice.",
+    },
+)
 BODY_COMPOSITION_SCHEME: Final = LabelScheme(
     name="body_composition",
     classes=MappingProxyType({one.label: one.name for one in BODY_COMPOSITION}),
@@ -229,7 +258,7 @@ SCHEMES: Final[Mapping[str, LabelScheme]] = MappingProxyType(
         scheme.name: scheme
         for scheme in (
             *(MRSEGMENTATOR, TOTALSEGMENTATOR_CT, TOTALSEGMENTATOR_MR, AMOS22),
-            BODY_COMPOSITION_SCHEME,
+            *(VIBESEGMENTATOR, BODY_COMPOSITION_SCHEME),
         )
     }
 )

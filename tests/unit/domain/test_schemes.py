@@ -14,6 +14,7 @@ from organome.domain.schemes import (
     SCHEMES,
     TOTALSEGMENTATOR_CT,
     TOTALSEGMENTATOR_MR,
+    VIBESEGMENTATOR,
     LabelScheme,
     scheme_by_name,
 )
@@ -28,6 +29,7 @@ LABEL_MAPS = SHARED_DATA / "label_maps.json"
         (TOTALSEGMENTATOR_CT, 117, 40),
         (TOTALSEGMENTATOR_MR, 50, 40),
         (AMOS22, 15, 13),
+        (VIBESEGMENTATOR, 72, 38),
     ],
     ids=lambda value: value.name if isinstance(value, LabelScheme) else str(value),
 )
@@ -59,6 +61,24 @@ def test_scheme_agrees_with_the_compiled_label_lists(scheme: LabelScheme, publis
     assert {source: scheme.organ_labels.get(source, 0) for source in scheme.classes} == expected
 
 
+def test_vibesegmentator_numbers_its_classes_as_published() -> None:
+    published = {  # every fifth of its table, and the ends of each run
+        **{1: "spleen", 5: "liver", 9: "adrenal_gland_left", 10: "lung_upper_lobe_left"},
+        **{14: "lung_lower_lobe_right", 15: "esophagus", 18: "intestine", 19: "duodenum"},
+        **{20: "unused", 21: "urinary_bladder", 23: "sacrum", 24: "heart", 25: "aorta"},
+        **{28: "subclavian_artery_right", 30: "common_carotid_artery_right"},
+        **{32: "brachiocephalic_vein_left", 34: "atrial_appendage_left"},
+        **{36: "inferior_vena_cava", 37: "portal_vein_and_splenic_vein"},
+        **{38: "iliac_artery_left", 41: "iliac_vena_right", 42: "humerus_left"},
+        **{47: "clavicula_right", 48: "femur_left", 51: "hip_right", 52: "spinal_cord"},
+        **{53: "gluteus_maximus_left", 58: "gluteus_minimus_right", 59: "autochthon_left"},
+        **{62: "iliopsoas_right", 63: "sternum", 64: "costal_cartilages", 66: "muscle"},
+        **{65: "subcutaneous_fat", 67: "inner_fat", 68: "IVD", 69: "vertebra_body"},
+        **{70: "vertebra_posterior_elements", 71: "spinal_channel", 72: "bone_other"},
+    }
+    assert {label: VIBESEGMENTATOR.classes[label] for label in published} == published
+
+
 def test_organs_are_those_of_the_compiled_label_list() -> None:
     if not LABEL_MAPS.exists():
         pytest.skip("the shared test data are not beside the repository")
@@ -88,6 +108,10 @@ def test_no_class_changes_its_side(scheme: LabelScheme) -> None:
         (TOTALSEGMENTATOR_MR, "vertebrae", "spine"),
         (TOTALSEGMENTATOR_MR, "intervertebral_discs", None),
         (TOTALSEGMENTATOR_MR, "autochthon_left", "left_autochthonous_muscle"),
+        (VIBESEGMENTATOR, "vertebra_body", "spine"),
+        (VIBESEGMENTATOR, "vertebra_posterior_elements", None),
+        (VIBESEGMENTATOR, "intestine", None),
+        (VIBESEGMENTATOR, "lung_middle_lobe_right", "right_lung"),
         (AMOS22, "postcava", "inferior_vena_cava"),
         (AMOS22, "bladder", None),
         (AMOS22, "prostate_or_uterus", None),
@@ -100,9 +124,12 @@ def test_classes_that_are_easily_mistaken(
     assert scheme.organ_labels.get(label) == (organ and ORGAN_BY_NAME[organ].label)
 
 
-def test_only_lungs_and_spine_of_ct_are_merged() -> None:
+def test_only_lobes_and_vertebrae_are_merged() -> None:
     found = {scheme.name: set(merged(scheme)) for scheme in SCHEMES.values() if merged(scheme)}
-    assert found == {"totalsegmentator_ct": {"left_lung", "right_lung", "spine"}}
+    assert found == {
+        "totalsegmentator_ct": {"left_lung", "right_lung", "spine"},
+        "vibesegmentator": {"left_lung", "right_lung"},
+    }
     assert len(merged(TOTALSEGMENTATOR_CT)["spine"]) == 25
     assert merged(TOTALSEGMENTATOR_CT)["left_lung"] == [
         "lung_upper_lobe_left",
