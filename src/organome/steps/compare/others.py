@@ -174,7 +174,9 @@ def _visit(file: Path, number: int, known: Collection[str]) -> tuple[str, str | 
     Raises:
         SetupError: The name is that of a participant, and of a visit of another one.
     """
-    name = one_spelling(file.parent.name if file.name in (_STATISTICS, _BOA) else file.stem)
+    name = one_spelling(
+        file.absolute().parent.name if file.name in (_STATISTICS, _BOA) else file.stem
+    )
     match = _NAME.fullmatch(name)
     if match is None:
         return name, None

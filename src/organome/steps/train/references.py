@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,8 +16,9 @@ from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.domain.schemes import LabelScheme
 from organome.io.files.packs import read_packed
-from organome.io.images.image_files import read_delivered, read_image
+from organome.io.images.image_files import read_delivered
 from organome.io.images.labelmaps import LABELS_FILE, PACK
+from organome.io.images.reading import Delivered
 
 
 def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
@@ -40,8 +42,15 @@ def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.I
         delivered = read_delivered(file, constant=True)
     labels, _ = round_labels(delivered.image, value_step=delivered.value_step)
     organs = remap_labelmap(labels, scheme, names=delivered.names)
+    return _onto_grid(replace(delivered, image=organs), image)
+
+
+def _onto_grid(delivered: Delivered, image: sitk.Image) -> sitk.Image:
     return onto_grid(
-        organs, image, may_be_part=delivered.is_part, error_mm=delivered.place_error_mm
+        delivered.image,
+        image,
+        may_be_part=delivered.is_part,
+        error_mm=delivered.place_error_mm,
     )
 
 
@@ -78,7 +87,7 @@ def _merged_masks(folder: Path, scheme: LabelScheme, image: sitk.Image) -> sitk.
         raise ScanError(Reason.LABELMAP_MISSING, fact)
     labels_zyx = np.zeros(image.GetSize()[::-1], np.uint8)
     for name, organ in wanted.items():
-        mask = onto_grid(read_image(folder / f"{name}.nii.gz", constant=True), image)
+        mask = _onto_grid(read_delivered(folder / f"{name}.nii.gz", constant=True), image)
         labels_zyx[sitk.GetArrayViewFromImage(mask) > 0] = organ
     merged = sitk.GetImageFromArray(labels_zyx)
     merged.CopyInformation(image)

@@ -92,6 +92,18 @@ def test_measurements_of_boa_are_ml_and_what_is_not_present_is_no_number(tmp_pat
     assert volumes(read_others(only)) == {key: ml for key, ml in whole.items() if key[0] == "p1"}
 
 
+@pytest.mark.parametrize("name", ["statistics.json", "total-measurements.json"])
+def test_statistics_of_the_folder_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "p1_2").mkdir()
+    monkeypatch.chdir(tmp_path / "p1_2")
+    boa = {"segmentations": {"total": {"spleen": {"present": True, "volume_ml": 100.0}}}}
+    Path(name).write_text(json.dumps({"spleen": {"volume": 1e5}} if name[0] == "s" else boa))
+    for given in (Path(), Path(name)):
+        assert volumes(read_others(given)) == {("p1", "2", "spleen"): 100.0}
+
+
 def test_boa_without_its_task_total_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_2.json").write_text('{"segmentations": {"body": {}}, "info": {}}')
     with pytest.raises(SetupError, match="statistics file 1") as caught:
