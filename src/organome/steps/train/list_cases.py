@@ -190,8 +190,9 @@ def _from_run(root: Path, scheme: LabelScheme) -> Iterator[FoundCase]:
     """List what a run folder has labelled: every prepared image on the grid of its labelmap.
 
     Raises:
-        SetupError: Its labels mean something else than the dataset says.
+        SetupError: Its labels mean something else than the dataset says, or all images are gone.
     """
+    n_labelled = n_images = 0
     for shard, path in listed_shards(root / "scans"):
         images = root / "results" / "prepare_images" / f"{shard:04d}"
         labelmaps = root / "results" / "segment_organs" / f"{shard:04d}"
@@ -201,15 +202,22 @@ def _from_run(root: Path, scheme: LabelScheme) -> Iterator[FoundCase]:
             reference = labelmap_path(labelmaps, scan.scan)
             if not reference.is_file() and reference.name not in packed:
                 continue
+            n_labelled += 1
             for contrast in Contrast:
                 image = images / f"{scan.scan}_{contrast}.nii.gz"
                 if image.is_file():
+                    n_images += 1
                     yield FoundCase(
                         *(scan.participant, contrast, str(image), str(reference)),
                         instance=scan.instance,
                         array=scan.array,
                         station=scan.station,
                     )
+    if n_labelled and not n_images:
+        raise SetupError(
+            f"{root}: {n_labelled} labelmaps, and all images are gone since they were made"
+            " (keep_images: true keeps them)"
+        )
 
 
 def _check_labels(published: LabelScheme | None, stated: LabelScheme) -> None:

@@ -1,5 +1,6 @@
 """Phantoms in each layout become nnU-Net's dataset without a hand edit, equal to their truth."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -175,3 +176,10 @@ def test_labels_of_a_run_are_its_structures_whatever_it_took(of_run: Path, build
     given = {"layout": "run", "labels": "totalsegmentator_ct", "name": "d", "path": str(of_run)}
     with pytest.raises(SetupError, match="give the dataset labels: mrsegmentator"):
         build(given)
+
+
+def test_a_run_that_kept_no_images_says_so(of_run: Path, build: Any, tmp_path: Path) -> None:
+    for kept in ("scans", "results/segment_organs"):
+        shutil.copytree(of_run / kept, tmp_path / "run" / kept)
+    with pytest.raises(SetupError, match="11 labelmaps, and all images are gone"):
+        build({**OURS, "layout": "run", "name": "d", "path": "run"})
