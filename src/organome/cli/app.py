@@ -40,7 +40,7 @@ _COMMANDS: Final = {
         "steps.cluster.run": "List the scans, bring them through, collect the tables.",
         "steps.inspect.status": "Show what is listed, done, failed and left.",
         "steps.inspect.estimate": "Estimate what the rest costs, and how to cut it into jobs.",
-        "steps.doctor.doctor": "Check whether a cohort can be run here, and what to do about it.",
+        "steps.doctor.doctor": "Check whether a run can go through here, and what to do about it.",
     },
     "Models": {
         "steps.models.install_model": "Install a model: a published one, an archive, a folder.",

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from doubles import trainings
 from organome.cli import app, terminal
 
 TOOLS = {module for group in app._TOOLS.values() for module in group}
@@ -67,6 +68,20 @@ def test_small_calls_on_a_terminal_end_as_they_do_without(tmp_path: Path) -> Non
     returned, written = on_terminal(code)
     assert returned == 0, written
     assert "Traceback" not in written
+
+
+def test_a_training_is_shown_on_a_terminal_as_without(tmp_path: Path) -> None:
+    trainings.configured(tmp_path)
+    trainings.fold_log(tmp_path, 0, [0, 1, 2])
+    code = (
+        f"import sys; from organome.cli import app; sys.exit(app.run([*{{}}, {str(tmp_path)!r}]))"
+    )
+    returned, written = on_terminal(code.format(["status"]))
+    assert returned == 0, written
+    assert "train_fold 0   under way  2 of 4 epochs, 20 s to go\r\n" in written
+    returned, written = on_terminal(code.format(["estimate", str(tmp_path)]))
+    assert returned == 0, written
+    assert written.endswith("without the validations: none is through yet\r\n")
 
 
 @pytest.mark.parametrize(

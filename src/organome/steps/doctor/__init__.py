@@ -1,1 +1,1 @@
-"""Check whether a cohort can be run here, and say what to do about it."""
+"""Check whether a cohort or a training can be run here, and say what to do about it."""

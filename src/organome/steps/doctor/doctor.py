@@ -1,4 +1,4 @@
-"""doctor: can a cohort be run here? A table of what was looked at, and what to do about it."""
+"""doctor: can a cohort or a training be run here? What was looked at, and what to do about it."""
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from organome.domain.errors import SetupError
 from organome.io.files.assets import asset
-from organome.io.runs import Run, open_run
+from organome.io.runs import open_run
 from organome.io.slurm.profiles import SLURM, job_profile
 from organome.steps.doctor.cluster import (
     check_commands,
@@ -19,6 +19,7 @@ from organome.steps.doctor.cluster import (
 from organome.steps.doctor.findings import Finding, Grade, look, ok
 from organome.steps.doctor.folders import check_cohort, check_folders
 from organome.steps.doctor.software import check_gpu, check_software
+from organome.steps.doctor.training import check_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def run(
     gpu: bool = False,
     report: Path | None = None,
 ) -> Diagnosis:
-    """Look at software, cohort, run folder and cluster; exit code 3 if something will fail.
+    """Look at software, data, run folder and cluster; exit code 3 if something will fail.
 
     Args:
         run_folder: Run folder, as ``organome init`` makes it.
@@ -79,7 +80,7 @@ def run(
     Raises:
         SetupError: It is not a run folder; the profile cannot be read, or none is for SLURM.
     """
-    open_run(run_folder)
+    place = open_run(run_folder)
     found = job_profile(snakemake, workflow_profile, snakefile=asset("Snakefile"))
     profile = found if found is not None and found.executor == SLURM else None
     if canary_job and profile is None:
@@ -89,9 +90,11 @@ def run(
         "machine": lambda: [ok("machine", platform.node())],
         "software": lambda: check_software(constraints=constraints),
         "gpu": lambda: [check_gpu(wanted=gpu)],
-        "cohort": lambda: check_cohort(Run(run_folder)),
+        "cohort": lambda: check_cohort(place),
         "run folder": lambda: check_folders(run_folder),
     }
+    if place.is_training:
+        checks["cohort"] = lambda: check_training(place, on_cluster=slurm and not node)
     if slurm or node or canary_job:
         checks["slurm commands"] = check_commands
     if slurm or canary_job:

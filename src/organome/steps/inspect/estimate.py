@@ -1,4 +1,7 @@
-"""estimate: from scans that are through, how to cut the rest into jobs and what it will cost."""
+"""estimate: from scans that are through, how to cut the rest into jobs and what it will cost.
+
+Of a training: from epochs that are through, how long its folds take.
+"""
 
 import csv
 import math
@@ -14,6 +17,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
+from organome.steps.inspect.training_estimates import TrainingEstimate, estimate_training
 
 SEGMENT: Final = "segment_organs"
 FIXED_JOB_S: Final = 20  # Snakemake starts twice on the node, then the model is loaded
@@ -124,11 +128,12 @@ def run(
     n_gpus: int = 1,
     n_cpu_processes: int = 1,
     n_listed: int | None = None,
-) -> Estimate:
+) -> Estimate | TrainingEstimate:
     """Propose the size of shards and what jobs ask for, and estimate what is left to do.
 
     Wall times of single scans are taken as they were: let the first shard run with as many
-    processes side by side as the rest will, because they share the machine.
+    processes side by side as the rest will, because they share the machine. Epochs of a
+    training are timed by nnU-Net's logs; there no flag changes anything.
 
     Args:
         run_folder: Run folder; scans of shards under way are timed, too.
@@ -141,9 +146,11 @@ def run(
         n_listed: Scans of the cohort, where not all of them are listed yet.
 
     Raises:
-        SetupError: It is not a run folder, or no scan has been segmented yet.
+        SetupError: It is not a run folder, or no scan has been segmented and no epoch trained yet.
     """
     place = open_run(run_folder)
+    if place.is_training:
+        return estimate_training(place, mem_gb=_mem_gb(place, "train_fold"))
     n_by_shard = listed_scans(place)
     n_scans = sum(n_by_shard.values()) if n_listed is None else n_listed
     costs = _step_costs(place, shards=list(n_by_shard), n_scans=n_scans)

@@ -1,4 +1,4 @@
-"""status: what is listed, done, failed and left, without a name of any participant."""
+"""status: what is listed, done, failed and left of a cohort or a training; names no participant."""
 
 import time
 from collections import Counter
@@ -24,6 +24,7 @@ from organome.steps.inspect.decisions import (
     listed_scans,
     side_steps,
 )
+from organome.steps.inspect.trainings import TrainingStatus, read_training
 
 _LATELY: Final = timedelta(hours=1)
 _S_PER_H: Final = 3600
@@ -81,6 +82,13 @@ class CohortStatus:
         """Whether nothing is left."""
         return self.n_listed > 0 and all(step.n_left == 0 for step in self.steps)
 
+    def as_json(self) -> str:
+        """Write it as JSON."""
+        content = asdict(self) | {"is_over": self.is_over}
+        for one, step in zip(content["steps"], self.steps, strict=True):
+            one["to_go_h"] = step.to_go_h
+        return dumps(content, indent=2)
+
     def __str__(self) -> str:
         """Write it as plain text of a few lines."""
         listed = f"{_counted(self.n_listed, 'scan')} listed in {_counted(self.n_shards, 'shard')}"
@@ -118,8 +126,10 @@ def run(
     every_s: float = 10.0,
     json: bool = False,
     on_status: Callable[[str], None] | None = None,
-) -> CohortStatus | str:
+) -> CohortStatus | TrainingStatus | str:
     """Show how far a run is: what is published, and what is under way within the shards.
+
+    Of a training: its steps, the epochs of each fold, and the logs of what failed.
 
     Args:
         run_folder: Run folder.
@@ -129,15 +139,16 @@ def run(
         on_status: Called with the text of each look but the last.
 
     Raises:
-        SetupError: It is not a run folder.
+        SetupError: It is not a run folder, or the configuration of a training is wrong.
     """
     if every_s <= 0:
         raise SetupError(f"--every-s {every_s:g}: it must be above 0")
     place = open_run(run_folder)
     while True:
-        status = read_status(place, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        status = read_training(place, now=now) if place.is_training else read_status(place, now=now)
         if not watch or status.is_over:
-            return _as_json(status) if json else status
+            return status.as_json() if json else status
         if on_status is not None:
             on_status(str(status))
         time.sleep(every_s)
@@ -178,13 +189,6 @@ def _rate_lines(steps: Sequence[StepStatus]) -> Iterator[str]:
         in_min = hours < _H_SHOWN_IN_MIN
         to_go = f"{60 * hours:.0f} minutes" if in_min else f"{hours:.0f} hours"
         yield f"about {to_go} to go: {slowest.step} does {slowest.per_hour:.0f} scans an hour"
-
-
-def _as_json(status: CohortStatus) -> str:
-    content = asdict(status) | {"is_over": status.is_over}
-    for one, step in zip(content["steps"], status.steps, strict=True):
-        one["to_go_h"] = step.to_go_h
-    return dumps(content, indent=2)
 
 
 def _warning(place: Run) -> str | None:

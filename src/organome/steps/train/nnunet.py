@@ -5,47 +5,21 @@ imported. So this module imports nothing of it, and whoever uses nnU-Net calls `
 """
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from organome.io.models.training_folders import CONFIGURATION as CONFIGURATION
+from organome.io.models.training_folders import PLANS as PLANS
+from organome.io.models.training_folders import TrainingFolders
+
 DATASET_ID: Final = 1
-DATASET: Final = "Dataset001_Organome"
-CONFIGURATION: Final = "3d_fullres"
-PLANS: Final = "nnUNetPlans"
 FILE_ENDING: Final = ".nii.gz"
 SOURCES: Final = "organome_sources"  # in dataset.json: digest of the files it was made from
-TRAINER: Final = "OrganomeTrainer"
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Folders of nnU-Net.
+class Folders(TrainingFolders):
+    """Folders of nnU-Net, and how it is brought to work there."""
 
-    Attributes:
-        root: The folder that they lie in.
-    """
-
-    root: Path
-
-    @property
-    def raw(self) -> Path:
-        """Images and labels, as build_dataset made them."""
-        return self.root / "raw" / DATASET
-
-    @property
-    def preprocessed(self) -> Path:
-        """Fingerprint, plans, splits, and prepared images."""
-        return self.root / "preprocessed" / DATASET
-
-    @property
-    def results(self) -> Path:
-        """What training leaves: a folder for each fold."""
-        return self.root / "results" / DATASET / f"{TRAINER}__{PLANS}__{CONFIGURATION}"
-
-    def fold(self, fold: int) -> Path:
-        """Checkpoints, log and validation of a fold."""
-        return self.results / f"fold_{fold}"
+    __slots__ = ()
 
     def at_work(self, n_processes: int) -> None:
         """Have nnU-Net work here.
