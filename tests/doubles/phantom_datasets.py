@@ -1,5 +1,6 @@
 """A phantom cohort, delivered in the layouts of training datasets, each turned another way."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -111,9 +112,15 @@ def totalsegmentator(phantoms: Path, root: Path) -> Delivered:
     for number, one in enumerate(images(phantoms, Contrast.CT)):
         folder = root / f"s{number:04d}"
         classes = _classes(one.truth.labels, TOTALSEGMENTATOR_CT_CLASSES)
+        masks = folder / "segmentations"
+        _write(masks / "empty.nii.gz", _like(one.truth.labels, np.zeros_like(classes)), "LAS")
         for label, name in enumerate(TOTALSEGMENTATOR_CT_CLASSES, 1):
-            mask = _like(one.truth.labels, (classes == label).astype(np.uint8))
-            _write(folder / "segmentations" / f"{name}.nii.gz", mask, "LAS")
+            if (mask := classes == label).any():
+                mask = _like(one.truth.labels, mask.astype(np.uint8))
+                _write(masks / f"{name}.nii.gz", mask, "LAS")
+            else:
+                shutil.copy(masks / "empty.nii.gz", masks / f"{name}.nii.gz")
+        (masks / "empty.nii.gz").unlink()
         _write(folder / "ct.nii.gz", one.truth.image, "LAS")
         made[folder / "ct.nii.gz"] = _renamed(one.truth, folder.name)
     (root / "meta.csv").write_text("image_id;age;gender\ns0000;50;f\ns0001;;m\n")

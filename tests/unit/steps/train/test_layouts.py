@@ -16,6 +16,7 @@ from doubles.shared import made_once
 from organome.domain.cases import Case
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
+from organome.domain.scans import Contrast
 from organome.io.tables.cases import read_cases
 from organome.io.tables.references import read_references
 from organome.steps.train import build_dataset, list_cases
@@ -151,12 +152,14 @@ def test_people_of_two_datasets_of_one_biobank_are_in_one_fold(
 ) -> None:
     delivered = phantom_datasets.ukb(phantoms, Path("stations").absolute())
     delivered |= phantom_datasets.of_run(phantoms, of_run)
+    of_water = {path: one for path, one in delivered.items() if one.contrast is Contrast.WATER}
+    both = {**OURS, "layout": "ukb", "people": "biobank", "contrasts": ["water"]}
     cases = build(
-        {**OURS, "layout": "ukb", "name": "d-1", "path": "stations", "people": "biobank"},
-        {**OURS, "layout": "ukb", "name": "d-2", "path": str(of_run), "people": "biobank"},
+        {**both, "name": "d-1", "path": "stations"}, {**both, "name": "d-2", "path": str(of_run)}
     )
-    check(cases, delivered)  # by pseudonym: those of the stations are those of the run
-    assert len({one.person for one in cases.values()}) == 4
+    assert len(cases) == 3 * 3 + 3
+    check(cases, of_water)  # by pseudonym: those of the stations are those of the run
+    assert len({one.person for one in cases.values()}) == 2
 
 
 def test_packed_references_of_tests_are_unpacked(phantoms: Path, of_run: Path, build: Any) -> None:
