@@ -132,7 +132,7 @@ def sequences_table(data: Summaries) -> ReportTable:
     rows = []
     for of in data.sets:
         printed = data.printed(of)
-        counts = _presences(data, of).values()
+        counts = count_presences(data, of).values()
         lacking = {name: sum(one[name] for one in counts) for name in COUNTS[1:]}
         for metric in METRICS:
             values = data.evaluated.values(of, metric)
@@ -206,7 +206,7 @@ def classes_table(data: Summaries) -> ReportTable:
         intervals = {m: data.bootstrap(of, values[m]).class_means for m in METRICS}
         means = {m: class_means(values[m]) for m in METRICS}
         sds = {m: class_sds(values[m]) for m in METRICS}
-        counts = _presences(data, of)
+        counts = count_presences(data, of)
         printed = (
             data.published.find("classes", of.dataset, modality=of.modality).get("organs", {})
             if of.contrast is None
@@ -290,7 +290,7 @@ def volumes_table(data: Summaries) -> ReportTable:
     organs = data.evaluated.organs
     for of in data.whole:
         both = organs[(organs["presence"] == Presence.BOTH) & organs["scan"].isin(of.scans.index)]
-        counts = _presences(data, of)
+        counts = count_presences(data, of)
         for organ, of_organ in both.groupby("organ"):
             pair = of_organ[["volume_predicted_ml", "volume_reference_ml"]].to_numpy(np.float64)
             found = bland_altman(pair[:, 0], pair[:, 1])
@@ -323,7 +323,7 @@ def volumes_table(data: Summaries) -> ReportTable:
     )
 
 
-def _presences(data: Summaries, of: ScanSet) -> dict[str, Row]:
+def count_presences(data: Summaries, of: ScanSet) -> dict[str, Row]:
     """Count by organ the scans in which either labelmap lacks it."""
     rows = data.evaluated.organs
     rows = rows[rows["scan"].isin(of.scans.index)]

@@ -42,6 +42,7 @@ from organome.steps.evaluate.finding_tables import (
     power_table,
     sex_table,
 )
+from organome.steps.evaluate.fold_table import folds_table, has_folds
 from organome.steps.evaluate.published import Published
 from organome.steps.evaluate.set_tables import (
     Summaries,
@@ -150,6 +151,8 @@ def _tables(data: Summaries) -> Iterator[ReportTable]:
     if data.sets:
         yield table_3(sequences.frame)
         yield table_a1(data, classes.frame)
+        if has_folds(data):
+            yield folds_table(data)
         yield greatest_sd_table(data)
         yield sex_table(data)
         yield power_table(data)

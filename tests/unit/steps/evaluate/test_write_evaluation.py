@@ -176,6 +176,23 @@ def test_figures_of_the_paper_are_drawn_and_nobody_is_named(evaluated: Path) -> 
         assert not re.search(b"zzperson", path.read_bytes()), path.name
 
 
+def test_the_column_fold_gives_a_table_by_fold(evaluated: Path, tmp_path: Path) -> None:
+    assert not (evaluated / "evaluation/tables/folds.csv").exists()
+    head, *lines = (evaluated / "references.tsv").read_text().splitlines()
+    # Two lines a person: 24 scans, persons 0 to 5 in fold 0.
+    lines = [f"{line}\t{place // 12}" for place, line in enumerate(lines)]
+    (tmp_path / "references.tsv").write_text("\n".join([f"{head}\tfold", *lines]) + "\n")
+    for name in ("scans", "results"):
+        (tmp_path / name).symlink_to(evaluated / name)
+    write(tmp_path, overlays=False)
+    found = table(tmp_path, "folds").set_index("fold")
+    by_person = dice(evaluated)
+    expected = [by_person.iloc[:6].mean().mean(), by_person.iloc[6:].mean().mean()]
+    assert found["dice"].to_list() == pytest.approx([*expected, sum(expected) / 2])
+    assert found["n_participants"].to_list() == [6, 6, 12]
+    assert "by fold of the cross-validation" in (tmp_path / "evaluation/evaluation.md").read_text()
+
+
 def test_equal_input_gives_equal_bytes(evaluated: Path) -> None:
     again = write(evaluated, "again")
     for path in (evaluated / "evaluation").rglob("*.*"):
