@@ -164,7 +164,7 @@ def _peak_mb() -> float:
 
 def _ours(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:  # noqa: ARG001
     from organome.compute.radiomics.extraction import extract_features
-    from organome.domain.radiomics_settings import read_parameters
+    from organome.domain.radiomics_parameters import read_parameters
 
     settings = read_parameters({"setting": dict(setting)}, source="benchmark")
 

@@ -31,8 +31,8 @@ def reference_features(
 
     logging.getLogger("radiomics").setLevel(logging.CRITICAL + 1)
     parameters = parameters or {}
-    settings = {**parameters.get("setting", {}), **settings}
-    extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=False, **settings)
+    settings = {**parameters.get("setting", {}), **settings, "additionalInfo": False}
+    extractor = featureextractor.RadiomicsFeatureExtractor(**settings)
     # Not as a parameter file: the library that checks those does not run without warnings.
     if "imageType" in parameters:
         extractor.disableAllImageTypes()

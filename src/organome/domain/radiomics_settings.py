@@ -1,12 +1,16 @@
-"""Settings of a radiomics extraction, read from pyradiomics' own parameter format."""
+"""Settings of a radiomics extraction; ``radiomics_parameters`` reads them from files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from organome.domain.errors import SetupError
 from organome.domain.features import ORIGINAL, FeatureClass, feature_names
+
+DEFAULT_PAD_VOXELS: Final = 5
+MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
+LOG: Final = "log"  # the names of all Laplacians of Gaussians begin so
+WAVELET: Final = "wavelet"
 
 
 class Engine(StrEnum):
@@ -68,6 +72,7 @@ class Preparation:
         resampled_spacing_xyz_mm: Spacing of the grid that all labels are resampled to, 0 keeps that
             of an axis; None: no resampling.
         interpolator: SimpleITK's name of the interpolator of the image.
+        pad_voxels: Margin around a label on the new grid, of which rounding depends.
         resegment_range: Voxels of a label with intensities beyond it are left out; None: none is.
         resegment_mode: What its numbers mean.
         resegment_shape: Whether they are left out of the shape, too.
@@ -79,6 +84,7 @@ class Preparation:
     remove_outliers: float | None = None
     resampled_spacing_xyz_mm: tuple[float, float, float] | None = None
     interpolator: str = "sitkBSpline"
+    pad_voxels: int = DEFAULT_PAD_VOXELS
     resegment_range: tuple[float, ...] | None = None
     resegment_mode: ResegmentMode = ResegmentMode.ABSOLUTE
     resegment_shape: bool = False
@@ -122,7 +128,9 @@ class RadiomicsSettings:
     """All that decides on the features of an image.
 
     Attributes:
-        texture: Grey levels and neighbours.
+        texture: Grey levels and neighbours, and which regions are measured.
+        own_textures: Grey levels and neighbours of images that have their own, by the first part
+            of their names: ``original``, ``log``, ``wavelet``.
         preparation: What is done before.
         filters: Which images.
         classes: Which feature classes.
@@ -136,6 +144,7 @@ class RadiomicsSettings:
     filters: Filters = Filters()
     classes: tuple[FeatureClass, ...] = tuple(FeatureClass)
     in_plane: bool = False
+    own_textures: Mapping[str, TextureSettings] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def on_grid(self, spacing_xyz_mm: Sequence[float]) -> "RadiomicsSettings":
@@ -144,11 +153,30 @@ class RadiomicsSettings:
             return self
         spacing_zyx_mm = list(reversed(spacing_xyz_mm))
         thickest = spacing_zyx_mm.index(max(spacing_zyx_mm))
-        return replace(self, texture=replace(self.texture, force_2d_dimension=thickest))
+        return replace(
+            self,
+            texture=replace(self.texture, force_2d_dimension=thickest),
+            own_textures={
+                kind: replace(texture, force_2d_dimension=thickest)
+                for kind, texture in self.own_textures.items()
+            },
+        )
+
+    def texture_of(self, image_type: str) -> TextureSettings:
+        """Return the grey levels and neighbours of an image, named as in the tables."""
+        own = (own for kind, own in self.own_textures.items() if image_type.startswith(kind))
+        return next(own, self.texture)
+
+    def textures_of_neighbours(self) -> tuple[TextureSettings, ...]:
+        """Return the textures for which neighbours are looked for, none without such a class."""
+        if set(self.classes) <= {FeatureClass.SHAPE, FeatureClass.FIRSTORDER}:
+            return ()
+        types = self.filters.image_types(force_2d=False)
+        return tuple({self.texture_of(image_type) for image_type in types})
 
     def feature_names(self) -> tuple[str, ...]:
         """Name all features, in the order of the tables."""
-        types = self.filters.image_types(force_2d=self.texture.force_2d)
+        types = self.filters.image_types(force_2d=self.texture_of(WAVELET).force_2d)
         # Shape is measured once, under the name of the original image, whatever the filters are.
         types = (ORIGINAL, *(name for name in types if name != ORIGINAL))
         return tuple(
@@ -162,131 +190,9 @@ class RadiomicsSettings:
 
 def log_image_type(sigma_mm: float) -> str:
     """Name the Laplacian of Gaussian as pyradiomics does."""
-    return f"log-sigma-{str(sigma_mm).replace('.', '-')}-mm-3D"
+    return f"{LOG}-sigma-{str(sigma_mm).replace('.', '-')}-mm-3D"
 
 
 def wavelet_image_type(level: int, band: str) -> str:
     """Name a wavelet image as pyradiomics does."""
-    return f"wavelet-{band}" if level == 1 else f"wavelet{level}-{band}"
-
-
-def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsSettings:
-    """Read settings.
-
-    Args:
-        parameters: Content of a parameter file of pyradiomics: ``setting``, ``imageType``,
-            ``featureClass``. What pyradiomics does not have stands under ``organome``.
-        source: Where it is from, for errors.
-
-    Raises:
-        SetupError: If something is asked for that the native engine does not do.
-    """
-    reading = _Reading(source)
-    reading.known(parameters, ("setting", "imageType", "featureClass", "organome"), "top")
-    setting = parameters.get("setting") or {}
-    reading.known(setting, (*_TEXTURE, *_PREPARATION, *_ONLY_AS_HERE, *_IGNORED), "setting")
-    own = parameters.get("organome") or {}
-    reading.known(own, ("normalizeOver", "inPlane"), "organome")
-    in_plane = bool(own.get("inPlane", False))
-    if list(setting.get("distances", [1])) != [1]:
-        reading.refuse("distances other than [1]")
-    if setting.get("weightingNorm") not in (None, "no_weighting_norm"):
-        reading.refuse("weightingNorm")
-    if not setting.get("symmetricalGLCM", True):
-        reading.refuse("symmetricalGLCM: false")
-    texture = TextureSettings(**_renamed(setting, _TEXTURE))
-    preparation = _renamed(setting, _PREPARATION)
-    for name in ("resampled_spacing_xyz_mm", "resegment_range"):
-        if preparation.get(name) is not None:
-            preparation[name] = tuple(preparation[name])
-    spacing = preparation.get("resampled_spacing_xyz_mm")
-    if spacing is not None and len(spacing) != 3:
-        raise SetupError(f"{source}: resampledPixelSpacing needs three numbers")
-    return RadiomicsSettings(
-        texture=replace(texture, force_2d=texture.force_2d or in_plane),
-        preparation=replace(
-            Preparation(**preparation),
-            normalize_over=NormalizeOver(own.get("normalizeOver", NormalizeOver.IMAGE)),
-            resegment_mode=ResegmentMode(setting.get("resegmentMode", ResegmentMode.ABSOLUTE)),
-        ),
-        filters=_read_filters(parameters.get("imageType") or {"Original": {}}, reading),
-        classes=_read_classes(parameters.get("featureClass"), reading),
-        in_plane=in_plane,
-        parameters=parameters,
-    )
-
-
-# Names of pyradiomics, and of the same setting here.
-_TEXTURE: Final = {
-    "binWidth": "bin_width",
-    "binCount": "bin_count",
-    "voxelArrayShift": "voxel_array_shift",
-    "gldm_a": "gldm_a",
-    "force2D": "force_2d",
-    "force2Ddimension": "force_2d_dimension",
-    "minimumROIDimensions": "minimum_roi_dimensions",
-    "minimumROISize": "minimum_roi_size",
-}
-_PREPARATION: Final = {
-    "normalize": "normalize",
-    "normalizeScale": "normalize_scale",
-    "removeOutliers": "remove_outliers",
-    "resampledPixelSpacing": "resampled_spacing_xyz_mm",
-    "interpolator": "interpolator",
-    "resegmentRange": "resegment_range",
-    "resegmentMode": "resegment_mode",
-    "resegmentShape": "resegment_shape",
-}
-_ONLY_AS_HERE: Final = ("distances", "weightingNorm", "symmetricalGLCM")
-# They decide on what pyradiomics writes beside features, or on how much it crops.
-_IGNORED: Final = (
-    "label",
-    "additionalInfo",
-    "preCrop",
-    "padDistance",
-    "geometryTolerance",
-    "correctMask",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    source: str
-
-    def refuse(self, what: str) -> None:
-        raise SetupError(
-            f"{self.source}: {what} is not done natively; choose the engine pyradiomics"
-        )
-
-    def known(self, content: Mapping[str, Any], names: Sequence[str], where: str) -> None:
-        unknown = sorted(set(content) - set(names))
-        if unknown:
-            self.refuse(f"{', '.join(unknown)} ({where})")
-
-
-def _renamed(setting: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: setting[theirs] for theirs, ours in names.items() if theirs in setting}
-
-
-def _read_filters(types: Mapping[str, Any], reading: _Reading) -> Filters:
-    reading.known(types, ("Original", "LoG", "Wavelet"), "imageType")
-    wavelet = None if "Wavelet" not in types else (types["Wavelet"] or {})
-    log = types.get("LoG") or {}
-    reading.known(log, ("sigma",), "LoG")
-    reading.known(wavelet or {}, ("wavelet", "level", "start_level"), "Wavelet")
-    return Filters(
-        original="Original" in types,
-        log_sigmas_mm=tuple(log.get("sigma", ())),
-        wavelet=None if wavelet is None else wavelet.get("wavelet", "coif1"),
-        wavelet_level=(wavelet or {}).get("level", 1),
-        wavelet_start_level=(wavelet or {}).get("start_level", 0),
-    )
-
-
-def _read_classes(classes: Mapping[str, Any] | None, reading: _Reading) -> tuple[FeatureClass, ...]:
-    if not classes:
-        return tuple(FeatureClass)
-    reading.known(classes, [name.value for name in FeatureClass], "featureClass")
-    if any(classes.values()):
-        reading.refuse("a choice of single features")
-    return tuple(name for name in FeatureClass if name.value in classes)
+    return f"{WAVELET}-{band}" if level == 1 else f"{WAVELET}{level}-{band}"

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
+from organome.domain.radiomics_settings import Engine
 from organome.io.configs import read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.models.phantoms import check_made_for
 from organome.io.models.places import locate_model
+from organome.io.tables.radiomics_parameters import read_settings
 from organome.io.tables.scan_lists import listed_contrasts
 from organome.io.tables.schemes import find_scheme
 
@@ -122,7 +124,9 @@ class Run:
     def _check_radiomics(self, config: dict[str, Any]) -> None:
         presets = asset(_PRESETS)
         for contrast, named in config["radiomics"]["contrasts"].items():
-            if not (presets / f"{named}.yaml").is_file() and not (self.folder / named).is_file():
+            files = (presets / f"{named}.yaml", self.folder / named)
+            path = next((file for file in files if file.is_file()), None)
+            if path is None:
                 known = ", ".join(sorted(path.stem for path in presets.glob("*.yaml")))
                 raise SetupError(
                     f"{self.own_config}: radiomics.contrasts.{contrast}: {named} is neither a"
@@ -133,6 +137,7 @@ class Run:
                     f"{self.own_config}: radiomics.contrasts.{contrast}: prepare.contrasts leaves"
                     " it out"
                 )
+            read_settings(path, Engine(config["radiomics"]["engine"]))
 
 
 def is_training(config: Path) -> bool:

@@ -6,11 +6,8 @@ import yaml
 from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
 from organome.domain.features import FeatureClass
-from organome.domain.radiomics_settings import (
-    NormalizeOver,
-    RadiomicsSettings,
-    read_parameters,
-)
+from organome.domain.radiomics_parameters import read_parameters
+from organome.domain.radiomics_settings import NormalizeOver, RadiomicsSettings
 
 PRESETS = REPOSITORY / "config" / "radiomics"
 
@@ -45,18 +42,69 @@ def test_nothing_said_is_the_default_of_pyradiomics() -> None:
         {"setting": {"distances": [1, 2]}},
         {"setting": {"weightingNorm": "euclidean"}},
         {"setting": {"symmetricalGLCM": False}},
-        {"setting": {"binWidht": 25}},
         {"imageType": {"Square": {}}},
-        {"imageType": {"LoG": {"sigma": [1], "binWidth": 5}}},
-        {"featureClass": {"shape2D": None}},
         {"featureClass": {"glcm": ["Contrast"]}},
-        {"voxelSetting": {"kernelRadius": 2}},
     ],
     ids=lambda parameters: str(next(iter(parameters.values()))),
 )
 def test_what_is_not_native_is_refused_by_name(parameters: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match=r"settings.yaml: .* engine pyradiomics"):
         read_parameters(parameters, source="settings.yaml")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"setting": {"binWidht": 25}}, "setting.binWidht is not known .* binWidth"),
+        ({"settings": {"binWidth": 25}}, "settings is not known .* setting"),
+        ({"voxelSetting": {"kernelRadius": 2}}, "voxelSetting is for maps"),
+        ({"featureClass": {"shape2D": None}}, "featureClass.shape2D does not exist"),
+        ({"setting": {"binWidth": 0}}, "setting.binWidth is 0, must be a number above 0"),
+        ({"setting": {"binWidth": float("nan")}}, "setting.binWidth is nan"),
+        ({"setting": {"binWidth": None}}, "setting.binWidth is None"),
+        ({"setting": {"binCount": 32.5}}, "setting.binCount is 32.5"),
+        ({"setting": {"binCount": True}}, "setting.binCount is True"),
+        ({"setting": {"binCount": 1001}}, "setting.binCount is 1001, at most 1000"),
+        ({"setting": {"force2D": "false"}}, "setting.force2D is 'false'"),
+        ({"setting": {"force2Ddimension": 5}}, "setting.force2Ddimension is 5"),
+        ({"setting": {"distances": 1}}, "setting.distances is 1"),
+        ({"setting": {"resegmentRange": [1, 2, 3]}}, "setting.resegmentRange .* one or two"),
+        ({"setting": {"resegmentMode": "foo"}}, "setting.resegmentMode is 'foo'"),
+        ({"setting": {"interpolator": "foo"}}, "setting.interpolator is 'foo'"),
+        ({"setting": {"resampledPixelSpacing": [1, 1, -1]}}, "resampledPixelSpacing is"),
+        ({"setting": {"weightingNorm": "no_weighting_norm"}}, "setting.weightingNorm is"),
+        ({"setting": {"sigma": [1]}}, "setting.sigma does nothing without imageType LoG"),
+        ({"imageType": ["Original"]}, "imageType must have keys"),
+        ({"imageType": {"LoG": None}}, "imageType.LoG needs sigma"),
+        ({"imageType": {"Original": {"label": 2}}}, "imageType.Original.label does nothing"),
+        ({"imageType": {"Original": {"binWidth": -5}}}, "imageType.Original.binWidth is -5"),
+        ({"featureClass": {"glcm": "Contrast"}}, "featureClass.glcm must be a list"),
+        ({"organome": {"inPlane": "no"}}, "organome.inPlane is 'no'"),
+        ({"organome": {"normalizeOver": "body"}}, "normalizeOver does nothing without"),
+        (
+            {"organome": {"inPlane": True}, "setting": {"force2Ddimension": 1}},
+            "setting.force2Ddimension contradicts",
+        ),
+    ],
+    ids=str,
+)
+def test_what_would_be_passed_over_is_refused_by_name(
+    parameters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SetupError, match=f"^settings.yaml: .*{said}") as refusal:
+        read_parameters(parameters, source="settings.yaml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_image_has_its_own_levels() -> None:
+    parameters = {
+        "setting": {"binWidth": 10, "minimumROISize": 5},
+        "imageType": {"Original": {"binWidth": 5}, "LoG": {"sigma": [1]}},
+    }
+    settings = read_parameters(parameters, source="test")
+    assert settings.texture_of("original").bin_width == 5
+    assert settings.texture_of("log-sigma-1-mm-3D").bin_width == 10
+    assert settings.texture_of("original").minimum_roi_size == 5
 
 
 def test_spacing_of_two_numbers_is_refused() -> None:

@@ -21,7 +21,7 @@ from organome.compute.radiomics.textures import TooManyLevelsError, intensity_fe
 from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.organs import BACKGROUND
 from organome.domain.outcomes import FeatureReason
-from organome.domain.radiomics_settings import RadiomicsSettings, TextureSettings
+from organome.domain.radiomics_settings import WAVELET, RadiomicsSettings, TextureSettings
 
 BYTES_PER_INTEGER_VOXEL: Final = 25
 BYTES_PER_FLOAT_VOXEL: Final = 38
@@ -101,7 +101,7 @@ class _Extraction:
         if FeatureClass.SHAPE in self._settings.classes:
             self._measure_shapes()
         if set(self._settings.classes) - {FeatureClass.SHAPE}:
-            texture = self._settings.texture
+            texture = self._settings.texture_of(WAVELET)
             for name, image in filtered_images(
                 self._image,
                 self._settings.filters,
@@ -115,7 +115,7 @@ class _Extraction:
         image_zyx = sitk.GetArrayViewFromImage(self._image)
         preparation = self._settings.preparation
         for whole in self._box.regions:
-            reason, region = refusal(whole, self._settings.texture), whole
+            reason, region = refusal(whole, self._settings), whole
             if reason is None and preparation.resegment_range is not None:
                 kept = within_range(self._box.intensities(image_zyx, whole), preparation)
                 part = part_of(whole, kept, self._box)
@@ -123,7 +123,7 @@ class _Extraction:
                 if part is None or part.n_voxels == 1:
                     reason = FeatureReason.RESEGMENTED_AWAY
                 else:
-                    reason, region = refusal(part, self._settings.texture), part
+                    reason, region = refusal(part, self._settings), part
             self._n_voxels.setdefault(whole.label, whole.n_voxels)
             if reason is not None:
                 self._reasons[whole.label] = reason
@@ -159,7 +159,7 @@ class _Extraction:
                     self._box.intensities(image_zyx, region),
                     places,
                     box_zyx,
-                    settings=self._settings.texture,
+                    settings=self._settings.texture_of(name),
                     voxel_volume_mm3=x_mm * y_mm * z_mm,
                 )
             except TooManyLevelsError:
@@ -186,17 +186,21 @@ class _Extraction:
         return RegionFeatures(n_voxels=self._n_voxels[label], values=values, reason=reason)
 
 
-def refusal(region: Region, settings: TextureSettings) -> FeatureReason | None:
+def refusal(region: Region, settings: RadiomicsSettings) -> FeatureReason | None:
     """Return why pyradiomics refuses a region, None where it does not."""
     if region.n_dimensions == 0:
         return FeatureReason.SINGLE_VOXEL
-    in_plane = [
-        size
-        for axis, size in enumerate(region.size_zyx)
-        if not (settings.force_2d and axis == settings.force_2d_dimension)
-    ]
-    if region.n_dimensions < settings.minimum_roi_dimensions or max(in_plane) == 1:
+    if region.n_dimensions < settings.texture.minimum_roi_dimensions:
         return FeatureReason.TOO_FEW_DIMENSIONS
-    if settings.minimum_roi_size is not None and region.n_voxels <= settings.minimum_roi_size:
+    minimum_size = settings.texture.minimum_roi_size
+    if minimum_size is not None and region.n_voxels <= minimum_size:
         return FeatureReason.TOO_SMALL
+    if any(_is_across(region, texture) for texture in settings.textures_of_neighbours()):
+        return FeatureReason.TOO_FEW_DIMENSIONS
     return None
+
+
+def _is_across(region: Region, texture: TextureSettings) -> bool:
+    """Return whether neighbours are looked for in planes that the region is a point of."""
+    left_out = texture.force_2d_dimension if texture.force_2d else None
+    return all(size == 1 for axis, size in enumerate(region.size_zyx) if axis != left_out)

@@ -99,9 +99,6 @@ def _like(voxels_zyx: Floats, image: sitk.Image) -> sitk.Image:
     return made
 
 
-PAD_VOXELS: Final = 5  # pyradiomics' default margin around a label, of which rounding depends
-
-
 def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray[np.bool_]:
     """Return which voxels of a region stay in it.
 
@@ -196,13 +193,14 @@ def resample(
     grid.SetOutputPixelType(image.GetPixelID())
     grid.SetInterpolator(interpolator)
     resampled = grid.Execute(image)
-    labels = sitk.GetImageFromArray(_resampled_labels(labelmap, new_mm, size))
+    labels_zyx = _resampled_labels(labelmap, new_mm, size, preparation.pad_voxels)
+    labels = sitk.GetImageFromArray(labels_zyx)
     labels.CopyInformation(resampled)
     return resampled, labels
 
 
 def _resampled_labels(
-    labelmap: sitk.Image, new_mm: Floats, size_xyz: NDArray[np.int64]
+    labelmap: sitk.Image, new_mm: Floats, size_xyz: NDArray[np.int64], pad_voxels: int
 ) -> NDArray[np.uint8]:
     """Resample each label in its own box, as pyradiomics does.
 
@@ -215,8 +213,8 @@ def _resampled_labels(
     boxes.Execute(labelmap)
     for label in boxes.GetLabels():
         box = np.array(boxes.GetBoundingBox(label))
-        first = np.maximum(np.floor((box[:3] - 0.5) * ratio - PAD_VOXELS), 0)
-        last = np.ceil((box[:3] + box[3:] - 0.5) * ratio + PAD_VOXELS)
+        first = np.maximum(np.floor((box[:3] - 0.5) * ratio - pad_voxels), 0)
+        last = np.ceil((box[:3] + box[3:] - 0.5) * ratio + pad_voxels)
         n = np.minimum(last, size_xyz - 1) - first + 1
         grid = _grid(labelmap, new_mm, first_xyz=first, size_xyz=n.astype(int))
         grid.SetOutputPixelType(labelmap.GetPixelID())

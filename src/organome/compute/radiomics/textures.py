@@ -36,7 +36,7 @@ from organome.compute.radiomics.texture_kernels import (
     tally_textures,
 )
 from organome.domain.features import FEATURES, FeatureClass
-from organome.domain.radiomics_settings import TextureSettings
+from organome.domain.radiomics_settings import MAX_LEVELS, TextureSettings
 
 
 def emphasis_names(
@@ -152,7 +152,6 @@ def _mean_features(
 Features = dict[FeatureClass, dict[str, float]]
 Box = tuple[int, int, int]
 
-MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
 _SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed
 # Steps to the neighbours of one half-space; the other half are their opposites.
 _HALF_SPACE_ZYX: Final[Steps] = tuple(

@@ -1,7 +1,8 @@
 """What is measured on which image, what it becomes in a row, and what both steps share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import filter as filter_names
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from organome.domain.columns import Table
 from organome.domain.errors import SetupError
 from organome.domain.organs import Organ
 from organome.domain.outcomes import FeatureReason, JsonValue
-from organome.domain.radiomics_settings import Engine, RadiomicsSettings, read_parameters
+from organome.domain.radiomics_settings import Engine, RadiomicsSettings
 from organome.domain.radiomics_tables import FAT_FRACTION
 from organome.domain.rows import Row, radiomics_key
 from organome.domain.scans import Contrast, Scan
@@ -29,11 +30,12 @@ from organome.io.tables.parquet import (
     without_meanings,
     write_table,
 )
-from organome.io.tables.radiomics_parameters import parameters_digest, read_parameter_file
+from organome.io.tables.radiomics_parameters import parameters_digest, read_settings
 from organome.shards.work_folder import CollectedFiles
 
 _NOISE_SIZE: Final = 24  # voxels of 4 mm: wide enough for any filter in use
 _PERCENT: Final = 100.0
+_STARTS: Final = {"LBP2D": "lbp-2D", "LBP3D": "lbp-3D"}  # of names of features, where not the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 4
+    version = 5
 
     def __init__(
         self,
@@ -176,27 +178,53 @@ def _read_plan(entry: str, engine: Engine) -> Plan:
     contrast, _, path = entry.partition("=")
     if not path or contrast not in (*Contrast, FAT_FRACTION):
         raise SetupError(f"settings of radiomics: {entry!r} is not <contrast>=<parameter file>")
-    parameters = read_parameter_file(Path(path))
-    settings = read_parameters(parameters, source=path) if engine is Engine.NATIVE else None
+    parameters, settings = read_settings(Path(path), engine)
     return Plan(
         contrast=contrast,
         engine=engine,
         parameters=parameters,
         settings=settings,
-        feature_names=settings.feature_names() if settings else _names_of_noise(parameters),
+        feature_names=settings.feature_names() if settings else _names_of_noise(parameters, path),
         digest=parameters_digest(parameters, engine),
     )
 
 
-def _names_of_noise(parameters: dict[str, Any]) -> tuple[str, ...]:
-    """Have pyradiomics measure a block of noise; return the names of what it finds."""
+def _names_of_noise(parameters: dict[str, Any], source: str) -> tuple[str, ...]:
+    """Have pyradiomics measure a block of noise; return the names of what it finds.
+
+    Raises:
+        SetupError: If something that is asked for is not among it. pyradiomics leaves out what it
+            needs another package for, and features that it has given up.
+    """
     voxels_zyx = np.random.default_rng(1).normal(100, 30, (_NOISE_SIZE,) * 3)
     labels_zyx = np.zeros(voxels_zyx.shape, np.uint8)
     labels_zyx[2:-2, 2:-2, 2:-2] = 1
     image, labelmap = (sitk.GetImageFromArray(each) for each in (voxels_zyx, labels_zyx))
     for each in (image, labelmap):
         each.SetSpacing((4.0, 4.0, 4.0))
-    found = extract_by_pyradiomics(image, labelmap, parameters)[1]
+    try:
+        found = extract_by_pyradiomics(image, labelmap, parameters)[1]
+    except (ValueError, RuntimeError, TypeError, ArithmeticError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise SetupError(f"{source}: pyradiomics fails with these settings: {said}") from error
     if not found.values:
-        raise SetupError(f"pyradiomics measures nothing with these settings ({found.reason})")
-    return tuple(found.values)
+        raise SetupError(f"{source}: pyradiomics measures nothing with these ({found.reason})")
+    names = tuple(found.values)
+    missing = [
+        asked for asked, pattern in _asked_for(parameters) if not filter_names(names, pattern)
+    ]
+    if missing:
+        raise SetupError(f"{source}: pyradiomics gives nothing for {', '.join(missing)}")
+    return names
+
+
+def _asked_for(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name what a file asks for, each with a pattern of the names of its features."""
+    classes = parameters.get("featureClass") or {}
+    for of_class, features in classes.items():
+        yield f"featureClass.{of_class}", f"*_{of_class}_*"
+        for feature in features or ():
+            yield f"featureClass.{of_class}: {feature}", f"*_{of_class}_{feature}"
+    if set(classes) != {"shape"}:
+        for of_type in parameters.get("imageType") or {}:
+            yield f"imageType.{of_type}", f"{_STARTS.get(of_type, of_type.lower())}*"

@@ -9,7 +9,7 @@ from organome.compute.radiomics.extraction import extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import FeatureReason
-from organome.domain.radiomics_settings import read_parameters
+from organome.domain.radiomics_parameters import read_parameters
 
 pytest.importorskip("radiomics", reason="pyradiomics is not installed (make setup)")
 

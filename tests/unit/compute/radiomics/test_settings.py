@@ -10,7 +10,7 @@ from doubles.places import SHARED_DATA
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.outcomes import FeatureReason
-from organome.domain.radiomics_settings import read_parameters
+from organome.domain.radiomics_parameters import read_parameters
 
 DATA = SHARED_DATA / "pyradiomics"
 IMAGES = {
