@@ -43,13 +43,13 @@ _DISTRIBUTIONS: Final = ("nnunetv2", "torch", "numpy", "SimpleITK", "batchgenera
 _CARD_TEXT: Final = """\
 # {name}
 
-nnU-Net, {n_folds} folds, {n_epochs} epochs each; 40 organs in the labels of `mrsegmentator`.
+nnU-Net, {networks}; 40 organs in the labels of `mrsegmentator`.
 Trained without mirroring by `snakemake train` of Organome {organome}.
 
 - Licence: {licence}
 - Tier: {tier}
 - Digest: `{digest}`
-
+{begun_with}
 | dataset | role | people | images by contrast |
 |---|---|---|---|
 {datasets}
@@ -58,9 +58,13 @@ Trained without mirroring by `snakemake train` of Organome {organome}.
 |---|---|---|---|---|
 {folds}
 
-Dice here is nnU-Net's mean over cases and classes, on people that the fold did not see. Whatever
+{validation} Whatever
 else is known of the model comes from `snakemake evaluate`.
 {warning}"""
+_VALIDATED: Final = (
+    "Dice here is nnU-Net's mean over cases and classes, on people that the fold did not see."
+)
+_NOT_VALIDATED: Final = "It learned from everybody, so nobody was left to validate it on."
 _FOR_PHANTOMS: Final = """
 **This model was trained on phantoms. It labels phantoms; what it labels in people has no meaning.**
 """
@@ -199,15 +203,22 @@ def _card(record: Mapping[str, Any]) -> str:
         + " |"
         for one in record["folds"]
     ]
+    first = record["folds"][0]
+    begun_with = first["start_from"]
     return _CARD_TEXT.format(
         **{key: record[key] for key in ("name", "licence", "tier", "digest")},
-        n_folds=len(folds),
-        n_epochs=record["folds"][0]["n_epochs"],
+        networks=f"{_counted(len(folds), 'fold')} of {_counted(first['n_epochs'], 'epoch')}",
+        begun_with=f"- Trained on from model `{begun_with}`\n" if begun_with else "",
+        validation=_VALIDATED if first["n_validation"] else _NOT_VALIDATED,
         organome=__version__,
         datasets="\n".join(datasets),
         folds="\n".join(folds),
         warning=_FOR_PHANTOMS if record["tier"] == "phantom" else "",
     )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _mark_phantom(folder: Path, record: Mapping[str, Any]) -> None:

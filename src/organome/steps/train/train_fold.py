@@ -48,6 +48,7 @@ class FoldSummary:
         n_validation: Cases that it was validated on.
         validation_dice: Mean Dice over classes and cases of its validation, by nnU-Net; None where
             no class was there, or the one fold learned from everybody.
+        start_from: Digest of the model that it started from; None: from random weights.
     """
 
     fold: int
@@ -55,6 +56,7 @@ class FoldSummary:
     n_train: int
     n_validation: int
     validation_dice: float | None
+    start_from: str | None
 
 
 def run(
@@ -112,8 +114,9 @@ def run(
     if device == "cpu":
         torch.set_num_threads(n_processes)
     settings: list[JsonValue] = [n_iterations, n_val_iterations, initial_lr, augmentation]
-    if start_from is not None:
-        settings.append(model_digest(start_from))
+    begun_with = model_digest(start_from) if start_from is not None else None
+    if begun_with is not None:
+        settings.append(begun_with)
     os.register_at_fork(after_in_child=_end_with_parent)
     with listening() as requests:
         _begin_anew_if_other(places, fold, settings)
@@ -135,6 +138,7 @@ def run(
         n_train=len(folds) - n_validation,
         n_validation=n_validation,
         validation_dice=dice,
+        start_from=begun_with,
     )
     record = {name: getattr(made, name) for name in made.__dataclass_fields__}
     write_text_atomic(output, json.dumps(record, indent=1) + "\n")

@@ -15,7 +15,7 @@ import torch
 
 from doubles import datasets as layouts
 from organome.domain.scans import Contrast
-from organome.io.models.folders import read_model
+from organome.io.models.folders import model_digest, read_model
 from organome.io.tables.cases import read_cases
 from organome.steps.models import install_model
 from organome.steps.train import build_dataset, bundle_model, list_cases
@@ -75,6 +75,7 @@ def look_continued(model: Path) -> None:
     assert start(0, 1, f"--start-from={model}", "--initial-lr=1e-9").wait() == 0
     fold = json.loads(Path("0.json").read_text())
     assert (fold["n_train"], fold["n_validation"], fold["validation_dice"]) == (4, 0, None)
+    assert fold["start_from"] == model_digest(model)
     made = bundle_model.run(
         cases=Path("cases.parquet"),
         folders=Path("work"),
