@@ -31,6 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / f"bids/sub-{PARTICIPANT}/anat/sub-{PARTICIPANT}_T1w.nii.gz").touch()
     (folder / "tsv" / "images" / "a.nii.gz").touch()
     (folder / "tsv" / "scans.tsv").write_text(TSV)
+    (folder / "levels.yaml").write_text("setting: {binwidth: 5}\n")
     (folder / "run").mkdir()
     (folder / "run" / "config.yaml").write_text(CONFIG)
     for kind, root in (("folder", "tsv/scans.tsv"), ("ukb", "ukb"), ("bids", "bids")):
@@ -204,6 +205,10 @@ CONFIGS: dict[str, tuple[str | tuple[str, str], str]] = {
     "radiomics misspelt": (
         f"{CONFIG}radiomics: {{contrasts: {{wate: mr}}}}\n",
         "radiomics.contrasts: 'wate' must be one of ... did you mean water?",
+    ),
+    "setting of radiomics misspelt": (
+        f"{CONFIG}radiomics: {{contrasts: {{ct: ../levels.yaml}}}}\n",
+        "levels.yaml: setting.binwidth is not known to pyradiomics; did you mean binWidth?",
     ),
     "radiomics of what is left out": (
         f"{CONFIG}radiomics: {{contrasts: {{water: mr}}}}\nprepare: {{contrasts: [ct]}}\n",

@@ -188,19 +188,45 @@ def _listed() -> str:
     return page.split("## Settings without effect")[1].split("\n## ")[0]
 
 
+REFUSED = sorted(NOT_NATIVE | OF_OTHER_FILTERS | set(OF_FILTERS))
+HONOURED = sorted(set(SAMPLES) - set(REFUSED))
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "binWidth": st.floats(3, 60),
+    "binCount": st.one_of(st.none(), st.integers(1, 60)),
+    "voxelArrayShift": st.integers(-200, 400),
+    "gldm_a": st.integers(0, 4),
+    "force2D": st.booleans(),
+    "force2Ddimension": st.integers(0, 2),
+    "minimumROIDimensions": st.integers(1, 3),
+    "minimumROISize": st.one_of(st.none(), st.integers(1, 40)),
+    "normalizeScale": st.floats(10, 300),
+    "removeOutliers": st.floats(0.5, 3),
+    "resampledPixelSpacing": st.lists(st.floats(1.1, 2.9), min_size=3, max_size=3),
+    "interpolator": st.sampled_from(["sitkNearestNeighbor", "sitkLinear", 3, "sitkGaussian"]),
+    "resegmentRange": st.lists(st.floats(40, 180), min_size=1, max_size=2, unique=True),
+    "resegmentMode": st.sampled_from(["absolute", "sigma"]),
+}
+STRANGE = st.sampled_from([None, "foo", "false", -5, 0, 32.5, 5, True, float("nan"), [], [1], {}])
+
+
 @st.composite
 def parameters_of_all_kinds(draw: st.DrawFn) -> dict[str, Any]:
     """Draw settings, honoured and other; filters and resampling together differ on purpose."""
-    names = draw(st.sets(st.sampled_from(sorted(SAMPLES)), max_size=4))
-    setting = {name: SAMPLES[name] for name in names}
-    for name in names:
-        setting = {**BESIDE.get(name, {}), **setting}
+
+    def of(names: set[str]) -> dict[str, Any]:
+        beside = {other: value for name in names for other, value in BESIDE.get(name, {}).items()}
+        kinds = {name: VALUES.get(name, st.just(SAMPLES[name])) for name in sorted(names)}
+        return {**beside, **{name: draw(kind) for name, kind in kinds.items()}}
+
+    setting = of(draw(st.sets(st.sampled_from(HONOURED), max_size=5)))
+    if draw(st.integers(0, 5)) == 0:
+        setting[draw(st.sampled_from(REFUSED))] = draw(STRANGE)
+    if draw(st.integers(0, 5)) == 0:
+        setting[draw(st.sampled_from(HONOURED))] = draw(STRANGE)
     types: dict[str, Any] = {}
     for of_type in draw(st.sets(st.sampled_from(["Original", "LoG", "Wavelet"]), min_size=1)):
         own = draw(st.sets(st.sampled_from(sorted(OF_EVERY_IMAGE - NOT_NATIVE)), max_size=2))
-        types[of_type] = {name: SAMPLES[name] for name in own}
-        if of_type == "LoG" and draw(st.booleans()):
-            types[of_type]["sigma"] = [1.0, 2]
+        types[of_type] = of(own) | ({"sigma": [1.0, 2]} if of_type == "LoG" else {})
     if "resampledPixelSpacing" in setting:
         types = {"Original": types.get("Original", {})}
     classes = draw(st.sets(st.sampled_from(["shape", "firstorder", "glcm", "gldm", "glszm"])))
@@ -211,7 +237,7 @@ def parameters_of_all_kinds(draw: st.DrawFn) -> dict[str, Any]:
 def pairs(draw: st.DrawFn) -> Any:
     """Draw one scattered or solid region in noise of floats."""
     chance = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    size_zyx = tuple(draw(st.integers(4, 9)) for _ in range(3))
+    size_zyx = tuple(draw(st.integers(5, 9)) for _ in range(3))
     labels_zyx = (chance.random(size_zyx) < draw(st.sampled_from([0.1, 0.5, 0.9]))).astype(np.uint8)
     labels_zyx[0, 0] = 0  # pyradiomics takes an image without background for one without labels
     labels_zyx[1:3, 1:3, 1:3] = 1

@@ -1,5 +1,6 @@
 """What the presets promise of the images that they are for."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from doubles.places import REPOSITORY
+from organome.domain.errors import SetupError
 from organome.domain.radiomics_settings import Engine
 from organome.steps.radiomics.plans import Plan, read_plans
 
@@ -84,3 +86,17 @@ def test_ibsi_is_measured_on_cubes_of_2_mm() -> None:
     volume_mm3 = np.prod(SPACING_XYZ_MM) * labels_zyx.sum()
     assert found["original_shape_VoxelVolume"] % 8 == 0
     assert found["original_shape_VoxelVolume"] == pytest.approx(volume_mm3, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("featureClass: {glcm: [Homogeneity1, Contrast]}", "featureClass.glcm: Homogeneity1"),
+        ("imageType: {Original: {}, Gradient: {resegmentRange: [1]}}", "resegmentRange"),
+    ],
+)
+def test_what_pyradiomics_leaves_out_is_an_error(content: str, named: str, tmp_path: Path) -> None:
+    pytest.importorskip("radiomics", reason="pyradiomics is not installed (make setup)")
+    (tmp_path / "settings.yaml").write_text(content)
+    with pytest.raises(SetupError, match=f"settings.yaml: .*{named}"):
+        read_plans([f"water={tmp_path}/settings.yaml"], Engine.PYRADIOMICS)
