@@ -1,6 +1,7 @@
 """Radiomics of a small cohort through the real workflow."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -104,3 +105,12 @@ def test_settings_file_that_is_not_there_is_named(run: Run) -> None:
     result = run.snakemake()
     assert result.returncode != 0
     assert "radiomics.contrasts.ct: gone.yaml is neither a preset nor a file" in result.output
+
+
+def test_setting_that_is_not_known_stops_a_dry_run(run: Run) -> None:
+    (run.folder / "misspelt.yaml").write_text("setting: {binwidth: 5}\n")
+    config = run.folder / "config.yaml"
+    config.write_text(re.sub(r"(gone|ct)\.yaml", "misspelt.yaml", config.read_text()))
+    result = run.snakemake("--dry-run")
+    assert result.returncode != 0
+    assert "misspelt.yaml: setting.binwidth is not known to pyradiomics" in result.output

@@ -12,6 +12,9 @@ from functools import cache
 
 import psutil
 
+from organome.domain.radiomics_settings import Engine
+from organome.io.tables.radiomics_parameters import read_settings
+
 PREPARED = "results/prepare_images/{shard}/ledger.parquet"
 SEGMENTED = "results/segment_organs/{shard}/ledger.parquet"
 MEASURED = "results/measure_volumes/{shard}/ledger.parquet"
@@ -191,6 +194,17 @@ def parameter_files():
             raise WorkflowError(
                 f"radiomics.contrasts.{contrast}: {named} is neither a preset nor a file"
             )
+        if (
+            workflow.is_main_process
+        ):  # jobs parse this file, too, and read it themselves
+            try:
+                read_settings(
+                    Path(found[contrast]), Engine(config["radiomics"]["engine"])
+                )
+            except SetupError as error:
+                raise WorkflowError(
+                    f"radiomics.contrasts.{contrast}: {error}"
+                ) from None
     return found
 
 
