@@ -9,19 +9,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from organome.compute.geometry.arrays import Floats
+from organome.compute.metrics.estimates import Estimate
 
 COVERAGE: Final = 0.95  # of the limits: that share of differences lies between them
 CONFIDENCE: Final = 0.95
 MIN_PAIRS: Final = 3  # as for ICC: below, a spread from one degree of freedom
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number and the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

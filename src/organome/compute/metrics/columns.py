@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from organome.compute.metrics.bland_altman import Agreement, Estimate
-from organome.compute.metrics.repeatability import Correlation
+from organome.compute.metrics.bland_altman import Agreement
+from organome.compute.metrics.estimates import Estimate
 
 
 def estimate_columns(name: str, found: Estimate | None, unit: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def agreement_columns(found: Agreement | None, unit: str) -> dict[str, Any]:
     return columns
 
 
-def correlation_columns(found: Correlation | None) -> dict[str, Any]:
+def correlation_columns(found: Estimate | None) -> dict[str, Any]:
     """Name an ICC with the ends of its interval."""
     return {
         "icc": found and found.value,

@@ -8,23 +8,15 @@ from numpy.typing import NDArray
 from scipy.special import fdtri
 
 from organome.compute.geometry.arrays import Floats
+from organome.compute.metrics.estimates import Estimate
 
 MIN_SUBJECTS: Final = 3  # below, two mean squares are estimated from one degree of freedom
 CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Correlation:
-    """An intraclass correlation and the ends of its confidence interval; all are at most 1."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Repeatability:
-    """How well single measurements agree.
+    """How well single measurements agree, by correlations of at most 1.
 
     Attributes:
         n_subjects: Subjects with all measurements.
@@ -34,8 +26,8 @@ class Repeatability:
     """
 
     n_subjects: int
-    agreement: Correlation | None = None
-    consistency: Correlation | None = None
+    agreement: Estimate | None = None
+    consistency: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +80,14 @@ def _mean_squares(values: Floats) -> _MeanSquares:
     )
 
 
-def _agreement(ms: _MeanSquares, tail: float) -> Correlation | None:
+def _agreement(ms: _MeanSquares, tail: float) -> Estimate | None:
     n, k = ms.n, ms.k
     divisor = ms.subjects + (k - 1) * ms.error + k * (ms.measurements - ms.error) / n
     if divisor <= 0 or ms.subjects == ms.error == 0:
         return None
     value = (ms.subjects - ms.error) / divisor
     if value >= 1:
-        return Correlation(1.0, 1.0, 1.0)
+        return Estimate(1.0, 1.0, 1.0)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     spread = (a * ms.measurements) ** 2 / (k - 1) + (b * ms.error) ** 2 / ((n - 1) * (k - 1))
@@ -105,20 +97,20 @@ def _agreement(ms: _MeanSquares, tail: float) -> Correlation | None:
     rest = k * ms.measurements + (k * n - k - n) * ms.error
     upper = float(fdtri(n - 1, freedom, tail))
     lower = float(fdtri(freedom, n - 1, tail))
-    return Correlation(
+    return Estimate(
         value,
         n * (ms.subjects - upper * ms.error) / (upper * rest + n * ms.subjects),
         n * (lower * ms.subjects - ms.error) / (rest + n * lower * ms.subjects),
     )
 
 
-def _consistency(ms: _MeanSquares, tail: float) -> Correlation | None:
+def _consistency(ms: _MeanSquares, tail: float) -> Estimate | None:
     n, k = ms.n, ms.k
     if ms.subjects + (k - 1) * ms.error <= 0:
         return None
     if ms.error == 0:
-        return Correlation(1.0, 1.0, 1.0)
+        return Estimate(1.0, 1.0, 1.0)
     ratio, freedom = ms.subjects / ms.error, (n - 1) * (k - 1)
     low = ratio / float(fdtri(n - 1, freedom, tail))
     high = ratio * float(fdtri(freedom, n - 1, tail))
-    return Correlation(*((each - 1) / (each + k - 1) for each in (ratio, low, high)))
+    return Estimate(*((each - 1) / (each + k - 1) for each in (ratio, low, high)))

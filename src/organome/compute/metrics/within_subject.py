@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from organome.compute.metrics.bland_altman import MIN_PAIRS, Estimate
+from organome.compute.metrics.bland_altman import MIN_PAIRS
+from organome.compute.metrics.estimates import Estimate
 
 CONFIDENCE: Final = 0.95
 

@@ -13,14 +13,13 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.geometry.turning import onto_grid
+from organome.compute.labelmaps.delivered import put_onto
 from organome.compute.labelmaps.overlap import organ_differences
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Reason
 from organome.io.images.image_files import read_delivered, read_published
 from organome.io.images.labelmaps import read_labelmap, write_labelmap
-from organome.io.images.reading import Delivered
 from organome.io.viewers.monai_label import EXT, FINAL, INDEX, ORIGINAL, read_final_names
 from organome.io.viewers.slicer import SUFFIX
 from organome.steps.annotate.rounds import (
@@ -139,7 +138,7 @@ def _accept(
     _check_names(labels, named, one)
     image = read_published(one.image(scan))
     labelmap = remap_labelmap(labels, one.scheme, names=named)
-    whole = _onto(labelmap, image, delivered)
+    whole = put_onto(labelmap, image, delivered)
     before = read_labelmap(one.datastore / ORIGINAL / f"{scan}{EXT}")
     write_labelmap(one.accepted(scan), whole, one.scheme, grid_of=one.image(scan))
     voxel_ml = float(np.prod(image.GetSpacing())) / 1000
@@ -153,12 +152,6 @@ def _accept(
         }
         for organ in organ_differences(before, whole, one.structures)
     }
-
-
-def _onto(labelmap: sitk.Image, image: sitk.Image, delivered: Delivered) -> sitk.Image:
-    return onto_grid(
-        labelmap, image, may_be_part=delivered.is_part, error_mm=delivered.place_error_mm
-    )
 
 
 def _numbered(labels: sitk.Image, names: Sequence[str] | None) -> dict[int, str]:

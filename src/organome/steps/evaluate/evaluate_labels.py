@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import SimpleITK as sitk
 
-from organome.compute.geometry.turning import onto_grid
-from organome.compute.labelmaps.remapping import remap_labelmap, round_labels
+from organome.compute.labelmaps.delivered import merge_to_organs
 from organome.compute.metrics.label_metrics import LabelMetrics, compare_labelmaps, resample_nearest
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.evaluations import (
@@ -261,13 +260,7 @@ def read_reference(
     """
     try:
         delivered = read_delivered(Path(reference.labelmap), constant=True)
-        labels, _ = round_labels(delivered.image, value_step=delivered.value_step)
-        truth = remap_labelmap(labels, scheme, names=delivered.names)
-        if predicted is None:
-            return truth
-        return onto_grid(
-            truth, predicted, may_be_part=delivered.is_part, error_mm=delivered.place_error_mm
-        )
+        return merge_to_organs(delivered, scheme, predicted)
     except ScanError as error:
         if error.reason is Reason.FILE_MISSING:
             fact = "the listed reference does not exist"

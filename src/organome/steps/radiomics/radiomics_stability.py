@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from organome.compute.metrics.repeatability import Correlation, repeatability
+from organome.compute.metrics.estimates import Estimate
+from organome.compute.metrics.repeatability import repeatability
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_tables import RADIOMICS
 from organome.domain.stability_tables import STABILITY, Grade, Repeat, grade_of
@@ -149,7 +150,7 @@ def _stability_rows(
             }
 
 
-def _named(name: str, found: Correlation | None) -> dict[str, float | None]:
+def _named(name: str, found: Estimate | None) -> dict[str, float | None]:
     if found is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

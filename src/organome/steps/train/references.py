@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import SimpleITK as sitk
 
-from organome.compute.geometry.turning import onto_grid
-from organome.compute.labelmaps.remapping import remap_labelmap, round_labels
+from organome.compute.labelmaps.delivered import merge_to_organs, put_onto
 from organome.domain.cases import Case
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
@@ -18,7 +16,6 @@ from organome.domain.schemes import LabelScheme
 from organome.io.files.packs import read_packed
 from organome.io.images.image_files import read_delivered
 from organome.io.images.labelmaps import LABELS_FILE, PACK
-from organome.io.images.reading import Delivered
 
 
 def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
@@ -39,19 +36,7 @@ def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.I
     if path.is_dir():
         return _merged_masks(path, scheme, image)
     with _loose(path) as file:
-        delivered = read_delivered(file, constant=True)
-    labels, _ = round_labels(delivered.image, value_step=delivered.value_step)
-    organs = remap_labelmap(labels, scheme, names=delivered.names)
-    return _onto_grid(replace(delivered, image=organs), image)
-
-
-def _onto_grid(delivered: Delivered, image: sitk.Image) -> sitk.Image:
-    return onto_grid(
-        delivered.image,
-        image,
-        may_be_part=delivered.is_part,
-        error_mm=delivered.place_error_mm,
-    )
+        return merge_to_organs(read_delivered(file, constant=True), scheme, image)
 
 
 def packed_reference(path: Path) -> bytes | None:
@@ -87,7 +72,8 @@ def _merged_masks(folder: Path, scheme: LabelScheme, image: sitk.Image) -> sitk.
         raise ScanError(Reason.LABELMAP_MISSING, fact)
     labels_zyx = np.zeros(image.GetSize()[::-1], np.uint8)
     for name, organ in wanted.items():
-        mask = _onto_grid(read_delivered(folder / f"{name}.nii.gz", constant=True), image)
+        delivered = read_delivered(folder / f"{name}.nii.gz", constant=True)
+        mask = put_onto(delivered.image, image, delivered)
         labels_zyx[sitk.GetArrayViewFromImage(mask) > 0] = organ
     merged = sitk.GetImageFromArray(labels_zyx)
     merged.CopyInformation(image)
