@@ -40,7 +40,7 @@ correct() {
   if [ ! -e "$folder/train_$next/config.yaml" ]; then
     begin others "$1"
     organome run "$folder/others_$1" -- --cores 2
-    organome annotate export --run "$folder/others_$1" --output "$rounds" --n "$n_scans"
+    organome annotate export --run "$folder/others_$1" --output "$rounds" --n "$n_scans" --number "$1"
     organome dev annotator --rounds "$rounds" --truth "$folder/others/truth"
     organome annotate import --rounds "$rounds"
     organome annotate status --rounds "$rounds"

@@ -41,16 +41,20 @@ class Exported:
         folder: Of the round.
         number: Of the round.
         n_scans: Scans in it.
-        is_new: Whether it was begun now; an earlier one waits for labels otherwise.
+        is_new: Whether it was begun now.
+        is_waiting: Whether nothing of it has come back.
     """
 
     folder: Path
     number: int
     n_scans: int
     is_new: bool
+    is_waiting: bool
 
     def __str__(self) -> str:
         """Write it as plain text."""
+        if not self.is_waiting:
+            return f"round {self.number} was begun before, and labels have come back: {self.folder}"
         if not self.is_new:
             return (
                 f"round {self.number} waits for labels, so that no other is begun: {self.folder}\n"
@@ -70,6 +74,7 @@ def run(
     n: int = 50,
     strategy: Strategy = Strategy.WORST,
     seed: int = 1,
+    number: int | None = None,
 ) -> Exported:
     """Begin a round: choose scans of a finished run and write them for an annotator.
 
@@ -83,23 +88,28 @@ def run(
         strategy: ``worst`` by what the tables flag, ``disagreement`` of folds or contrasts,
             ``random``, or ``stratified`` by sex, ten years of age and contrast.
         seed: Of chance.
+        number: The round that is meant: one that was begun before is not begun again, so that a
+            script can be started again anywhere. Left out: the next.
 
     Raises:
-        SetupError: There are no tables, images are gone, no scan is left, or the run has not
-            measured what the strategy goes by.
+        SetupError: The number is not the next one; there are no tables, images are gone, no scan
+            is left, or the run has not measured what the strategy goes by.
     """
     if n < 1:
         raise SetupError(f"--n is {n}, 1 or more needed")
     place = open_run(run)
     earlier = read_rounds(output)
-    if earlier and not earlier[-1].accepted_scans():
-        last = earlier[-1]
-        return Exported(last.folder, last.number, len(last.scans), is_new=False)
+    for one in earlier:
+        is_waiting = not one.accepted_scans()
+        if one.number == number or (is_waiting and one is earlier[-1]):
+            return Exported(one.folder, one.number, len(one.scans), False, is_waiting)
+    following = earlier[-1].number + 1 if earlier else 1
+    if number not in (None, following):
+        raise SetupError(f"--number is {number}, and the next round is {following}")
     chosen = _choose(place, _seen(output, earlier), n=n, strategy=strategy, seed=seed)
-    number = earlier[-1].number + 1 if earlier else 1
-    made = _write(place, output, chosen, number=number, strategy=strategy, seed=seed)
-    _logger.info("event=round_exported round=%d n_scans=%d", number, len(made.scans))
-    return Exported(made.folder, number, len(made.scans), is_new=True)
+    made = _write(place, output, chosen, number=following, strategy=strategy, seed=seed)
+    _logger.info("event=round_exported round=%d n_scans=%d", following, len(made.scans))
+    return Exported(made.folder, following, len(made.scans), is_new=True, is_waiting=True)
 
 
 def _choose(

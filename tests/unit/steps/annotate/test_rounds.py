@@ -154,6 +154,18 @@ def test_no_scan_comes_twice_and_a_round_waits_for_labels(rounds: Path, tmp_path
         exported(tmp_path, n=4)
 
 
+def test_a_round_by_its_number_is_begun_once(rounds: Path, tmp_path: Path) -> None:
+    write_segments(rounds, first_key(rounds), list(masks().items()))
+    import_round.run(rounds=rounds)
+    ask = {"run": tmp_path / "run", "output": rounds, "n": 1, "strategy": Strategy.RANDOM}
+    again = export_round.run(**ask, number=1)
+    assert (again.is_new, again.number, again.n_scans) == (False, 1, 4)
+    assert "labels have come back" in str(again)
+    with pytest.raises(SetupError, match="--number is 3, and the next round is 2"):
+        export_round.run(**ask, number=3)
+    assert export_round.run(**ask, number=2).is_new
+
+
 def test_the_same_export_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_run(tmp_path / name / "run", 4)
