@@ -160,7 +160,7 @@ def _leaving_at_once() -> Iterator[None]:
 
     def leave(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        os.write(2, f"organome: {name}: the training is kept, start again to validate\n".encode())
+        os.write(2, f"organome: {name}: the training is kept, start again to go on\n".encode())
         os._exit(os.EX_TEMPFAIL)
 
     before = {one: signal.signal(one, leave) for one in (signal.SIGTERM, signal.SIGUSR1)}

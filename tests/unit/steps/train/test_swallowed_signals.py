@@ -89,4 +89,4 @@ def test_in_the_validation_it_ends_at_once_with_the_processes_of_the_pool(tmp_pa
         check=False,
     )
     assert done.returncode == 75
-    assert "SIGTERM: the training is kept, start again to validate" in done.stderr
+    assert "SIGTERM: the training is kept, start again to go on" in done.stderr
