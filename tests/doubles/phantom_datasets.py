@@ -230,9 +230,7 @@ def _stations(truth: Truth) -> Iterator[tuple[sitk.Image, sitk.Image]]:
     n_slices = truth.image.GetDepth()
     ends = np.linspace(n_slices, 0, 4).astype(int).tolist()
     for upper, lower in pairwise(ends):
-        yield tuple(  # type: ignore[misc]
-            one[:, :, max(0, lower - 10) : upper] for one in (truth.image, truth.labels)
-        )
+        yield tuple(one[:, :, max(0, lower - 10) : upper] for one in (truth.image, truth.labels))
 
 
 def _classes(labels: sitk.Image, classes: list[str]) -> Any:

@@ -26,7 +26,8 @@ from organome.domain.radiomics_settings import (
     TextureSettings,
 )
 
-# Names of SimpleITK's interpolators; pyradiomics takes their number, from 1, too.
+# Names of SimpleITK's interpolators. Not their numbers, which pyradiomics takes, too: they
+# differ between versions of SimpleITK.
 _INTERPOLATORS: Final = tuple(
     f"sitk{name}"
     for name in (
@@ -204,9 +205,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     ),
     "interpolator": _Kind(
         f"one of {', '.join(_INTERPOLATORS)}",
-        lambda value: (
-            value in _INTERPOLATORS or (_is_whole(value) and 1 <= value <= len(_INTERPOLATORS))
-        ),
+        lambda value: value in _INTERPOLATORS,
     ),
     "padDistance": _whole(0),
     "resegmentRange": _Kind(
@@ -364,13 +363,10 @@ def _read_preparation(content: _Content) -> Preparation:
             ("resegmentRange", "resegment_range"),
         )
     }
-    interpolator = setting.get("interpolator", Preparation().interpolator)
-    if not isinstance(interpolator, str):
-        interpolator = _INTERPOLATORS[interpolator - 1]
     return Preparation(
         **_renamed(setting, _PREPARATION),
         **sequences,
-        interpolator=interpolator,
+        interpolator=setting.get("interpolator", Preparation().interpolator),
         normalize_over=NormalizeOver(content.own.get("normalizeOver", NormalizeOver.IMAGE)),
         resegment_mode=ResegmentMode(setting.get("resegmentMode", ResegmentMode.ABSOLUTE)),
     )

@@ -79,7 +79,7 @@ def test_a_training_is_shown_on_a_terminal_as_without(tmp_path: Path) -> None:
     returned, written = on_terminal(code.format(["status"]))
     assert returned == 0, written
     assert "train_fold 0   under way  2 of 4 epochs, 20 s to go\r\n" in written
-    returned, written = on_terminal(code.format(["estimate", str(tmp_path)]))
+    returned, written = on_terminal(code.format(["estimate"]))
     assert returned == 0, written
     assert written.endswith("without the validations: none is through yet\r\n")
 

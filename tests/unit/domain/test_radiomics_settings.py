@@ -71,6 +71,7 @@ def test_what_is_not_native_is_refused_by_name(parameters: dict[str, Any]) -> No
         ({"setting": {"resegmentRange": [1, 2, 3]}}, "setting.resegmentRange .* one or two"),
         ({"setting": {"resegmentMode": "foo"}}, "setting.resegmentMode is 'foo'"),
         ({"setting": {"interpolator": "foo"}}, "setting.interpolator is 'foo'"),
+        ({"setting": {"interpolator": 3}}, "setting.interpolator is 3, must be one of"),
         ({"setting": {"resampledPixelSpacing": [1, 1, -1]}}, "resampledPixelSpacing is"),
         ({"setting": {"weightingNorm": "no_weighting_norm"}}, "setting.weightingNorm is"),
         ({"setting": {"sigma": [1]}}, "setting.sigma does nothing without imageType LoG"),

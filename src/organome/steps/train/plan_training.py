@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 from organome.domain.errors import SetupError
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.folders import read_json, read_model
-from organome.steps.train.nnunet import CONFIGURATION, DATASET, DATASET_ID, PLANS, Folders
+from organome.io.models.training_folders import DATASET
+from organome.steps.train.nnunet import CONFIGURATION, DATASET_ID, PLANS, Folders
 from organome.steps.train.splits import SPLITS_FILE
 
 _MIN_EDGE: Final = 4  # voxels of the deepest stage

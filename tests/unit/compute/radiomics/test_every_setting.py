@@ -1,6 +1,7 @@
 """Every key of pyradiomics' schema: honoured, refused by name, or listed as without effect."""
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.errors import SetupError
 from organome.domain.radiomics_parameters import read_parameters
+from organome.domain.radiomics_settings import Engine
+from organome.io.tables.radiomics_parameters import read_settings
 
 radiomics = pytest.importorskip("radiomics", reason="pyradiomics is not installed (make setup)")
 SCHEMA = yaml.safe_load(Path(radiomics.getParameterValidationFiles()[0]).read_text())["mapping"]
@@ -202,7 +205,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "normalizeScale": st.floats(10, 300),
     "removeOutliers": st.floats(0.5, 3),
     "resampledPixelSpacing": st.lists(st.floats(1.1, 2.9), min_size=3, max_size=3),
-    "interpolator": st.sampled_from(["sitkNearestNeighbor", "sitkLinear", 3, "sitkGaussian"]),
+    "interpolator": st.sampled_from(
+        ["sitkNearestNeighbor", "sitkLinear", "sitkBSpline", "sitkGaussian"]
+    ),
     "resegmentRange": st.lists(st.floats(40, 180), min_size=1, max_size=2, unique=True),
     "resegmentMode": st.sampled_from(["absolute", "sigma"]),
 }
@@ -251,7 +256,10 @@ def pairs(draw: st.DrawFn) -> Any:
 def check_or_refused(parameters: dict[str, Any], image: Any, labelmap: Any) -> None:
     parameters = {name: part for name, part in parameters.items() if part}
     try:
-        read_parameters(parameters, source="test")
+        with NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(parameters, file)
+            file.flush()
+            read_settings(Path(file.name), Engine.NATIVE)
     except SetupError as error:
         keys = [*parameters.get("setting", {}), *parameters["imageType"], "featureClass"]
         assert any(key in str(error) for key in keys)
