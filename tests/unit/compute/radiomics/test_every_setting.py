@@ -15,6 +15,7 @@ from doubles.places import REPOSITORY
 from doubles.pyradiomics import differences, reference_features
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.errors import SetupError
+from organome.domain.outcomes import FeatureReason
 from organome.domain.radiomics_parameters import read_parameters
 from organome.domain.radiomics_settings import Engine
 from organome.io.tables.radiomics_parameters import read_settings
@@ -108,6 +109,11 @@ def check(parameters: dict[str, Any], image: Any, labelmap: Any) -> None:
         if isinstance(reference, str):
             assert ours.reason is not None, reference
             assert ours.values == {}
+        elif (
+            ours.reason == FeatureReason.TOO_MANY_LEVELS
+        ):  # textures of so many are not worked out here
+            shared = {name: reference[name] for name in ours.values}
+            assert differences(shared, ours.values) == []
         else:
             assert differences(reference, ours.values) == []
 
@@ -211,6 +217,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "resegmentRange": st.lists(st.floats(40, 180), min_size=1, max_size=2, unique=True),
     "resegmentMode": st.sampled_from(["absolute", "sigma"]),
 }
+PATIENT = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 STRANGE = st.sampled_from([None, "foo", "false", -5, 0, 32.5, 5, True, float("nan"), [], [1], {}])
 
 
@@ -267,14 +274,16 @@ def check_or_refused(parameters: dict[str, Any], image: Any, labelmap: Any) -> N
     check(parameters, image, labelmap)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(parameters_of_all_kinds(), pairs())
 def test_random_settings_are_honoured_or_refused(parameters: dict[str, Any], made: Any) -> None:
     check_or_refused(parameters, *made)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(PATIENT, max_examples=300)
 @given(parameters_of_all_kinds(), pairs())
 def test_300_random_settings_are_honoured_or_refused(parameters: dict[str, Any], made: Any) -> None:
     check_or_refused(parameters, *made)
