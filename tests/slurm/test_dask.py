@@ -131,8 +131,7 @@ def test_asked_to_stop_it_takes_its_jobs_back(
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 75, said
     wait_until(lambda: not sound_cluster.queue(), what="the jobs to be gone", within_s=10)
-    # No table; a worker that was ended late may leave what the next collection clears away.
-    assert not [one for one in (collection.folder / "results").iterdir() if one.suffix != ".tmp"]
+    assert [*(collection.folder / "results").iterdir()] == []
 
 
 def test_workers_end_when_the_collection_is_killed(
