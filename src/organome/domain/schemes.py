@@ -142,6 +142,11 @@ class LabelScheme:
         """Return whether any class of the scheme becomes this organ."""
         return organ.label in self.organ_labels.values()
 
+    @property
+    def n_missing_organs(self) -> int:
+        """How many of the 40 organs no class of the scheme becomes."""
+        return sum(not self.covers(organ) for organ in ORGANS)
+
 
 def scheme_by_name(name: str) -> LabelScheme:
     """Find a scheme by the name it has in the config.

@@ -104,9 +104,19 @@ def check_unchanged(folder: Path, digest: str) -> None:
         )
 
 
-def read_weights(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """Read only the weights of a model folder, one mapping a fold."""
-    return tuple(read_checkpoint(path)["network_weights"] for path in _checkpoints(folder))
+def read_weights(folder: Path, *, fold: int) -> Mapping[str, Any]:
+    """Read only the weights of a fold of a model folder; of its only network, whatever the fold.
+
+    Raises:
+        SetupError: The model has several folds, and not this one; or it has none.
+    """
+    paths = _checkpoints(folder)
+    if len(paths) > 1 and fold >= len(paths):
+        raise SetupError(f"model {folder}: no fold {fold}, it has {len(paths)}")
+    weights: Mapping[str, Any] = read_checkpoint(paths[fold if len(paths) > 1 else 0])[
+        "network_weights"
+    ]
+    return weights
 
 
 def model_digest(folder: Path) -> str:

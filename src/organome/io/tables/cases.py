@@ -87,7 +87,7 @@ def write_references(
 
 
 def _identities(cases: Sequence[Case]) -> list[tuple[str, str, str, str]]:
-    """Give each case an identity of its own: a list of scans with one twice would be refused."""
+    """Give each case its own identity: a cohort refuses a list that names a scan twice."""
     taken: dict[tuple[str, str, str, str], None] = {}
     for case in cases:
         arrays = chain((case.array,), (f"{case.array}-{n}" for n in count(2)))

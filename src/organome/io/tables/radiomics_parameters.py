@@ -62,7 +62,7 @@ def _check_wavelet(name: str, source: str) -> None:
     if name not in pywt.wavelist(kind="discrete"):
         raise SetupError(
             f"{source}: imageType.Wavelet: wavelet is {name!r},"
-            " which is no discrete wavelet of PyWavelets"
+            " which is not a discrete wavelet of PyWavelets"
         )
 
 

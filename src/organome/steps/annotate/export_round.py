@@ -92,8 +92,8 @@ def run(
             script can be started again anywhere. Left out: the next.
 
     Raises:
-        SetupError: The number is not the next one; there are no tables, images are gone, no scan
-            is left, or the run has not measured what the strategy goes by.
+        SetupError: The number is not the next one; tables or images are not there; every scan was
+            in a round; or the run has not measured what the strategy goes by.
     """
     if n < 1:
         raise SetupError(f"--n is {n}, 1 or more needed")

@@ -58,7 +58,7 @@ def _check_dataset(folder: Path, dataset: Mapping[str, Any]) -> Finding:
     except SetupError as error:
         return fail(subject, str(error), "correct its labels")
     trains = Role(dataset.get("role", Role.TRAIN)) is Role.TRAIN
-    n_missing = sum(not scheme.covers(organ) for organ in ORGANS)
+    n_missing = scheme.n_missing_organs
     unlabelled = Unlabelled(dataset.get("unlabelled", Unlabelled.REFUSE))
     if trains and scheme.structures != ORGANS:
         return fail(subject, f"{word} is not about the 40 organs", "correct its labels")

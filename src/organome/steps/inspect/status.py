@@ -12,6 +12,7 @@ from typing import Final
 from organome.domain.errors import OrganomeError, SetupError
 from organome.domain.outcomes import Reason, Status
 from organome.domain.tables import SCANS
+from organome.domain.wording import counted
 from organome.io.models.phantoms import is_for_phantoms
 from organome.io.models.places import locate_model
 from organome.io.runs import Run, open_run
@@ -91,7 +92,7 @@ class CohortStatus:
 
     def __str__(self) -> str:
         """Write it as plain text of a few lines."""
-        listed = f"{_counted(self.n_listed, 'scan')} listed in {_counted(self.n_shards, 'shard')}"
+        listed = f"{counted(self.n_listed, 'scan')} listed in {counted(self.n_shards, 'shard')}"
         lines = [
             listed if self.n_listed else f"{listed}; `organome run` lists them",
             *([self.warning] if self.warning else []),
@@ -106,7 +107,7 @@ class CohortStatus:
             "",
             "no scan in the tables"
             if self.n_in_tables is None
-            else f"{_counted(self.n_in_tables, 'scan')} in the tables",
+            else f"{counted(self.n_in_tables, 'scan')} in the tables",
         ]
         failed = [
             f"{step.step:<17} {n_failed:>9} {reason}"
@@ -202,10 +203,6 @@ def _warning(place: Run) -> str | None:
     except OrganomeError:
         pass
     return None
-
-
-def _counted(n_things: int, thing: str) -> str:
-    return f"{n_things} {thing}" if n_things == 1 else f"{n_things} {thing}s"
 
 
 def _step_status(

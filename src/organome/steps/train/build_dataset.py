@@ -129,7 +129,7 @@ def _check_schemes(cases: Sequence[Case]) -> None:
         scheme = find_scheme(word)
         if scheme.structures != ORGANS:
             raise SetupError(f"dataset {dataset}: label scheme {word} is not about the 40 organs")
-        n_missing = sum(not scheme.covers(organ) for organ in ORGANS)
+        n_missing = scheme.n_missing_organs
         if n_missing and unlabelled is Unlabelled.REFUSE:
             raise SetupError(
                 f"dataset {dataset}: label scheme {word} lacks {n_missing} of the 40 organs, and a"

@@ -24,6 +24,7 @@ from organome.domain.cases import Case
 from organome.domain.errors import SetupError
 from organome.domain.models import ModelNote
 from organome.domain.schemes import MRSEGMENTATOR
+from organome.domain.wording import counted
 from organome.io.files.atomic import replace_folder, write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import model_digest, read_json, write_note
@@ -207,7 +208,7 @@ def _card(record: Mapping[str, Any]) -> str:
     begun_with = first["start_from"]
     return _CARD_TEXT.format(
         **{key: record[key] for key in ("name", "licence", "tier", "digest")},
-        networks=f"{_counted(len(folds), 'fold')} of {_counted(first['n_epochs'], 'epoch')}",
+        networks=f"{counted(len(folds), 'fold')} of {counted(first['n_epochs'], 'epoch')}",
         begun_with=f"- Trained on from model `{begun_with}`\n" if begun_with else "",
         validation=_VALIDATED if first["n_validation"] else _NOT_VALIDATED,
         organome=__version__,
@@ -215,10 +216,6 @@ def _card(record: Mapping[str, Any]) -> str:
         folds="\n".join(folds),
         warning=_FOR_PHANTOMS if record["tier"] == "phantom" else "",
     )
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _mark_phantom(folder: Path, record: Mapping[str, Any]) -> None:

@@ -232,8 +232,7 @@ def _take_weights(trainer: Any, model: Path) -> None:
     """Start from the weights of a model, its output layers too: its labels are the same."""
     if read_dataset(model)["labels"] != trainer.dataset_json["labels"]:
         raise SetupError(f"train.start_from {model}: its labels are not those of this dataset")
-    weights = read_weights(model)
     try:
-        trainer.network.load_state_dict(weights[trainer.fold if len(weights) > 1 else 0])
-    except (RuntimeError, IndexError) as error:
-        raise SetupError(f"train.start_from {model}: no such fold, or another network") from error
+        trainer.network.load_state_dict(read_weights(model, fold=trainer.fold))
+    except RuntimeError as error:
+        raise SetupError(f"train.start_from {model}: its network is another one") from error
