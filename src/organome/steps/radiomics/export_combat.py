@@ -4,19 +4,15 @@ ComBat takes neither missing nor constant values, so each image and organ is a m
 of the scans that have it whole and all its features. What is left out is listed, never filled in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
-import pyarrow as pa
 
-from organome.domain.errors import SetupError
 from organome.domain.radiomics_tables import RADIOMICS
 from organome.domain.stability_tables import Repeat
-from organome.domain.tables import SCANS
 from organome.io.files.atomic import write_text_atomic
 from organome.io.tables.parquet import read_table
 from organome.steps.radiomics.columns import (
@@ -25,13 +21,10 @@ from organome.steps.radiomics.columns import (
     measured_groups,
     read_rows,
 )
+from organome.steps.radiomics.combat_samples import BATCH, read_covariates, read_samples
 
-BATCH: Final = "SITE"  # neuroHarmonize insists on this name
-_KEY: Final = ["participant", "instance"]
-_UNKNOWN: Final = "unknown"
-_SEPARATORS: Final = {".tsv": "\t", ".csv": ","}
-_MATCH: Final = "_match"
-_RESERVED: Final = frozenset({"scan", "cohort", "subject", BATCH, _MATCH})  # columns of our own
+# Above this share of scans that lack it a feature is left out, up to it the scans are.
+_MAX_MISSING_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +36,7 @@ class Exported:
         n_samples: Scans in the largest of them.
         n_batches: Batches in all.
         n_left_out: Images times organs of which nothing can be harmonised.
+        n_one_batch: Those of them whose scans are of one batch.
         n_rows_unmatched: Rows of the covariate file that match no scan.
         n_scans_unmatched: Scans that match no row of the covariate file.
     """
@@ -51,8 +45,14 @@ class Exported:
     n_samples: int
     n_batches: int
     n_left_out: int
+    n_one_batch: int = 0
     n_rows_unmatched: int = 0
     n_scans_unmatched: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything was written; if not, the command ends with exit code 3."""
+        return self.n_matrices > 0
 
     def __str__(self) -> str:
         """Format the result in one line."""
@@ -60,6 +60,8 @@ class Exported:
             f"{self.n_matrices} matrices of up to {self.n_samples} scans in {self.n_batches}"
             f" batches; {self.n_left_out} organs have too few scans or features"
         )
+        if self.n_one_batch:
+            line += f", {self.n_one_batch} of them one batch only: name others by --batch"
         if self.n_rows_unmatched or self.n_scans_unmatched:
             line += (
                 f"; covariates: {self.n_rows_unmatched} rows match no scan,"
@@ -87,13 +89,15 @@ def run(
     Args:
         tables: Folder that collect_tables published, with radiomics.
         output: Folder to write: ``<contrast>/<organ>/features.csv`` (features x samples),
-            ``covars.csv`` (a row per sample) and ``left_out.csv``. Samples are scan keys.
+            ``covars.csv`` (a row per sample), and in any case ``left_out.csv`` with the reasons.
+            Samples are scan keys.
         contrasts: Images to write; all when none is named.
         organs: Organs to write; all when none is named. Each is read on its own.
         batch: Columns of the scan table or of the covariate file that make up the batch, joined by
             a space: the scanner by default, the assessment centre in UK Biobank.
         covariates: TSV, CSV or Parquet file with a column ``participant`` and optionally
-            ``instance``, both text; its other columns become covariates.
+            ``instance``, both text, or the ``participants.tsv`` of BIDS; its other columns become
+            covariates.
         scan_columns: Columns of the scan table to keep as covariates, such as ``height_m``.
         stability: Table of radiomics-stability; only features that repeat are written.
         repeat: Which repeats of it count.
@@ -103,31 +107,31 @@ def run(
     Raises:
         SetupError: If a table or column is missing, or the covariate file cannot be joined.
     """
-    extra = None if covariates is None else _read_covariates(covariates, batch, scan_columns)
-    samples = _samples(tables, batch, scan_columns, extra)
-    scans = samples.scans
+    extra = None if covariates is None else read_covariates(covariates, batch, scan_columns)
+    samples = read_samples(tables, batch, scan_columns, extra)
     parts = find_parts(tables, RADIOMICS)
-    features = features_of(parts[0])
     kept = None if stability is None else _repeating(stability, repeat, min_icc)
-    sizes, batches, n_left_out = [], set[str](), 0
-    for contrast, organ in measured_groups(parts):
-        if (contrasts and contrast not in contrasts) or (organs and organ not in organs):
-            continue
-        names = [name for name in features if kept is None or (contrast, organ, name) in kept]
-        columns = ["scan", "truncated", *names]
+    written, n_one_batch = list[_Matrix](), 0
+    groups = [
+        (contrast, organ)
+        for contrast, organ in measured_groups(parts)
+        if contrast in (contrasts or [contrast]) and organ in (organs or [organ])
+    ]
+    for contrast, organ in groups:
+        columns = ["scan", "truncated", *features_of(parts[0])]
         rows = read_rows(parts, columns, contrast=[contrast], organ=[organ])
-        matrix = _complete(rows, names, scans, min_per_batch=min_per_batch)
-        if matrix.features.empty or matrix.features.columns.empty:
-            n_left_out += 1
-            continue
+        repeating = None if kept is None else kept.get((contrast, organ), set())
+        matrix = _complete(rows, samples.scans, repeating, min_per_batch=min_per_batch)
         _write(output / contrast / organ, matrix)
-        sizes.append(len(matrix.features))
-        batches |= set(matrix.covars[BATCH])
+        n_one_batch += "only_batch" in set(matrix.left_out["why"])
+        if matrix.is_written:
+            written.append(matrix)
     return Exported(
-        n_matrices=len(sizes),
-        n_samples=max(sizes, default=0),
-        n_batches=len(batches),
-        n_left_out=n_left_out,
+        n_matrices=len(written),
+        n_samples=max((len(matrix.features) for matrix in written), default=0),
+        n_batches=len({name for matrix in written for name in matrix.covars[BATCH]}),
+        n_left_out=len(groups) - len(written),
+        n_one_batch=n_one_batch,
         n_rows_unmatched=samples.n_rows_unmatched,
         n_scans_unmatched=samples.n_scans_unmatched,
     )
@@ -139,116 +143,67 @@ class _Matrix:
     covars: pd.DataFrame  # likewise
     left_out: pd.DataFrame
 
-
-@dataclass(frozen=True, slots=True)
-class _Samples:
-    scans: pd.DataFrame  # a row per scan; the batch is null where the covariate file lacks it
-    n_rows_unmatched: int
-    n_scans_unmatched: int
+    @property
+    def is_written(self) -> bool:
+        return not self.features.empty
 
 
-def _samples(
-    tables: Path, batch: Sequence[str], scan_columns: Sequence[str], extra: pd.DataFrame | None
-) -> _Samples:
-    """Read what is known of each scan; people are numbers, so that no pseudonym is written."""
-    parts = find_parts(tables, SCANS.name)
-    known = [column.name for column in SCANS.columns]
-    in_file = [] if extra is None else [name for name in extra.columns if name not in _KEY]
-    unknown = sorted({*batch, *scan_columns} - {*known, *(set(in_file) & set(batch))})
-    if unknown or not batch:
-        raise SetupError(
-            f"no column {', '.join(unknown) or 'named for the batch'}; the scan table has"
-            f" {', '.join(known)}"
-            + (f"\nthe covariate file has {', '.join(in_file)}" if extra is not None else "")
-        )
-    of_scan = [name for name in batch if name not in in_file]
-    columns = list(dict.fromkeys(["scan", "cohort", *_KEY, *of_scan, *scan_columns]))
-    scans = read_rows(parts, columns)
-    scans["subject"] = scans.groupby(["cohort", "participant"], sort=False).ngroup() + 1
-    names = scans[of_scan].astype("string").fillna(_UNKNOWN)
-    n_rows_unmatched = n_scans_unmatched = 0
-    if extra is not None:
-        key = [name for name in _KEY if name in extra.columns]
-        n_rows_unmatched = len(extra) - len(extra.merge(scans[key].drop_duplicates(), on=key))
-        scans = scans.merge(extra, on=key, how="left", indicator=_MATCH)
-        n_scans_unmatched = int(scans.pop(_MATCH).ne("both").sum())
-    for name in set(batch) - set(of_scan):
-        names[name] = scans[name].astype("string")
-    scans[BATCH] = reduce(lambda left, right: left + " " + right, (names[one] for one in batch))
-    kept = [name for name in in_file if name not in batch]
-    chosen = scans[["scan", BATCH, "subject", "instance", *scan_columns, *kept]]
-    return _Samples(chosen, n_rows_unmatched, n_scans_unmatched)
-
-
-def _read_covariates(path: Path, batch: Sequence[str], scan_columns: Sequence[str]) -> pd.DataFrame:
-    """Read the covariate file; keys and batches are text, or 007 would be 7 and 11025 11025.0."""
-    kind = path.suffix.lower()
-    if kind not in (*_SEPARATORS, ".parquet"):
-        raise SetupError(f"{path}: covariates are a .tsv, .csv or .parquet file")
-    try:
-        if kind == ".parquet":
-            table = _read_parquet(path, batch)
-        else:
-            texts = dict.fromkeys([*_KEY, *batch], str)
-            table = pd.read_csv(path, sep=_SEPARATORS[kind], dtype=texts, encoding="utf-8-sig")
-    except (OSError, ValueError):  # of Arrow and pandas, too; their text may quote a row
-        raise SetupError(f"{path}: cannot be read as a {kind} table") from None
-    columns = [str(name) for name in table.columns]
-    if "participant" not in columns:
-        raise SetupError(f"{path}: no column 'participant'; it has {', '.join(columns)}")
-    key = [name for name in _KEY if name in columns]
-    for name in key:
-        if not all(isinstance(value, str) for value in table[name]):
-            raise SetupError(f"{path}: column {name!r} must be text, and empty nowhere")
-    n_repeated = int(table.duplicated(key).sum())
-    if n_repeated:
-        raise SetupError(f"{path}: {n_repeated} rows repeat the {' and '.join(key)} of another row")
-    of_scans = {column.name for column in SCANS.columns} & {*batch, *scan_columns}
-    taken = [name for name in columns if name not in key and name in {*of_scans, *_RESERVED}]
-    if taken:
-        raise SetupError(f"{path}: rename {', '.join(taken)}; another column has that name")
-    return table
-
-
-def _read_parquet(path: Path, batch: Sequence[str]) -> pd.DataFrame:
-    content = read_table(path)
-    for name in {*batch} & {*content.column_names}:
-        at = content.column_names.index(name)
-        content = content.set_column(at, name, content.column(name).cast(pa.string()))
-    frame: pd.DataFrame = content.replace_schema_metadata(None).to_pandas()
-    return frame
-
-
-def _repeating(stability: Path, repeat: Repeat, min_icc: float) -> set[tuple[str, str, str]]:
+def _repeating(stability: Path, repeat: Repeat, min_icc: float) -> dict[tuple[str, str], set[str]]:
     rows = read_table(stability).to_pandas()
     rows = rows[(rows["repeat"] == repeat) & (rows["icc_agreement_low"] >= min_icc)]
-    return set(rows[["contrast", "organ", "feature"]].itertuples(index=False, name=None))
+    groups = rows.groupby(["contrast", "organ"])["feature"]
+    return {(contrast, organ): set(names) for (contrast, organ), names in groups}
 
 
 def _complete(
-    rows: pd.DataFrame, names: Sequence[str], scans: pd.DataFrame, *, min_per_batch: int
+    rows: pd.DataFrame, scans: pd.DataFrame, repeating: set[str] | None, *, min_per_batch: int
 ) -> _Matrix:
-    """Leave out scans, then features, until nothing is missing and nothing is constant."""
-    left_out: list[tuple[str, str]] = []
+    """Leave out scans and features until nothing is missing and nothing is constant."""
     table = rows.merge(scans, on="scan", validate="one_to_one").set_index("scan")
+    names = [name for name in rows.columns if name not in ("scan", "truncated")]
     covariates = [name for name in scans.columns if name != "scan"]
-    for why, wrong in (
-        ("organ_missing", table["truncated"].isna()),
-        ("truncated", table["truncated"].eq(True)),
-        ("feature_missing", table[list(names)].isna().any(axis=1)),
-        ("batch_missing", table[BATCH].isna()),
-        ("covariate_missing", table[covariates].isna().any(axis=1)),
-    ):
-        wrong = wrong.reindex(table.index)
-        left_out += [(sample, why) for sample in table.index[wrong]]
+    left_out: list[tuple[str, str]] = []
+
+    def leave_out(why: str, wrong: pd.Series) -> None:
+        nonlocal table
+        left_out.extend((sample, why) for sample in table.index[wrong])
         table = table[~wrong]
-    small = table.groupby(BATCH)[BATCH].transform("size") < min_per_batch
-    left_out += [(sample, "batch_too_small") for sample in table.index[small]]
-    table = table[~small]
-    constant = [name for name in names if (table.groupby(BATCH)[name].nunique() < 2).any()]
-    left_out += [(name, "constant_in_a_batch") for name in constant]
-    used = [name for name in names if name not in constant]
-    return _Matrix(table[used], table[covariates], pd.DataFrame(left_out, columns=["what", "why"]))
+
+    leave_out("organ_missing", table["truncated"].isna())
+    leave_out("truncated", table["truncated"].eq(True))
+    leave_out("feature_missing", table[names].isna().all(axis=1))
+    missing = table[names].isna().mean()
+    features = dict(_features_left_out(missing, repeating))
+    names = [name for name in names if name not in features]
+    leave_out("feature_missing", table[names].isna().any(axis=1))
+    leave_out("batch_missing", table[BATCH].isna())
+    leave_out("covariate_missing", table[covariates].isna().any(axis=1))
+    leave_out("batch_too_small", table.groupby(BATCH)[BATCH].transform("size") < min_per_batch)
+    if table[BATCH].nunique() < 2:
+        leave_out("only_batch", table[BATCH].notna())
+    constant = table.groupby(BATCH)[names].nunique().min() < 2
+    features |= dict.fromkeys(constant.index[constant], "constant_in_a_batch")
+    used = [name for name in names if name not in features]
+    return _Matrix(
+        table[used],
+        table[covariates],
+        pd.DataFrame([*left_out, *features.items()], columns=["what", "why"]),
+    )
+
+
+def _features_left_out(missing: pd.Series, repeating: set[str] | None) -> Iterator[tuple[str, str]]:
+    """Find features that would cost too many scans, or that were not asked for.
+
+    Args:
+        missing: Share of scans that lack a feature, by its name. Two images with filters of their
+            own have each other's columns, and a filter may not fit into an image.
+        repeating: Features that repeat, None if all are wanted.
+    """
+    for name, share in missing.items():
+        if repeating is not None and name not in repeating:
+            yield str(name), "does_not_repeat"
+        elif share > _MAX_MISSING_SHARE:
+            yield str(name), "missing_in_all" if share == 1 else "missing_in_most"
 
 
 def _write(folder: Path, matrix: _Matrix) -> None:
@@ -259,4 +214,7 @@ def _write(folder: Path, matrix: _Matrix) -> None:
         ("covars.csv", covars, True),
         ("left_out.csv", matrix.left_out, False),
     ):
-        write_text_atomic(folder / name, table.to_csv(index=index, lineterminator="\n"))
+        if matrix.is_written or name == "left_out.csv":
+            write_text_atomic(folder / name, table.to_csv(index=index, lineterminator="\n"))
+        else:
+            (folder / name).unlink(missing_ok=True)  # of an earlier export

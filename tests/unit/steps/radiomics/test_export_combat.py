@@ -1,3 +1,6 @@
+import contextlib
+import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -5,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from doubles.places import REPOSITORY
 from doubles.radiomics import NOISY, STEADY, write_cohort
 from organome.domain.errors import SetupError
-from organome.io.tables.parquet import read_table
+from organome.domain.radiomics_tables import feature_columns, radiomics_table
+from organome.io.tables.parquet import read_table, rows_to_arrow, write_table
 from organome.steps.radiomics import radiomics_stability
 from organome.steps.radiomics.export_combat import Exported, run
 
@@ -56,11 +61,90 @@ def test_nobody_is_named_but_visits_of_one_person_can_be_told(tmp_path: Path) ->
 
 def test_organs_that_are_cut_and_small_batches_are_left_out(tmp_path: Path) -> None:
     write_cohort(tmp_path, 8, n_truncated=3)  # two participants are left of model A, three of B
-    export(tmp_path, min_per_batch=5)
-    features, covars, left_out = exported(tmp_path)
-    assert left_out["why"].value_counts().to_dict() == {"truncated": 6, "batch_too_small": 4}
-    assert set(covars["SITE"]) == {"M B"}
-    assert features.shape == (2, 6)
+    export(tmp_path)  # an earlier one must not stay
+    done = export(tmp_path, min_per_batch=5)
+    why = pd.read_csv(tmp_path / ORGAN / "left_out.csv")["why"].value_counts()
+    assert why.to_dict() == {"truncated": 6, "batch_too_small": 4, "only_batch": 6}
+    assert [path.name for path in (tmp_path / ORGAN).iterdir()] == ["left_out.csv"]
+    assert (done.holds, done.n_matrices, done.n_one_batch) == (False, 0, 1)
+    assert "1 of them one batch only: name others by --batch" in str(done)
+
+
+def rewrite(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    path = folder / "tables" / "radiomics" / "part-0000.parquet"
+    rows = change(read_table(path).to_pandas())
+    table = radiomics_table(feature_columns([str(name) for name in rows.columns]))
+    records: Any = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    write_table(path, rows_to_arrow(table, records))
+
+
+def test_images_with_filters_of_their_own_are_both_written(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 8)
+    log = "log-sigma-2-0-mm-3D_firstorder_Mean"
+
+    def add_image(rows: pd.DataFrame) -> pd.DataFrame:
+        other = rows.assign(contrast="fat").rename(columns={NOISY: log})
+        return pd.concat([rows, other])
+
+    rewrite(tmp_path, add_image)
+    assert export(tmp_path).n_matrices == 2
+    for contrast, has, lacks in (("water", NOISY, log), ("fat", log, NOISY)):
+        folder = tmp_path / "combat" / contrast / "liver"
+        features = pd.read_csv(folder / "features.csv", index_col="feature")
+        assert set(features.index) == {STEADY, has}
+        assert features.shape[1] == 14  # of seven participants: the first lacks a value
+        left_out = pd.read_csv(folder / "left_out.csv").set_index("what")["why"]
+        assert left_out[lacks] == "missing_in_all"
+
+
+def test_feature_that_most_scans_lack_is_left_out_and_not_these_scans(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 8)
+    rewrite(tmp_path, lambda rows: rows.assign(**{NOISY: rows[NOISY].where(rows.index % 3 == 0)}))
+    export(tmp_path)
+    features, _, left_out = exported(tmp_path)
+    assert features.shape == (1, 16)
+    assert left_out.to_numpy().tolist() == [[NOISY, "missing_in_most"]]
+
+
+def test_scans_without_any_feature_cost_no_feature(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 10)
+
+    def exchange_two_thirds(rows: pd.DataFrame) -> pd.DataFrame:  # fat and water
+        rows.loc[rows.index % 10 <= 5, [STEADY, NOISY]] = None
+        return rows
+
+    rewrite(tmp_path, exchange_two_thirds)
+    export(tmp_path, min_per_batch=2)
+    features, _, left_out = exported(tmp_path)
+    assert features.shape == (2, 8)
+    assert set(left_out["why"]) == {"feature_missing"}
+
+
+def test_both_tools_take_what_is_written_and_remove_the_batch(tmp_path: Path) -> None:
+    write_cohort(tmp_path, 30)
+    people = tmp_path / "participants.tsv"
+    lines = [f"sub-p{n}\t{50 + n % 17}\t{'MF'[n % 5 % 2]}\t{1100 + n % 2}" for n in range(30)]
+    people.write_text("\n".join(["participant_id\tage\tsex\tcentre", *lines]))
+    rewrite(
+        tmp_path,
+        lambda rows: rows.assign(
+            **{STEADY: rows[STEADY] + 50 * (rows["participant"].str[1:].astype(int) % 2)}
+        ),
+    )
+    done = export(tmp_path, batch=["centre"], covariates=people)
+    assert (done.n_batches, done.n_scans_unmatched) == (2, 0)
+    page = (REPOSITORY / "docs" / "radiomics.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path), contextlib.redirect_stdout(io.StringIO()):
+        exec(code.replace("fat_fraction/liver", "water/liver"), names)
+    site = names["covars"]["SITE"].to_numpy() == "1101"
+    before = names["features"].to_numpy()
+    assert abs(before[0, site].mean() - before[0, ~site].mean()) > 30
+    for made in (names["by_combat"], names["by_harmonize"].T):
+        assert made.shape == before.shape
+        assert abs(made[0, site].mean() - made[0, ~site].mean()) < 5
+    np.testing.assert_allclose(names["by_combat"], names["by_harmonize"].T, rtol=1e-9)
 
 
 def test_covariates_come_from_the_scan_table_and_from_a_covariate_file(
@@ -82,6 +166,7 @@ def test_only_features_that_repeat_are_written_if_asked(tmp_path: Path) -> None:
     export(tmp_path, stability=stability)
     features, _, _ = exported(tmp_path)
     assert list(features.index) == [STEADY]
+    assert [NOISY, "does_not_repeat"] in exported(tmp_path)[2].to_numpy().tolist()
 
 
 def test_only_what_is_named_is_written(tmp_path: Path) -> None:
