@@ -31,6 +31,10 @@ class Column:
         unit: Unit of its values, None where there is none.
         nullable: Whether a value may be missing. A key is never missing.
         levels: All values that can stand there, empty where the values are open.
+        missing: Column of the same table that says why a value is null, None where none does.
+
+    Raises:
+        ValueError: If the meaning is not a sentence.
     """
 
     name: str
@@ -39,6 +43,12 @@ class Column:
     unit: str | None = None
     nullable: bool = True
     levels: tuple[str, ...] = ()
+    missing: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a column that nobody could understand."""
+        if not self.meaning.endswith("."):
+            raise ValueError(f"column {self.name}: the meaning is not a sentence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class Table:
         organ_columns: Columns that stand once per organ, ``<organ>`` in their name and meaning.
         structures: The organs of a run: those of its label scheme.
         facts: What else its files say of themselves in their metadata, by name.
+        sorted_by: Columns by which the rows of the cohort's table are sorted, nulls first.
     """
 
     name: str
@@ -62,6 +73,7 @@ class Table:
     organ_columns: tuple[Column, ...] = ()
     structures: tuple[Organ, ...] = ORGANS
     facts: tuple[tuple[str, str], ...] = ()
+    sorted_by: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -76,6 +88,7 @@ class Table:
                 column,
                 name=column.name.replace(ORGAN_PLACEHOLDER, organ.name),
                 meaning=column.meaning.replace(ORGAN_PLACEHOLDER, organ.name),
+                missing=column.missing and column.missing.replace(ORGAN_PLACEHOLDER, organ.name),
             )
             for organ in self.structures
             for column in self.organ_columns

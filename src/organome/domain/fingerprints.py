@@ -20,6 +20,11 @@ def digest_of(value: JsonValue) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def settings_digest(version: int, settings: JsonValue) -> str:
+    """Digest what a step was asked for, and the version of its code: first 16 digits."""
+    return digest_of([version, settings])[:16]
+
+
 def outcome_fingerprint(
     step: str, version: int, settings: JsonValue, input_identity: JsonValue
 ) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.features import FeatureClass, feature_meaning, feature_unit
 from organome.domain.outcomes import FeatureReason, OrganReason, Reason, Status
-from organome.domain.tables import SCAN_KEY
+from organome.domain.tables import ORGAN_ROWS, SCAN_KEY
 
 RADIOMICS: Final = "radiomics"  # name of the table
 FAT_FRACTION: Final = "fat_fraction"  # measured like a contrast, in percent
@@ -64,8 +64,12 @@ def radiomics_table(features: Sequence[str]) -> Table:
         key=("scan", "contrast", "label"),
         columns=(
             *RADIOMICS_KEYS,
-            *(Column(name, _FLOAT, feature_meaning(name), feature_unit(name)) for name in features),
+            *(
+                Column(name, _FLOAT, feature_meaning(name), feature_unit(name), missing="na_reason")
+                for name in features
+            ),
         ),
+        sorted_by=(*ORGAN_ROWS.sorted_by[:-1], "contrast", "label"),
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from organome import __version__
 from organome.domain.contrasts import PDFF_VIEWS, FatWater
 from organome.domain.coverage import absence_reason
 from organome.domain.flags import Flag
@@ -80,7 +79,7 @@ def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
         "consensus_contrasts": joined(facts.get("consensus_contrasts")),
         "contrasts_left_out": joined(facts.get("contrasts_left_out")) or None,
         **_label_values(facts, "scheme", "model_name", "model_digest"),
-        "organome_version": __version__,
+        "organome_version": outcome.facts.get("organome_version"),
     }
 
 

@@ -19,7 +19,7 @@ from organome.domain.outcomes import OrganReason, Reason, SliceReason, Status
 from organome.domain.scans import Contrast
 from organome.domain.ukb_protocol import MULTI_ECHO_FIELDS
 
-SCHEMA_VERSION: Final = 1  # raised when a column is renamed, dropped or changes its meaning
+SCHEMA_VERSION: Final = 2  # raised when a column is renamed, dropped or changes its meaning
 
 _STRING, _BOOL, _INT8, _INT32, _INT64, _FLOAT = ColumnType
 _SCAN_REASONS: Final = tuple(Reason)
@@ -27,6 +27,7 @@ _NA_REASONS: Final = (*OrganReason, *Reason)
 _SLICE_REASONS: Final = (*SliceReason, OrganReason.NOT_FOUND, OrganReason.NOT_IN_SCHEME)
 _CONTRASTS: Final = tuple(Contrast)
 _INTENSITY: Final = "HU in CT, else as delivered"
+_SCAN_ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
 
 
 def _of_slices(view: str) -> tuple[Column, ...]:
@@ -58,7 +59,7 @@ def _on_slices(view: str) -> tuple[Column, ...]:
     """Describe what an organ row says of the organ on slices of several echoes."""
     where = f"on the slice planned on the {view}"
     labels = "labels of the Dixon scan of the visit, 3 mm and more inside of the organ"
-    return (
+    values = (
         Column(
             f"pdff_{view}_median_pct",
             _FLOAT,
@@ -79,14 +80,23 @@ def _on_slices(view: str) -> tuple[Column, ...]:
             "Voxels of them that are clearly more than half fat.",
             "fraction, 0 to 1",
         ),
+    )
+    reason = f"pdff_{view}_na_reason"
+    return (
+        *_explained(reason, *values),
         Column(
-            f"pdff_{view}_na_reason",
+            reason,
             _STRING,
             "Why these are null in a scan that was measured; null, too, where the scan has no such "
             "slice.",
             levels=_SLICE_REASONS,
         ),
     )
+
+
+def _explained(reason: str, *columns: Column) -> tuple[Column, ...]:
+    """Note which column says why values of these are null."""
+    return tuple(replace(column, missing=reason) for column in columns)
 
 
 def _regions(structures: Sequence[Organ]) -> tuple[Region, ...]:
@@ -99,10 +109,11 @@ _VISIT_KEY: Final = (
     Column("participant", _STRING, "Pseudonym; leading zeros count.", nullable=False),
     Column("instance", _STRING, "Visit, as the biobank counts it.", nullable=False),
 )
+_PROTOCOL: Final = Column("protocol", _STRING, "What was acquired: dixon, ct, ...", nullable=False)
 SCAN_KEY: Final = (
     *_VISIT_KEY,
     Column("array", _STRING, "Repeat within the visit, as the biobank counts it.", nullable=False),
-    Column("protocol", _STRING, "What was acquired: dixon, ct, ...", nullable=False),
+    _PROTOCOL,
     Column(
         "station", _INT8, "Table position from the head, 1-based; null: stations are one image."
     ),
@@ -288,8 +299,14 @@ SCANS: Final = Table(
         Column("scheme", _STRING, "Label scheme that the labelmap came in."),
         Column("model_name", _STRING, "Model that made the labelmap; null for labelmaps given."),
         Column("model_digest", _STRING, "Digest of that model's files."),
-        Column("organome_version", _STRING, "Release that wrote this row.", nullable=False),
+        Column(
+            "organome_version",
+            _STRING,
+            "Release that measured the scan; null unless done. That which collected the table "
+            "stands in the metadata of the file.",
+        ),
     ),
+    sorted_by=_SCAN_ORDER,
 )
 
 ORGAN_ROWS: Final = Table(
@@ -311,48 +328,54 @@ ORGAN_ROWS: Final = Table(
         Column("region", _STRING, "Body region.", nullable=False, levels=_regions(ORGANS)),
         Column("side", _STRING, "Side of the body.", nullable=False, levels=tuple(Side)),
         Column("status", _STRING, "Status of the scan.", None, False, tuple(Status)),
-        Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
-        Column(
-            "volume_ml",
-            _FLOAT,
-            "Volume, only of an organ that is wholly in view and of a size that adults have. Never "
-            "0.",
-            "mL",
-        ),
-        Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
-        Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
-        *(
+        *_explained(
+            "na_reason",
+            Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
             Column(
-                f"touches_{face}",
+                "volume_ml",
+                _FLOAT,
+                "Volume, only of an organ that is wholly in view and of a size that adults have. "
+                "Never 0.",
+                "mL",
+            ),
+            Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
+        ),
+        Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
+        *_explained(
+            "na_reason",
+            *(
+                Column(
+                    f"touches_{face}",
+                    _BOOL,
+                    f"The organ reaches the {face} end of what was seen: a face of the image, or "
+                    "of a station that is narrower than others. Stray voxels do not count.",
+                )
+                for face in Face
+            ),
+            Column(
+                "truncated",
                 _BOOL,
-                f"The organ reaches the {face} end of what was seen: a face of the image, or of a "
-                "station that is narrower than others. Stray voxels do not count.",
-            )
-            for face in Face
+                "The organ reaches any end of what was seen, so may go on beyond. Its largest "
+                "piece decides, with any other that has a twentieth of its voxels.",
+            ),
+            Column(
+                "face_distance_mm",
+                _FLOAT,
+                "From the organ to the nearest end of what was seen, along the axes of the image; "
+                "0 where truncated. Leave out what is close to be strict.",
+                "mm",
+            ),
+            Column("intensity_mean", _FLOAT, "Mean of what is in view.", _INTENSITY),
+            Column(
+                "intensity_sd",
+                _FLOAT,
+                "Standard deviation over voxels (divisor n) of what is in view.",
+                _INTENSITY,
+            ),
+            Column("intensity_median", _FLOAT, "Median of what is in view.", _INTENSITY),
+            Column("intensity_p10", _FLOAT, "10th percentile, interpolated linearly.", _INTENSITY),
+            Column("intensity_p90", _FLOAT, "90th percentile, interpolated linearly.", _INTENSITY),
         ),
-        Column(
-            "truncated",
-            _BOOL,
-            "The organ reaches any end of what was seen, so may go on beyond. Its largest piece "
-            "decides, with any other that has a twentieth of its voxels.",
-        ),
-        Column(
-            "face_distance_mm",
-            _FLOAT,
-            "From the organ to the nearest end of what was seen, along the axes of the image; 0 "
-            "where truncated. Leave out what is close to be strict.",
-            "mm",
-        ),
-        Column("intensity_mean", _FLOAT, "Mean of what is in view.", _INTENSITY),
-        Column(
-            "intensity_sd",
-            _FLOAT,
-            "Standard deviation over voxels (divisor n) of what is in view.",
-            _INTENSITY,
-        ),
-        Column("intensity_median", _FLOAT, "Median of what is in view.", _INTENSITY),
-        Column("intensity_p10", _FLOAT, "10th percentile, interpolated linearly.", _INTENSITY),
-        Column("intensity_p90", _FLOAT, "90th percentile, interpolated linearly.", _INTENSITY),
         Column(
             "fat_fraction_mean",
             _FLOAT,
@@ -374,21 +397,24 @@ ORGAN_ROWS: Final = Table(
             "swapped elsewhere has no fat fraction.",
             levels=tuple(FatWater),
         ),
-        *(
+        *_explained(
+            "na_reason",
+            *(
+                Column(
+                    f"centroid_{axis}_mm",
+                    _FLOAT,
+                    f"Centroid in scanner space, {axis} grows {to}.",
+                    "mm",
+                )
+                for axis, to in (("x", "to the left"), ("y", "backwards"), ("z", "upwards"))
+            ),
+            Column("n_pieces", _INT32, "Pieces, voxels connected by faces.", "pieces"),
             Column(
-                f"centroid_{axis}_mm",
+                "largest_piece_share",
                 _FLOAT,
-                f"Centroid in scanner space, {axis} grows {to}.",
-                "mm",
-            )
-            for axis, to in (("x", "to the left"), ("y", "backwards"), ("z", "upwards"))
-        ),
-        Column("n_pieces", _INT32, "Pieces, voxels connected by faces.", "pieces"),
-        Column(
-            "largest_piece_share",
-            _FLOAT,
-            "Voxels in the largest piece over all voxels of the organ.",
-            "fraction, 0 to 1",
+                "Voxels in the largest piece over all voxels of the organ.",
+                "fraction, 0 to 1",
+            ),
         ),
         Column(
             "owned_volume_ml",
@@ -464,23 +490,18 @@ ORGAN_ROWS: Final = Table(
         Column("scheme", _STRING, "Label scheme that the labelmap came in."),
         Column("model_digest", _STRING, "Digest of the model; null for labelmaps given."),
     ),
+    sorted_by=(*_SCAN_ORDER, "label"),
 )
 
 VISITS: Final = Table(
     name="visits",
-    row="One row per participant and instance, organs side by side.",
-    key=("cohort", "participant", "instance"),
+    row="One row per participant, instance and protocol, organs side by side.",
+    key=("cohort", "participant", "instance", "protocol"),
     columns=(
         *_VISIT_KEY,
-        Column("n_scans", _INT32, "Scans listed for the visit.", "scans", nullable=False),
+        _PROTOCOL,
+        Column("n_scans", _INT32, "Scans listed of the row's protocol.", "scans", nullable=False),
         Column("n_scans_done", _INT32, "Scans of these that were measured.", "scans", False),
-        Column(
-            "protocol",
-            _STRING,
-            "Protocol that all values of the row are from: the first in alphabetical order with a "
-            "measured scan, never mixed.",
-            nullable=False,
-        ),
         Column("array", _STRING, "Repeat that all values of the row are from.", nullable=False),
         Column(
             "array_choice",
@@ -506,9 +527,11 @@ VISITS: Final = Table(
             _FLOAT,
             "Volume of <organ>, only when wholly in view and of a size that adults have; never 0.",
             "mL",
+            missing="<organ>_na_reason",
         ),
         Column("<organ>_na_reason", _STRING, "Why <organ>_volume_ml is null.", levels=_NA_REASONS),
     ),
+    sorted_by=("cohort", "participant", "instance", "protocol"),
 )
 
 HEADERS: Final = Table(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from organome.domain.errors import SetupError
+from organome.domain.fingerprints import settings_digest
 from organome.domain.outcomes import RETRIED, Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.io.machine.memory import job_memory_bytes
@@ -216,7 +217,8 @@ class _ShardAttempt:
         """Write the step's tables and the ledger, and put the folder in its place."""
         tables = self._work.staging.tables
         self.step.finish(outcomes, tables)
-        write_ledger(tables / LEDGER, outcomes, self._work.attempts)
+        settings = settings_digest(self.step.version, self.step.settings())
+        write_ledger(tables / LEDGER, outcomes, self._work.attempts, settings=settings)
         n_done = sum(outcome.status is Status.DONE for outcome in outcomes)
         with self.requests.shielded():
             self._work.publish([outcome.scan for outcome in outcomes])

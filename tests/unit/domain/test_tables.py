@@ -1,8 +1,9 @@
 import pytest
 
-from organome.domain.columns import Column, Table
+from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.organs import BODY_COMPOSITION, ORGANS
 from organome.domain.outcomes import OrganReason, Reason
+from organome.domain.published_tables import PUBLISHED_TABLES
 from organome.domain.tables import (
     COHORT_TABLES,
     HEADERS,
@@ -12,7 +13,7 @@ from organome.domain.tables import (
     with_structures,
 )
 
-TABLES = (*COHORT_TABLES, HEADERS)
+TABLES = (*PUBLISHED_TABLES, HEADERS)
 UNIT_OF_SUFFIX = {"_ml": "mL", "_mm": "mm", "_kg": "kg", "_m": "m", "_t": "T"}
 
 
@@ -34,12 +35,25 @@ def test_key_is_never_null(table: Table) -> None:
     ids=lambda column: column.name,
 )
 def test_quantity_is_named_by_its_unit(column: Column) -> None:
-    assert column.meaning.endswith(".")
     for suffix, unit in UNIT_OF_SUFFIX.items():
         if column.name.endswith(suffix):
             assert column.unit == unit
             return
     assert not column.name.startswith("n_") or column.unit is not None
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_what_explains_a_null_and_what_sorts_are_columns(table: Table) -> None:
+    columns = {column.name: column for column in table.all_columns}
+    assert {column.missing for column in columns.values() if column.missing} <= {*columns}
+    assert {*table.sorted_by} <= {*columns}
+    assert all(columns[column.missing].levels for column in columns.values() if column.missing)
+
+
+@pytest.mark.parametrize("meaning", ["", "Volume"])
+def test_a_column_without_a_meaning_is_refused(meaning: str) -> None:
+    with pytest.raises(ValueError, match="column volume_ml: the meaning is not a sentence"):
+        Column("volume_ml", ColumnType.FLOAT64, meaning)
 
 
 def test_visits_hold_volume_and_reason_of_each_organ_in_order_of_label() -> None:

@@ -17,6 +17,7 @@ from organome.io.files.atomic import atomic_path
 from organome.io.tables.parquet import parse_table
 
 LEDGER: Final = published.LEDGER
+_SETTINGS: Final = b"organome.settings"
 
 # Equal in every run of the same scans with the same settings.
 REPRODUCIBLE_COLUMNS: Final = (
@@ -50,7 +51,11 @@ SCHEMA: Final = pa.schema(
 
 
 def write_ledger(
-    path: Path, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt] | None = None
+    path: Path,
+    outcomes: Sequence[Outcome],
+    attempts: Mapping[str, Attempt] | None = None,
+    *,
+    settings: str = "",
 ) -> None:
     """Write the ledger of a shard, whole or not at all.
 
@@ -58,11 +63,12 @@ def write_ledger(
         path: Where, usually ``ledger.parquet`` in the step's folder.
         outcomes: One per scan, in the order of the shard's list.
         attempts: How each came about, by scan key; absent ones get empty columns.
+        settings: Digest of all that the step was asked for, kept in the metadata of the file.
     """
     rows = [_row(outcome, (attempts or {}).get(outcome.scan, Attempt())) for outcome in outcomes]
     with atomic_path(path) as temporary:
         pq.write_table(
-            pa.Table.from_pylist(rows, schema=SCHEMA),
+            pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({_SETTINGS: settings})),
             temporary,
             compression="zstd",
             write_page_checksum=True,
@@ -89,6 +95,12 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise published.ask_again(path) from error
+
+
+def settings_of_ledger(path: Path) -> str:
+    """Read the digest of the settings by which the step made a ledger; empty where not stated."""
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(_SETTINGS, b"").decode()
 
 
 def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from organome.domain.columns import Column, Table
+from organome import __version__
+from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.organs import ORGANS, Organ, Region, numbered
 from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import atomic_path, write_text_atomic
@@ -30,21 +31,68 @@ _TYPES: Final = {
     "int64": pa.int64(),
     "double": pa.float64(),
 }
+# How pandas reads what it would otherwise make objects or floating-point numbers of.
+_PANDAS_TYPES: Final = {
+    ColumnType.BOOL: "boolean",
+    ColumnType.INT8: "Int8",
+    ColumnType.INT32: "Int32",
+    ColumnType.INT64: "Int64",
+}
 
 
 def arrow_schema(table: Table) -> pa.Schema:
-    """Make the Arrow schema of a table, with unit and meaning in each field's metadata."""
+    """Make the Arrow schema of a table: what is known of a column is its field's metadata."""
     metadata = {
         "organome.table": table.name,
         "organome.row": table.row,
         "organome.key": " ".join(table.key),
         "organome.schema_version": str(SCHEMA_VERSION),
+        "organome.version": __version__,
+        "pandas": _pandas_types(table),
     }
     metadata |= {f"organome.{name}": value for name, value in table.facts}
     if table.structures != ORGANS:
         named = [[one.name, one.region.value] for one in table.structures]
         metadata[_STRUCTURES] = json.dumps(named)
     return pa.schema([_field(column) for column in table.all_columns], metadata=metadata)
+
+
+def described_table(schema: pa.Schema) -> Table:
+    """Read back what the schema of a file says of its table, whatever release wrote it."""
+    metadata = {name.decode(): text.decode() for name, text in (schema.metadata or {}).items()}
+    own = {f"organome.{name}" for name in ("table", "row", "key")}
+    return Table(
+        name=metadata.get("organome.table", ""),
+        row=metadata.get("organome.row", ""),
+        key=tuple(metadata.get("organome.key", "").split()),
+        columns=tuple(_column(field) for field in schema),
+        facts=tuple(
+            (name.removeprefix("organome."), text)
+            for name, text in metadata.items()
+            if name.startswith("organome.") and name not in own
+        ),
+    )
+
+
+def fit_rows(rows: pa.Table, table: Table) -> pa.Table:
+    """Bring rows that another release wrote into the columns of this one.
+
+    A column that came later is null; one that is gone is left out.
+
+    Raises:
+        ValueError: A column that may not be null is missing.
+        pyarrow.ArrowInvalid: A value does not fit the type of its column.
+    """
+    schema = arrow_schema(table)
+    columns = []
+    for field in schema:
+        if field.name in rows.schema.names:
+            columns.append(rows.column(field.name).cast(field.type))
+        elif field.nullable:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+        else:
+            raise ValueError(f"table {table.name} of another release has no column {field.name}")
+    return pa.table(columns, schema=schema)
 
 
 def rows_to_arrow(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -69,19 +117,30 @@ def rows_to_arrow(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return made
 
 
-def write_table(path: Path, content: pa.Table) -> None:
+def write_table(path: Path, content: pa.Table, *, sorted_by: Sequence[str] = ()) -> None:
     """Write a table, whole or not at all.
 
     Neither time, host nor thread count enters the file: equal tables give equal bytes under one
     version of pyarrow.
+
+    Args:
+        path: The file.
+        content: Its rows.
+        sorted_by: Columns by which they are sorted, nulls first; readers are told.
     """
     with atomic_path(path) as temporary:
         pq.write_table(
-            content.combine_chunks(), temporary, row_group_size=ROW_GROUP_ROWS, **_WRITING
+            content.combine_chunks(),
+            temporary,
+            row_group_size=ROW_GROUP_ROWS,
+            sorting_columns=_sorting(content.schema, sorted_by),
+            **_WRITING,
         )
 
 
-def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
+def write_pieces(
+    path: Path, table: Table, pieces: Iterable[pa.Table], *, sorted_by: Sequence[str] = ()
+) -> None:
     """Write a table that comes in pieces, whole or not at all; one piece is in memory at a time.
 
     Each piece becomes a group of rows of its own: who reads the rows of one scan reads one piece.
@@ -90,6 +149,7 @@ def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
         path: The file.
         table: What all pieces are pieces of.
         pieces: In order; none is empty.
+        sorted_by: Columns by which all rows are sorted, nulls first; readers are told.
     """
     schema = arrow_schema(table)
     words = [field.name for field in schema if field.type != pa.float64()]
@@ -99,6 +159,7 @@ def write_pieces(path: Path, table: Table, pieces: Iterable[pa.Table]) -> None:
             temporary,
             schema,
             use_dictionary=words,  # measured numbers hardly repeat
+            sorting_columns=_sorting(schema, sorted_by),
             **_WRITING,
         ) as writer,
     ):
@@ -178,7 +239,7 @@ def count_rows(path: Path) -> int:
 
 
 def write_dictionary(
-    path: Path, tables: Sequence[Table], facts: Mapping[str, bool | int] | None = None
+    path: Path, tables: Sequence[Table], facts: Mapping[str, bool | int | str] | None = None
 ) -> None:
     """Write the data dictionary of tables as JSON: every column with type, unit and meaning.
 
@@ -203,12 +264,50 @@ def write_dictionary(
 
 
 def _field(column: Column) -> pa.Field:
-    return pa.field(
-        column.name,
-        _TYPES[column.type],
-        nullable=column.nullable,
-        metadata={"unit": column.unit or "", "meaning": column.meaning},
+    metadata = {"unit": column.unit or "", "meaning": column.meaning}
+    if column.levels:
+        metadata["levels"] = json.dumps(column.levels)
+    if column.missing:
+        metadata["missing"] = column.missing
+    return pa.field(column.name, _TYPES[column.type], nullable=column.nullable, metadata=metadata)
+
+
+def _column(field: pa.Field) -> Column:
+    known = {name.decode(): text.decode() for name, text in (field.metadata or {}).items()}
+    return Column(
+        field.name,
+        ColumnType(str(field.type)),
+        known.get("meaning") or "Not described.",
+        known.get("unit") or None,
+        nullable=field.nullable,
+        levels=tuple(json.loads(known.get("levels", "[]"))),
+        missing=known.get("missing"),
     )
+
+
+def _pandas_types(table: Table) -> str:
+    columns = [
+        {
+            "name": column.name,
+            "field_name": column.name,
+            "pandas_type": column.type.value,
+            "numpy_type": _PANDAS_TYPES[column.type],
+            "metadata": None,
+        }
+        for column in table.all_columns
+        if column.nullable and column.type in _PANDAS_TYPES
+    ]
+    return json.dumps({"index_columns": [], "columns": columns})
+
+
+def _sorting(schema: pa.Schema, sorted_by: Sequence[str]) -> Sequence[pq.SortingColumn] | None:
+    if not sorted_by:
+        return None
+    ordering = [(name, "ascending") for name in sorted_by]
+    found: Sequence[pq.SortingColumn] = pq.SortingColumn.from_ordering(
+        schema, ordering, null_placement="at_start"
+    )
+    return found
 
 
 def _entry(column: Column) -> dict[str, Any]:
@@ -219,4 +318,5 @@ def _entry(column: Column) -> dict[str, Any]:
         "meaning": column.meaning,
         "nullable": column.nullable,
         "levels": list(column.levels),
+        "missing": column.missing,
     }

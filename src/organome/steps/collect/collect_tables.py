@@ -40,6 +40,8 @@ from organome.shards.signals import listening
 from organome.steps.collect.parts import Collection
 from organome.steps.collect.shards import (
     FEATURES,
+    PREPARE,
+    SEGMENT,
     VOLUMES,
     Gap,
     Measured,
@@ -51,6 +53,7 @@ from organome.steps.collect.shards import (
     find_radiomics,
     find_volumes,
     order_scans,
+    settings_of,
     structures_of_labelmaps,
 )
 from organome.steps.collect.workers import (
@@ -294,11 +297,19 @@ def _write_parts(
     placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
     scans = order_scans([scan for of_shard, _ in placed for scan in of_shard])
     n_missing = [sum(of_step) for of_step in zip(*(missing for _, missing in placed), strict=True)]
-    facts = {"complete": not any(n_missing), "n_not_measured": n_missing[0]}
+    facts: dict[str, bool | int | str] = {
+        "complete": not any(n_missing),
+        "n_not_measured": n_missing[0],
+    }
     if FEATURES in collection.steps:
         facts["n_radiomics_not_measured"] = n_missing[1]
     if any(one.of_phantoms for one in measured):
         facts["phantom_model"] = True
+    if models := sorted(frozenset().union(*(one.models for one in measured))):
+        facts["models"] = ";".join(models)
+    for step in (PREPARE, SEGMENT, *collection.steps):
+        if settings := settings_of(collection.published, step, shards):
+            facts[f"settings.{step}"] = settings
     collection = replace(collection, facts=tuple(facts.items()))
     cut = enumerate(_cut(scans, scans_per_file))
     parts = {f"part-{place:04d}.parquet": part for place, part in cut}

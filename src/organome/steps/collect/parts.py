@@ -77,7 +77,7 @@ class Collection:
     radiomics: Radiomics | None
     gaps: Mapping[tuple[str, str], Gap]
     output: Path
-    facts: tuple[tuple[str, bool | int], ...] = ()
+    facts: tuple[tuple[str, bool | int | str], ...] = ()
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -102,7 +102,7 @@ class Collection:
 
     def write_part(self, part: Sequence[PlacedScan], name: str) -> int:
         """Write one file of each table but radiomics; return the number of visits."""
-        scans_table, organs_table, visits_table, *_ = self.tables
+        scans_table, organs_table, visits_table, *_ = tables = self.tables
         scans = read_rows(scans_table, self.published, VOLUMES, part, self._scan_rows)
         organs = read_rows(organs_table, self.published, VOLUMES, part, self._organ_rows)
         columns = (organs.column(name) for name in ORGAN_COLUMNS)
@@ -114,8 +114,8 @@ class Collection:
         }
         visits = list(visit_rows(scans.to_pylist(), organ_values, self.structures))
         rows = (scans, organs, rows_to_arrow(visits_table, visits))
-        for table, content in zip(self.tables, rows, strict=False):
-            write_table(self.output / table.name / name, content)
+        for table, content in zip(tables, rows, strict=False):
+            write_table(self.output / table.name / name, content, sorted_by=table.sorted_by)
         return len(visits)
 
     def write_radiomics(self, part: Sequence[PlacedScan], name: str) -> int:
@@ -127,7 +127,8 @@ class Collection:
             read_rows(table, self.published, FEATURES, part[at : at + n_scans], self._features)
             for at in range(0, len(part), n_scans)
         )
-        write_pieces(self.output / table.name / name, table, pieces)
+        path = self.output / table.name / name
+        write_pieces(path, table, pieces, sorted_by=table.sorted_by)
         return len(part) * n_rows_per_scan
 
     @property
@@ -160,14 +161,15 @@ def visit_rows(
     organ_values: Mapping[str, Sequence[OrganValue]],
     structures: Sequence[Organ] = ORGANS,
 ) -> Iterator[dict[str, Any]]:
-    """Make one row per participant and instance.
+    """Make one row per participant, instance and protocol.
 
     Args:
         scans: Rows of the scan table, sorted by visit; all scans of a visit are among them.
         organ_values: Values of each organ, in order of label, by scan key.
         structures: The organs of the run.
     """
-    for key, of_visit in groupby(scans, lambda scan: tuple(scan[name] for name in VISITS.key)):
+    by_protocol = sorted(scans, key=_visit_key)  # stable, and nearly in order
+    for key, of_visit in groupby(by_protocol, _visit_key):
         listed = list(of_visit)
         used = _used_scans(listed)
         first = next((scan for scan in used if _is_done(scan)), used[0])
@@ -175,7 +177,6 @@ def visit_rows(
             **dict(zip(VISITS.key, key, strict=True)),
             "n_scans": len(listed),
             "n_scans_done": sum(_is_done(scan) for scan in listed),
-            "protocol": first["protocol"],
             "array": first["array"],
             "array_choice": _array_choice(used, listed),
             "scan": first["scan"] if len(used) == 1 else None,
@@ -194,22 +195,19 @@ def visit_rows(
 
 
 def _used_scans(listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Take the scans, one per station, of the first protocol that has a measured one.
+    """Take the scans, one per station, of the latest repeat that was measured.
 
-    Of repeats the latest that was measured counts, as among repeats of a station: something was
-    wrong with those before it.
+    As among repeats of a station: something was wrong with those before it.
     """
-    protocols = groupby(sorted(listed, key=_protocol), key=_protocol)
     repeats = [
         sorted(of_one, key=lambda scan: scan["station"] or 0)
-        for _, of_protocol in protocols
-        for _, of_one in groupby(sorted(of_protocol, key=_repeat, reverse=True), key=_repeat)
+        for _, of_one in groupby(sorted(listed, key=_repeat, reverse=True), key=_repeat)
     ]
     return next((group for group in repeats if any(map(_is_done, group))), repeats[0])
 
 
-def _protocol(scan: Mapping[str, Any]) -> str:
-    return str(scan["protocol"])
+def _visit_key(scan: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(scan[name] for name in VISITS.key)
 
 
 def _repeat(scan: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
@@ -218,7 +216,7 @@ def _repeat(scan: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
 
 
 def _array_choice(used: Sequence[Mapping[str, Any]], listed: Sequence[Mapping[str, Any]]) -> str:
-    repeats = {_repeat(scan) for scan in listed if scan["protocol"] == used[0]["protocol"]}
+    repeats = set(map(_repeat, listed))
     if len(repeats) == 1:
         return ArrayChoice.ONLY
     return ArrayChoice.LATEST if _repeat(used[0]) == max(repeats) else ArrayChoice.LATEST_MEASURED

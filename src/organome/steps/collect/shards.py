@@ -24,11 +24,12 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomics_table
 from organome.domain.rows import Row, scan_key_values
 from organome.domain.scans import Scan
-from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.domain.tables import ORGAN_ROWS, SCANS
+from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of_ledger
 from organome.io.tables.parquet import (
     arrow_schema,
     column_names,
+    fit_rows,
     read_structures,
     read_table,
     rows_to_arrow,
@@ -41,7 +42,7 @@ PREPARE, SEGMENT = "prepare_images", "segment_organs"
 VOLUMES, FEATURES = "measure_volumes", "measure_radiomics"
 
 _ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
-_N_VISIT: Final = len(VISITS.key)
+_N_VISIT: Final = 3  # cohort, participant and instance
 
 Order: TypeAlias = tuple[tuple[bool, Any], ...]
 Unmeasured: TypeAlias = tuple[Scan, Outcome, tuple[Outcome, ...]]  # with the steps before
@@ -112,6 +113,7 @@ class Measured:
         scans: Key and order of the scans that have rows.
         kind: What has to be the same in all shards of a table: organs, features, settings.
         of_phantoms: Whether a model labelled it that was trained on phantoms.
+        models: Digests of the models that labelled it.
     """
 
     step: str
@@ -119,6 +121,7 @@ class Measured:
     scans: tuple[tuple[str, Order], ...]
     kind: Any
     of_phantoms: bool = False
+    models: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     if not (folder / LEDGER).is_file():
         return None
     decided = _read(published, VOLUMES, shard, LEDGER, columns=["scan"]).column("scan").to_pylist()
-    rows = _read(published, VOLUMES, shard, SCANS, columns=["scan", *_ORDER, "flags"]).to_pylist()
+    columns = ["scan", *_ORDER, "flags", "model_digest"]
+    rows = _read(published, VOLUMES, shard, SCANS, columns=columns).to_pylist()
     scans = [row["scan"] for row in rows]
     with _reading(VOLUMES, shard, ORGAN_ROWS.file_name):
         structures = read_structures(folder / ORGAN_ROWS.file_name)
@@ -175,6 +179,7 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
         tuple((row["scan"], order_of(row)) for row in rows),
         structures,
         of_phantoms=any(Flag.PHANTOM_MODEL in (row["flags"] or "") for row in rows),
+        models=frozenset(row["model_digest"] for row in rows if row["model_digest"]),
     )
 
 
@@ -219,6 +224,17 @@ def find_radiomics(published: Published, shard: str) -> Measured | None:
     first = rows.take(pa.array([first_rows[scan] for scan in in_order], pa.int64())).to_pylist()
     kind = Radiomics(features, tuple(images), structures)
     return Measured(FEATURES, shard, tuple((row["scan"], order_of(row)) for row in first), kind)
+
+
+def settings_of(published: Published, step: str, shards: Iterable[str]) -> str:
+    """Join the digests of the settings by which a step made these shards; those it states."""
+    found = set()
+    for shard in shards:
+        path = published.folder(step, shard) / LEDGER
+        if path.is_file():
+            with suppress(UnreadableError), _reading(step, shard, LEDGER):
+                found.add(settings_of_ledger(path))
+    return ";".join(sorted(found - {""}))
 
 
 def place_scans(published: Published, shard: str, measured: Iterable[Measured]) -> list[PlacedScan]:
@@ -379,12 +395,21 @@ def _read(
     name = table if isinstance(table, str) else table.file_name
     path = published.folder(step, shard) / name
     with _reading(step, shard, name):
-        if not isinstance(table, str):
-            schema = pq.read_schema(path)
-            if schema.remove_metadata() != arrow_schema(table).remove_metadata():
-                fact = f"{name} was written by another release"
-                raise UnreadableError(step, shard, fact)
-        return read_table(path, **which)
+        if isinstance(table, str):
+            return read_table(path, **which)
+        schema = pq.read_schema(path)
+        wanted = arrow_schema(table)
+        if schema.remove_metadata() == wanted.remove_metadata():
+            return read_table(path, **which)
+        if _release(schema) == _release(wanted):
+            raise UnreadableError(step, shard, f"{name} lacks columns")
+        rows = fit_rows(read_table(path, scans=which.get("scans")), table)
+        return rows.select(which["columns"]) if "columns" in which else rows
+
+
+def _release(schema: pa.Schema) -> tuple[object, ...]:
+    names = (b"organome.version", b"organome.schema_version")
+    return tuple((schema.metadata or {}).get(name) for name in names)
 
 
 @contextmanager

@@ -7,9 +7,8 @@ from typing import Any
 
 from organome.domain.columns import Table
 from organome.domain.contrast_kinds import CONTRAST_KINDS
-from organome.domain.features import feature_names
 from organome.domain.organs import ORGANS, SIDE_FINDING_MEANINGS
-from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.published_tables import PUBLISHED_TABLES
 from organome.domain.reasons import (
     FEATURE_REASON_MEANINGS,
     FLAG_MEANINGS,
@@ -18,7 +17,7 @@ from organome.domain.reasons import (
     SLICE_REASON_MEANINGS,
 )
 from organome.domain.schemes import SCHEMES
-from organome.domain.tables import COHORT_TABLES, SCHEMA_VERSION
+from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import write_text_atomic
 
 _INTRODUCTION = f"""\
@@ -52,8 +51,7 @@ def run(*, output: Path) -> None:
     """
     parts = [
         _INTRODUCTION,
-        *(_table_section(table) for table in COHORT_TABLES),
-        _table_section(radiomics_table(feature_names())),
+        *(_table_section(table) for table in PUBLISHED_TABLES),
         _reasons_section(),
         _contrasts_section(),
         _schemes_section(),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from organome import __version__
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.dixon.slice_measures import SliceMaps, measure_on_slices
 from organome.compute.geometry.grids import Grid, share_grid
@@ -135,6 +136,7 @@ class MeasureVolumes:
         )
         facts: dict[str, JsonValue] = {
             "organs": organ_facts(measures, published.scheme.structures),
+            "organome_version": __version__,
             **self._slice_facts(scan, labelmap, measures),
         }
         if ownership is not None:

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from organome import __version__
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.tables import COHORT_TABLES
 from organome.io.tables.parquet import (
@@ -40,8 +41,11 @@ def test_schema_carries_unit_and_meaning_of_every_column(table: Table, tmp_path:
         assert field.metadata[b"meaning"].decode() == column.meaning
         assert str(field.type) == column.type
         assert field.nullable is column.nullable
+        assert json.loads(field.metadata.get(b"levels", b"[]")) == list(column.levels)
+        assert field.metadata.get(b"missing", b"").decode() == (column.missing or "")
     assert schema.metadata[b"organome.table"].decode() == table.name
-    assert schema.metadata[b"organome.schema_version"] == b"1"
+    assert schema.metadata[b"organome.schema_version"] == b"2"
+    assert schema.metadata[b"organome.version"].decode() == __version__
 
 
 def test_equal_rows_give_equal_bytes_however_they_are_chunked(tmp_path: Path) -> None:

@@ -88,14 +88,14 @@ def test_visit_is_one_row_though_its_scans_lie_in_several_shards(tmp_path: Path)
     run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables", scans_per_file=1)
     visits = collected(tmp_path / "tables", "visits")
     assert [(row["participant"], row["instance"], row["n_scans"]) for row in visits] == [
-        *(("001", "2", 2), ("001", "3", 1), ("002", "2", 1), ("003", "2", 1)),
+        *(("001", "2", 1), ("001", "2", 1), ("001", "3", 1), ("002", "2", 1), ("003", "2", 1)),
         *(("005", "2", 1), ("009", "2", 2), ("010", "2", 1)),
     ]
     assert [row["liver_volume_ml"] for row in visits] == [
-        *(1001.7, 1001.8, 1002.7, 1003.7, 1005.7, None, 1010.7)
+        *(1001.7, 1001.7, 1001.8, 1002.7, 1003.7, 1005.7, None, 1010.7)
     ]
-    assert visits[5]["liver_na_reason"] == "station_missing"
-    assert visits[0]["protocol"] == "ct"
+    assert visits[6]["liver_na_reason"] == "station_missing"
+    assert [row["protocol"] for row in visits[:3]] == ["ct", "dixon", "dixon"]
 
 
 def test_files_hold_whole_visits_and_no_more_scans_than_asked(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_one_row_per_participant_and_instance() -> None:
     assert rows_to_arrow(VISITS, rows).num_rows == 3
 
 
-def test_values_are_from_the_first_measured_protocol_and_its_latest_array_never_mixed() -> None:
+def test_each_protocol_is_a_row_with_the_values_of_its_latest_array() -> None:
     scans = [
         scan("0000-0000", array="0", protocol="ct", status="failed"),
         scan("0000-0001", array="0", protocol="dixon"),
@@ -68,8 +68,10 @@ def test_values_are_from_the_first_measured_protocol_and_its_latest_array_never_
         "0000-0001": all_organs(whole(7.0)),
         "0000-0002": all_organs(NOT_FOUND),
     }
-    (row,) = visit_rows(scans, values)
-    assert (row["n_scans"], row["n_scans_done"]) == (3, 2)
+    ct, row = visit_rows(scans, values)
+    assert (ct["protocol"], ct["n_scans"], ct["n_scans_done"]) == ("ct", 1, 0)
+    assert (ct["liver_volume_ml"], ct["liver_na_reason"]) == FAILED[:2]
+    assert (row["n_scans"], row["n_scans_done"]) == (2, 2)
     assert (row["protocol"], row["array"], row["scan"]) == ("dixon", "1", "0000-0002")
     assert (row["liver_volume_ml"], row["liver_na_reason"]) == NOT_FOUND[:2]
 
@@ -94,12 +96,6 @@ def test_of_repeats_the_latest_that_was_measured(status: str, array: str, choice
     assert (row["array"], row["array_choice"]) == (array, choice)
     (row,) = visit_rows(scans[1:2], {"0000-0001": all_organs(whole(1.0))})
     assert row["array_choice"] == "only"
-
-
-def test_protocol_goes_before_array() -> None:
-    scans = [scan("0000-0000", array="0", protocol="haste"), scan("0000-0001", array="1")]
-    (row,) = visit_rows(scans, {one["scan"]: all_organs(whole(1.0)) for one in scans})
-    assert row["scan"] == "0000-0001"
 
 
 def test_visit_without_a_measured_scan_says_why() -> None:
