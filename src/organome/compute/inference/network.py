@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from organome.compute.inference.cpu_layers import quicken_layers
 from organome.domain.inference import InferenceSettings, Precision
 from organome.domain.plans import check_plans
 
@@ -120,6 +121,8 @@ class FoldNetworks:
 
 
 def _made_ready(network: nn.Module, settings: InferenceSettings, device: torch.device) -> nn.Module:
+    if device.type == "cpu":
+        quicken_layers(network)
     if settings.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     has_graphs = settings.cuda_graphs and device.type == "cuda"
