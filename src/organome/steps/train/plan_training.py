@@ -6,6 +6,7 @@ has that model's plan, as with nnU-Net's ``move_plans_between_datasets``.
 """
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,9 +61,10 @@ def run(
     Args:
         folders: Folder of nnU-Net's folders.
         output: File that says what was planned, written last.
-        start_from: Model folder whose plan is taken, all but the batch.
+        start_from: Model folder whose plan is taken, all but batch and patch.
         spacing_zyx_mm: Grid of the network; left out: nnU-Net's choice.
-        patch_zyx: Patch, rounded up to what the network can halve; left out: nnU-Net's choice.
+        patch_zyx: Patch, rounded up to what the network can halve; left out: nnU-Net's choice, or
+            the model's.
         batch_size: Patches of a batch; left out: nnU-Net's choice.
         n_features: Feature maps of the first stage.
         label_order: Order of the interpolation of labels: 1 as nnU-Net does; 0, the nearest, costs
@@ -71,13 +73,14 @@ def run(
         n_processes: Processes of nnU-Net.
 
     Raises:
-        SetupError: There is no dataset, or the patch is too small for a network.
+        SetupError: There is no dataset, or the network cannot take the patch.
     """
     places = Folders(folders)
-    if start_from is not None and (spacing_zyx_mm or patch_zyx):
-        raise SetupError("plan: spacing and patch are those of train.start_from; leave them out")
+    if start_from is not None and spacing_zyx_mm:
+        raise SetupError("plan: the spacing is that of train.start_from; leave it out")
     if not (places.raw / "dataset.json").is_file():
         raise SetupError(f"{places.raw}: no dataset in it; build it first (build-dataset)")
+    begun_with = _plans_of(start_from, patch_zyx) if start_from is not None else None
     shutil.rmtree(places.preprocessed, ignore_errors=True)  # nnU-Net would keep what is there
     places.at_work(n_processes)
     from nnunetv2.experiment_planning import plan_and_preprocess_api as nnunet
@@ -89,8 +92,8 @@ def run(
         DATASET_ID, num_processes=n_processes, verbose=False, show_progress_bar=False
     )
     path = places.preprocessed / f"{PLANS}.json"
-    if start_from is not None:
-        plans = _plans_of(start_from)
+    if begun_with is not None:
+        plans = begun_with
         planned = plans["configurations"][CONFIGURATION]
     else:
         planner = ExperimentPlanner(
@@ -122,10 +125,10 @@ def run(
     return made
 
 
-def _plans_of(model: Path) -> dict[str, Any]:
+def _plans_of(model: Path, patch_zyx: Sequence[int]) -> dict[str, Any]:
     """Take the plans of a model as plans of this dataset: its grid, network and intensities."""
     found = read_model(model)
-    configuration = found.plans["configurations"][found.configuration]
+    configuration = _cut(found.plans["configurations"][found.configuration], patch_zyx)
     return dict(found.plans) | {
         "dataset_name": DATASET,
         "plans_name": PLANS,
@@ -133,6 +136,20 @@ def _plans_of(model: Path) -> dict[str, Any]:
             CONFIGURATION: configuration | {"data_identifier": f"{PLANS}_{CONFIGURATION}"}
         },
     }
+
+
+def _cut(configuration: dict[str, Any], patch_zyx: Sequence[int]) -> dict[str, Any]:
+    """Put another patch into the plan of a model, whose network stays as it is."""
+    if not patch_zyx:
+        return configuration
+    strides = configuration["architecture"]["arch_kwargs"]["strides"]
+    steps_zyx = [math.prod(axis) for axis in zip(*strides, strict=True)]
+    if any(edge < 1 or edge % step for edge, step in zip(patch_zyx, steps_zyx, strict=True)):
+        raise SetupError(
+            f"plan.patch_zyx {' x '.join(map(str, patch_zyx))}: the network of train.start_from"
+            f" halves it, and takes multiples of {' x '.join(map(str, steps_zyx))} voxels"
+        )
+    return configuration | {"patch_size": [int(one) for one in patch_zyx]}
 
 
 def _resampled(

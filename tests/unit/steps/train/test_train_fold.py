@@ -70,8 +70,10 @@ def plan(*flags: str) -> dict[str, Any]:
 def look_continued(model: Path) -> None:
     """One network that learns from everybody starts where a model ended."""
     build_dataset.run(cases=Path("cases.parquet"), output=Path("work"), n_folds=1)
-    planned = plan(f"--start-from={model}", "--batch-size=2", "--label-order=0")
-    assert (planned["spacing"], planned["patch_size"]) == ([3.0, 2.0, 2.0], [16, 16, 16])
+    planned = plan(
+        f"--start-from={model}", "--batch-size=2", "--label-order=0", "--patch-zyx=24", "16", "16"
+    )
+    assert (planned["spacing"], planned["patch_size"]) == ([3.0, 2.0, 2.0], [24, 16, 16])
     assert start(0, 1, f"--start-from={model}", "--initial-lr=1e-9").wait() == 0
     fold = json.loads(Path("0.json").read_text())
     assert (fold["n_train"], fold["n_validation"], fold["validation_dice"]) == (4, 0, None)
