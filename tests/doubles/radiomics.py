@@ -93,5 +93,6 @@ def _row_beside(organ: dict[str, Any], contrast: str) -> dict[str, Any]:
         "contrast": contrast,
         "engine": "native",
         "settings_digest": contrast,
+        "n_grey_levels": organ["volume_ml"] and (5 if contrast == "water" else 50),
         STEADY: organ["volume_ml"],
     }

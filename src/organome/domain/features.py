@@ -162,6 +162,8 @@ IBSI_CODES: Final = {
     for of_class, rows in _ROWS.items()
 }
 ORIGINAL: Final = "original"
+# First-order features of grey levels; the others are of intensities as they are.
+FIRST_ORDER_OF_LEVELS: Final = ("Entropy", "Uniformity")
 
 
 def feature_names(image_type: str = ORIGINAL) -> tuple[str, ...]:
@@ -206,7 +208,7 @@ def feature_meaning(name: str) -> str:
     Args:
         name: Full name, ``original_glcm_Contrast``.
     """
-    image_type, of_class, feature = _parts(name)
+    image_type, of_class, feature = name_parts(name)
     code = IBSI_CODES[of_class].get(feature)
     meaning = FEATURE_MEANINGS[of_class].get(feature)
     said = [
@@ -220,12 +222,13 @@ def feature_meaning(name: str) -> str:
 
 def feature_unit(name: str) -> str | None:
     """Name the unit of a shape feature; those of the others depend on the image."""
-    _, of_class, feature = _parts(name)
+    _, of_class, feature = name_parts(name)
     if of_class is not FeatureClass.SHAPE:
         return None
     return next((unit for word, unit in _UNITS if word in feature), None)
 
 
-def _parts(name: str) -> tuple[str, FeatureClass, str]:
+def name_parts(name: str) -> tuple[str, FeatureClass, str]:
+    """Split the full name of a feature into image type, class and feature."""
     image_type, of_class, feature = name.split("_")
     return image_type, FeatureClass(of_class), feature

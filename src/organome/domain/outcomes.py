@@ -97,10 +97,14 @@ class FeatureReason(StrEnum):
     TOO_FEW_DIMENSIONS = "too_few_dimensions"
     TOO_SMALL = "too_small"
     TOO_MANY_LEVELS = "too_many_levels"
+    ONE_GREY_LEVEL = "one_grey_level"
     RESAMPLED_AWAY = "resampled_away"
     RESEGMENTED_AWAY = "resegmented_away"
     UNDEFINED = "undefined"
     FAT_WATER_SWAPPED = "fat_water_swapped"
+    NO_SIGNAL = "no_signal"
+    IMAGE_TOO_SMALL = "image_too_small"
+    NOT_IN_SETTINGS = "not_in_settings"
 
 
 @dataclass(frozen=True, slots=True)

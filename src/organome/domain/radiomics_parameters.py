@@ -100,10 +100,10 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
     filters = _read_filters(content)
     preparation = _read_preparation(content)
     _refuse_margins(content, filters, preparation, reading)
-    texture = _read_texture(setting, "setting.", reading, in_plane=in_plane)
+    texture = _read_texture(setting, "setting.", reading, content.own)
     textures = {
         _NATIVE_TYPES[of_type]: _read_texture(
-            content.of_type(of_type), f"imageType.{of_type}.", reading, in_plane=in_plane
+            content.of_type(of_type), f"imageType.{of_type}.", reading, content.own
         )
         for of_type in content.types
     }
@@ -234,6 +234,12 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 _OWN_KINDS: Final[Mapping[str, _Kind]] = {
     "normalizeOver": _one_of([over.value for over in NormalizeOver]),
     "inPlane": _FLAG,
+    "clipPercentiles": _Kind(
+        "two rising numbers from 0 to 100",
+        lambda value: (
+            _is_list(value, _is_number) and len(value) == 2 and 0 <= value[0] < value[1] <= 100
+        ),
+    ),
 }
 _SECTIONS: Final = ("setting", "imageType", "featureClass")
 # What pyradiomics reads for each image of its own; all else it reads once.
@@ -338,7 +344,7 @@ def _check_own(content: _Content, reading: _Reading) -> None:
 
 
 def _read_texture(
-    setting: Mapping[str, Any], where: str, reading: _Reading, *, in_plane: bool
+    setting: Mapping[str, Any], where: str, reading: _Reading, own: Mapping[str, Any]
 ) -> TextureSettings:
     if list(setting.get("distances", [1])) != [1]:
         reading.refuse(f"{where}distances: {short_repr(setting['distances'])}")
@@ -351,7 +357,12 @@ def _read_texture(
             f"{where}binCount", f"is {setting['binCount']}, at most {MAX_LEVELS} are possible"
         )
     texture = TextureSettings(**_renamed(setting, _TEXTURE))
-    return replace(texture, force_2d=texture.force_2d or in_plane)
+    clip = own.get("clipPercentiles")
+    return replace(
+        texture,
+        force_2d=texture.force_2d or bool(own.get("inPlane")),
+        clip_percentiles=None if clip is None else (float(clip[0]), float(clip[1])),
+    )
 
 
 def _read_preparation(content: _Content) -> Preparation:

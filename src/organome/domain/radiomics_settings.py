@@ -9,6 +9,7 @@ from organome.domain.features import ORIGINAL, FeatureClass, feature_names
 
 DEFAULT_PAD_VOXELS: Final = 5
 MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
+FEW_LEVELS: Final = 8  # below, textures say little
 LOG: Final = "log"  # the names of all Laplacians of Gaussians begin so
 WAVELET: Final = "wavelet"
 
@@ -48,6 +49,8 @@ class TextureSettings:
         force_2d_dimension: Axis left out then, by array order: 0 is z.
         minimum_roi_dimensions: Directions in which a region must extend over more than one voxel.
         minimum_roi_size: A region must have more voxels than this, None: any number.
+        clip_percentiles: Of the intensities of a region: for grey levels, what lies beyond counts
+            as these; None: levels reach to the least and the greatest, as pyradiomics has it.
     """
 
     bin_width: float = 25
@@ -58,6 +61,7 @@ class TextureSettings:
     force_2d_dimension: int = 0
     minimum_roi_dimensions: int = 2
     minimum_roi_size: int | None = None
+    clip_percentiles: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

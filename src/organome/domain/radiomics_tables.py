@@ -11,7 +11,7 @@ from organome.domain.tables import ORGAN_ROWS, SCAN_KEY
 RADIOMICS: Final = "radiomics"  # name of the table
 FAT_FRACTION: Final = "fat_fraction"  # measured like a contrast, in percent
 
-_STRING, _BOOL, _INT8, _, _INT64, _FLOAT = ColumnType
+_STRING, _BOOL, _INT8, _INT32, _INT64, _FLOAT = ColumnType
 _REASONS: Final = (*FeatureReason, *OrganReason, *Reason)
 
 # All but the features.
@@ -33,6 +33,12 @@ RADIOMICS_KEYS: Final = (
         "those of shape say little.",
     ),
     Column(
+        "resampled",
+        _BOOL,
+        "The organ reaches a station whose slices were resampled between those of its neighbours "
+        "before stitching, which smooths them: its textures are not those of organs elsewhere.",
+    ),
+    Column(
         "n_voxels",
         _INT64,
         "Voxels that features are of: after resampling and resegmentation where these are asked "
@@ -40,11 +46,35 @@ RADIOMICS_KEYS: Final = (
         "voxels",
     ),
     Column(
+        "share_with_signal",
+        _FLOAT,
+        "Share of these voxels that have signal and so a fat fraction: all features but those of "
+        "shape are of them; null for other images.",
+        "fraction, 0 to 1",
+    ),
+    Column(
+        "n_grey_levels",
+        _INT32,
+        "Grey levels that occur in the organ; with too_many_levels, those that its intensities "
+        "span. Of the first image type that is measured, usually the original; null where the "
+        "engine is pyradiomics, which does not say.",
+        "levels",
+    ),
+    Column("intensity_min", _FLOAT, "Least intensity of the same image, after preparing it."),
+    Column("intensity_p999", _FLOAT, "99.9th percentile of its intensities."),
+    Column("intensity_max", _FLOAT, "Greatest of its intensities."),
+    Column(
         "na_reason",
         _STRING,
-        "Why features are null: all of them, or with 'undefined' those that this region does not "
-        "define.",
+        "Why features are null that the settings ask for of this image: all, or those of "
+        "na_features; null: none is.",
         levels=_REASONS,
+    ),
+    Column(
+        "na_features",
+        _STRING,
+        "Which features are null why, where some are and others not: how their names begin (image "
+        "type, or image type and class) = reason, joined by ';'; null: none, or all.",
     ),
     Column("engine", _STRING, "What computed the features.", nullable=False),
     Column(

@@ -122,7 +122,13 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
     FeatureReason.TOO_FEW_DIMENSIONS: "The organ is a line, or a plane where more is asked for.",
     FeatureReason.TOO_SMALL: "The organ has fewer voxels than the settings ask for.",
     FeatureReason.TOO_MANY_LEVELS: (
-        "More than 1,000 grey levels: only features of shape are there; choose another bin width."
+        "More than 1,000 grey levels: only shape is there, and what is of intensities without "
+        "levels. Where a few hot voxels did it (`intensity_p999` far below `intensity_max`), "
+        "`organome: {clipPercentiles: [0, 99.9]}` keeps them from the levels; else choose another "
+        "bin width."
+    ),
+    FeatureReason.ONE_GREY_LEVEL: (
+        "All voxels have one grey level, so textures would say nothing: choose a smaller bin width."
     ),
     FeatureReason.RESAMPLED_AWAY: "Nothing is left of the organ on the new grid.",
     FeatureReason.RESEGMENTED_AWAY: "Nothing is left of it in the range of intensities.",
@@ -130,6 +136,9 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
         "Fat and water look exchanged at the heights of the organ, or may be: no fat fraction."
     ),
     FeatureReason.UNDEFINED: "Some features have no value for this region; only those are null.",
+    FeatureReason.NO_SIGNAL: "No voxel of the organ has signal, so there is no fat fraction.",
+    FeatureReason.IMAGE_TOO_SMALL: "The image is too small for the filter.",
+    FeatureReason.NOT_IN_SETTINGS: "The settings ask for it of another image only.",
 }
 
 FLAG_MEANINGS: Final[dict[Flag, str]] = {

@@ -202,7 +202,7 @@ def _organ_values(
         **{f"intensity_{name}": value for name, value in intensities.items()},
         **_fat_values(measure, facts),
         **_owned_values(measure.get("owned")),
-        "resampled": _reach(measure["heights_mm"], facts.get("resampled_spans_mm", ())),
+        "resampled": is_resampled(measure["heights_mm"], facts),
         **{
             f"centroid_{axis}_mm": place
             for axis, place in zip(_AXES, measure["centroid_xyz_mm"], strict=True)
@@ -254,6 +254,11 @@ def _fat_values(measure: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
         "fat_fraction_share": measure["fat_fraction_share"],
         "fat_water": fat_water and fat_water.value,
     }
+
+
+def is_resampled(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> bool:
+    """Return whether an organ reaches a station whose slices were resampled for stitching."""
+    return _reach(heights_mm, facts.get("resampled_spans_mm", ()))
 
 
 def is_exchanged(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> bool:

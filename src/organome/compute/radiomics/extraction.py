@@ -17,7 +17,7 @@ from organome.compute.radiomics.regions import (
     part_of,
 )
 from organome.compute.radiomics.shape import LabelledShapes
-from organome.compute.radiomics.textures import TooManyLevelsError, intensity_features
+from organome.compute.radiomics.textures import Intensities, intensity_features
 from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.organs import BACKGROUND
 from organome.domain.outcomes import FeatureReason
@@ -37,11 +37,13 @@ class RegionFeatures:
         values: Features by name, ``original_glcm_Contrast``; NaN where one is not defined for this
             region. Empty where there are none.
         reason: Why some or all are missing, None when none is.
+        intensities: What features are of, by image type.
     """
 
     n_voxels: int
     values: Mapping[str, float] = field(default_factory=dict)
     reason: FeatureReason | None = None
+    intensities: Mapping[str, Intensities] = field(default_factory=dict)
 
 
 def extract_features(
@@ -95,6 +97,7 @@ class _Extraction:
         self._reasons: dict[int, FeatureReason] = {}
         self._n_voxels: dict[int, int] = {}
         self._values: dict[int, dict[str, float]] = {}
+        self._intensities: dict[int, dict[str, Intensities]] = {}
 
     def run(self) -> dict[int, RegionFeatures]:
         self._choose_voxels()
@@ -130,6 +133,7 @@ class _Extraction:
             else:
                 self._regions[whole.label] = region
                 self._values[whole.label] = {}
+                self._intensities[whole.label] = {}
 
     def _measure_shapes(self) -> None:
         box, preparation = self._box, self._settings.preparation
@@ -154,18 +158,14 @@ class _Extraction:
         z_mm, y_mm, x_mm = self._spacing_zyx_mm
         for label, region in self._regions.items():
             places, box_zyx = self._box.places(region)
-            try:
-                features = intensity_features(
-                    self._box.intensities(image_zyx, region),
-                    places,
-                    box_zyx,
-                    settings=self._settings.texture_of(name),
-                    voxel_volume_mm3=x_mm * y_mm * z_mm,
-                )
-            except TooManyLevelsError:
-                self._reasons[label] = FeatureReason.TOO_MANY_LEVELS
-            else:
-                self._add(label, name, features)
+            features, self._intensities[label][name] = intensity_features(
+                self._box.intensities(image_zyx, region),
+                places,
+                box_zyx,
+                settings=self._settings.texture_of(name),
+                voxel_volume_mm3=x_mm * y_mm * z_mm,
+            )
+            self._add(label, name, features)
 
     def _add(
         self, label: int, image_type: str, by_class: Mapping[FeatureClass, Mapping[str, float]]
@@ -176,14 +176,18 @@ class _Extraction:
             for of_class, features in FEATURES.items()
             if of_class in by_class and of_class in self._settings.classes
             for feature in features
+            if feature in by_class[of_class]
         }
 
     def _result(self, label: int) -> RegionFeatures:
         values = self._values.get(label, {})
         reason = self._reasons.get(label)
-        if reason is None and any(np.isnan(value) for value in values.values()):
+        intensities = self._intensities.get(label, {})
+        if any(each.too_many_levels for each in intensities.values()):
+            reason = FeatureReason.TOO_MANY_LEVELS
+        elif reason is None and any(np.isnan(value) for value in values.values()):
             reason = FeatureReason.UNDEFINED
-        return RegionFeatures(n_voxels=self._n_voxels[label], values=values, reason=reason)
+        return RegionFeatures(self._n_voxels[label], values, reason, intensities)
 
 
 def refusal(region: Region, settings: RadiomicsSettings) -> FeatureReason | None:

@@ -4,6 +4,7 @@ Runs, zones and dependencies, which are sizes by grey level, share their formula
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from organome.compute.radiomics.first_order import (
     count_intensities,
     first_order_features,
     levels_of,
+    percentiles,
     place_by_edges,
     place_by_table,
     sample_of,
@@ -35,7 +37,7 @@ from organome.compute.radiomics.texture_kernels import (
     linked_neighbours,
     tally_textures,
 )
-from organome.domain.features import FEATURES, FeatureClass
+from organome.domain.features import FEATURES, FIRST_ORDER_OF_LEVELS, FeatureClass
 from organome.domain.radiomics_settings import MAX_LEVELS, TextureSettings
 
 
@@ -159,8 +161,23 @@ _HALF_SPACE_ZYX: Final[Steps] = tuple(
 )
 
 
-class TooManyLevelsError(ValueError):
-    """More grey levels than texture matrices are made for."""
+@dataclass(frozen=True, slots=True)
+class Intensities:
+    """What the intensities of a region are, and how many grey levels they became.
+
+    Attributes:
+        lowest: The least.
+        p999: 99.9th percentile.
+        highest: The greatest.
+        n_levels: Grey levels that occur; where there are too many, those between both ends.
+        too_many_levels: Whether there are more than texture matrices are made for.
+    """
+
+    lowest: float
+    p999: float
+    highest: float
+    n_levels: int
+    too_many_levels: bool = False
 
 
 def intensity_features(
@@ -170,7 +187,7 @@ def intensity_features(
     *,
     settings: TextureSettings,
     voxel_volume_mm3: float,
-) -> Features:
+) -> tuple[Features, Intensities]:
     """Compute all features of a region that depend on intensities.
 
     Args:
@@ -180,46 +197,95 @@ def intensity_features(
         settings: How grey levels and neighbours are made.
         voxel_volume_mm3: Volume of a voxel.
 
-    Raises:
-        TooManyLevelsError: If there are more than ``MAX_LEVELS``.
+    Returns:
+        The features, without those of grey levels where there are too many; and what they are of.
     """
     levels = np.zeros(box_zyx[0] * box_zyx[1] * box_zyx[2], np.uint16)
-    sample, level_counts = _discretise(intensities, places, levels, settings)
-    if level_counts[0]:
-        raise TooManyLevelsError("an intensity lies before the first bin edge")
-    present = np.flatnonzero(level_counts)
-    first_order = first_order_features(
-        sample, level_counts[present], settings=settings, voxel_volume_mm3=voxel_volume_mm3
+    histogram = _histogram(intensities)
+    sample = _sample(intensities, histogram)
+    lowest, highest = float(sample.values[0]), float(sample.values[-1])
+    (p999,) = percentiles(sample, (0.999,))
+    if settings.clip_percentiles is not None:
+        intensities = _clipped(intensities, sample, settings.clip_percentiles)
+        histogram = _histogram(intensities)
+    edges = _edges(intensities, settings)
+    counts = None if edges is None else _discretise(intensities, histogram, edges, places, levels)
+    if counts is None or counts[0]:  # or an intensity lies before the first edge, for rounding
+        features = first_order_features(
+            sample, np.ones(1, np.int64), settings=settings, voxel_volume_mm3=voxel_volume_mm3
+        )
+        for name in FIRST_ORDER_OF_LEVELS:
+            del features[name]
+        n_levels = int(min((highest - lowest) / settings.bin_width + 1, np.iinfo(np.int32).max))
+        return {FeatureClass.FIRSTORDER: features}, Intensities(
+            lowest, p999, highest, n_levels, too_many_levels=True
+        )
+    present = np.flatnonzero(counts)
+    features = first_order_features(
+        sample, counts[present], settings=settings, voxel_volume_mm3=voxel_volume_mm3
     )
     del sample  # of floats it is 16 bytes a voxel
-    return {FeatureClass.FIRSTORDER: first_order} | _texture_features(
-        levels, places, box_zyx, level_counts, present, settings
+    textures = _texture_features(levels, places, box_zyx, counts, present, settings)
+    return {FeatureClass.FIRSTORDER: features} | textures, Intensities(
+        lowest, p999, highest, present.size
     )
+
+
+def _histogram(intensities: NDArray[Any]) -> Counts | None:
+    """Count how often each integer from the least on occurs, None where that takes too much."""
+    lowest, highest = intensities.min(), intensities.max()
+    is_integer = np.issubdtype(intensities.dtype, np.integer)
+    if not is_integer or int(highest) - int(lowest) >= MAX_RANGE:
+        return None
+    histogram = np.zeros(int(highest) - int(lowest) + 1, np.int64)
+    count_intensities(intensities, int(lowest), histogram)
+    return histogram
+
+
+def _sample(intensities: NDArray[Any], histogram: Counts | None) -> Sample:
+    if histogram is None:
+        return sample_of(intensities)
+    return sample_of_histogram(int(intensities.min()), histogram)
+
+
+def _clipped(
+    intensities: NDArray[Any], sample: Sample, limits_percent: tuple[float, float]
+) -> NDArray[Any]:
+    """Set intensities beyond two percentiles to these, in the image's own type."""
+    low, high = percentiles(sample, (limits_percent[0] / 100, limits_percent[1] / 100))
+    if np.issubdtype(intensities.dtype, np.integer):
+        low, high = np.ceil(low), max(np.ceil(low), np.floor(high))
+    clipped: NDArray[Any] = np.clip(intensities, *np.array([low, high]).astype(intensities.dtype))
+    return clipped
+
+
+def _edges(intensities: NDArray[Any], settings: TextureSettings) -> NDArray[Any] | None:
+    """Make the bin edges, None where there would be too many."""
+    ends = np.array([intensities.min(), intensities.max()], intensities.dtype)
+    range_ = float(ends[1]) - float(ends[0])
+    if settings.bin_count is None and range_ > (MAX_LEVELS + 2) * settings.bin_width:
+        return None  # the edges alone might not fit into memory
+    edges = bin_edges(ends, settings)
+    return edges if edges.size - 1 <= MAX_LEVELS + 1 else None
 
 
 def _discretise(
     intensities: NDArray[Any],
+    histogram: Counts | None,
+    edges: NDArray[Any],
     places: NDArray[np.int32],
     levels: Levels,
-    settings: TextureSettings,
-) -> tuple[Sample, Counts]:
-    """Write grey levels into the box; return the intensities, and voxels by level."""
-    ends = np.array([intensities.min(), intensities.max()], intensities.dtype)
-    edges = bin_edges(ends, settings)
-    if edges.size - 1 > MAX_LEVELS + 1:
-        raise TooManyLevelsError(f"{edges.size - 1} grey levels, {MAX_LEVELS} possible")
-    level_counts = np.zeros(edges.size + 1, np.int64)
-    is_integer = np.issubdtype(intensities.dtype, np.integer)
-    if is_integer and int(ends[1]) - int(ends[0]) < MAX_RANGE:
-        lowest, highest = int(ends[0]), int(ends[1])
-        histogram = np.zeros(highest - lowest + 1, np.int64)
-        count_intensities(intensities, lowest, histogram)
-        table = levels_of(np.arange(lowest, highest + 1), edges)
-        place_by_table(intensities, lowest, table.astype(np.uint16), places, levels)
-        np.add.at(level_counts, table, histogram)
-        return sample_of_histogram(lowest, histogram), level_counts
-    place_by_edges(intensities, edges, places, levels, level_counts)
-    return sample_of(intensities), level_counts
+) -> Counts:
+    """Write grey levels into the box; return voxels by level."""
+    counts = np.zeros(edges.size + 1, np.int64)
+    if histogram is None:
+        place_by_edges(intensities, edges, places, levels, counts)
+        return counts
+    lowest = int(intensities.min())
+    table = levels_of(np.arange(lowest, lowest + histogram.size), edges)
+    place_by_table(intensities, lowest, table.astype(np.uint16), places, levels)
+    np.add.at(counts, table, histogram)
+    return counts
 
 
 def _texture_features(

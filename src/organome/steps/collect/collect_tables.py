@@ -20,6 +20,7 @@ which of the two, and how often a worker died, leaves no trace in the tables.
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -29,11 +30,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+import pyarrow.compute as pc
+
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Reason
+from organome.domain.radiomics_settings import FEW_LEVELS
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
 from organome.io.tables.ledgers import LEDGER
-from organome.io.tables.parquet import write_dictionary
+from organome.io.tables.parquet import read_table, write_dictionary
 from organome.io.tables.scan_lists import listed_shards
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.signals import listening
@@ -319,6 +323,8 @@ def _write_parts(
 
     n_visits = write(collection.write_part)
     n_radiomics_rows = 0 if collection.radiomics is None else write(collection.write_radiomics)
+    if collection.radiomics is not None:
+        _warn_of_few_levels(collection.output / collection.radiomics.table.name)
     # A worker that died while writing left a file under a temporary name.
     for unfinished in collection.output.rglob(".*"):
         unfinished.unlink()
@@ -349,6 +355,29 @@ def _set_aside(published: Published, error: UnreadableError) -> None:
         error.step,
         error.step.replace("_", "-"),
     )
+
+
+def _warn_of_few_levels(folder: Path) -> None:
+    """Say which images have a bin width that is too large for most of their organs."""
+    measured, few = Counter[str](), Counter[str]()
+    for part in folder.glob("*.parquet"):
+        rows = read_table(part, columns=["contrast", "n_grey_levels"])
+        for counter, counted in (
+            (measured, pc.is_valid(rows["n_grey_levels"])),
+            (few, pc.less(rows["n_grey_levels"], FEW_LEVELS)),
+        ):
+            for found in rows.filter(counted)["contrast"].value_counts().to_pylist():
+                counter[found["values"]] += found["counts"]
+    for contrast, n_few in sorted(few.items()):
+        if 2 * n_few > measured[contrast]:
+            _logger.warning(
+                "radiomics of %s: %d of %d organs have fewer than %d grey levels, so that textures"
+                " say little: choose a smaller bin width (docs/radiomics.md)",
+                contrast,
+                n_few,
+                measured[contrast],
+                FEW_LEVELS,
+            )
 
 
 def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:

@@ -7,6 +7,7 @@ out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,12 +31,13 @@ from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import (
     Plan,
     PlannedStep,
-    feature_values,
     joint_feature_names,
     measurable,
+    measure,
     read_for,
     read_plans,
 )
+from organome.steps.radiomics.region_rows import region_values
 
 OVERLAPS_FILE: Final = "overlaps.parquet"
 PACK: Final = "overlaps.zip"
@@ -163,18 +165,28 @@ class MeasureOverlaps(PlannedStep):
             return
         found = []
         for scan, labelmap, other in zip(pair, labelmaps, reversed(labelmaps), strict=True):
-            image, labels = read_for(plan, self._published, scan, labelmap)
-            shared = labels_in_view_of(labels, other)
+            pictures = read_for(plan, self._published, scan, labelmap)
+            shared = labels_in_view_of(pictures.labels, other)
             if shared is None:
                 return
-            found.append(plan.region_features(image, shared))
+            if pictures.with_signal is not None:
+                signal = labels_in_view_of(pictures.with_signal, other)
+                pictures = replace(pictures, with_signal=signal)
+            found.append(measure(plan, replace(pictures, labels=shared)))
+        features = joint_feature_names(self._plans)
         ends = [
             organ_ends(labelmap, self._published.seen_xyz(scan))
             for scan, labelmap in zip(pair, labelmaps, strict=True)
         ]
         for organ in self._published.scheme.structures:
-            regions = [of_one.get(organ.label) for of_one in found]
-            if any(one is None or one.n_voxels < _MIN_VOXELS for one in regions):
+            if not all(organ.label in of_one for of_one in found):
+                continue
+            regions = [of_one[organ.label] for of_one in found]
+            shares = [beside.get("share_with_signal", 1) for _, beside in regions]
+            n_used = [
+                share * of_one.n_voxels for share, (of_one, _) in zip(shares, regions, strict=True)
+            ]
+            if min(n_used) < _MIN_VOXELS:
                 continue
             if plan.contrast == FAT_FRACTION and any(
                 is_exchanged(
@@ -183,14 +195,14 @@ class MeasureOverlaps(PlannedStep):
                 for scan, of_scan in zip(pair, ends, strict=True)
             ):
                 continue
-            for scan, region, of_scan in zip(pair, regions, ends, strict=True):
-                assert region is not None
+            for scan, (region, beside), of_scan in zip(pair, regions, ends, strict=True):
                 yield {
                     **plan.row_key(scan, organ),
                     "seam": pair[0].station,
                     "status": Status.DONE.value,
                     "truncated": bool(of_scan[organ.label].touches),
-                    **feature_values(region),
+                    **beside,
+                    **region_values(region, plan.feature_names, features),
                 }
 
 

@@ -6,22 +6,18 @@ time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from organome.compute.labelmaps.volumes import OrganEnds, organ_ends
-from organome.compute.radiomics.extraction import RegionFeatures
+from organome.compute.labelmaps.volumes import organ_ends
 from organome.domain.errors import ScanError
-from organome.domain.organs import Organ
 from organome.domain.outcomes import FeatureReason, JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
 from organome.domain.radiomics_tables import FAT_FRACTION, radiomics_table
-from organome.domain.rows import Row, is_exchanged, missing_radiomics_rows
+from organome.domain.rows import Row, is_exchanged, is_resampled, missing_radiomics_rows
 from organome.domain.scans import Scan
-from organome.domain.schemes import LabelScheme
 from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import rows_to_arrow, without_meanings, write_pieces
 from organome.io.tables.scan_lists import read_shard
@@ -31,12 +27,13 @@ from organome.shards.work_folder import CollectedFiles
 from organome.steps.radiomics.plans import (
     Plan,
     PlannedStep,
-    feature_values,
     joint_feature_names,
     measurable,
+    measure,
     read_for,
     read_plans,
 )
+from organome.steps.radiomics.region_rows import region_values, without_intensities
 
 RADIOMICS_FILE: Final = "radiomics.parquet"
 PACK: Final = "radiomics.zip"
@@ -179,34 +176,30 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     scheme = published.scheme
     labelmap = published.read_labelmap(scan)
     ends = organ_ends(labelmap, published.seen_xyz(scan))
+    features = joint_feature_names(plans)
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             yield from missing_radiomics_rows(
                 scan, [plan.image], scheme.structures, Reason.CONTRAST_MISSING, Status.DONE
             )
             continue
-        found = plan.region_features(*read_for(plan, published, scan, labelmap))
-        if plan.contrast == FAT_FRACTION:
-            facts = published.prepared[scan.scan].facts
-            found = {
-                label: replace(region, values={}, reason=FeatureReason.FAT_WATER_SWAPPED)
-                if is_exchanged(ends[label].heights_mm, facts)
-                else region
-                for label, region in found.items()
-            }
+        facts = published.prepared[scan.scan].facts
+        found = measure(plan, read_for(plan, published, scan, labelmap))
         for organ in scheme.structures:
-            yield {
-                **plan.row_key(scan, organ),
-                "status": Status.DONE.value,
-                **_organ_values(organ, scheme, found.get(organ.label), ends.get(organ.label)),
-            }
-
-
-def _organ_values(
-    organ: Organ, scheme: LabelScheme, region: RegionFeatures | None, ends: OrganEnds | None
-) -> Row:
-    if region is not None:
-        return {"truncated": ends is not None and bool(ends.touches), **feature_values(region)}
-    if scheme.covers(organ):
-        return {"n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
-    return {"na_reason": OrganReason.NOT_IN_SCHEME.value}
+            row = {**plan.row_key(scan, organ), "status": Status.DONE.value}
+            if organ.label in found:
+                region, beside = found[organ.label]
+                heights_mm = ends[organ.label].heights_mm
+                if plan.contrast == FAT_FRACTION and is_exchanged(heights_mm, facts):
+                    region = without_intensities(region, FeatureReason.FAT_WATER_SWAPPED)
+                yield {
+                    **row,
+                    "truncated": bool(ends[organ.label].touches),
+                    "resampled": is_resampled(heights_mm, facts),
+                    **beside,
+                    **region_values(region, plan.feature_names, features),
+                }
+            elif scheme.covers(organ):
+                yield {**row, "n_voxels": 0, "na_reason": OrganReason.NOT_FOUND.value}
+            else:
+                yield {**row, "na_reason": OrganReason.NOT_IN_SCHEME.value}

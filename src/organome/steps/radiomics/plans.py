@@ -1,9 +1,8 @@
 """What is measured on which image, what it becomes in a row, and what both steps share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import filter as filter_names
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +14,10 @@ from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.labelmaps.volumes import check_grid
 from organome.compute.radiomics.extraction import RegionFeatures, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
+from organome.compute.radiomics.regions import N_LABELS
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
+from organome.domain.features import FeatureClass
 from organome.domain.organs import Organ
 from organome.domain.outcomes import FeatureReason, JsonValue
 from organome.domain.radiomics_settings import Engine, RadiomicsSettings
@@ -74,6 +75,15 @@ class Plan:
             return extract_by_pyradiomics(image, labelmap, self.parameters)
         return extract_features(image, labelmap, self.settings.on_grid(image.GetSpacing()))
 
+    def of_classes(self, wanted: Collection[FeatureClass]) -> "Plan":
+        """Keep some of the feature classes that are asked for."""
+        if self.settings is not None:
+            classes = tuple(one for one in self.settings.classes if one in wanted)
+            return replace(self, settings=replace(self.settings, classes=classes))
+        asked = self.parameters.get("featureClass") or dict.fromkeys(map(str, FeatureClass))
+        kept = {name: chosen for name, chosen in asked.items() if name in wanted}
+        return replace(self, parameters={**self.parameters, "featureClass": kept})
+
 
 class PlannedStep:
     """Measuring by plans, a scan at a time: each leaves its rows in a file until all are through.
@@ -83,7 +93,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 5
+    version = 6
 
     def __init__(
         self,
@@ -138,12 +148,23 @@ def measurable(published: LabelledShard, scan: Scan) -> tuple[str, ...]:
     return (*found, FAT_FRACTION) if published.has_fat_fraction(scan) else found
 
 
-def read_for(
-    plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Image
-) -> tuple[sitk.Image, sitk.Image]:
-    """Read the image of a plan; return it with its labels.
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What a plan is measured on.
 
-    A fat fraction is computed, in percent. Voxels without signal have none, and lose their labels.
+    Attributes:
+        image: The image; of a fat fraction in percent, 0 where there is no signal.
+        labels: All labels.
+        with_signal: Labels of the voxels that have a fat fraction; None: of another image.
+    """
+
+    image: sitk.Image
+    labels: sitk.Image
+    with_signal: sitk.Image | None = None
+
+
+def read_for(plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Image) -> Pictures:
+    """Read the image of a plan; a fat fraction is computed.
 
     Raises:
         ScanError: If an image does not lie on the grid of the labelmap, or a file is broken.
@@ -153,7 +174,7 @@ def read_for(
     images = [published.read_image(scan, source) for source in sources]
     check_grid(labelmap, images)
     if not is_fraction:
-        return images[0], labelmap
+        return Pictures(images[0], labelmap)
     percent_zyx = fat_fraction(*images) * _PERCENT
     without_signal = np.isnan(percent_zyx)
     labels_zyx = sitk.GetArrayFromImage(labelmap)
@@ -162,16 +183,43 @@ def read_for(
     percent, labels = (sitk.GetImageFromArray(each) for each in (percent_zyx, labels_zyx))
     percent.CopyInformation(labelmap)
     labels.CopyInformation(labelmap)
-    return percent, labels
+    return Pictures(percent, labelmap, labels)
 
 
-def feature_values(region: RegionFeatures) -> Row:
-    """Make the part of a row that is of one region; what is not a number is null."""
-    values = {name: value if isfinite(value) else None for name, value in region.values.items()}
-    reason = region.reason
-    if reason is None and None in values.values():
-        reason = FeatureReason.UNDEFINED
-    return {"n_voxels": region.n_voxels, "na_reason": reason and reason.value, **values}
+def measure(plan: Plan, pictures: Pictures) -> dict[int, tuple[RegionFeatures, Row]]:
+    """Measure all labels, of a fat fraction shapes whole and all else where there is signal.
+
+    Returns:
+        By label what was measured, and what a row says beside it.
+    """
+    if pictures.with_signal is None:
+        found = plan.region_features(pictures.image, pictures.labels)
+        return {label: (region, {}) for label, region in found.items()}
+    n_voxels, n_with_signal = (
+        np.bincount(sitk.GetArrayViewFromImage(labels).reshape(-1), minlength=N_LABELS)
+        for labels in (pictures.labels, pictures.with_signal)
+    )
+    whole = plan.of_classes({FeatureClass.SHAPE}).region_features(pictures.image, pictures.labels)
+    parts = plan.of_classes({*FeatureClass} - {FeatureClass.SHAPE}).region_features(
+        pictures.image, pictures.with_signal
+    )
+    no_signal = RegionFeatures(n_voxels=0, reason=FeatureReason.NO_SIGNAL)
+    return {
+        label: (
+            _joined(region, parts.get(label, no_signal)),
+            {"share_with_signal": float(n_with_signal[label] / n_voxels[label])},
+        )
+        for label, region in whole.items()
+    }
+
+
+def _joined(shape: RegionFeatures, rest: RegionFeatures) -> RegionFeatures:
+    return replace(
+        rest,
+        n_voxels=shape.n_voxels,
+        values={**shape.values, **rest.values},
+        reason=rest.reason or shape.reason,
+    )
 
 
 def _read_plan(entry: str, engine: Engine) -> Plan:

@@ -1,4 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,12 +127,46 @@ def test_isolated_voxels_keep_what_is_defined_and_say_so() -> None:
     assert found.values["original_firstorder_Mean"] == pytest.approx((0 + 386 + 676) / 3)
 
 
-def test_too_many_grey_levels_leave_the_shape() -> None:
+def test_too_many_grey_levels_leave_what_needs_none() -> None:
     image = sitk.GetImageFromArray(np.arange(125, dtype=np.int16).reshape(5, 5, 5) * 200)
     labelmap = sitk.Cast(image > -1, sitk.sitkUInt8)
     found = measure_features(image, labelmap, TextureSettings(bin_width=1))[1]
     assert found.reason is FeatureReason.TOO_MANY_LEVELS
-    assert {name.split("_")[1] for name in found.values} == {"shape"}
+    assert {name.split("_")[1] for name in found.values} == {"shape", "firstorder"}
+    left_out = {"original_firstorder_Entropy", "original_firstorder_Uniformity"}
+    assert left_out.isdisjoint(found.values)
+    assert found.values["original_firstorder_Maximum"] == 124 * 200
+    facts = found.intensities["original"]
+    assert (facts.lowest, facts.highest, facts.n_levels) == (0, 24_800, 24_801)
+    assert facts.p999 == pytest.approx(0.999 * 24_800)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
+def test_clip_keeps_a_hot_voxel_from_the_levels_and_from_nothing_else(kind: Any) -> None:
+    sound_zyx = np.random.default_rng(5).integers(0, 200, (12, 12, 12)).astype(kind)
+    hot_zyx = sound_zyx.copy()
+    hot_zyx[4, 4, 4] = 30_000
+    sound_zyx[4, 4, 4] = 199  # the greatest of the others
+    labels = sitk.GetImageFromArray(np.ones((12, 12, 12), np.uint8))
+    sound, hot = (sitk.GetImageFromArray(voxels_zyx) for voxels_zyx in (sound_zyx, hot_zyx))
+    plain = TextureSettings(bin_width=5)
+    assert measure_features(hot, labels, plain)[1].reason is FeatureReason.TOO_MANY_LEVELS
+    found = measure_features(hot, labels, replace(plain, clip_percentiles=(0, 99.9)))[1]
+    assert found.reason is None
+    assert found.intensities["original"].n_levels == 40
+    assert found.values["original_firstorder_Maximum"] == 30_000
+    for name, value in measure_features(sound, labels, plain)[1].values.items():
+        if "firstorder" not in name:
+            assert found.values[name] == pytest.approx(value, rel=1e-12), name
+
+
+def test_every_image_says_how_many_levels_occur() -> None:
+    voxels_zyx = np.zeros((4, 4, 4), np.float32)
+    voxels_zyx[1] = 0.7
+    image, labels = sitk.GetImageFromArray(voxels_zyx), sitk.Image(4, 4, 4, sitk.sitkUInt8) + 1
+    for width, n_levels in ((25, 1), (0.1, 2)):
+        found = measure_features(image, labels, TextureSettings(bin_width=width))[1]
+        assert found.intensities["original"].n_levels == n_levels
 
 
 def test_levels_do_not_wrap_around_near_the_end_of_an_integer_type() -> None:

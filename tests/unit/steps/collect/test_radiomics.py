@@ -56,6 +56,15 @@ def test_rows_are_those_of_the_organ_table_once_for_each_image(
         assert [row[STEADY] for row in of_contrast] == [row["volume_ml"] for row in organs]
 
 
+def test_bin_width_too_large_for_most_organs_is_said(
+    tmp_path: Path, measured: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(**measured, output=tmp_path / "t", radiomics=True, scans_per_file=2)
+    (said,) = [record.getMessage() for record in caplog.records if "grey" in record.getMessage()]
+    n_organs = sum(row["n_grey_levels"] is not None for row in radiomics(tmp_path / "t")) // 2
+    assert said.startswith(f"radiomics of water: {n_organs} of {n_organs} organs have fewer than 8")
+
+
 def test_dictionary_describes_the_features(tmp_path: Path, measured: dict[str, Path]) -> None:
     run(**measured, output=tmp_path / "with", radiomics=True)
     run(**measured, output=tmp_path / "without")

@@ -12,13 +12,15 @@ import pytest
 import SimpleITK as sitk
 
 from doubles import radiomics_peak
-from doubles.features import measure_features
+from doubles.features import measure_features, unexplained
 from doubles.measurable import MeasurableShard
 from organome.compute.radiomics.extraction import RegionFeatures
+from organome.compute.radiomics.textures import Intensities
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.features import feature_names
-from organome.domain.outcomes import Outcome, Reason, Status
+from organome.domain.outcomes import FeatureReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine, TextureSettings
+from organome.domain.radiomics_tables import feature_columns
 from organome.domain.scans import Scan
 from organome.io.images.image_files import read_image, write_image
 from organome.io.tables.parquet import read_table
@@ -26,7 +28,7 @@ from organome.shards.run import run_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.radiomics import measure_radiomics
 from organome.steps.radiomics.measure_radiomics import peak_bytes, run
-from organome.steps.radiomics.plans import feature_values
+from organome.steps.radiomics.region_rows import region_values
 
 CONTRASTS = ("fat", "water")
 CONTRAST = "original_glcm_Contrast"
@@ -125,15 +127,114 @@ def test_rows_say_which_organs_are_cut_by_the_image(tmp_path: Path) -> None:
     assert (cut["liver"], cut["right_kidney"], cut["pancreas"]) == (False, True, None)
 
 
-def test_what_is_no_number_is_null_with_a_reason() -> None:
-    region = RegionFeatures(n_voxels=3, values={"a": 1.0, "b": math.nan, "c": math.inf})
-    assert feature_values(region) == {
-        "n_voxels": 3,
-        "na_reason": "undefined",
-        "a": 1.0,
-        "b": None,
-        "c": None,
-    }
+LEVELS = {"original": Intensities(0, 2, 3, n_levels=4)}
+ONE_LEVEL = {"original": Intensities(0, 1, 1, n_levels=1)}
+GLCM, NGTDM = "original_glcm_MCC", "original_ngtdm_Busyness"
+VOLUME, MEAN, ENTROPY = (
+    *("original_shape_VoxelVolume", "original_firstorder_Mean", "original_firstorder_Entropy"),
+)
+LOG = "log-sigma-9-0-mm-3D_firstorder_Mean"
+
+
+@pytest.mark.parametrize(
+    ("region", "asked_for", "reason", "features"),
+    [
+        # No value at all.
+        (RegionFeatures(1, reason=FeatureReason.SINGLE_VOXEL), [MEAN, GLCM], "single_voxel", None),
+        # Not a number.
+        (
+            RegionFeatures(9, {MEAN: 1.0, GLCM: math.nan, NGTDM: math.inf}, None, LEVELS),
+            [MEAN, GLCM, NGTDM],
+            "undefined",
+            "original=undefined",
+        ),
+        # A filter that does not fit, beside something undefined.
+        (
+            RegionFeatures(9, {MEAN: 1.0, GLCM: math.nan}, None, LEVELS),
+            [MEAN, GLCM, LOG],
+            "undefined",
+            "log-sigma-9-0-mm-3D=image_too_small;original=undefined",
+        ),
+        # One grey level: the texture is null, though pyradiomics has constants.
+        (
+            RegionFeatures(9, {MEAN: 1.0, ENTROPY: 0.0, GLCM: 1.0}, None, ONE_LEVEL),
+            [MEAN, ENTROPY, GLCM],
+            "one_grey_level",
+            "original=one_grey_level",
+        ),
+        # Too many: what needs no levels is there.
+        (
+            RegionFeatures(
+                9,
+                {VOLUME: 9.0, MEAN: 1.0},
+                FeatureReason.TOO_MANY_LEVELS,
+                {"original": Intensities(0, 9, 9999, 10000, too_many_levels=True)},
+            ),
+            [VOLUME, MEAN, ENTROPY, GLCM],
+            "too_many_levels",
+            "original=too_many_levels",
+        ),
+        # A shape without a fat fraction.
+        (
+            RegionFeatures(9, {VOLUME: 9.0}, FeatureReason.NO_SIGNAL),
+            [VOLUME, MEAN],
+            "no_signal",
+            "original=no_signal",
+        ),
+        # All there that is asked for; another image's filter is not.
+        (RegionFeatures(9, {MEAN: 1.0}, None, LEVELS), [MEAN], None, None),
+    ],
+)
+def test_what_is_null_has_a_reason(
+    region: RegionFeatures, asked_for: list[str], reason: str | None, features: str | None
+) -> None:
+    row = region_values(region, asked_for, asked_for)
+    assert (row["na_reason"], row.get("na_features")) == (reason, features)
+    assert unexplained({**dict.fromkeys(asked_for), **row}, asked_for) == []
+    row = region_values(region, asked_for, [*asked_for, "wavelet-HHH_firstorder_Mean"])
+    if features is not None or reason is None:
+        assert "wavelet-HHH=not_in_settings" in row["na_features"].split(";")
+    assert row["na_reason"] == reason
+
+
+def test_reasons_are_said_of_classes_and_features_where_they_differ() -> None:
+    region = RegionFeatures(9, {GLCM: 1.0, ENTROPY: 0.0, MEAN: math.nan}, None, ONE_LEVEL)
+    row = region_values(region, [MEAN, ENTROPY, GLCM], [MEAN, ENTROPY, GLCM, VOLUME])
+    assert row["na_features"].split(";") == [
+        f"{ENTROPY}=one_grey_level",
+        f"{MEAN}=undefined",
+        "original_glcm=one_grey_level",
+        "original_shape=not_in_settings",
+    ]
+
+
+def test_no_feature_of_a_table_is_null_without_a_reason(tmp_path: Path) -> None:
+    shard = Shard(tmp_path, n_scans=1)
+    text = "imageType: {Original: {}, LoG: {sigma: [2.0, 40.0]}}"
+    (tmp_path / "water.yaml").write_text(text)
+    (tmp_path / "fat_fraction.yaml").write_text("setting: {binWidth: 200}")
+    shard.write_ledgers()
+    outcomes = run(
+        shard=shard.listing,
+        images=shard.images,
+        labelmaps=shard.labelmaps,
+        output=tmp_path / "output",
+        work=tmp_path / "work",
+        settings=[f"{name}={tmp_path / name}.yaml" for name in ("water", "fat_fraction")],
+    )
+    assert [outcome.status for outcome in outcomes] == ["done"]
+    rows = shard.rows()
+    names = feature_columns(list(rows[0]))
+    assert [left for row in rows if (left := unexplained(row, names))] == []
+    water, fraction = (row_of(rows, "liver", image) for image in ("water", "fat_fraction"))
+    assert water["na_features"] == "log-sigma-40-0-mm-3D=image_too_small"
+    assert water["n_grey_levels"] > 10
+    assert water["intensity_min"] == water["original_firstorder_Minimum"]
+    assert water["intensity_p999"] <= water["intensity_max"] == water["original_firstorder_Maximum"]
+    assert fraction["na_reason"] == "one_grey_level"
+    assert fraction[CONTRAST] is None
+    assert fraction["original_firstorder_Mean"] > 0
+    assert (water["share_with_signal"], fraction["share_with_signal"]) == (None, 1)
 
 
 def test_a_scan_is_not_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,10 +325,21 @@ def test_numbers_are_those_of_the_image(tmp_path: Path) -> None:
 def test_fat_fraction_is_an_image_of_its_own_in_percent(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.measure("fat_fraction")
+    shard.measure("water", output="water")
     liver = row_of(shard.rows(), "liver", "fat_fraction")
     assert 45 < liver["original_firstorder_Mean"] < 55
-    # What has no signal has no fat fraction.
-    assert row_of(shard.rows(), "spleen", "fat_fraction")["n_voxels"] == 4 * 4 * 4
+    # What has no signal has no fat fraction, but a shape: that of the whole organ.
+    spleen, water = (
+        row_of(shard.rows(output), "spleen", image)
+        for output, image in (("output", "fat_fraction"), ("water", "water"))
+    )
+    assert (spleen["n_voxels"], spleen["share_with_signal"]) == (6 * 4 * 4, 4 / 6)
+    for name in feature_names():
+        if "_shape_" in name:
+            assert spleen[name] == water[name]
+    gone = row_of(shard.rows(), "right_kidney", "fat_fraction")
+    assert (gone["n_voxels"], gone["share_with_signal"]) == (1, 0)
+    assert gone["na_reason"] == "no_signal"
 
 
 def test_processes_change_no_byte(tmp_path: Path) -> None:
