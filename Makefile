@@ -75,9 +75,9 @@ format: setup ## bring the code into shape
 	ruff format .
 	snakefmt Snakefile workflow
 
-# Two at a time. What a module shares is made once, because its tests stay together; the longest modules
-# begin, so that the two end together. The slow ones share little.
-PYTEST := pytest -n 2 --durations=12
+# Three at a time on two cores, because many wait for processes and clocks. What a module shares is made once,
+# because its tests stay together; the longest modules begin, so that all end together. The slow ones share little.
+PYTEST := pytest -n 3 --durations=12
 BY_MODULE := --dist loadscope --no-loadscope-reorder
 SUITES := tests/unit/steps tests/workflow $(wildcard tests/reports) tests/unit
 
