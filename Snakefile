@@ -19,6 +19,7 @@ from snakemake.utils import min_version, validate
 from organome.domain.errors import SetupError
 from organome.io.configs import find_mistake, read_schema
 from organome.io.models.places import locate_model
+from organome.io.tables.withdrawn import check_none_pending
 
 min_version("9.3")
 
@@ -45,6 +46,7 @@ include: "workflow/rules/settings.smk"
 
 # The model that is asked for by name, as a folder: jobs find it wherever they run.
 try:
+    check_none_pending(Path("scans"))
     if KIND == "train" and "start_from" in config["train"]:
         config["train"]["start_from"] = str(locate_model(config["train"]["start_from"]))
     if KIND == "config" and config["segment"]["source"] == "model":

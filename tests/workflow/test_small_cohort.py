@@ -15,6 +15,7 @@ from doubles.cohorts import Run, TinyCohort
 from doubles.places import REPOSITORY
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.tables.schemes import scheme_content
+from organome.steps.upkeep.withdraw import run as withdraw
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
 COLLECT = ("collect_tables", None)
@@ -70,6 +71,20 @@ def test_every_listed_scan_has_forty_organ_rows(folder: Path) -> None:
     assert set(organs.group_by("scan").aggregate([([], "count_all")])["count_all"].to_pylist()) == {
         40
     }
+
+
+def test_who_withdrew_stays_away_and_costs_one_collection(folder: Path, tmp_path: Path) -> None:
+    run, names = run_in(folder), tmp_path / "list.csv"
+    before = pq.read_table(folder / "run/results/tables/organs").to_pylist()
+    names.write_text("p004\np005\n")  # all of the second shard
+    assert withdraw(run.folder, list=names).n_scans == 2
+    result = run.whole()  # listed again, with their images still delivered
+    assert result.jobs == [COLLECT]
+    after = pq.read_table(folder / "run/results/tables/organs").to_pylist()
+    assert after == [row for row in before if row["participant"] not in ("p004", "p005")]
+    forced = run.snakemake("--forceall")
+    assert forced.returncode == 0, forced.output
+    assert pq.read_table(folder / "run/results/tables/organs").to_pylist() == after
 
 
 def test_a_second_run_does_nothing(folder: Path) -> None:

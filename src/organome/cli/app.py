@@ -42,6 +42,9 @@ _COMMANDS: Final = {
         "steps.inspect.estimate": "Estimate what the rest costs, and how to cut it into jobs.",
         "steps.doctor.doctor": "Check whether a run can go through here, and what to do about it.",
     },
+    "Over the years": {
+        "steps.upkeep.withdraw": "Take participants out of a run, for good.",
+    },
     "Models": {
         "steps.models.install_model": "Install a model: a published one, an archive, a folder.",
         "steps.models.verify_model": "Check that a model is still what was installed.",

@@ -9,7 +9,7 @@ over: its scan is done again.
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +79,26 @@ def read_journals(paths: Iterable[Path]) -> Entries:
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
     return entries
+
+
+def without_scans(content: bytes, scans: Collection[str]) -> tuple[bytes, int]:
+    """Return a journal without some scans, and how many lines named them.
+
+    A torn line that names one goes as well; it counts for nothing anyway.
+    """
+    kept, n = [], 0
+    for line in content.splitlines(keepends=True):
+        if not any(scan.encode() in line for scan in scans):
+            kept.append(line)
+            continue
+        n += 1
+        try:
+            dropped = _parsed(line.rstrip(b"\n"))["dropped"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if others := [scan for scan in dropped if scan not in scans]:
+            kept.append(_line({"dropped": others}))
+    return b"".join(kept), n
 
 
 def _with_record(entries: Entries, record: Mapping[str, Any]) -> Entries:

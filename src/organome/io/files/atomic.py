@@ -48,6 +48,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for what takes the place of a file, with its mode and its times."""
+    before = path.stat()
+    with atomic_path(path) as temporary:
+        yield temporary
+        temporary.chmod(before.st_mode)
+        os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def write_bytes_atomic(path: Path, content: bytes) -> None:
     """Write a small file, whole or not at all."""
     with atomic_path(path) as temporary:

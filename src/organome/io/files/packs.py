@@ -75,6 +75,12 @@ def read_packed(path: Path, name: str) -> bytes | None:
         raise ScanError(Reason.FILE_BROKEN, f"{path.name} is damaged at {name}") from error
 
 
+def write_members(path: Path, target: Path, names: Iterable[str]) -> None:
+    """Write some members of a pack as a pack of their own, one in memory at a time."""
+    with ZipFile(path) as pack:
+        write_pack(target, ((name, pack.read(name)) for name in names))
+
+
 def drop_damaged(path: Path, *, known: str | None = None) -> None:
     """Write a pack again without the members that cannot be read; one without an index goes.
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from organome.domain.errors import SetupError
 from organome.io.slurm.queue import Job
+from organome.shards.controllers import Controller, TakenOver
 from organome.shards.signals import StopRequests
-from organome.steps.cluster.controllers import Controller, TakenOver
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.run_folders import MACHINE_AT_FAULT, RunFolder
 from organome.steps.cluster.snakemake_process import Descendants, SnakemakeProcess

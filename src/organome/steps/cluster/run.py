@@ -24,8 +24,8 @@ from organome.io.files.assets import asset
 from organome.io.runs import is_training, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, job_profile
 from organome.io.tables.parquet import read_table
+from organome.shards.controllers import sole_controller
 from organome.shards.signals import noting_stop_requests
-from organome.steps.cluster.controllers import sole_controller
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.rounds import Rounds
 from organome.steps.cluster.run_folders import RunFolder
@@ -183,7 +183,7 @@ def run(
         *(("--slurm-jobname-prefix", folder.name) if on_slurm else ()),
         *snakemake,
     ]
-    with sole_controller(folder) as controller, noting_stop_requests() as requests:
+    with sole_controller(folder.folder) as controller, noting_stop_requests() as requests:
         rounds = Rounds(
             command=command,
             targets=targets,

@@ -60,11 +60,6 @@ class RunFolder:
         self._seen = self._ledgers()
 
     @property
-    def controller(self) -> Path:
-        """Folder of the lease that only one controller holds."""
-        return self.folder / "work" / "controller"
-
-    @property
     def name(self) -> str:
         """A name for the run in the queue, the same on all hosts that mount the folder alike."""
         return f"organome_{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}"

@@ -29,6 +29,7 @@ from organome.io.files.delivered import folder_files
 from organome.io.runs import check_root
 from organome.io.tables.participants import listed_participants, tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard, shard_path, write_shard
+from organome.io.tables.withdrawn import check_none_pending, read_withdrawn
 from organome.shards.faults import machine_fault
 from organome.shards.lease import Lease
 from organome.shards.log import log_event
@@ -118,6 +119,7 @@ def run(
     """
     if shard_size < 1:
         raise SetupError(f"shard_size: {shard_size} must be at least 1")
+    check_none_pending(scans)
     left_out: Counter[str] = Counter()
     everything = _find(
         kind,
@@ -135,6 +137,7 @@ def run(
         shards = list(listed_shards(scans))
         sheet = {path: read_shard(path) for _, path in shards}
         known = {one.identity: one for listed in sheet.values() for one in listed}
+        found = _without_withdrawn(found, known, scans, left_out)
         new = [scan for identity, scan in sorted(found.items()) if identity not in known]
         _check_stations(new, known.values(), stations)
         _check_names(new, known.values())
@@ -177,6 +180,23 @@ def run(
             )
         ),
     )
+
+
+def _without_withdrawn(
+    found: dict[_Identity, Scan],
+    known: Collection[_Identity],
+    scans: Path,
+    left_out: Counter[str],
+) -> dict[_Identity, Scan]:
+    """Leave out whoever withdrew and is still, or again, delivered; who is listed did not."""
+    new = {scan.participant for identity, scan in found.items() if identity not in known}
+    gone = read_withdrawn(scans).of(new)
+    left = {
+        key: scan for key, scan in found.items() if key in known or scan.participant not in gone
+    }
+    if len(left) < len(found):
+        left_out["scans of participants who withdrew"] = len(found) - len(left)
+    return left
 
 
 def _counted(scans: Collection[Scan]) -> Counter[str]:

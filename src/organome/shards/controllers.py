@@ -20,10 +20,10 @@ from organome.domain.errors import Interrupted, SetupError
 from organome.io.files.atomic import write_text_atomic
 from organome.shards.lease import LEASE, Lease, Watch, find_holder
 from organome.shards.lease_records import Record, this_process
-from organome.steps.cluster.run_folders import RunFolder
 
 _logger = logging.getLogger(__name__)
 
+CONTROLLER: Final = Path("work/controller")  # of a run folder, with the lease
 _TO_STOP_S: Final = 30.0  # a job on this machine drops its scan in flight and exits
 _OF_A_JOB: Final = ("--target-jobs", "--mode")  # flags of the Snakemakes that a Snakemake starts
 
@@ -88,13 +88,15 @@ class Controller:
 
 
 @contextmanager
-def sole_controller(folder: RunFolder) -> Iterator[Controller]:
+def sole_controller(folder: Path) -> Iterator[Controller]:
     """Hold a run folder for the block.
 
     Raises:
         SetupError: Another controller, or a Snakemake started by hand, works in it.
     """
-    watch = Watch(folder.controller / LEASE)
+    folder = folder.resolve()
+    place = folder / CONTROLLER
+    watch = Watch(place / LEASE)
 
     def refuse_if_alive() -> None:
         sight = watch.look()
@@ -103,16 +105,16 @@ def sole_controller(folder: RunFolder) -> Iterator[Controller]:
         process = sight.record.process
         if sight.record.is_alive or watch.has_moved:
             raise SetupError(
-                f"{folder.folder}: organome run works here already"
+                f"{folder}: organome run works here already"
                 f" ({process.host or 'another host'}, pid {process.pid})"
             )
 
-    with Lease.take(folder.controller, on_wait=_log_wait, stop_waiting=refuse_if_alive) as lease:
-        controller = Controller(folder.controller, lease)
+    with Lease.take(place, on_wait=_log_wait, stop_waiting=refuse_if_alive) as lease:
+        controller = Controller(place, lease)
         n_orphans = controller.end_orphans()
         if n_orphans:
             _logger.warning("event=orphans_ended n_processes=%d", n_orphans)
-        _refuse_bare_snakemake(folder.folder)
+        _refuse_bare_snakemake(folder)
         yield controller
 
 

@@ -8,10 +8,9 @@ import pytest
 from doubles.clocks import PretendedClock
 from organome.domain.errors import SetupError
 from organome.shards import lease
+from organome.shards.controllers import CONTROLLER, sole_controller
 from organome.shards.lease import LEASE_TERMS
 from organome.shards.lease_records import ProcessName, Record, put_record, write_beat
-from organome.steps.cluster.controllers import sole_controller
-from organome.steps.cluster.run_folders import RunFolder
 
 ELSEWHERE = ProcessName(host="login2", boot="b", namespace="n", pid=7, started="1")
 RECORD = Record(1, key="k", attempt="a", process=ELSEWHERE, patience_s=LEASE_TERMS.patience_s)
@@ -30,17 +29,17 @@ class Clock(PretendedClock):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path)
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.fixture
-def place(folder: RunFolder) -> Path:
-    return folder.controller / "lease"
+def place(folder: Path) -> Path:
+    return folder / CONTROLLER / "lease"
 
 
 def test_a_live_controller_of_another_host_is_refused_at_its_next_beat(
-    folder: RunFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert put_record(place, RECORD)
     clock = Clock(lambda now_s: write_beat(place, RECORD, int(now_s // 10)))
@@ -52,7 +51,7 @@ def test_a_live_controller_of_another_host_is_refused_at_its_next_beat(
 
 
 def test_a_dead_controller_of_another_host_is_waited_for_once(
-    folder: RunFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert put_record(place, RECORD)
     monkeypatch.setattr(lease, "time", clock := Clock())
@@ -62,7 +61,7 @@ def test_a_dead_controller_of_another_host_is_waited_for_once(
 
 
 def test_a_damaged_record_where_nothing_beats_costs_no_minutes(
-    folder: RunFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert put_record(place, RECORD)
     (place / "000001.json").write_bytes(b"\0" * 200)
@@ -73,7 +72,7 @@ def test_a_damaged_record_where_nothing_beats_costs_no_minutes(
 
 
 def test_a_record_that_is_just_being_written_is_of_a_live_controller(
-    folder: RunFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a file system knows no hard links."""
     whole = RECORD.to_json()
@@ -85,6 +84,6 @@ def test_a_record_that_is_just_being_written_is_of_a_live_controller(
         pass
 
 
-def test_a_free_folder_explains_no_lock(folder: RunFolder) -> None:
+def test_a_free_folder_explains_no_lock(folder: Path) -> None:
     with sole_controller(folder) as controller:
         assert not controller.may_unlock

@@ -1,0 +1,1 @@
+"""Keep a cohort over the years: withdrawals, retries, releases."""

@@ -1,0 +1,253 @@
+"""Remove what a file of a run folder holds of some participants, and leave the rest as it is.
+
+By what the file is: rows of Parquet and of text tables, members of packs, lines of journals and
+logs, entries of JSON. Any other file that names one of them is removed as a whole; whatever made it
+makes it again, unless it is one of the user's own. What is rewritten keeps its time, so that no job
+starts for it.
+"""
+
+import gzip
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from organome.io.files.atomic import replacement
+from organome.io.files.packs import write_members
+from organome.io.tables.dropped_rows import find_rows, write_without_rows
+from organome.shards.journal import without_scans
+
+_SHORTEST: Final = 5  # letters of a name that is looked for in running text; else only in columns
+_PEOPLE: Final = frozenset({"participant", "participant_id", "eid", "fid", "iid", "subject"})
+_TABLES: Final = (".tsv", ".csv")
+_LINES: Final = (".log", ".txt", ".jsonl", ".out", ".err")
+_IMAGES: Final = (".nii.gz", ".nrrd", ".mha", ".pth", ".npz")
+# Folders that Organome and Snakemake fill; whatever lies elsewhere is somebody's own.
+_OURS: Final = frozenset({"scans", "results", "work", "logs", ".snakemake", "releases"})
+LEFT: Final = "files of your own"
+_LEFT_OVER: Final = re.compile(r"\..+\.tmp(\..+)?")  # of whoever was killed while it wrote
+_DAMAGED: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Takes some participants and their scans out of files.
+
+    Attributes:
+        participants: Their pseudonyms.
+        scans: Keys of their scans.
+        apply: Whether files are changed; else things are only counted.
+    """
+
+    participants: frozenset[str]
+    scans: frozenset[str]
+    apply: bool = False
+
+    def from_file(self, path: Path, relative: Path) -> Counter[str]:
+        """Take them out of one file.
+
+        Args:
+            path: The file.
+            relative: What of its path lies below the run folder.
+
+        Returns:
+            What was of them, by kind; empty where nothing was.
+        """
+        is_ours = relative.parts[0] in _OURS
+        if self._names(relative.as_posix().encode()):
+            of_a_scan = any(scan in relative.as_posix() for scan in self.scans)
+            return self._remove(path, "files of their scans", may=is_ours or of_a_scan)
+        if is_ours and _LEFT_OVER.fullmatch(path.name):
+            return self._remove(path, "")
+        if path.name.endswith(_IMAGES):
+            return Counter()
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic == b"PAR1":
+            return self._from_parquet(path, is_ours=is_ours)
+        if magic[:2] == b"PK":
+            return self._from_zip(path, is_ours=is_ours)
+        content = path.read_bytes()
+        if path.name.endswith(_TABLES):
+            return self._from_text_table(path, content)
+        if not self._may_name(inflated := _inflated(content)):
+            return Counter()
+        if (found := self._from_text(path, content)) is not None:
+            return found
+        named = self._names(inflated)
+        return self._remove(path, "files that named them", may=is_ours) if named else Counter()
+
+    # --- kinds of files --------------------------------------------------------------------------
+
+    def _from_parquet(self, path: Path, *, is_ours: bool) -> Counter[str]:
+        try:
+            n = find_rows(path, self._values_of)
+            if n and self.apply:
+                with replacement(path) as target:
+                    write_without_rows(path, target, self._values_of)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            return self._remove(path, "damaged files") if is_ours else Counter()
+        return _counted("rows of tables", n)
+
+    def _values_of(self, column: str) -> Collection[str]:
+        """Return which values of a column are of them."""
+        if column.lower() in _PEOPLE:
+            return self.participants
+        return self.scans if "scan" in column else ()
+
+    def _from_zip(self, path: Path, *, is_ours: bool) -> Counter[str]:
+        try:
+            with zipfile.ZipFile(path) as pack:
+                names = pack.namelist()
+                is_pack = all(one.compress_type == zipfile.ZIP_STORED for one in pack.infolist())
+                theirs = {name for name in names if self._names(name.encode())}
+                if not theirs and not is_pack and any(self._may_name(pack.read(n)) for n in names):
+                    return self._remove(path, "files that named them", may=is_ours)
+        except _DAMAGED as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            return self._remove(path, "damaged files") if is_ours else Counter()
+        if theirs and self.apply:
+            with replacement(path) as target:
+                write_members(path, target, [name for name in names if name not in theirs])
+        return _counted("files of their scans", len(theirs))
+
+    def _from_text(self, path: Path, content: bytes) -> Counter[str] | None:
+        """Take them out of a file that is made of lines or entries; None where it is not."""
+        name = path.name
+        if name.startswith("journal") and name.endswith(".jsonl"):
+            return self._replaced(path, "entries of journals", *without_scans(content, self.scans))
+        if name.endswith(".json") or not path.suffix:
+            with suppress(ValueError):
+                pruned, n = self._pruned(json.loads(content))
+                text = json.dumps(pruned, indent=1, ensure_ascii=False) + "\n"
+                return self._replaced(path, "entries of lists", text.encode(), n)
+        if name.endswith(_LINES):
+            lines = content.splitlines(keepends=True)
+            kept = [line for line in lines if not self._names(line)]
+            return self._replaced(path, "lines of logs", b"".join(kept), len(lines) - len(kept))
+        return None
+
+    def _from_text_table(self, path: Path, content: bytes) -> Counter[str]:
+        """Drop rows that name one of them, or have a short name of theirs in the column for it."""
+        delimiter = b"\t" if path.suffix == ".tsv" else b","
+        lines = content.splitlines(keepends=True)
+        heading = [_cell(one).lower() for one in lines[0].split(delimiter)] if lines else []
+        places = [place for place, name in enumerate(heading) if name in _PEOPLE]
+
+        def is_theirs(line: bytes) -> bool:
+            cells = line.split(delimiter)
+            names = {_cell(cells[place]) for place in places if place < len(cells)}
+            return not names.isdisjoint(self.participants) or self._names(line)
+
+        kept = [line for line in lines if not is_theirs(line)]
+        return self._replaced(path, "rows of tables", b"".join(kept), len(lines) - len(kept))
+
+    def _pruned(self, value: Any) -> tuple[Any, int]:
+        """Return a JSON value without the entries that name one of them, and how many these are."""
+        n = 0
+        if isinstance(value, dict):
+            kept = {}
+            for key, one in value.items():
+                if self._names(key.encode()) or self._is_named_in(one):
+                    n += 1
+                else:
+                    kept[key], n_below = self._pruned(one)
+                    n += n_below
+            return kept, n
+        if isinstance(value, list):
+            whole = [one for one in value if not self._is_of_them(one)]
+            pairs = [self._pruned(one) for one in whole]
+            return [one for one, _ in pairs], len(value) - len(whole) + sum(n for _, n in pairs)
+        return value, 0
+
+    def _is_named_in(self, value: Any) -> bool:
+        return isinstance(value, str) and self._names(value.encode())
+
+    def _is_of_them(self, item: Any) -> bool:
+        """Return whether an item of a list is one of their scans, or an entry about one."""
+        values = item.values() if isinstance(item, dict) else (item,)
+        return any(map(self._is_named_in, values))
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    def _replaced(self, path: Path, kind: str, content: bytes, n: int) -> Counter[str]:
+        if n and self.apply:
+            with replacement(path) as target:
+                target.write_bytes(content)
+        return _counted(kind, n)
+
+    def _remove(self, path: Path, kind: str, *, may: bool = True) -> Counter[str]:
+        if not may:
+            return _counted(LEFT, 1)
+        if self.apply:
+            path.unlink(missing_ok=True)
+        return _counted(kind, 1)
+
+    # --- names -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _words(self) -> tuple[bytes, ...]:
+        long = (one for one in self.participants if len(one) >= _SHORTEST)
+        in_bids = (f"sub-{one}" for one in self.participants)
+        return tuple(word.encode() for word in (*self.scans, *long, *in_bids))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        words = b"|".join(map(re.escape, sorted(self._words, key=len, reverse=True)))
+        return re.compile(rb"(?<![0-9A-Za-z])(?:" + words + rb")(?![0-9A-Za-z])")
+
+    def _may_name(self, content: bytes) -> bool:
+        return any(word in content for word in self._words)  # many times faster than the pattern
+
+    def _names(self, content: bytes) -> bool:
+        return self._may_name(content) and self._pattern.search(content) is not None
+
+
+def files_below(folder: Path, leave: Collection[Path]) -> Iterator[Path]:
+    """Yield the files below a folder in order, but those that are to be left, or lie below these.
+
+    Links to folders are followed, each folder once; links to files are not.
+    """
+    left = {os.fspath(path.absolute()) for path in leave}
+    seen: set[tuple[int, int]] = set()
+    for name, subfolders, names in os.walk(folder.absolute(), followlinks=True):
+        found = Path(name).stat()
+        if name in left or (found.st_dev, found.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((found.st_dev, found.st_ino))
+        subfolders.sort()
+        for one in sorted(names):
+            path = Path(name, one)
+            if os.fspath(path) not in left and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _cell(content: bytes) -> str:
+    return content.decode(errors="replace").strip().strip('"')
+
+
+def _inflated(content: bytes) -> bytes:
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.decompress(content)
+    except _DAMAGED:
+        return content
+
+
+def _counted(kind: str, n: int) -> Counter[str]:
+    return Counter({kind: n} if kind and n else {})

@@ -1,0 +1,246 @@
+"""withdraw: take participants out of a run for good, and certify it without naming them.
+
+What is to go is counted and written down first (``scans/withdrawal.json``: keys of scans, digests
+of names), so that a withdrawal that was killed goes on where it is started again; until it is
+through, nothing else works on the run. Digests stay (``scans/withdrawn.json``), so that listing
+passes these participants over whatever is delivered.
+
+Only files that hold something of them are written again, and all keep their times, so that no shard
+is done again. The tables lose their rows at once; what is computed over the cohort is made anew by
+the next ``organome run``.
+"""
+
+import csv
+import io
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from organome import __version__
+from organome.domain.errors import OrganomeError, SetupError
+from organome.domain.wording import counted
+from organome.io.canaries.references import CANARY, read_canary
+from organome.io.files.atomic import write_text_atomic
+from organome.io.runs import Run, open_run
+from organome.io.tables.participants import tsv_lines
+from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.io.tables.withdrawn import PENDING, WITHDRAWN, read_withdrawn, write_withdrawn
+from organome.shards.controllers import sole_controller
+from organome.shards.lease import LEASE, LEASE_TERMS, Watch
+from organome.steps.upkeep.removal import LEFT, Removal, files_below
+
+CERTIFICATES: Final = "withdrawals"
+# Made of all scans: older than any of their inputs, so that the workflow makes them again.
+_OF_THE_COHORT: Final = ("results/tables/dictionary.json", "results/evaluation/evaluation.md")
+_LONG_AGO_S: Final = 1
+_HEADINGS: Final = frozenset({"eid", "participant", "participant_id", "id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What was withdrawn; names nobody.
+
+    Attributes:
+        date: When the withdrawal began, ISO 8601.
+        organome_version: The release that did it.
+        n_listed: Participants on the list.
+        n_participants: Those of them who were in the run.
+        n_scans: Scans that they had.
+        n_shards: Shards that these were in.
+        removed: What was removed, by kind.
+        n_files_left: Files that name one of them still: your own, of a kind that is not changed.
+    """
+
+    date: str
+    organome_version: str
+    n_listed: int
+    n_participants: int
+    n_scans: int
+    n_shards: int
+    removed: Mapping[str, int]
+    n_files_left: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing names them any more."""
+        return not self.n_files_left
+
+    def __str__(self) -> str:
+        """Write it as plain text."""
+        lines = [
+            f"withdrawn: {self.n_participants} of {counted(self.n_listed, 'participant')} listed,"
+            f" {counted(self.n_scans, 'scan')} in {counted(self.n_shards, 'shard')}",
+            *(f"removed: {n} {kind}" for kind, n in self.removed.items()),
+            "not touched: the delivery, backups, and whatever lies outside of the run folder",
+        ]
+        if self.n_files_left:
+            lines.append(
+                f"{counted(self.n_files_left, 'file')} of your own in the run folder still name one"
+                " of them: look for the names of your list in it"
+            )
+        return "\n".join(lines)
+
+
+def run(run_folder: Path, /, *, list: Path) -> Certificate:
+    """Withdraw participants from a run: nothing of them stays, and no listing brings them back.
+
+    Killed, it goes on when it is started again with the same list. Delete the list afterwards.
+
+    Args:
+        run_folder: Run folder.
+        list: Text file with one participant a line, or the first column of a CSV or TSV.
+
+    Returns:
+        What was removed; it also stands in ``withdrawals/`` of the run folder.
+
+    Raises:
+        SetupError: The list is not one, something works on the run, or another withdrawal was
+            begun.
+    """
+    place = open_run(run_folder)
+    named = _read_list(list)
+    with sole_controller(place.folder):
+        _refuse_live_shards(place)
+        digests, plan = _begin(place, named, list)
+        return _go_on(place, named, list, digests, plan)
+
+
+def _read_list(path: Path) -> frozenset[str]:
+    """Read whom a list names; a heading and the prefix of BIDS are passed over.
+
+    Raises:
+        SetupError: It cannot be read, or names nobody.
+    """
+    try:
+        text = "".join(tsv_lines(path))
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
+    delimiter = "\t" if "\t" in text else ","
+    cells = [row[0].strip() for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    if cells and cells[0].lower() in _HEADINGS:
+        cells = cells[1:]
+    if found := frozenset(cell.removeprefix("sub-") for cell in cells if cell):
+        return found
+    raise SetupError(f"{path}: names no participant; one a line is needed")
+
+
+def _refuse_live_shards(place: Run) -> None:
+    """Refuse while a job has a shard, on this machine or on another."""
+    watches = {path: Watch(path) for path in sorted(place.work.glob(f"*/*/{LEASE}"))}
+    held = {path: sight for path, watch in watches.items() if (sight := watch.look()) is not None}
+    alive = [path for path, sight in held.items() if sight.record.is_alive]
+    unknown = [path for path, sight in held.items() if sight.record.is_alive is None]
+    if unknown and not alive:
+        time.sleep(1.5 * LEASE_TERMS.beat_s)
+        for path in unknown:
+            watches[path].look()
+        alive = [path for path in unknown if watches[path].has_moved]
+    if alive:
+        step, shard = alive[0].parts[-3:-1]
+        raise SetupError(
+            f"{place.folder}: {step} is at work on shard {shard}; let its job end, or cancel it"
+        )
+
+
+def _begin(place: Run, named: Collection[str], path: Path) -> tuple[set[str], dict[str, Any]]:
+    """Write down what is to be withdrawn, or find it written down; return digests and plan."""
+    withdrawn = read_withdrawn(place.scans)
+    digests = {withdrawn.digest(one) for one in named}
+    pending = place.scans / PENDING
+    with suppress(FileNotFoundError):
+        plan: dict[str, Any] = json.loads(pending.read_text(encoding="utf-8"))
+        if set(plan["digests"]) != digests:
+            raise SetupError(
+                f"{place.folder}: a withdrawal by another list was begun and not ended; start that"
+                " one again first"
+            )
+        return digests, plan
+    listed = (one for _, sheet in listed_shards(place.scans) for one in read_shard(sheet))
+    theirs = [one for one in listed if one.participant in named]
+    keys = sorted(one.scan for one in theirs)
+    plan = {
+        "digests": sorted(digests),
+        "scans": keys,
+        "certificate": asdict(
+            Certificate(
+                date=datetime.now(UTC).date().isoformat(),
+                organome_version=__version__,
+                n_listed=len(named),
+                n_participants=len({one.participant for one in theirs}),
+                n_scans=len(keys),
+                n_shards=len({one.partition("-")[0] for one in keys}),
+                removed=_look(place, Removal(frozenset(named), frozenset(keys)), path),
+            )
+        ),
+    }
+    write_withdrawn(place.scans, withdrawn.with_digests(digests))
+    write_text_atomic(pending, json.dumps(plan, indent=1) + "\n")
+    return digests, plan
+
+
+def _go_on(
+    place: Run, named: Collection[str], path: Path, digests: set[str], plan: Mapping[str, Any]
+) -> Certificate:
+    """Remove what is planned, see that nothing is left, and certify it."""
+    scans = frozenset(plan["scans"])
+    removal = Removal(frozenset(named), scans, apply=True)
+    for file, relative in _files(place, path):
+        removal.from_file(file, relative)
+    _remove_empty_canaries(place)
+    for made in _OF_THE_COHORT:
+        with suppress(FileNotFoundError):
+            if scans:
+                os.utime(place.folder / made, (_LONG_AGO_S, _LONG_AGO_S))
+    left = Removal(frozenset(named), scans)
+    n_left = sum(bool(left.from_file(*pair)) for pair in _files(place, path))
+    certificate = Certificate(**plan["certificate"] | {"n_files_left": n_left})
+    if certificate.n_scans or certificate.removed:
+        write_text_atomic(_certificate_path(place, certificate, digests), _as_json(certificate))
+    (place.scans / PENDING).unlink()
+    return certificate
+
+
+def _look(place: Run, removal: Removal, path: Path) -> dict[str, int]:
+    """Count what is of them."""
+    found: Counter[str] = Counter()
+    for file, relative in _files(place, path):
+        found += removal.from_file(file, relative)
+    del found[LEFT]
+    return dict(sorted(found.items()))
+
+
+def _files(place: Run, path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield all files of the run, and where they lie in it; the delivery and the list are not."""
+    folder = place.folder.absolute()
+    own = [place.scans / WITHDRAWN, place.scans / PENDING, folder / CERTIFICATES, path]
+    with suppress(OrganomeError):
+        root = folder / place.config()["cohort"]["root"]
+        own.append(Path(os.path.normpath(root)))
+    for file in files_below(folder, own):
+        yield file, file.relative_to(folder)
+
+
+def _remove_empty_canaries(place: Run) -> None:
+    """Remove a canary whose last scan was withdrawn."""
+    for path in place.folder.rglob(CANARY):
+        with suppress(SetupError):
+            canary, _ = read_canary(path.parent)
+            if not canary.scans:
+                path.unlink()
+
+
+def _certificate_path(place: Run, certificate: Certificate, digests: Collection[str]) -> Path:
+    """Name a certificate by its day, and by its participants: it is the same after a kill."""
+    mark = sorted(digests)[0][:8]
+    return place.folder / CERTIFICATES / f"{certificate.date}_{mark}.json"
+
+
+def _as_json(certificate: Certificate) -> str:
+    return json.dumps(asdict(certificate), indent=1) + "\n"

@@ -1,0 +1,278 @@
+"""Participants who withdraw: nothing of them is left, everybody else is as before."""
+
+import gzip
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from doubles.measured import cohort, scan_of
+from doubles.radiomics import write_radiomics_shards
+from organome.domain.errors import SetupError
+from organome.domain.outcomes import Attempt, Outcome, Status
+from organome.io.files.packs import write_pack
+from organome.io.tables.scan_lists import read_shard
+from organome.shards.journal import Journal, read_journals
+from organome.steps.collect.collect_tables import run as collect_tables
+from organome.steps.listing.list_scans import run as list_scans
+from organome.steps.upkeep import removal
+from organome.steps.upkeep.withdraw import run
+
+N_SHARDS, N_SCANS = 4, 5
+GONE = ("1000020", "1000130")  # in the first and the third shard
+KEYS = ("0000-0002", "0002-0003")
+STEPS = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
+
+
+def fill(folder: Path) -> None:
+    """Make a run folder with whatever may name somebody."""
+    numbers = [range(N_SCANS * one, N_SCANS * (one + 1)) for one in range(N_SHARDS)]
+    deliveries = [[scan_of(f"{1000000 + 10 * number}") for number in each] for each in numbers]
+    places = cohort(folder, deliveries)
+    write_radiomics_shards(folder / "results")
+    for path in sorted((folder / "scans").iterdir()):
+        fill_shard(folder, path.stem, [scan.scan for scan in read_shard(path)])
+    collect_tables(**places, output=folder / "results/tables", radiomics=True, scans_per_file=8)
+    texts = {
+        "logs/run/1.log": "event=listed n=20\nscan 0000-0002 of 1000020\n",
+        ".snakemake/log/1.snakemake.log": "shard 0002\n/data/1000130_20201_2_0.zip\nshard 0003\n",
+        ".snakemake/metadata/c2Nhbg": json.dumps(
+            {"input": ["/data/1000020.zip", "b"], "rule": "a"}
+        ),
+        "work/failures/prepare_images.0002.jsonl": '{"message": "0002-0003 and all"}\n{"a": 1}\n',
+        "annotations/participants.tsv": "round\tscan\tparticipant\n1\t0000-0002\t1000020\n"
+        "1\t0000-0001\t1000010\n",
+        "annotations/round_001/round.json": json.dumps(
+            {"number": 1, "scans": {"0000-0001": "water", "0000-0002": "water"}}
+        ),
+        "annotations/round_001/datastore/0000-0002.nii.gz": "image",
+        "canary/canary.json": json.dumps(
+            {"scans": [{"scan": key} for key in ("0001-0001", *KEYS)]}
+        ),
+        "canary/0002-0003_water.nii.gz": "image",
+        "results/report/report.html": "<p>1000020</p>",
+        "covariates.csv": "eid,sex\n1000010,f\n1000020,m\n",
+        "short.tsv": "participant\tage\n002\t1000\n003\t002\n",
+        "config.yaml": "cohort: {name: demo, kind: folder, root: ../cohort.tsv}\n",
+    }
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def fill_shard(folder: Path, shard: str, keys: list[str]) -> None:
+    """Add files, journals and logs to what the steps of a shard published."""
+    images, labels = (folder / "results" / step / shard for step in STEPS[:2])
+    for key in keys:
+        (images / f"{key}_water.nii.gz").write_bytes(gzip.compress(key.encode()))
+    write_pack(labels / "labelmaps.zip", ((f"{key}_labels.nii.gz", b"labels") for key in keys))
+    with closing(Journal(images / "journal.jsonl")) as journal:
+        for key in keys:
+            outcome = Outcome(key, "prepare_images", Status.DONE, "f")
+            journal.append_outcome(outcome, Attempt({f"{key}_water.nii.gz": 9}))
+        journal.append_dropped([keys[2], keys[4]])
+    log = folder / "logs" / "prepare_images" / f"{shard}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"event=scan_done shard={shard} scan={key}\n" for key in keys))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "run"
+    shutil.copytree(whole, copy)  # with the times of all files
+    return copy
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    path = tmp_path / "w1234.csv"
+    path.write_text("\n".join((*GONE, "1999999")) + "\n")
+    return path
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file as they lie there, and all that is packed into them."""
+    content = path.read_bytes()
+    yield content
+    if content[:4] == b"PAR1":
+        table = pq.read_table(path, partitioning=None)
+        yield str(table.to_pylist()).encode()
+        yield str(table.schema.metadata).encode()
+    elif content[:2] == b"PK":
+        with zipfile.ZipFile(path) as pack:
+            yield from (name.encode() + pack.read(name) for name in pack.namelist())
+    elif content[:2] == b"\x1f\x8b":
+        yield gzip.decompress(content)
+
+
+def traces(folder: Path, words: tuple[str, ...]) -> list[str]:
+    """Name the files that hold one of some words anywhere."""
+    return [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*"))
+        for word in words
+        if word in str(path.relative_to(folder))
+        or (path.is_file() and any(word.encode() in one for one in contents(path)))
+    ]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return all files but those that differ from one salt to the next."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    named = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {
+        name: content
+        for name, content in named.items()
+        if not name.startswith(("withdrawals/", "scans/withdrawn", "work/controller"))
+    }
+
+
+def test_nothing_of_those_who_withdrew_is_left(folder: Path, names: Path) -> None:
+    assert set(GONE) <= {word for word in GONE if traces(folder, (word,))}
+    done = run(folder, list=names)
+    assert (done.n_listed, done.n_participants, done.n_scans, done.n_shards) == (3, 2, 2, 2)
+    assert done.holds
+    assert traces(folder, (*GONE, *KEYS)) == []
+    (certificate,) = (folder / "withdrawals").iterdir()
+    said = json.loads(certificate.read_text())
+    assert said["removed"]["rows of tables"] > 2 * 40 * 2
+    assert not (folder / "scans" / "withdrawal.json").exists()
+
+
+def test_everybody_else_is_as_before(whole: Path, folder: Path, names: Path) -> None:
+    run(folder, list=names)
+    for path in sorted(folder.rglob("*.parquet")):
+        before = pq.read_table(whole / path.relative_to(folder), partitioning=None)
+        after = pq.read_table(path, partitioning=None)
+        kept = [row for row in before.to_pylist() if row.get("scan") not in KEYS]
+        if "scan" in before.column_names:
+            assert after.to_pylist() == kept
+        assert after.schema.equals(before.schema, check_metadata=True)
+    journal = folder / "results/prepare_images/0000/journal.jsonl"
+    assert set(read_journals([journal])) == {"0000-0000", "0000-0001", "0000-0003"}
+    assert "0000-0001" in (folder / "annotations/participants.tsv").read_text()
+    assert json.loads((folder / ".snakemake/metadata/c2Nhbg").read_text()) == {
+        "input": ["b"],
+        "rule": "a",
+    }
+    assert (folder / "short.tsv").read_text() == (whole / "short.tsv").read_text()
+
+
+def test_only_what_was_of_them_is_written_again_and_in_its_time(
+    whole: Path, folder: Path, names: Path
+) -> None:
+    before = tree(whole)
+    run(folder, list=names)
+    after = tree(folder)
+    changed = {name for name, content in after.items() if before.get(name) != content}
+    of_shards = {name.split("/")[2] for name in changed if name.startswith("results/m")}
+    assert of_shards == {"0000", "0002"}
+    assert not any(
+        "/0001" in name or "/0003" in name for name in changed | (set(before) - set(after))
+    )
+    moved = [
+        name
+        for name in after
+        if (folder / name).stat().st_mtime_ns != (whole / name).stat().st_mtime_ns
+    ]
+    assert moved == ["results/tables/dictionary.json"]  # so that the tables are collected again
+
+
+def test_tables_collected_again_are_the_same_rows(folder: Path, names: Path) -> None:
+    run(folder, list=names)
+    places = {"scans": folder / "scans", "results": folder / "results"}
+    collect_tables(**places, output=folder / "again", radiomics=True, scans_per_file=8)
+    for table in ("scans", "organs", "visits", "radiomics"):
+        kept, again = (
+            [
+                row
+                for part in sorted((one / table).iterdir())
+                for row in pq.read_table(part).to_pylist()
+            ]
+            for one in (folder / "results/tables", folder / "again")
+        )
+        assert kept == again
+
+
+def test_no_listing_brings_them_back(folder: Path, names: Path, tmp_path: Path) -> None:
+    run(folder, list=names)
+    shards = sorted((folder / "scans").glob("*.parquet"))
+    before = [path.read_bytes() for path in shards]
+    listed = [f"{1000000 + 10 * number}" for number in range(N_SCANS * N_SHARDS)]
+    rows = [f"{one}\t2\t0\tdixon\t{one}.nii.gz\twater" for one in (*listed, "1999999")]
+    (tmp_path / f"{listed[0]}.nii.gz").write_bytes(b"")
+    heading = "participant\tinstance\tarray\tprotocol\timage\tcontrast"
+    (tmp_path / "cohort.tsv").write_text("\n".join([heading, *rows]) + "\n")
+    for _ in range(2):
+        summary = list_scans(
+            kind="folder", cohort="demo", root=tmp_path / "cohort.tsv", scans=folder / "scans"
+        )
+        assert (summary.n_new, summary.n_known) == (0, N_SCANS * N_SHARDS - 2)
+        assert dict(summary.left_out) == {"scans of participants who withdrew": 3}
+    assert len(before) == len(sorted((folder / "scans").glob("*.parquet")))
+    assert traces(folder, (*GONE, "1999999")) == []
+
+
+@pytest.mark.parametrize("n_changes", [0, 7, 25])
+def test_killed_in_the_middle_it_ends_the_same(
+    whole: Path, folder: Path, names: Path, n_changes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = folder.with_name("undisturbed")
+    shutil.copytree(whole, undisturbed)
+    expected = run(undisturbed, list=names)
+    left = iter(range(n_changes))
+    real = removal.replacement
+
+    def replacement(path: Path) -> object:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(removal, "replacement", replacement)
+        run(folder, list=names)
+    with pytest.raises(SetupError, match="begun and not ended"):
+        list_scans(kind="folder", cohort="demo", root=names, scans=folder / "scans")
+    other = names.with_name("other.csv")
+    other.write_text("1000070\n")
+    with pytest.raises(SetupError, match="another list"):
+        run(folder, list=other)
+    assert run(folder, list=names) == expected
+    assert tree(folder) == tree(undisturbed)
+    assert traces(folder, (*GONE, *KEYS)) == []
+
+
+def test_what_is_the_users_own_is_said_and_not_removed(folder: Path, names: Path) -> None:
+    (folder / "notes.docx").write_bytes(b"\xd0\xcf seen 1000020 \xff")
+    done = run(folder, list=names)
+    assert (done.n_files_left, done.holds) == (1, False)
+    assert "1 file of your own" in str(done)
+    assert (folder / "notes.docx").exists()
+
+
+@pytest.mark.parametrize("text", ["", "eid\n", "\n\n"])
+def test_a_list_without_names_is_refused(folder: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(SetupError, match="names no participant"):
+        run(folder, list=path)
+
+
+def test_short_names_are_looked_for_in_their_columns(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("participant_id\nsub-002\n")
+    run(folder, list=path)
+    assert (folder / "short.tsv").read_text() == "participant\tage\n003\t002\n"
