@@ -107,6 +107,8 @@ def run(
     places.at_work(n_processes)
     import torch
 
+    from organome.compute.inference.cpu_layers import quicken_layers
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -129,6 +131,8 @@ def run(
         trainer.stop_if_asked = requests.check
         _train(trainer, places.fold(fold), requests, start_from)
         if n_validation:
+            if device == "cpu":
+                quicken_layers(trainer.network)  # tile by tile, torch takes a slow convolution
             with _leaving_at_once():
                 trainer.perform_actual_validation()
     dice = _validation_dice(places.fold(fold)) if n_validation else None
