@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Python without its compiled files takes half as long again for every job of a small run.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
 .PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean

@@ -13,4 +13,5 @@ _QUICK_START: Final = Path(__file__).parent / "quick_start"
 def quick_environment() -> dict[str, str]:
     """Return the variables of this process, with which every Snakemake starts faster."""
     paths = [str(_QUICK_START), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    kept = {name: one for name, one in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
