@@ -52,6 +52,7 @@ _COMMANDS: Final = {
     },
     "Results": {
         "steps.inspect.show_table": "Print rows of a table.",
+        "steps.export.export": "Write a table for R, Stata, SPSS or genetics, or as statistics.",
         "steps.compare.compare": "Compare volumes with those of another tool or table.",
         "steps.compare.repeatability": "Measure how well volumes of organs repeat.",
         "steps.extract.extract": "Write labelmaps for 3D Slicer, ITK-SNAP or a DICOM archive.",

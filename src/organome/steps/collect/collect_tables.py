@@ -36,6 +36,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Reason
 from organome.domain.radiomics_settings import FEW_LEVELS
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
+from organome.io.tables.codebooks import write_codebooks
 from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import read_table, write_dictionary
 from organome.io.tables.scan_lists import listed_shards
@@ -129,7 +130,7 @@ def run(
         scans: Folder of the sample sheet, one Parquet file per shard.
         results: Folder that holds a folder per step, and in it one per shard.
         output: Folder to publish: ``scans/``, ``organs/`` and ``visits/``, each with files
-            ``part-0000.parquet`` and so on, and ``dictionary.json``.
+            ``part-0000.parquet`` and so on, and ``dictionary.json`` with its other forms.
         radiomics: Whether there is ``radiomics/``, too.
         scans_per_file: Scans in one file at most; a visit with more is still in one file.
         n_workers: Files that are made at the same time, on this machine or in each SLURM job.
@@ -328,7 +329,10 @@ def _write_parts(
     # A worker that died while writing left a file under a temporary name.
     for unfinished in collection.output.rglob(".*"):
         unfinished.unlink()
-    write_dictionary(collection.output / DICTIONARY, collection.tables, facts)
+    tables = collection.tables
+    write_dictionary(collection.output / DICTIONARY, tables, facts)
+    files = {table.name: [f"{table.name}/{name}" for name in parts] for table in tables}
+    write_codebooks(collection.output, tables, files)
     return CollectSummary(
         n_shards=len(shards),
         n_scans=len(scans),

@@ -1,0 +1,1 @@
+"""Tables for other programs and for sharing: formats, group statistics, genetics."""

@@ -1,0 +1,182 @@
+"""A row per visit, as wide as asked for: values of organs, facts of scans, radiomics."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import reduce
+from operator import and_
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from organome.domain.columns import Column, Table
+from organome.domain.errors import SetupError
+from organome.io.tables.parquet import described_table, read_structures
+
+_KEY: Final = ("cohort", "participant", "instance", "protocol", "array")
+_VOLUME: Final = "volume_ml"
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """What a row of visits holds.
+
+    Attributes:
+        organs: Names of the organs; empty: all of the run.
+        values: Columns of ``organs``, once for each organ.
+        scan_columns: Columns of ``scans``.
+        features: Columns of ``radiomics``, once for each organ and contrast.
+        contrasts: Images that these are of.
+        protocol: The protocol whose rows are wanted; None: all.
+    """
+
+    organs: tuple[str, ...] = ()
+    values: tuple[str, ...] = (_VOLUME,)
+    scan_columns: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    contrasts: tuple[str, ...] = ()
+    protocol: str | None = None
+
+
+def open_table(tables: Path, name: str) -> tuple[Any, Table]:
+    """Open a table of a run as a dataset, with what its files say of it.
+
+    Raises:
+        SetupError: There is none.
+    """
+    parts = sorted((tables / name).glob("*.parquet"))
+    if not parts:
+        there = ", ".join(sorted(path.name for path in tables.iterdir() if path.is_dir()))
+        raise SetupError(f"{tables}: no table {name}; there are {there or 'none'}")
+    dataset = ds.dataset(parts, format="parquet")
+    return dataset, described_table(dataset.schema)
+
+
+def read_columns(tables: Path, name: str, columns: Sequence[str]) -> tuple[Table, pa.Table]:
+    """Read a table, or some columns of it, sorted by its key."""
+    dataset, table = open_table(tables, name)
+    chosen = _named(table, columns or [column.name for column in table.columns])
+    key = [one for one in table.key if one in {column.name for column in chosen}]
+    rows = dataset.to_table([column.name for column in chosen])
+    return _sorted(replace(table, columns=chosen, key=tuple(key)), rows)
+
+
+def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
+    """Make the rows of visits as wide as asked for.
+
+    A visit of several stations has the values of the station that shows most of an organ, except
+    for its volume, which is that of ``visits``.
+
+    Raises:
+        SetupError: A table, an organ or a column is not there.
+    """
+    dataset, table = open_table(tables, "visits")
+    structures = {one.name for one in read_structures(sorted((tables / "visits").iterdir())[0])}
+    organs = width.organs or tuple(
+        column.name.removesuffix(f"_{_VOLUME}")
+        for column in table.columns
+        if column.name.endswith(f"_{_VOLUME}")
+    )
+    if unknown := sorted({*organs} - structures):
+        raise SetupError(f"no organ {_advice(unknown[0], structures)}")
+    of_organs = {f"{organ}_{what}" for organ in structures for what in (_VOLUME, "na_reason")}
+    columns = [column for column in table.columns if column.name not in of_organs]
+    which = None if width.protocol is None else ds.field("protocol") == width.protocol
+    visits = dataset.to_table(filter=which)
+    if not visits.num_rows:
+        raise SetupError(f"{tables}: no visit" + ("" if which is None else f" of {width.protocol}"))
+    rows = visits.select([column.name for column in columns])
+    extra = [*_scan_columns(tables, width, rows), *_organ_columns(tables, width, visits, organs)]
+    for column, values in extra:
+        rows = rows.append_column(column.name, values)
+    columns += [column for column, _ in extra]
+    return _sorted(replace(table, columns=tuple(columns)), rows)
+
+
+def _scan_columns(
+    tables: Path, width: Width, visits: pa.Table
+) -> Iterable[tuple[Column, pa.ChunkedArray]]:
+    wanted = [name for name in width.scan_columns if name not in visits.column_names]
+    if wanted:
+        yield from _values(tables, "scans", wanted, visits, {}, ("station", "ascending"))
+
+
+def _organ_columns(
+    tables: Path, width: Width, visits: pa.Table, organs: Sequence[str]
+) -> Iterable[tuple[Column, pa.ChunkedArray]]:
+    described = {column.name: column for column in described_table(visits.schema).columns}
+    values = [name for name in width.values if name != _VOLUME]
+    contrasts = width.contrasts if width.features else ()
+    for organ in organs:
+        reason = f"{organ}_na_reason" if _VOLUME in width.values else None
+        for name in (f"{organ}_{_VOLUME}", reason) if reason else ():
+            yield described[name], visits.column(name)
+        where = {"organ": organ}
+        if values:
+            order = ("volume_observed_ml", "descending")
+            for column, found in _values(tables, "organs", values, visits, where, order):
+                yield _of(organ, column, reason if column.missing == "na_reason" else None), found
+        for contrast in contrasts:
+            of_image = where | {"contrast": contrast}
+            order = ("n_voxels", "descending")
+            for column, found in _values(
+                tables, "radiomics", width.features, visits, of_image, order
+            ):
+                yield _of(f"{organ}_{contrast}", column, None), found
+
+
+def _of(what: str, column: Column, reason: str | None) -> Column:
+    meaning = f"{what}: {column.meaning}"
+    return replace(column, name=f"{what}_{column.name}", meaning=meaning, missing=reason)
+
+
+def _values(
+    tables: Path,
+    name: str,
+    wanted: Sequence[str],
+    visits: pa.Table,
+    where: Mapping[str, str],
+    order: tuple[str, str],
+) -> list[tuple[Column, pa.ChunkedArray]]:
+    """Read columns of a table for each visit, from the first of its rows in some order."""
+    dataset, table = open_table(tables, name)
+    columns = _named(table, wanted)
+    conditions = [ds.field(column) == value for column, value in where.items()]
+    rows = dataset.to_table(
+        list(dict.fromkeys([*_KEY, order[0], *wanted])),
+        filter=reduce(and_, conditions) if conditions else None,
+    )
+    if not rows.num_rows:
+        raise SetupError(f"{tables / name}: no row with {' '.join(where.values())}")
+    rows = rows.take(pc.sort_indices(rows, sort_keys=[order]))
+    keys = pd.MultiIndex.from_frame(rows.select(_KEY).to_pandas())
+    is_first = ~keys.duplicated()
+    found = keys[is_first].get_indexer(pd.MultiIndex.from_frame(visits.select(_KEY).to_pandas()))
+    places = pa.array(np.flatnonzero(is_first)[found], mask=found < 0)
+    return [
+        (replace(column, nullable=True), rows.column(column.name).take(places))
+        for column in columns
+    ]
+
+
+def _named(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
+    known = {column.name: column for column in table.columns}
+    if unknown := [name for name in names if name not in known]:
+        raise SetupError(f"{table.name} has no column {_advice(unknown[0], known)}")
+    return tuple(known[name] for name in names)
+
+
+def _advice(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"{name}; did you mean {close[0]}?" if close else name
+
+
+def _sorted(table: Table, rows: pa.Table) -> tuple[Table, pa.Table]:
+    by = [(name, "ascending") for name in table.key]
+    order = pc.sort_indices(rows, sort_keys=by) if by else None
+    return replace(table, sorted_by=table.key), rows if order is None else rows.take(order)
