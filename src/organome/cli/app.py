@@ -43,6 +43,7 @@ _COMMANDS: Final = {
         "steps.doctor.doctor": "Check whether a run can go through here, and what to do about it.",
     },
     "Over the years": {
+        "steps.upkeep.retry": "Have scans done again by the next run.",
         "steps.upkeep.withdraw": "Take participants out of a run, for good.",
     },
     "Models": {

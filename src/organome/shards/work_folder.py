@@ -22,7 +22,7 @@ the next one finds all that was done.
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,11 +32,24 @@ from typing import Final, TypeVar
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Attempt, Outcome, Reason
-from organome.io.files.atomic import ATTEMPT, publish_folder, sync_file, sync_folder
+from organome.io.files.atomic import (
+    ATTEMPT,
+    publish_folder,
+    sync_file,
+    sync_folder,
+    write_bytes_atomic,
+)
 from organome.io.files.packs import packed_sizes, read_packed
 from organome.io.files.published import ask_again
 from organome.io.tables.ledgers import LEDGER
-from organome.shards.journal import JOURNAL, Entries, Journal, read_journals, write_journal
+from organome.shards.journal import (
+    JOURNAL,
+    Entries,
+    Journal,
+    read_journals,
+    without_scans,
+    write_journal,
+)
 from organome.shards.lease import LEASE_TERMS, Lease, LeaseTerms
 from organome.shards.lease_records import Record
 from organome.shards.packing import Packing, is_packed_as_wanted, pack_as_wanted
@@ -92,6 +105,19 @@ def read_outcomes(work: Path, output: Path) -> Entries:
     """Read what was decided so far of a shard, under way or published, by scan key."""
     folders = (output, *files_folders(work))
     return read_journals(path for folder in folders for path in _journals(folder))
+
+
+def forget_outcomes(work: Path, output: Path, scans: Collection[str]) -> None:
+    """Have a shard asked for again, and some of its scans done again; only while nobody is at it.
+
+    The ledger goes first: killed in between, the scans are still known to be forgotten.
+    """
+    (output / LEDGER).unlink(missing_ok=True)
+    for folder in (output, *files_folders(work)):
+        for path in filter(Path.is_file, _journals(folder)):
+            content, n = without_scans(path.read_bytes(), scans)
+            if n:
+                write_bytes_atomic(path, content)
 
 
 def _journals(folder: Path) -> list[Path]:

@@ -14,7 +14,6 @@ import csv
 import io
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -32,8 +31,7 @@ from organome.io.runs import Run, open_run
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.withdrawn import PENDING, WITHDRAWN, read_withdrawn, write_withdrawn
-from organome.shards.controllers import sole_controller
-from organome.shards.lease import LEASE, LEASE_TERMS, Watch
+from organome.steps.upkeep.alone import alone
 from organome.steps.upkeep.removal import LEFT, Removal, files_below
 
 CERTIFICATES: Final = "withdrawals"
@@ -106,8 +104,7 @@ def run(run_folder: Path, /, *, list: Path) -> Certificate:
     """
     place = open_run(run_folder)
     named = _read_list(list)
-    with sole_controller(place.folder):
-        _refuse_live_shards(place)
+    with alone(place):
         digests, plan = _begin(place, named, list)
         return _go_on(place, named, list, digests, plan)
 
@@ -129,24 +126,6 @@ def _read_list(path: Path) -> frozenset[str]:
     if found := frozenset(cell.removeprefix("sub-") for cell in cells if cell):
         return found
     raise SetupError(f"{path}: names no participant; one a line is needed")
-
-
-def _refuse_live_shards(place: Run) -> None:
-    """Refuse while a job has a shard, on this machine or on another."""
-    watches = {path: Watch(path) for path in sorted(place.work.glob(f"*/*/{LEASE}"))}
-    held = {path: sight for path, watch in watches.items() if (sight := watch.look()) is not None}
-    alive = [path for path, sight in held.items() if sight.record.is_alive]
-    unknown = [path for path, sight in held.items() if sight.record.is_alive is None]
-    if unknown and not alive:
-        time.sleep(1.5 * LEASE_TERMS.beat_s)
-        for path in unknown:
-            watches[path].look()
-        alive = [path for path in unknown if watches[path].has_moved]
-    if alive:
-        step, shard = alive[0].parts[-3:-1]
-        raise SetupError(
-            f"{place.folder}: {step} is at work on shard {shard}; let its job end, or cancel it"
-        )
 
 
 def _begin(place: Run, named: Collection[str], path: Path) -> tuple[set[str], dict[str, Any]]:
