@@ -39,6 +39,7 @@ _COMMANDS: Final = {
         "steps.start.init": "Begin a run: write a commented configuration into a new folder.",
         "steps.cluster.run": "List the scans, bring them through, collect the tables.",
         "steps.inspect.status": "Show what is listed, done, failed and left.",
+        "steps.inspect.show": "Show the history of one scan, by its key.",
         "steps.inspect.estimate": "Estimate what the rest costs, and how to cut it into jobs.",
         "steps.doctor.doctor": "Check whether a run can go through here, and what to do about it.",
     },

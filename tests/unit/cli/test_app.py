@@ -39,7 +39,7 @@ def test_help_imports_no_step_and_no_torch() -> None:
 
 
 def test_help_lists_what_users_need_and_dev_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sum(map(len, app._COMMANDS.values())) <= 18
+    assert sum(map(len, app._COMMANDS.values())) <= 26
     assert app.run(["dev", "--help"]) == 0
     shown = capsys.readouterr().out
     for module in (module for group in (app._STEPS | app._TOOLS).values() for module in group):
@@ -139,7 +139,7 @@ def test_status_is_one_line_per_step(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert lines[0] == "3 scans listed in 1 shard"
     for step in ("prepare_images", "segment_organs", "measure_volumes"):
         (line,) = [line for line in lines if line.startswith(step)]
-        assert line.split() == [step, "0", "0", "0", "3"]
+        assert line.split() == [step, "0", "0", "0", "0", "3", "-", "-"]
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 3)])

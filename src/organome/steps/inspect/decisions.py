@@ -13,7 +13,7 @@ from organome.shards.work_folder import read_outcomes
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
 # What is done beside the last of them, where it is asked for.
 SIDE_STEPS: Final = ("measure_radiomics",)
-_COLUMNS: Final = ("step", "status", "reason", "elapsed_s", "finished_at")
+_COLUMNS: Final = ("scan", "step", "status", "reason", "elapsed_s", "finished_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Decision:
         reason: Why it failed.
         elapsed_s: Seconds that it took.
         finished_at: When, ISO 8601 in UTC; empty if that is not known.
+        scan: Key of the scan.
     """
 
     step: str
@@ -33,6 +34,7 @@ class Decision:
     reason: Reason | None
     elapsed_s: float
     finished_at: str
+    scan: str = ""
 
 
 def listed_scans(run: Run) -> dict[str, int]:
@@ -57,6 +59,7 @@ def decisions(run: Run, step: str, shard: str) -> Iterator[Decision]:
                 reason=None if row["reason"] is None else Reason(row["reason"]),
                 elapsed_s=row["elapsed_s"],
                 finished_at=row["finished_at"] or "",
+                scan=row["scan"],
             )
         return
     for outcome, attempt in read_outcomes(work, output).values():
@@ -66,4 +69,5 @@ def decisions(run: Run, step: str, shard: str) -> Iterator[Decision]:
             reason=outcome.reason,
             elapsed_s=attempt.elapsed_s,
             finished_at=attempt.finished_at,
+            scan=outcome.scan,
         )

@@ -3,10 +3,8 @@
 Of a training: from epochs that are through, how long its folds take.
 """
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,6 +14,7 @@ import numpy as np
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
+from organome.steps.inspect.benchmarks import peaks_gb
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
 from organome.steps.inspect.training_estimates import TrainingEstimate, estimate_training
 
@@ -25,7 +24,6 @@ MAX_SHARD_SIZE: Final = 10_000  # of the configuration
 _S_PER_MIN: Final = 60
 _S_PER_H: Final = 3600
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
-BENCHMARKS: Final = "logs/benchmarks"  # as the rules name them, <step>/<shard>.tsv
 _MEMORY_MARGIN: Final = 1.2  # scans differ, and the kernel kills at the limit
 _N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
 
@@ -196,22 +194,13 @@ def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[Ste
 
 
 def _mem_gb(place: Run, step: str) -> float | None:
-    """Read what the jobs of a step took at most, per process; None where that was not measured.
-
-    Source: Snakemake's ``benchmark:``, a TSV for each job whose ``max_rss`` is in MiB.
-    """
-    peaks_mib = []
-    for path in sorted((place.folder / BENCHMARKS / step).glob("*.tsv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                with suppress(KeyError, TypeError, ValueError):  # "NA" of a job that was too short
-                    peaks_mib.append(float(row["max_rss"]))
-    peaks_mib = [peak for peak in peaks_mib if math.isfinite(peak)]
-    if not peaks_mib:
+    """Read what the jobs of a step took at most, per process; None where that was not measured."""
+    peaks = peaks_gb(place, step)
+    if not peaks:
         return None
     cost = place.config()["resources"].get(step, {}) if place.own_config else {}
     n_processes = max(1, cost.get("processes") or 1) * max(1, cost.get("gpus") or 1)
-    of_one_gb = max(peaks_mib) * 2**20 / 1e9 / n_processes
+    of_one_gb = max(peaks.values()) / n_processes
     return math.ceil(2 * _MEMORY_MARGIN * of_one_gb) / 2
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from json import dumps
 from pathlib import Path
@@ -17,6 +17,7 @@ from organome.io.models.phantoms import is_for_phantoms
 from organome.io.models.places import locate_model
 from organome.io.runs import Run, open_run
 from organome.io.tables.parquet import count_rows
+from organome.steps.inspect.benchmarks import peaks_gb
 from organome.steps.inspect.decisions import (
     SCAN_STEPS,
     SIDE_STEPS,
@@ -24,6 +25,15 @@ from organome.steps.inspect.decisions import (
     decisions,
     listed_scans,
     side_steps,
+)
+from organome.steps.inspect.shard_status import (
+    FailedScan,
+    ShardStatus,
+    failed_lines,
+    failed_scans,
+    median_s,
+    shard_lines,
+    shard_status,
 )
 from organome.steps.inspect.trainings import TrainingStatus, read_training
 
@@ -44,6 +54,9 @@ class StepStatus:
         n_left: Scans that it has not decided yet.
         n_failed_by_reason: Scans that failed in this step, by reason, most frequent first.
         per_hour: Scans that it decided in an hour, lately; None if there were none.
+        n_running: Scans that are left in shards that a job holds.
+        median_s: Median of seconds per scan that went through; None where none was timed.
+        peak_gb: The most memory that one of its jobs took; None where that was not measured.
     """
 
     step: str
@@ -53,6 +66,9 @@ class StepStatus:
     n_left: int
     n_failed_by_reason: Mapping[Reason, int]
     per_hour: float | None = None
+    n_running: int = 0
+    median_s: float | None = field(default=None, compare=False)
+    peak_gb: float | None = None
 
     @property
     def to_go_h(self) -> float | None:
@@ -70,6 +86,9 @@ class CohortStatus:
         steps: One entry per step, in order.
         n_in_tables: Scans in the cohort tables, None where there are no tables yet.
         warning: What whoever reads the tables has to know of the model, None if nothing.
+        shards: One entry per shard and step.
+        failed: The scans that failed.
+        shows: Which of the two stand in the text, too.
     """
 
     n_shards: int
@@ -77,6 +96,9 @@ class CohortStatus:
     steps: tuple[StepStatus, ...]
     n_in_tables: int | None
     warning: str | None = None
+    shards: tuple[ShardStatus, ...] = ()
+    failed: tuple[FailedScan, ...] = ()
+    shows: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -86,6 +108,7 @@ class CohortStatus:
     def as_json(self) -> str:
         """Write it as JSON."""
         content = asdict(self) | {"is_over": self.is_over}
+        del content["shows"]
         for one, step in zip(content["steps"], self.steps, strict=True):
             one["to_go_h"] = step.to_go_h
         return dumps(content, indent=2)
@@ -97,12 +120,9 @@ class CohortStatus:
             listed if self.n_listed else f"{listed}; `organome run` lists them",
             *([self.warning] if self.warning else []),
             "",
-            f"{'step':<17} {'done':>9} {'failed':>9} {'failed before':>14} {'left':>9}",
-            *(
-                f"{step.step:<17} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14} "
-                f"{step.n_left:>9}"
-                for step in self.steps
-            ),
+            f"{'step':<17} {'done':>9} {'failed':>9} {'failed before':>14} {'running':>9}"
+            f" {'left':>9} {'s/scan':>7} {'peak GB':>8}",
+            *map(_step_line, self.steps),
             *_rate_lines(self.steps),
             "",
             "no scan in the tables"
@@ -116,6 +136,10 @@ class CohortStatus:
         ]
         if failed:
             lines += ["", f"{'failed in':<17} {'scans':>9} reason", *failed]
+        if "shards" in self.shows:
+            lines += ["", *shard_lines(self.shards)]
+        if "failed" in self.shows:
+            lines += ["", *failed_lines(self.failed)]
         return "\n".join(lines) + "\n"
 
 
@@ -123,6 +147,8 @@ def run(
     run_folder: Path,
     /,
     *,
+    shards: bool = False,
+    failed: bool = False,
     watch: bool = False,
     every_s: float = 10.0,
     json: bool = False,
@@ -134,9 +160,11 @@ def run(
 
     Args:
         run_folder: Run folder.
+        shards: Show a line for each shard and step, too: state, seconds per scan, peak memory.
+        failed: Show which scans failed, by their keys.
         watch: Look again and again until nothing is left.
         every_s: Seconds between two looks.
-        json: Print it as JSON.
+        json: Print it as JSON, with all shards and failed scans.
         on_status: Called with the text of each look but the last.
 
     Raises:
@@ -148,6 +176,9 @@ def run(
     while True:
         now = datetime.now(UTC)
         status = read_training(place, now=now) if place.is_training else read_status(place, now=now)
+        if isinstance(status, CohortStatus):
+            asked = {"shards": shards, "failed": failed}
+            status = replace(status, shows=frozenset(name for name in asked if asked[name]))
         if not watch or status.is_over:
             return status.as_json() if json else status
         if on_status is not None:
@@ -163,22 +194,43 @@ def read_status(place: Run, *, now: datetime) -> CohortStatus:
         now: The present time, for the rate.
     """
     n_by_shard = listed_scans(place)
-    by_shard = [_decided_by_step(place, shard) for shard in n_by_shard]
+    by_shard = {shard: _decided_by_step(place, shard) for shard in n_by_shard}
     parts = sorted((place.tables / SCANS.name).glob("*.parquet"))
+    steps, shards = [], []
+    for step in [*SCAN_STEPS, *side_steps(place)]:
+        peaks = peaks_gb(place, step)
+        of_step = [
+            shard_status(
+                *(place, shard, step, decided[step]),
+                n_listed=n_by_shard[shard],
+                peak_gb=peaks.get(shard),
+            )
+            for shard, decided in by_shard.items()
+        ]
+        shards += of_step
+        decided = [one for of_shard in by_shard.values() for one in of_shard[step]]
+        status = _step_status(step, decided, n_listed=sum(n_by_shard.values()), now=now)
+        n_running = sum(one.n_left for one in of_step if one.state == "running")
+        steps.append(
+            replace(status, n_running=n_running, peak_gb=max(peaks.values(), default=None))
+        )
     return CohortStatus(
         n_shards=len(n_by_shard),
         n_listed=sum(n_by_shard.values()),
-        steps=tuple(
-            _step_status(
-                step,
-                [decision for decided in by_shard for decision in decided[step]],
-                n_listed=sum(n_by_shard.values()),
-                now=now,
-            )
-            for step in [*SCAN_STEPS, *side_steps(place)]
-        ),
+        steps=tuple(steps),
         n_in_tables=sum(map(count_rows, parts)) if parts else None,
         warning=_warning(place),
+        shards=tuple(sorted(shards, key=lambda one: one.shard)),
+        failed=tuple(failed_scans(by_shard.values())),
+    )
+
+
+def _step_line(step: StepStatus) -> str:
+    seconds = "-" if step.median_s is None else f"{step.median_s:.1f}"
+    peak = "-" if step.peak_gb is None else f"{step.peak_gb:.2f}"
+    return (
+        f"{step.step:<17} {step.n_done:>9} {step.n_failed:>9} {step.n_failed_before:>14}"
+        f" {step.n_running:>9} {step.n_left:>9} {seconds:>7} {peak:>8}"
     )
 
 
@@ -221,6 +273,7 @@ def _step_status(
         n_failed_by_reason=dict(
             sorted(by_reason.items(), key=lambda counted: (-counted[1], counted[0]))
         ),
+        median_s=median_s(decided, step),
         per_hour=_per_hour([one.finished_at for one in decided if one.finished_at], now),
     )
 

@@ -140,5 +140,4 @@ def _forget(place: Run, shard: str, found: Sequence[tuple[str, str, Reason | Non
             key for begin, key, why in found if begin == step or (why is None and begin in before)
         }
         if any(begin in before for begin, _, _ in found):
-            paths = (one / step / shard for one in (place.work, place.results))
-            forget_outcomes(*paths, theirs)
+            forget_outcomes(place.work / step / shard, place.results / step / shard, theirs)

@@ -15,6 +15,7 @@ from organome.io.tables.ledgers import write_ledger
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.io.tables.scan_lists import write_shard
 from organome.shards.journal import Journal
+from organome.shards.lease import Lease
 from organome.steps.inspect.status import CohortStatus, StepStatus, read_status, run
 
 PREPARE, SEGMENT, MEASURE = "prepare_images", "segment_organs", "measure_volumes"
@@ -134,10 +135,10 @@ def test_text_holds_the_numbers_and_the_reasons_but_no_scan(tmp_path: Path) -> N
     assert text.splitlines() == [
         "3 scans listed in 1 shard",
         "",
-        "step                   done    failed  failed before      left",
-        "prepare_images            0         3              0         0",
-        "segment_organs            0         0              0         3",
-        "measure_volumes           0         0              0         3",
+        "step                   done    failed  failed before   running      left  s/scan  peak GB",
+        "prepare_images            0         3              0         0         0       -        -",
+        "segment_organs            0         0              0         0         3       -        -",
+        "measure_volumes           0         0              0         0         3       -        -",
         "",
         "no scan in the tables",
         "",
@@ -238,3 +239,29 @@ def test_the_status_of_a_run_with_a_phantom_model_says_so(tmp_path: Path) -> Non
         "cohort: {name: c, kind: ukb, root: .}\nsegment: {model: phantom}\n"
     )
     assert "trained on phantoms, its labels of people mean nothing" in str(status_of(tmp_path))
+
+
+def test_shards_failed_scans_memory_and_seconds_are_shown_on_request(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 2)
+    list_shard(tmp_path, 1, 3)
+    decided = outcomes(0, (PREPARE, None), (PREPARE, Reason.NOT_3D))
+    path = tmp_path / "results" / PREPARE / "0000" / "ledger.parquet"
+    write_ledger(path, decided, {"0000-0000": Attempt(elapsed_s=2.5)})
+    benchmark = tmp_path / "logs" / "benchmarks" / PREPARE / "0000.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\tmax_rss\n3.0\t1907.35\n")
+    with Lease.take(tmp_path / "work" / PREPARE / "0001"):
+        shown = run(tmp_path, shards=True, failed=True)
+        content = json.loads(str(run(tmp_path, json=True)))
+    assert isinstance(shown, CohortStatus)
+    assert shown.steps[0].n_running == 3
+    assert (shown.steps[0].median_s, shown.steps[0].peak_gb) == (2.5, pytest.approx(2.0))
+    first, *_, second, _, _ = shown.shards
+    assert (first.state, first.n_done, first.n_failed, first.n_left) == ("published", 1, 1, 0)
+    assert (second.shard, second.state, second.n_left) == ("0001", "running", 3)
+    text = str(shown)
+    assert "0000    prepare_images    published       1       1      0     2.5     2.00" in text
+    assert "0000-0001   prepare_images    not_3d" in text
+    assert "pseudonym" not in text
+    assert content["failed"] == [{"scan": "0000-0001", "step": PREPARE, "reason": "not_3d"}]
+    assert len(content["shards"]) == 6
