@@ -64,6 +64,7 @@ def tiny_model(
         dataset=phantom_dataset(1),
         configuration=CONFIGURATION,
         mirroring_axes=mirroring_axes,
+        folds=tuple(str(number) for number in range(n_folds)),
         weights=tuple(fold.state_dict() for fold in folds),
     )
 

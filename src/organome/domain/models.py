@@ -10,6 +10,7 @@ from organome.domain.schemes import LabelScheme
 
 _BACKGROUND: Final = "background"
 _IGNORE: Final = "ignore"  # nnU-Net's name for voxels that nobody annotated; never an output
+_MAX_LABELS: Final = 256  # that a byte can tell apart, background included
 _NAMED: Final = 3  # of the classes that differ, in the error
 
 
@@ -24,6 +25,7 @@ class Model:
         dataset: Content of ``dataset.json``.
         configuration: Configuration that the weights were trained with.
         mirroring_axes: Axes that inference may mirror, None where the model was trained without.
+        folds: Names of its folds, "0" or "all" for instance.
         weights: State of the network, one mapping a fold.
     """
 
@@ -33,6 +35,7 @@ class Model:
     dataset: Mapping[str, Any]
     configuration: str
     mirroring_axes: tuple[int, ...] | None
+    folds: tuple[str, ...]
     weights: tuple[Mapping[str, Any], ...]
 
 
@@ -86,7 +89,8 @@ def model_classes(dataset: Mapping[str, Any], *, model: str) -> dict[int, str]:
         model: Name of the model, for errors.
 
     Raises:
-        SetupError: It names no labels, or was trained on regions of several labels.
+        SetupError: It names no labels, or was trained on regions of several labels; or its labels
+            are not 1, 2, 3 and so on, or more than fit a labelmap.
     """
     labels = dataset.get("labels")
     if not isinstance(labels, Mapping) or not labels:
@@ -95,11 +99,22 @@ def model_classes(dataset: Mapping[str, Any], *, model: str) -> dict[int, str]:
         not isinstance(label, int) for label in labels.values()
     ):
         raise SetupError(f"model {model}: was trained on regions, whose outputs may overlap")
-    return {
+    classes = {
         label: name
         for name, label in sorted(labels.items(), key=lambda item: item[1])
         if name not in (_BACKGROUND, _IGNORE)
     }
+    if list(classes) != list(range(1, len(classes) + 1)):
+        missing = min(set(range(1, len(classes) + 2)) - classes.keys())
+        raise SetupError(
+            f"model {model}: its labels are not background 0 and classes from 1 on without a gap:"
+            f" no class has label {missing}"
+        )
+    if len(classes) >= _MAX_LABELS:
+        raise SetupError(
+            f"model {model}: {len(classes) + 1} outputs, at most {_MAX_LABELS} fit a labelmap"
+        )
+    return classes
 
 
 def check_one_channel(dataset: Mapping[str, Any], *, model: str) -> None:

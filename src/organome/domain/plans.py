@@ -29,6 +29,13 @@ _OLD_KEYS: Final = frozenset(
 )
 _N_AXES: Final = 3
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_]\w*")
+# RGBTo01Normalization is for photographs: it takes nothing but whole numbers from 0 to 255.
+_NORMALISATIONS: Final = frozenset(
+    {
+        *("ZScoreNormalization", "CTNormalization"),
+        *("NoNormalization", "RescaleTo01Normalization"),
+    }
+)
 _FOUND_BY_NAME: Final = (
     "preprocessor_name",
     "resampling_fn_data",
@@ -88,7 +95,7 @@ def current_plans(plans: Mapping[str, Any], configuration: str) -> dict[str, Any
 
 
 def check_plans(plans: Mapping[str, Any], configuration: str) -> None:
-    """Refuse plans that name anything but networks and layers.
+    """Refuse plans that name anything but networks and layers, or are not for scans.
 
     Args:
         plans: Content of ``plans.json``, current or pre-2.3 format.
@@ -108,6 +115,9 @@ def check_plans(plans: Mapping[str, Any], configuration: str) -> None:
             raise SetupError(f"plans: network {chosen.get('UNet_class_name')!r} is none of ours")
     else:
         _check_architecture(chosen["architecture"])
+    for name in chosen.get("normalization_schemes", ()):
+        if name not in _NORMALISATIONS:
+            raise SetupError(f"plans: normalisation {name!r} is for no scans of ours")
     for name in (*(chosen.get(key) for key in _FOUND_BY_NAME), plans.get("label_manager")):
         if name is not None and not _PLAIN_NAME.fullmatch(str(name)):
             raise SetupError(f"plans: {name!r} is not the name of a function")

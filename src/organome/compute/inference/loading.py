@@ -6,21 +6,19 @@ predictor; why it is not used stands in ``docs/decisions/0018``.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import SimpleITK as sitk
 import torch
 
 from organome.compute.inference.gpu_faults import check_device
 from organome.compute.inference.memory import ModelSize, count_activations
-from organome.compute.inference.network import FoldNetworks, build_network
+from organome.compute.inference.network import FoldNetworks, build_network, load_networks
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
-from organome.domain.errors import MachineFault, SetupError
+from organome.domain.errors import MachineFault
 from organome.domain.inference import Device, InferenceSettings
-from organome.domain.models import Model
-
-MAX_LABELS: Final = 256  # background included
+from organome.domain.models import Model, model_classes
 
 
 def choose_device(device: Device, *, number: int | None = None) -> torch.device:
@@ -62,12 +60,12 @@ def load_segmenter(
         settings: How it is run; None for as nnU-Net does.
 
     Raises:
-        SetupError: The plans and the weights of the model do not belong together, or it has more
-            outputs than a labelmap can hold.
+        SetupError: The model cannot be run, as ``load_networks`` says.
         MachineFault: The GPU is missing or broken.
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+    networks = load_networks(model)
     settings = settings or InferenceSettings()
     if tile_step_size is not None:
         settings = replace(settings, tile_step_size=tile_step_size)
@@ -76,12 +74,10 @@ def load_segmenter(
         check_device(where)
         torch.backends.cudnn.benchmark = True  # all tiles have one shape
     plans = PlansManager(dict(model.plans))
-    n_labels = plans.get_label_manager(dict(model.dataset)).num_segmentation_heads
-    if n_labels > MAX_LABELS:
-        raise SetupError(f"model {model.name}: {n_labels} outputs, at most {MAX_LABELS} fit a byte")
+    n_labels = len(model_classes(model.dataset, model=model.name)) + 1
     configuration = plans.get_configuration(model.configuration)
     folds = FoldNetworks(
-        _load_networks(model, n_labels),
+        networks,
         device=where,
         mirroring_axes=model.mirroring_axes or (),
         settings=settings,
@@ -110,20 +106,6 @@ def segment(image: sitk.Image, segmenter: Segmenter) -> sitk.Image:
         MachineFault: The GPU is at fault.
     """
     return segmenter.restore(segmenter.infer(segmenter.prepare(image)))
-
-
-def _load_networks(model: Model, n_labels: int) -> list[torch.nn.Module]:
-    networks = []
-    for weights in model.weights:
-        with torch.device("meta"):  # no weights of its own: it takes those that are loaded
-            network = build_network(model.plans, model.configuration, n_outputs=n_labels)
-        singles = {name: value.float() for name, value in weights.items()}
-        try:
-            network.load_state_dict(singles, assign=True)
-        except RuntimeError as error:
-            raise SetupError(f"model {model.name}: the weights do not fit the plans") from error
-        networks.append(network)
-    return networks
 
 
 def _measure(model: Model, order: Sequence[int], configuration: Any, *, n_labels: int) -> ModelSize:

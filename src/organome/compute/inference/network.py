@@ -10,7 +10,9 @@ from torch import nn
 from torch.func import functional_call
 
 from organome.compute.inference.cpu_layers import quicken_layers
+from organome.domain.errors import SetupError
 from organome.domain.inference import InferenceSettings, Precision
+from organome.domain.models import Model, check_one_channel, model_classes
 from organome.domain.plans import check_plans
 
 _SPATIAL: int = 2  # axes of tiles in front of the spatial ones: tile, channel
@@ -47,6 +49,42 @@ def build_network(
         n_outputs,
         deep_supervision=deep_supervision,
     )
+    return network
+
+
+def load_networks(model: Model) -> list[nn.Module]:
+    """Build the network of each fold, with its weights: whatever model this takes can be run.
+
+    Raises:
+        SetupError: The model takes several images, its outputs are not the labels of a labelmap,
+            its plans are not to be built from, or its weights are not numbers or not those of its
+            plans.
+    """
+    check_one_channel(model.dataset, model=model.name)
+    n_outputs = len(model_classes(model.dataset, model=model.name)) + 1
+    return [
+        _load_network(model, weights, n_outputs=n_outputs, fold=fold)
+        for fold, weights in zip(model.folds, model.weights, strict=True)
+    ]
+
+
+def _load_network(
+    model: Model, weights: Mapping[str, torch.Tensor], *, n_outputs: int, fold: str
+) -> nn.Module:
+    for tensor in {value.data_ptr(): value for value in weights.values()}.values():
+        if not tensor.isfinite().all():
+            raise SetupError(f"model {model.name}: weights of fold {fold} are NaN or infinite")
+    try:
+        with torch.device("meta"):  # no weights of its own: it takes those that are loaded
+            network = build_network(model.plans, model.configuration, n_outputs=n_outputs)
+        singles = {name: value.float() for name, value in weights.items()}
+        network.load_state_dict(singles, assign=True)
+    except (RuntimeError, TypeError, ValueError, KeyError, ImportError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SetupError(
+            f"model {model.name}: weights of fold {fold} are not those of a network of its plans"
+            f" with {n_outputs} outputs ({said})"
+        ) from error
     return network
 
 

@@ -4,9 +4,11 @@ What third parties publish is what training left: optimiser state, logs, NumPy s
 converted once to the four entries that inference needs, which torch reads without any allow-list.
 """
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 from organome.domain.errors import SetupError
 
@@ -22,6 +24,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    _check_whole(path)
     try:
         with torch.serialization.safe_globals(_plain_globals()):
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -34,6 +37,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def _check_whole(path: Path) -> None:
+    """Refuse a checkpoint that was cut short or in which a bit is wrong: torch does not look.
+
+    Raises:
+        SetupError: If so.
+    """
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise SetupError(f"{name} is not a checkpoint of torch, or is not whole") from error
+    if damaged is not None:
+        raise SetupError(f"{name} is damaged: bytes in it are not those that were written")
+
+
 def check_checkpoint(path: Path) -> None:
     """Look through a checkpoint for what it would call, without unpickling a byte.
 
@@ -42,6 +61,7 @@ def check_checkpoint(path: Path) -> None:
     """
     import torch
 
+    _check_whole(path)
     try:
         with torch.serialization.safe_globals(_plain_globals()):
             found = torch.serialization.get_unsafe_globals_in_checkpoint(path)

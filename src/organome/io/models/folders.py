@@ -15,8 +15,8 @@ from organome.domain.models import Model, ModelNote
 from organome.domain.plans import current_plans
 from organome.io.files.atomic import write_bytes_atomic, write_text_atomic
 from organome.io.files.published import ask_again
-from organome.io.models.checkpoints import CHECKPOINT, read_checkpoint
-from organome.io.models.layouts import NOTE
+from organome.io.models.checkpoints import read_checkpoint
+from organome.io.models.layouts import NOTE, fold_checkpoints, fold_name
 
 _DIGEST: Final = re.compile(rb"[0-9a-f]{64}")
 
@@ -39,7 +39,8 @@ def read_model(
     if expected_digest is not None and digest != expected_digest:
         raise SetupError(f"model {folder}: digest is {digest}, expected {expected_digest}")
     with _model_at_hand(folder):
-        read = [read_checkpoint(path) for path in _checkpoints(folder)]
+        checkpoints = fold_checkpoints(folder)
+        read = [read_checkpoint(path) for path in checkpoints]
         axes = read[0].get("inference_allowed_mirroring_axes")
         configuration = str(read[0]["init_args"]["configuration"])
         return Model(
@@ -49,6 +50,7 @@ def read_model(
             dataset=read_json(folder / "dataset.json"),
             configuration=configuration,
             mirroring_axes=None if axes is None else tuple(int(axis) for axis in axes),
+            folds=tuple(fold_name(path) for path in checkpoints),
             weights=tuple(checkpoint["network_weights"] for checkpoint in read),
         )
 
@@ -110,7 +112,7 @@ def read_weights(folder: Path, *, fold: int) -> Mapping[str, Any]:
     Raises:
         SetupError: The model has several folds, and not this one; or it has none.
     """
-    paths = _checkpoints(folder)
+    paths = fold_checkpoints(folder)
     if len(paths) > 1 and fold >= len(paths):
         raise SetupError(f"model {folder}: no fold {fold}, it has {len(paths)}")
     weights: Mapping[str, Any] = read_checkpoint(paths[fold if len(paths) > 1 else 0])[
@@ -128,7 +130,7 @@ def model_digest(folder: Path) -> str:
     """
     with _model_at_hand(folder):
         digest = hashlib.sha256()
-        for path in (folder / "plans.json", folder / "dataset.json", *_checkpoints(folder)):
+        for path in (folder / "plans.json", folder / "dataset.json", *fold_checkpoints(folder)):
             if not path.is_file():
                 raise SetupError(f"model {folder}: no {path.name}")
             name = path.relative_to(folder).as_posix()
@@ -150,7 +152,8 @@ def _model_at_hand(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SetupError) as error:
         of_system = next(
-            (one for one in (error, error.__cause__) if isinstance(one, OSError)), None
+            (one for one in (error, error.__cause__) if isinstance(one, OSError) and one.errno),
+            None,
         )
         if of_system is None and not _is_lost(folder):
             raise
@@ -162,15 +165,6 @@ def _is_lost(folder: Path) -> bool:
     """Return whether folder or parent look like the mount point of a file system that is away."""
     place = folder if folder.is_dir() else folder.parent
     return not place.is_dir() or next(place.iterdir(), None) is None
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise SetupError(f"model {folder}: no such folder")
-    found = sorted(folder.glob(f"fold_*/{CHECKPOINT}"))
-    if not found:
-        raise SetupError(f"model {folder}: no fold_*/{CHECKPOINT}")
-    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

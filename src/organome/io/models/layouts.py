@@ -14,6 +14,7 @@ VERSION: Final = "version.json"
 NOTE: Final = "model.json"  # what was installed, from where; no part of the digest
 BEST_CHECKPOINT: Final = "checkpoint_best.pth"
 MODEL_FILES: Final = frozenset({PLANS, DATASET, VERSION, NOTE, CHECKPOINT})
+ALL: Final = "all"  # nnU-Net's fold that has learned from all cases
 _MAX_DEPTH: Final = 5
 _NAMED: Final = 4  # of several candidates, in the error
 
@@ -46,6 +47,40 @@ def find_model(folder: Path, *, inside: str | None, name: str) -> Path:
     if not (found[0] / DATASET).is_file():
         raise SetupError(f"{name}: no {DATASET} beside {PLANS}")
     return found[0]
+
+
+def fold_checkpoints(folder: Path) -> list[Path]:
+    """Find the checkpoints of all folds of a model, in the order of their numbers.
+
+    Raises:
+        SetupError: There are none; or one is missing that was there once, or was to be; or the
+            network of all cases lies beside those of folds.
+    """
+    if not folder.is_dir():
+        raise SetupError(f"model {folder}: no such folder")
+    found = {fold_name(path): path for path in folder.glob(f"fold_*/{CHECKPOINT}")}
+    if not found:
+        raise SetupError(f"model {folder}: no fold_*/{CHECKPOINT}")
+    begun = {path.name.removeprefix("fold_") for path in folder.glob("fold_*") if path.is_dir()}
+    if len(found) > 1 and ALL in begun:
+        raise SetupError(
+            f"model {folder}: fold_{ALL} lies beside folds, and has learned from all their cases:"
+            " move the one or the others away"
+        )
+    numbered = {str(number) for number in range(len(found))} if len(found) > 1 else set()
+    missing = min((begun | numbered) - found.keys(), default=None)
+    if missing is not None:
+        raise SetupError(
+            f"model {folder}: fold_{missing} has no {CHECKPOINT}, and folds {', '.join(found)}"
+            " would be averaged without it: let it be trained, or move its folder away and number"
+            " the others from 0 on"
+        )
+    return [found[name] for name in sorted(found, key=lambda name: (len(name), name))]
+
+
+def fold_name(checkpoint: Path) -> str:
+    """Return the name of the fold that a checkpoint is of, "0" for instance."""
+    return checkpoint.parent.name.removeprefix("fold_")
 
 
 def _what_is_missing(folder: Path) -> str:

@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from organome import __version__
-from organome.compute.inference.network import build_network
+from organome.compute.inference.network import load_networks
 from organome.domain.errors import SetupError
 from organome.domain.known_models import ModelOrigin
-from organome.domain.models import Model, ModelNote, check_labels, check_one_channel, model_classes
+from organome.domain.models import ModelNote, check_labels, model_classes
 from organome.domain.plans import check_plans
 from organome.domain.schemes import LabelScheme
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import read_json, read_model, write_note
-from organome.io.models.layouts import DATASET, PLANS, VERSION
+from organome.io.models.layouts import DATASET, PLANS, VERSION, fold_checkpoints
 from organome.io.models.phantoms import is_for_phantoms
 
 
@@ -41,7 +42,6 @@ def convert_model(
     """
     version = _version(delivered, origin)
     plans, dataset = read_json(delivered / PLANS), read_json(delivered / DATASET)
-    check_one_channel(dataset, model=origin.name)
     dataset, labels_as_delivered = _named_labels(dataset, origin, scheme)
     made.mkdir(parents=True)
     (made / PLANS).write_bytes((delivered / PLANS).read_bytes())
@@ -49,11 +49,9 @@ def convert_model(
         (made / DATASET).write_bytes((delivered / DATASET).read_bytes())
     else:
         write_text_atomic(made / DATASET, json.dumps(dataset, indent=4) + "\n")
-    folds = [
-        _convert_fold(path, made, plans) for path in sorted(delivered.glob(f"fold_*/{CHECKPOINT}"))
-    ]
-    model = read_model(made)
-    _try_out(model, origin.name)
+    folds = [_convert_fold(path, made, plans) for path in fold_checkpoints(delivered)]
+    model = replace(read_model(made), name=origin.name)
+    load_networks(model)
     note = ModelNote(
         name=origin.name,
         digest=model.digest,
@@ -115,18 +113,3 @@ def _convert_fold(source: Path, made: Path, plans: dict[str, Any]) -> Mapping[st
     checkpoint = convert_checkpoint(source, folder / CHECKPOINT)
     check_plans(plans, checkpoint["init_args"]["configuration"])
     return checkpoint
-
-
-def _try_out(model: Model, name: str) -> None:
-    """Refuse a model of which a fold does not fit the plans or the classes."""
-    n_outputs = len(model_classes(model.dataset, model=name)) + 1
-    try:
-        network = build_network(model.plans, model.configuration, n_outputs=n_outputs)
-        for fold in model.weights:
-            network.load_state_dict(dict(fold))
-    except (RuntimeError, TypeError, ValueError, KeyError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SetupError(
-            f"model {name}: its weights are not those of a network of its plans with {n_outputs}"
-            f" outputs ({said})"
-        ) from error

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -5,8 +6,10 @@ import pytest
 import torch
 
 from doubles.inference import tiny_model
+from doubles.plans import CONFIGURATION
 from organome.compute.inference.loading import choose_device, gpu_budget_bytes, load_segmenter
 from organome.domain.errors import MachineFault, SetupError
+from organome.domain.models import Model
 
 
 def test_a_gpu_job_does_not_crawl_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,11 +19,50 @@ def test_a_gpu_job_does_not_crawl_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> N
         choose_device("cuda")
 
 
-def test_weights_of_another_network_are_refused() -> None:
-    model = tiny_model()
-    cut = dict(list(model.weights[0].items())[:-1])
-    with pytest.raises(SetupError, match="do not fit the plans"):
-        load_segmenter(replace(model, weights=(cut,)), device="cpu")
+def spoilt(model: Model, what: str) -> Model:
+    """Spoil a model so that it cannot be run."""
+    dataset, weights = deepcopy(dict(model.dataset)), dict(model.weights[0])
+    labels = dataset["labels"]
+    plans = deepcopy(dict(model.plans))
+    match what:
+        case "fewer weights":
+            weights.popitem()
+        case "NaN":
+            name, value = next(iter(weights.items()))
+            weights[name] = value.clone().fill_(torch.nan)
+        case "regions":
+            labels["liver"] = [5, 6]
+        case "a gap":
+            labels["liver"] = 77
+        case "no background":
+            labels["air"] = labels.pop("background")
+        case "many":
+            labels.update({str(number): number for number in range(41, 300)})
+        case "two channels":
+            dataset["channel_names"] = {"0": "T1", "1": "T2"}
+        case "colours":
+            plans["configurations"][CONFIGURATION]["normalization_schemes"] = [
+                "RGBTo01Normalization"
+            ]
+    return replace(model, dataset=dataset, plans=plans, weights=(weights,))
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    {
+        "fewer weights": "weights of fold 0 are not those of a network of its plans",
+        "NaN": "weights of fold 0 are NaN or infinite",
+        "regions": "regions",
+        "a gap": "no class has label 5",
+        "no background": "background 0",
+        "many": "300 outputs, at most 256",
+        "two channels": "2 images at once",
+        "colours": "normalisation 'RGBTo01Normalization'",
+    }.items(),
+)
+def test_a_model_that_cannot_be_run_is_refused(what: str, says: str) -> None:
+    with pytest.raises(SetupError, match=says):
+        load_segmenter(spoilt(tiny_model(), what), device="cpu")
 
 
 def test_all_folds_are_loaded_and_no_weight_is_held_twice() -> None:

@@ -124,7 +124,7 @@ def test_labels_of_each_fold_are_those_of_the_fold_alone() -> None:
     of_folds = segmenter.restore_folds(inferred)
     assert len(of_folds) == 3
     for weights, labelmap in zip(model.weights, of_folds, strict=True):
-        alone = Model(**{**vars(model), "weights": (weights,)})
+        alone = Model(**{**vars(model), "folds": ("0",), "weights": (weights,)})
         assert np.array_equal(sitk.GetArrayFromImage(labelmap), labels_of(PLAIN, alone))
     without = _tiny()
     assert without.restore_folds(without.infer(without.prepare(PLAIN))) == []

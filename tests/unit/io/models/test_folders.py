@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 
 from doubles.plans import write_model
 from organome.domain.errors import MachineFault, SetupError
-from organome.io.models.folders import CHECKPOINT, model_digest, read_model
+from organome.io.models.checkpoints import CHECKPOINT
+from organome.io.models.folders import model_digest, read_model
 
 
 @pytest.fixture
@@ -145,3 +147,53 @@ def test_a_model_that_cannot_be_read_is_a_fault_of_the_machine(
     for read in (lambda: model_digest(folder), lambda: read_model(folder, known_digest=digest)):
         with pytest.raises(MachineFault, match=os.strerror(number)):
             read()
+
+
+@pytest.mark.parametrize("n_bytes", [3, 100, -30, -1])
+def test_a_checkpoint_that_was_cut_short_is_no_fault_of_the_machine(
+    folder: Path, n_bytes: int
+) -> None:
+    path = folder / "fold_1" / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(SetupError, match="is not whole"):
+        read_model(folder)
+
+
+def test_a_bit_that_flipped_is_found(folder: Path) -> None:
+    path = folder / "fold_1" / CHECKPOINT
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.ones(6).numpy().tobytes()) + 5] ^= 4
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["network_weights"]["layer.weight"].sum() != 6
+    with pytest.raises(SetupError, match=r"fold_1/.* is damaged"):
+        read_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("moved", "says"),
+    [
+        ({"fold_0": "fold_all"}, "fold_all lies beside folds"),
+        ({"fold_1": "fold_2"}, "fold_1 has no checkpoint_final"),  # one of three is missing
+        ({f"fold_1/{CHECKPOINT}": "fold_1/checkpoint_best.pth"}, "fold_1 has no checkpoint_final"),
+    ],
+)
+def test_no_fold_is_left_out_or_added_silently(
+    folder: Path, moved: dict[str, str], says: str
+) -> None:
+    for one, other in moved.items():
+        (folder / one).rename(folder / other)
+    for read in (read_model, model_digest):
+        with pytest.raises(SetupError, match=says):
+            read(folder)
+
+
+def test_folds_are_named_in_the_order_of_their_numbers(folder: Path) -> None:
+    assert read_model(folder).folds == ("0", "1")
+    for number in range(2, 11):
+        shutil.copytree(folder / "fold_0", folder / f"fold_{number}")
+    assert read_model(folder).folds == tuple(str(number) for number in range(11))
+    for number in range(10):
+        shutil.rmtree(folder / f"fold_{number}")
+    assert read_model(folder).folds == ("10",)  # one network misses nothing
+    (folder / "fold_10").rename(folder / "fold_all")
+    assert read_model(folder).folds == ("all",)

@@ -149,7 +149,8 @@ def test_five_folds_are_an_ensemble(archive: Path, tmp_path: Path) -> None:
     image.SetSpacing((4.0, 4.0, 4.0))
 
     def labels(*folds: int) -> Any:
-        chosen = replace(model, weights=tuple(model.weights[fold] for fold in folds))
+        weights = tuple(model.weights[fold] for fold in folds)
+        chosen = replace(model, folds=tuple(map(str, folds)), weights=weights)
         return sitk.GetArrayFromImage(segment(image, load_segmenter(chosen, device="cpu")))
 
     together = labels(0, 1, 2, 3, 4)
@@ -240,10 +241,18 @@ def test_a_truncated_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     refused(archive, tmp_path, "not a whole zip archive")
 
 
+def spoil_weights(folder: Path) -> None:
+    weights = {name: value / 0 for name, value in tiny_weights(n_folds=1)[0].items()}
+    write_stock_checkpoint(folder / "fold_1" / CHECKPOINT, weights)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda f: (f / "fold_2" / CHECKPOINT).write_bytes(b"torn"), "not a checkpoint of torch"),
+        (lambda f: (f / "fold_2" / CHECKPOINT).unlink(), "fold_2 has no checkpoint_final"),
+        (lambda f: (f / "fold_2").rename(f / "fold_all"), "fold_all lies beside folds"),
+        (spoil_weights, "weights of fold 1 are NaN or infinite"),
         (lambda f: (f / "plans.json").unlink(), "no model of nnU-Net v2"),
         (lambda f: (f / "plans.json").write_text("{"), "cannot be read as JSON"),
         (lambda f: (f / "plans.json").write_text("[]"), "holds no JSON object"),
@@ -485,19 +494,19 @@ def install_command(archive: Path, folder: Path) -> list[str]:
     ]
 
 
-def test_of_eight_that_come_at_once_one_installs_and_the_others_find_it(
+def test_of_four_that_come_at_once_one_installs_and_the_others_find_it(
     archive: Path, tmp_path: Path
 ) -> None:
     started = [
         subprocess.Popen(
             install_command(archive, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        for _ in range(8)
+        for _ in range(4)
     ]
     said = [process.communicate(timeout=300) for process in started]
-    assert [process.returncode for process in started] == [0] * 8, said
+    assert [process.returncode for process in started] == [0] * 4, said
     assert sum(b": installed," in out for out, _ in said) == 1
-    assert sum(b": was there," in out for out, _ in said) == 7
+    assert sum(b": was there," in out for out, _ in said) == 3
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["weights"]
     verify_model.run(str(tmp_path / "models" / "weights"))
 

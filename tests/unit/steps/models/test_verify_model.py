@@ -4,7 +4,8 @@ import pytest
 
 from doubles.models import write_tiny_model
 from organome.domain.errors import SetupError
-from organome.io.models.folders import CHECKPOINT, model_digest
+from organome.io.models.checkpoints import CHECKPOINT
+from organome.io.models.folders import model_digest
 from organome.steps.models import install_model, pin_model
 from organome.steps.models.verify_model import run
 
