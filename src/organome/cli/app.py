@@ -45,6 +45,8 @@ _COMMANDS: Final = {
     },
     "Over the years": {
         "steps.upkeep.retry": "Have scans done again by the next run.",
+        "steps.upkeep.freeze": "Freeze the tables as a dated, citable release.",
+        "steps.upkeep.methods": "Print a methods paragraph, made from the run.",
         "steps.upkeep.withdraw": "Take participants out of a run, for good.",
     },
     "Models": {

@@ -32,6 +32,7 @@ from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.withdrawn import PENDING, WITHDRAWN, read_withdrawn, write_withdrawn
 from organome.steps.upkeep.alone import alone
+from organome.steps.upkeep.freeze import amend_releases
 from organome.steps.upkeep.removal import LEFT, Removal, files_below
 
 CERTIFICATES: Final = "withdrawals"
@@ -172,6 +173,8 @@ def _go_on(
     removal = Removal(frozenset(named), scans, apply=True)
     for file, relative in _files(place, path):
         removal.from_file(file, relative)
+    if scans:
+        amend_releases(place, plan["certificate"]["date"])
     _remove_empty_canaries(place)
     for made in _OF_THE_COHORT:
         with suppress(FileNotFoundError):
