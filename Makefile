@@ -28,6 +28,8 @@ $(STAMP): pyproject.toml envs/constraints.txt envs/install_pyradiomics.sh
 	  --constraint envs/constraints.txt --editable '.[dev]'
 	@# Exit code 3: the script names what is missing, and everything else works without.
 	@envs/install_pyradiomics.sh .venv/bin/python || [ $$? -eq 3 ]
+	@echo "Compiling loops for this processor (a minute)"
+	@.venv/bin/organome dev compile-kernels
 	@touch $@
 
 demo: setup ## run the main job on a phantom cohort, in demo/

@@ -107,6 +107,7 @@ _TOOLS: Final = {
     "Tools of the repository": {
         "phantoms.score_phantoms": "Compare results with the truth of a phantom cohort.",
         "phantoms.annotator": "Correct a round of annotation towards the truth of phantoms.",
+        "steps.doctor.compile_kernels": "Compile all loops for this processor, at install time.",
         "steps.docs.describe_tables": "Write the page on the tables.",
         "steps.docs.describe_config": "Write the page on the configuration.",
     },

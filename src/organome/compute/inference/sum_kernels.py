@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Halves, Labels, Singles
+from organome.compute.kernels import kernel
 
 NOT_A_NUMBER = np.uint16(0x7C00)  # bits of the exponent that only NaN and infinity have all set
 NOT_SEEN = np.uint16(0xD640)  # -100: no label but background where no tile was
@@ -54,7 +55,7 @@ def processor_converts_halves() -> bool:
     return not is_x86 or bool(binding.get_host_cpu_features().get("f16c"))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def add_tile(
     sums_zycx: Halves,
     weights_zyx: Halves,
@@ -87,7 +88,7 @@ def add_tile(
                     sums[x] = narrowed(widened(sums[x]) + logits[x] * importance[x])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def finish_row(
     sums_ycx: Halves, weights_yx: Halves, labels_yx: NDArray[np.uint8], lines: Singles
 ) -> bool:
@@ -128,7 +129,7 @@ def finish_row(
     return bool(exponents < NOT_A_NUMBER)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _see_nowhere_but_background(sums_cx: Halves, weights_x: Halves) -> None:
     """Make background of the voxels that no tile has seen."""
     for x in range(weights_x.shape[0]):
@@ -137,7 +138,7 @@ def _see_nowhere_but_background(sums_cx: Halves, weights_x: Halves) -> None:
             sums_cx[1:, x] = NOT_SEEN
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def export_slice(
     sums_zycx: Halves,
     labels_zyx: Labels,
@@ -194,7 +195,7 @@ def export_slice(
             first = stop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _join_rows(one: Labels, two: Labels, three: Labels, four: Labels, cells: NDArray[Any]) -> None:
     for x in range(cells.shape[0]):
         label = np.int16(one[x])
@@ -202,7 +203,7 @@ def _join_rows(one: Labels, two: Labels, three: Labels, four: Labels, cells: NDA
         cells[x] = label if agree else MIXED
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _copy_agreed(
     cells: NDArray[Any],
     x_lower: NDArray[np.int64],
@@ -220,7 +221,7 @@ def _copy_agreed(
     return n_mixed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _interpolate_line(
     sums_zycx: Halves,
     z_place: tuple[int, int, float],
@@ -244,7 +245,7 @@ def _interpolate_line(
             values[x] = down * (one - y_weight) + up * y_weight
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _label_stretch(
     line: NDArray[Any],
     low: int,

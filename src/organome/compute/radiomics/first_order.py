@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Floats, Levels, Places
+from organome.compute.kernels import kernel
 from organome.compute.radiomics.formula_kernels import EPS
 from organome.domain.radiomics_settings import TextureSettings
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def count_intensities(intensities: NDArray[Any], lowest: int, counts: Counts) -> None:
     """Count how often each integer intensity occurs; the first count is that of ``lowest``."""
     for place in range(np.uint64(intensities.size)):
         counts[np.uint64(np.int64(intensities[place]) - lowest)] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def place_by_table(
     intensities: NDArray[Any], lowest: int, table: Levels, places: Places, levels: Levels
 ) -> None:
@@ -43,7 +43,7 @@ def place_by_table(
         levels[np.uint64(places[place])] = level
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def place_by_edges(
     intensities: NDArray[Any],
     edges: NDArray[Any],
@@ -112,7 +112,7 @@ def levels_of(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int64]:
 MAX_RANGE: Final = 1 << 20  # of integer intensities, for a table that has an entry for each
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sums_about(
     values: Floats, counts: Counts, mean: float, shift: float
 ) -> tuple[float, float, float, float, float]:
@@ -131,7 +131,7 @@ def sums_about(
     return second, third, fourth, absolute, energy
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def deviations(values: Floats, counts: Counts, low: float, high: float) -> float:
     """Mean absolute deviation of the values from low to high, from their own mean."""
     n, total = 0, 0.0

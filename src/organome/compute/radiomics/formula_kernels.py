@@ -7,15 +7,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Floats
+from organome.compute.kernels import kernel
 
 EPS = float(np.spacing(1.0))
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def read_pairs(codes_aic: NDArray[np.int32], present: Counts, pairs_aij: Floats) -> None:
     """Read the symmetric GLCM of every direction from counts of codes, of levels that occur."""
     n_levels = codes_aic.shape[1] - 1
@@ -32,7 +32,7 @@ def read_pairs(codes_aic: NDArray[np.int32], present: Counts, pairs_aij: Floats)
             pairs[i, i] = 2 * alike
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Floats) -> None:
     """Add up the GLCM features that need no entropy of the whole matrix, over all angles.
 
@@ -120,7 +120,7 @@ def cooccurrence_features(p_aij: Floats, levels: Floats, n_levels: int, sums: Fl
         sums[19] += variance
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def sum_entropies(
     p_aij: Floats,
     px_ai: Floats,
@@ -148,7 +148,7 @@ def sum_entropies(
         entropies[3, angle] = -hxy2
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def list_entries(counts: NDArray[Any], entries: Floats) -> None:
     """List counts (level, size from 1) that are not 0 as rows of size, level, count, by size."""
     n = 0
@@ -161,7 +161,7 @@ def list_entries(counts: NDArray[Any], entries: Floats) -> None:
                 n += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def emphasis_features(entries: Floats, n_levels: int, features: Floats) -> None:
     """Add the features of a matrix of sizes (runs, zones, dependencies) by grey level.
 
@@ -217,7 +217,7 @@ def emphasis_features(entries: Floats, n_levels: int, features: Floats) -> None:
     features[15] += n / n_voxels
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def neighbour_features(ngtdm: Floats, features: Floats) -> None:
     """Fill the five NGTDM features.
 

@@ -12,10 +12,10 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
+from organome.compute.kernels import kernel
 from organome.compute.radiomics.formula_kernels import (
     EPS,
     cooccurrence_features,
@@ -37,7 +37,7 @@ _MOMENT_NAMES: Final = tuple(
 _MCC_SQUARED_NOISE: Final = 1e-7
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def second_eigenvalues(p_aij: Floats, px_ai: Floats, eps: float, squares: Floats) -> None:
     """Find the second greatest eigenvalue, by magnitude, of scaled matrices.
 
@@ -65,7 +65,7 @@ def second_eigenvalues(p_aij: Floats, px_ai: Floats, eps: float, squares: Floats
         squares[angle] = second * second
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _to_tridiagonal(matrix: Floats, diagonal: Floats, beside: Floats) -> None:
     """Reduce a symmetric matrix, which is consumed; ``beside`` has one entry to spare."""
     n = np.uint64(matrix.shape[0])  # unsigned, so that loops become vector instructions
@@ -106,7 +106,7 @@ def _to_tridiagonal(matrix: Floats, diagonal: Floats, beside: Floats) -> None:
     diagonal[n - one] = matrix[n - one, n - one]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _solve_tridiagonal(diagonal: Floats, beside: Floats) -> None:
     """Turn the diagonal into the eigenvalues, in no order."""
     n = diagonal.size
@@ -126,7 +126,7 @@ def _solve_tridiagonal(diagonal: Floats, beside: Floats) -> None:
             _sweep(diagonal, beside, low, high)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _sweep(diagonal: Floats, beside: Floats, low: int, high: int) -> None:
     """Rotate the block from low to high once, shifted to where an eigenvalue is expected."""
     ratio = (diagonal[low + 1] - diagonal[low]) / (2.0 * beside[low])

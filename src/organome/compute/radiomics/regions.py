@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Labels, Places
+from organome.compute.kernels import kernel
 
 N_LABELS = 256
 N_MOMENTS = 9
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def scan_rows(labels_zyx: Labels, counts: Counts, extents: Counts) -> None:
     """Count voxels by label, and note the box of everything that is labelled.
 
@@ -53,7 +53,7 @@ def scan_rows(labels_zyx: Labels, counts: Counts, extents: Counts) -> None:
             extents[5] = max(extents[5], last)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def list_voxels(padded: Labels, starts: Counts, voxels: NDArray[np.int32]) -> None:
     """List the voxels of every label, one label after the other, each in raster order.
 
@@ -76,7 +76,7 @@ def list_voxels(padded: Labels, starts: Counts, voxels: NDArray[np.int32]) -> No
         starts[label] = to
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def bound_voxels(
     voxels: NDArray[np.int32], n_y: int, n_x: int, extents: Counts, moments: Counts
 ) -> None:
@@ -124,7 +124,7 @@ def bound_voxels(
     extents[2], extents[3], extents[4], extents[5] = low_y, high_y, low_x, high_x
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def gather(
     image: NDArray[Any],
     image_yx: tuple[int, int],
@@ -152,7 +152,7 @@ def gather(
         values[place] = image[np.uint64(voxel + shift)]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def to_box(
     voxels: NDArray[np.int32],
     shape_yx: tuple[int, int],
@@ -171,7 +171,7 @@ def to_box(
         places[place] = voxel + shift
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _row_shift(
     voxel: int,
     from_yx: tuple[int, int],

@@ -8,10 +8,10 @@ configurations, so that another table of the marching cubes gives another area a
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Counts, Floats, Labels
+from organome.compute.kernels import kernel
 
 # Bit k of a configuration is set where corner k of the cube is in the region; corners 0 to 7 are
 # (0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0) in z, y, x.
@@ -82,7 +82,7 @@ def _triangles() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 TRIANGLES_ZYX, CONFIGURATIONS = _triangles()
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def count_cubes(padded_zyx: Labels, slots: Counts, cubes: Counts) -> None:
     """Count the configurations of 2 x 2 x 2 voxels of every label in one pass.
 
@@ -108,7 +108,7 @@ def count_cubes(padded_zyx: Labels, slots: Counts, cubes: Counts) -> None:
                     _count_cube(padded_zyx, z, y, x, slots, cubes)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _mark_mixed(padded: Labels, plane: Any, n: Any, n_x: Any, n_cubes: Any, mixed: Labels) -> None:
     """Mark the cubes of a plane whose eight voxels are not all of one label."""
     beside, after, both = plane + np.uint64(1), plane + n_x, plane + n_x + np.uint64(1)
@@ -125,7 +125,7 @@ def _mark_mixed(padded: Labels, plane: Any, n: Any, n_x: Any, n_cubes: Any, mixe
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _count_cube(padded_zyx: Labels, z: int, y: int, x: int, slots: Counts, cubes: Counts) -> None:
     corners = (
         padded_zyx[z, y, x],
@@ -154,7 +154,7 @@ def _count_cube(padded_zyx: Labels, z: int, y: int, x: int, slots: Counts, cubes
             entry[3] += x
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def row_extremes(
     inside: NDArray[np.uint8],
     places: NDArray[np.int32],
@@ -204,7 +204,7 @@ def row_extremes(
             _widen(along_x, along_y, z + 1, y, x)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _widen(along_x: NDArray[np.int32], along_y: NDArray[np.int32], z: int, y: int, x: int) -> None:
     along_x[z, y, 0] = min(along_x[z, y, 0], x)
     along_x[z, y, 1] = max(along_x[z, y, 1], x)
@@ -212,7 +212,7 @@ def _widen(along_x: NDArray[np.int32], along_y: NDArray[np.int32], z: int, y: in
     along_y[z, x, 1] = max(along_y[z, x, 1], y)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _hull_chain(rows: NDArray[np.int32], ends: NDArray[np.int32], n: int, sign: int) -> int:
     """Keep, of one point per row, those on the convex hull's side of that sign; exact."""
     n_kept = 0
@@ -231,7 +231,7 @@ def _hull_chain(rows: NDArray[np.int32], ends: NDArray[np.int32], n: int, sign: 
     return n_kept
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def plane_diameter(
     extremes: NDArray[np.int32], row_mm: float, end_mm: float, on_hull: NDArray[np.bool_]
 ) -> float:
@@ -271,7 +271,7 @@ def plane_diameter(
     return widest
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def point_diameter(points_mm: Floats, from_middle_mm: Floats) -> float:
     """Find the squared diameter of points.
 
@@ -299,7 +299,7 @@ def point_diameter(points_mm: Floats, from_middle_mm: Floats) -> float:
     return widest
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def region_diameters(
     along_x: NDArray[np.int32],
     along_y: NDArray[np.int32],

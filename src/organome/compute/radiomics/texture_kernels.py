@@ -15,10 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Levels, Places
+from organome.compute.kernels import kernel
 
 Index = Any  # np.uint64, which mixes with nothing else
 
@@ -31,7 +31,7 @@ Steps = tuple[tuple[int, int, int], ...]
 _MAX_GROUPS = 4  # of neighbours in one half-space that do not touch each other
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def tally_textures(
     levels: Levels,
     places: Places,
@@ -114,7 +114,7 @@ def tally_textures(
         _sum_differences(levels, z, n, voxels, n_voxels, wide_zyx[0], sums, ngtdm)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _count_dependent(
     levels: Levels, here: Index, offset: Index, n: Index, alpha: int, counts: Levels, to: Index
 ) -> None:
@@ -134,7 +134,7 @@ def _count_dependent(
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _mark_same(
     levels: Levels, here: Index, offset: Index, n: Index, bit: Any, bits: Levels, to: Index
 ) -> None:
@@ -143,7 +143,7 @@ def _mark_same(
         bits[to + p] |= bit if levels[before + p] == levels[here + p] else np.uint16(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _continue_runs(
     levels: Levels,
     here: Index,
@@ -162,7 +162,7 @@ def _continue_runs(
         codes[new + p] = run if level == levels[here + p] else level
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _follow_lines(
     levels: Levels,
     here: Index,
@@ -200,7 +200,7 @@ def _follow_lines(
         codes[new + p] = none + old[p] if old[p] else levels[before + p]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _bin_codes(
     codes: Levels,
     plane: Index,
@@ -214,7 +214,7 @@ def _bin_codes(
         counts[begin + firsts[place] + codes[plane + voxels[place]]] += np.int32(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _bin_rows(
     levels: Levels,
     plane: Index,
@@ -238,7 +238,7 @@ def _bin_rows(
         counts[begin + firsts[place] + code] += np.int32(1)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _sum_neighbours(
     levels: Levels,
     plane: Index,
@@ -268,7 +268,7 @@ def _sum_neighbours(
                 sums[row + p] += rows[above + p] + rows[below + p]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _sum_differences(
     levels: Levels,
     z: Index,
@@ -324,7 +324,7 @@ def linked_neighbours(steps_zyx: Steps) -> NDArray[np.uint8]:
     return table
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _choose_one_of_each_group(touching: NDArray[np.int64], table: NDArray[np.uint8]) -> None:
     n = touching.size
     for members in range(len(table)):
@@ -345,7 +345,7 @@ def _choose_one_of_each_group(touching: NDArray[np.int64], table: NDArray[np.uin
             left &= ~group
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def find_zones(
     levels: NDArray[np.uint16],
     places: NDArray[np.int32],

@@ -4,13 +4,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-import platformdirs
 import pyarrow.parquet as pq
 
-import organome
 from organome.domain.errors import MachineFault, SetupError
 from organome.io.files.atomic import ATTEMPT, sync_folder
 from organome.io.files.cohort_roots import CohortRoot
@@ -44,7 +43,7 @@ def check_cohort(run: Run) -> Iterator[Finding]:
     except MachineFault as error:
         yield fail("cohort", str(error), "mount it, or correct cohort.root")
     yield _check_model(run, config["segment"])
-    yield _check_numba_cache()
+    yield _check_compiled_loops()
     yield from _check_space(run, keeps_images=config["keep_images"])
 
 
@@ -58,12 +57,23 @@ def _check_model(run: Run, segment: dict[str, str]) -> Finding:
         return fail("model", str(error), "organome install-model, or correct segment.model")
 
 
-def _check_numba_cache() -> Finding:
-    places = (Path(organome.__file__).parent, Path(platformdirs.user_cache_dir()))
-    if any(os.access(place, os.W_OK) for place in places):
-        return ok("numba cache", "can be written")
-    fact = f"neither {places[0]} nor {places[1]} can be written"
-    return warn("numba cache", fact, "every job compiles again: set NUMBA_CACHE_DIR")
+def _check_compiled_loops() -> Finding:
+    from organome.compute.kernels import compiled_kernels, kernel_folders
+
+    # They count once they are imported.
+    import_module("organome.compute.inference.sum_kernels")
+    import_module("organome.compute.radiomics.extraction")
+    n_there, n = compiled_kernels()
+    fact = f"{n_there} of {n} are compiled for this processor"
+    folders = kernel_folders()
+    if n_there == n:
+        return ok("compiled loops", fact)
+    for folder in folders:
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if os.access(there, os.W_OK):
+            return ok("compiled loops", f"{fact}, the others will be, once: {folder}")
+    advice = "every process compiles for half a minute: set NUMBA_CACHE_DIR to a writable folder"
+    return warn("compiled loops", f"{fact}, and no folder for them can be written", advice)
 
 
 def _check_space(run: Run, *, keeps_images: bool) -> Iterator[Finding]:
