@@ -122,7 +122,7 @@ bench-radiomics: setup ## what radiomics costs, beside pyradiomics and flash-rad
 bench: setup ## what planning and collecting cost, by size of the cohort
 	python benchmarks/planning.py
 	python benchmarks/listing.py
-	python benchmarks/collection.py
+	python benchmarks/tables.py
 
 bench-segmentation: setup ## segmentation beside stock nnU-Net and mrsegmentator (16 GiB, an hour)
 	python -m benchmarks.segmentation

@@ -69,6 +69,15 @@ def write_text_atomic(path: Path, content: str) -> None:
     write_bytes_atomic(path, content.encode())
 
 
+def link_or_copy(path: Path, copy: Path) -> None:
+    """Give a file that is never changed a second name; copy it where there are no hard links."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(path, temporary)
+
+
 def publish_folder(source: Path, destination: Path, *, is_synced: bool = False) -> None:
     """Put a finished folder in its place by one rename.
 

@@ -1,6 +1,8 @@
 """Tables as Parquet: schemas from ``domain.tables``, and bytes that depend on the rows alone."""
 
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -223,6 +225,25 @@ def parse_table(source: Path | bytes, *, columns: Sequence[str] | None = None) -
     if absent := [name for name in columns if name not in table.column_names]:
         raise pa.ArrowInvalid(f"no column {absent[0]}")
     return table.select(list(columns))
+
+
+def footer_digest(path: Path) -> str:
+    """Digest the footer of a Parquet file: its schema, and sizes and extremes of its columns."""
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        n_bytes = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - n_bytes, os.SEEK_END)
+        return hashlib.sha256(file.read(n_bytes)).hexdigest()
+
+
+def fact_of_file(path: Path, name: str) -> str | None:
+    """Read what a file says of itself under a name; None where it does not, or is no table."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    found: bytes | None = metadata.get(f"organome.{name}".encode())
+    return None if found is None else found.decode()
 
 
 def read_structures(path: Path) -> tuple[Organ, ...]:

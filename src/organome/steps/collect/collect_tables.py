@@ -5,11 +5,13 @@ damaged, are `not_measured`, with the reason; the tables are then marked as not 
 are collected again when more is there.
 
 Two passes, so that memory depends on the size of one file and not of the cohort. The first reads
-nothing but keys, checks every shard and orders all scans. The order is then cut into files, never
-within a visit; in the second pass each file is one task that reads the rows of its scans from the
-few shards that hold them. So the tables are sorted by cohort, participant, instance, array,
-protocol, station and label whatever the shards are, and a visit is whole within a file even where
-its scans came in different deliveries.
+nothing but keys, checks every shard and orders all scans. They are then dealt to files, those of a
+few shards to one and never a visit to two; in the second pass each file is one task that reads the
+rows of its scans. So each file is sorted by cohort, participant, instance, array, protocol, station
+and label, and a visit is whole within a file even where its scans came in different deliveries.
+
+A file whose rows would be made of the very same as those of the earlier collection is linked and
+not made again: what is new costs what is new.
 
 Radiomics, where asked for, is a table of its own, cut at the same scans.
 
@@ -42,11 +44,9 @@ from organome.io.tables.parquet import read_table, write_dictionary
 from organome.io.tables.scan_lists import listed_shards
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.signals import listening
-from organome.steps.collect.parts import Collection
+from organome.steps.collect.parts import PHANTOM_MODEL, Collection, Part, facts_of
 from organome.steps.collect.shards import (
     FEATURES,
-    PREPARE,
-    SEGMENT,
     VOLUMES,
     Gap,
     Measured,
@@ -58,7 +58,6 @@ from organome.steps.collect.shards import (
     find_radiomics,
     find_volumes,
     order_scans,
-    settings_of,
     structures_of_labelmaps,
 )
 from organome.steps.collect.workers import (
@@ -71,6 +70,7 @@ from organome.steps.collect.workers import (
 
 _logger = logging.getLogger(__name__)
 
+SHARDS_PER_FILE: Final = 16  # part of the tables' layout: other files hold other rows
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
 DICTIONARY: Final = "dictionary.json"
 _REMOVALS, _REMOVAL_WAIT_S = 10, 0.5
@@ -186,7 +186,7 @@ def run(
                     workers = on_cluster(by_slurm, n_jobs=n_jobs, patience_s=60 * patience_min)
                 compute = stack.enter_context(workers)
                 written, damaged, summary = _write_tables(
-                    published, shards, radiomics, scans_per_file, temporary, compute
+                    published, shards, radiomics, scans_per_file, temporary, output, compute
                 )
             interrupts.check()
             with interrupts.shielded():
@@ -213,6 +213,7 @@ def _write_tables(
     radiomics: bool,
     scans_per_file: int,
     temporary: Path,
+    earlier: Path,
     compute: Compute,
 ) -> tuple[Path, list[UnreadableError], CollectSummary]:
     """Write all tables, once more for every shard whose damage shows only when rows are read."""
@@ -221,7 +222,7 @@ def _write_tables(
         output = temporary / f"{len(known)}"  # a dask worker may still write into the one before
         try:
             collection, measured, damaged = _find(
-                published, shards, radiomics, known, output, compute
+                published, shards, radiomics, known, output, earlier, compute
             )
             summary = _write_parts(collection, measured, shards, scans_per_file, compute)
         except UnreadableError as error:
@@ -237,6 +238,7 @@ def _find(
     radiomics: bool,
     known: Mapping[tuple[str, str], UnreadableError],
     output: Path,
+    earlier: Path,
     compute: Compute,
 ) -> tuple[Collection, list[Measured], list[UnreadableError]]:
     """Find what is published and of one kind in all shards, and what is damaged."""
@@ -273,7 +275,7 @@ def _find(
         features = common_kind([one for one in of_features if one.kind.organs == organs])
         take(of_features, features)
     steps = (VOLUMES, FEATURES) if radiomics else (VOLUMES,)
-    collection = Collection(published, steps, structures, features, gaps, output)
+    collection = Collection(published, steps, structures, features, gaps, output, earlier)
     return collection, measured, damaged
 
 
@@ -299,28 +301,19 @@ def _write_parts(
     by_shard: dict[str, list[Measured]] = {shard: [] for shard in shards}
     for one in measured:
         by_shard[one.shard].append(one)
+    collection = replace(collection, of_phantoms=any(one.of_phantoms for one in measured))
     placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
-    scans = order_scans([scan for of_shard, _ in placed for scan in of_shard])
-    n_missing = [sum(of_step) for of_step in zip(*(missing for _, missing in placed), strict=True)]
-    facts: dict[str, bool | int | str] = {
-        "complete": not any(n_missing),
-        "n_not_measured": n_missing[0],
-    }
-    if FEATURES in collection.steps:
-        facts["n_radiomics_not_measured"] = n_missing[1]
-    if any(one.of_phantoms for one in measured):
-        facts["phantom_model"] = True
-    if models := sorted(frozenset().union(*(one.models for one in measured))):
-        facts["models"] = ";".join(models)
-    for step in (PREPARE, SEGMENT, *collection.steps):
-        if settings := settings_of(collection.published, step, shards):
-            facts[f"settings.{step}"] = settings
-    collection = replace(collection, facts=tuple(facts.items()))
-    cut = enumerate(_cut(scans, scans_per_file))
-    parts = {f"part-{place:04d}.parquet": part for place, part in cut}
+    scans = order_scans([scan for of_shard in placed for scan in of_shard])
+    parts = [
+        collection.part(name, part, [one for shard in _shards_of(part) for one in by_shard[shard]])
+        for name, part in _cut(scans, scans_per_file)
+    ]
+    facts = facts_of(scans, measured, collection.steps)
+    if collection.of_phantoms:
+        facts[PHANTOM_MODEL] = True
 
-    def write(write_one: Callable[[Sequence[PlacedScan], str], int]) -> int:
-        return sum(compute([partial(write_one, part, name) for name, part in parts.items()]))
+    def write(write_one: Callable[[Part], int]) -> int:
+        return sum(compute([partial(write_one, part) for part in parts]))
 
     n_visits = write(collection.write_part)
     n_radiomics_rows = 0 if collection.radiomics is None else write(collection.write_radiomics)
@@ -331,7 +324,7 @@ def _write_parts(
         unfinished.unlink()
     tables = collection.tables
     write_dictionary(collection.output / DICTIONARY, tables, facts)
-    files = {table.name: [f"{table.name}/{name}" for name in parts] for table in tables}
+    files = {table.name: [f"{table.name}/{part.name}" for part in parts] for table in tables}
     write_codebooks(collection.output, tables, files)
     return CollectSummary(
         n_shards=len(shards),
@@ -340,9 +333,9 @@ def _write_parts(
         n_visits=n_visits,
         n_files=len(parts),
         n_radiomics_rows=n_radiomics_rows,
-        complete=not any(n_missing),
-        n_not_measured=n_missing[0],
-        n_radiomics_not_measured=sum(n_missing[1:]),
+        complete=bool(facts["complete"]),
+        n_not_measured=int(facts["n_not_measured"]),
+        n_radiomics_not_measured=int(facts.get("n_radiomics_not_measured", 0)),
     )
 
 
@@ -397,14 +390,33 @@ def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
         )
 
 
-def _cut(scans: Sequence[PlacedScan], scans_per_file: int) -> Iterator[list[PlacedScan]]:
-    """Cut the ordered scans into runs of whole visits."""
-    part: list[PlacedScan] = []
+def _cut(
+    scans: Sequence[PlacedScan], scans_per_file: int
+) -> Iterator[tuple[str, list[PlacedScan]]]:
+    """Deal the ordered scans to files, never dividing a visit, and name these.
+
+    A visit is in the files of its first shard, so that a later delivery leaves those of the shards
+    before it as they are.
+    """
+    groups: dict[int, list[list[PlacedScan]]] = {}
     for _, of_visit in groupby(scans, lambda scan: scan.visit):
         visit = list(of_visit)
-        if part and len(part) + len(visit) > scans_per_file:
+        first = min(int(scan.shard) for scan in visit)
+        groups.setdefault(first // SHARDS_PER_FILE, []).append(visit)
+    for group, visits in sorted(groups.items()):
+        for place, part in enumerate(_runs(visits, scans_per_file)):
+            yield f"part-{group:04d}{f'_{place:03d}' if place else ''}.parquet", part
+
+
+def _runs(visits: Sequence[list[PlacedScan]], n_scans: int) -> Iterator[list[PlacedScan]]:
+    part: list[PlacedScan] = []
+    for visit in visits:
+        if part and len(part) + len(visit) > n_scans:
             yield part
             part = []
-        part += visit
-    if part:
-        yield part
+        part = part + visit
+    yield part
+
+
+def _shards_of(part: Sequence[PlacedScan]) -> list[str]:
+    return sorted({scan.shard for scan in part})

@@ -1,20 +1,36 @@
 """The files of the cohort tables: rows of some scans, in order, and a row for each visit."""
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from organome import __version__
 from organome.domain.columns import Table
 from organome.domain.contrasts import ArrayChoice
+from organome.domain.fingerprints import digest_of
 from organome.domain.organs import ORGANS, Organ
-from organome.domain.outcomes import OrganReason, Status
+from organome.domain.outcomes import JsonValue, OrganReason, Status
 from organome.domain.rows import Row, missing_organ_rows, missing_radiomics_rows, scan_row
-from organome.domain.tables import COHORT_TABLES, COVARIATE_COLUMNS, VISITS, with_structures
+from organome.domain.tables import (
+    COHORT_TABLES,
+    COVARIATE_COLUMNS,
+    SCHEMA_VERSION,
+    VISITS,
+    with_structures,
+)
 from organome.domain.volume_bounds import MAIN_PIECE_SHARE, implausible_size
-from organome.io.tables.parquet import ROW_GROUP_ROWS, rows_to_arrow, write_pieces, write_table
+from organome.io.files.atomic import link_or_copy
+from organome.io.tables.parquet import (
+    ROW_GROUP_ROWS,
+    count_rows,
+    fact_of_file,
+    rows_to_arrow,
+    write_pieces,
+    write_table,
+)
 from organome.steps.collect.shards import (
     FEATURES,
     VOLUMES,
@@ -54,7 +70,27 @@ ORGAN_COLUMNS: Final = (
     *("volume_ml", "na_reason", "volume_observed_ml"),
     *("owned_volume_ml", "owned_truncated", "crosses_seam"),
 )
+PHANTOM_MODEL: Final = "phantom_model"
+_INPUTS: Final = "inputs"  # in the metadata of a file
 _ODD: Final = (OrganReason.IMPLAUSIBLY_SMALL, OrganReason.IMPLAUSIBLY_LARGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of each table.
+
+    Attributes:
+        name: Name of the files.
+        scans: Their scans, in order.
+        facts: What the metadata of the files says of these scans.
+        inputs: By measuring step, digest of all that the rows are made of. A step is missing where
+            some of them wait for it: these rows are made anew each time.
+    """
+
+    name: str
+    scans: tuple[PlacedScan, ...]
+    facts: tuple[tuple[str, bool | int | str], ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +104,8 @@ class Collection:
         radiomics: What the radiomics rows are of; None: no such table.
         gaps: By step and shard, why rows that should be there are not.
         output: Folder of the tables.
-        facts: What the metadata of each file holds about the whole collection.
+        earlier: Folder of the tables as they were collected before; there may be none.
+        of_phantoms: Whether a model that was trained on phantoms had a part in any labels.
     """
 
     published: Published
@@ -77,7 +114,8 @@ class Collection:
     radiomics: Radiomics | None
     gaps: Mapping[tuple[str, str], Gap]
     output: Path
-    facts: tuple[tuple[str, bool | int | str], ...] = ()
+    earlier: Path
+    of_phantoms: bool = False
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -85,51 +123,109 @@ class Collection:
         tables = [with_structures(table, self.structures) for table in COHORT_TABLES]
         if self.radiomics is not None:
             tables.append(self.radiomics.table)
-        facts = tuple((name, str(value).lower()) for name, value in self.facts)
-        return tuple(replace(table, facts=facts) for table in tables)
+        return tuple(tables)
 
-    def place(
-        self, shard: str, measured: Sequence[Measured]
-    ) -> tuple[list[PlacedScan], tuple[int, ...]]:
-        """List the scans of a shard; count those that are not measured, for each step."""
+    def place(self, shard: str, measured: Sequence[Measured]) -> list[PlacedScan]:
+        """List the scans of a shard, with the steps that they wait for."""
         scans = place_scans(self.published, shard, measured)
-        n_missing = []
+        waiting: dict[str, set[str]] = {}
         for step in self.steps:
             missing = {scan.scan for scan in scans if step not in scan.steps}
-            found = self._unmeasured(shard, step, missing) if missing else ()
-            n_missing.append(sum(one.status is Status.NOT_MEASURED for _, one, _ in found))
-        return scans, tuple(n_missing)
+            for scan, outcome, _ in self._unmeasured(shard, step, missing) if missing else ():
+                if outcome.status is Status.NOT_MEASURED:
+                    waiting.setdefault(scan.scan, set()).add(step)
+        return [
+            replace(scan, waits_for=frozenset(waiting[scan.scan])) if scan.scan in waiting else scan
+            for scan in scans
+        ]
 
-    def write_part(self, part: Sequence[PlacedScan], name: str) -> int:
+    def part(self, name: str, scans: Sequence[PlacedScan], measured: Sequence[Measured]) -> Part:
+        """Note what a file of the tables is made of.
+
+        Args:
+            name: Name of the file.
+            scans: Its scans, in order.
+            measured: What the measuring steps have published of the shards of these scans.
+        """
+        facts = facts_of(scans, measured, self.steps)
+        if self.of_phantoms:
+            facts[PHANTOM_MODEL] = True
+        release: list[JsonValue] = [__version__, SCHEMA_VERSION]
+        release += [[one.name, one.region] for one in self.structures]
+        inputs = {
+            step: digest_of(
+                [
+                    release,
+                    facts,
+                    [[scan.scan, scan.shard] for scan in scans],
+                    [[one.shard, one.identity] for one in measured if one.step == step],
+                    repr(self.radiomics) if step == FEATURES else None,
+                ]
+            )
+            for step in self.steps
+            if all(step in scan.steps for scan in scans)
+        }
+        return Part(name, tuple(scans), tuple(facts.items()), inputs)
+
+    def write_part(self, part: Part) -> int:
         """Write one file of each table but radiomics; return the number of visits."""
-        scans_table, organs_table, visits_table, *_ = tables = self.tables
-        scans = read_rows(scans_table, self.published, VOLUMES, part, self._scan_rows)
-        organs = read_rows(organs_table, self.published, VOLUMES, part, self._organ_rows)
+        tables = self._tables_of(part, VOLUMES)[: len(COHORT_TABLES)]
+        if self._take_over(part, VOLUMES, tables):
+            return count_rows(self.output / VISITS.name / part.name)
+        scans_table, organs_table, visits_table = tables
+        scans = read_rows(scans_table, self.published, VOLUMES, part.scans, self._scan_rows)
+        organs = read_rows(organs_table, self.published, VOLUMES, part.scans, self._organ_rows)
         columns = (organs.column(name) for name in ORGAN_COLUMNS)
         values = list(map(OrganValue, *(column.to_pylist() for column in columns)))
         n_organs = len(self.structures)
         organ_values = {
             scan.scan: values[place * n_organs : (place + 1) * n_organs]
-            for place, scan in enumerate(part)
+            for place, scan in enumerate(part.scans)
         }
         visits = list(visit_rows(scans.to_pylist(), organ_values, self.structures))
         rows = (scans, organs, rows_to_arrow(visits_table, visits))
-        for table, content in zip(tables, rows, strict=False):
-            write_table(self.output / table.name / name, content, sorted_by=table.sorted_by)
+        for table, content in zip(tables, rows, strict=True):
+            write_table(self.output / table.name / part.name, content, sorted_by=table.sorted_by)
         return len(visits)
 
-    def write_radiomics(self, part: Sequence[PlacedScan], name: str) -> int:
+    def write_radiomics(self, part: Part) -> int:
         """Write one file of the radiomics table, few rows at a time; return how many."""
-        table = self.tables[-1]
+        table = self._tables_of(part, FEATURES)[-1]
+        path = self.output / table.name / part.name
         n_rows_per_scan = len(self.images) * len(self.structures)
         n_scans = max(1, ROW_GROUP_ROWS // n_rows_per_scan)
-        pieces = (
-            read_rows(table, self.published, FEATURES, part[at : at + n_scans], self._features)
-            for at in range(0, len(part), n_scans)
-        )
-        path = self.output / table.name / name
-        write_pieces(path, table, pieces, sorted_by=table.sorted_by)
-        return len(part) * n_rows_per_scan
+        if not self._take_over(part, FEATURES, [table]):
+            pieces = (
+                read_rows(table, self.published, FEATURES, scans, self._features)
+                for at in range(0, len(part.scans), n_scans)
+                for scans in [part.scans[at : at + n_scans]]
+            )
+            write_pieces(path, table, pieces, sorted_by=table.sorted_by)
+        return len(part.scans) * n_rows_per_scan
+
+    def _tables_of(self, part: Part, step: str) -> list[Table]:
+        facts = {name: str(value).lower() for name, value in part.facts}
+        if step in part.inputs:
+            facts[_INPUTS] = part.inputs[step]
+        return [replace(table, facts=tuple(facts.items())) for table in self.tables]
+
+    def _take_over(self, part: Part, step: str, tables: Sequence[Table]) -> bool:
+        """Link the files of an earlier collection, if they are made of the very same.
+
+        Returns:
+            Whether they are.
+        """
+        if step not in part.inputs:
+            return False
+        earlier = [self.earlier / table.name / part.name for table in tables]
+        if any(fact_of_file(path, _INPUTS) != part.inputs[step] for path in earlier):
+            return False
+        for path in earlier:
+            copy = self.output / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            link_or_copy(path, copy)
+        return True
 
     @property
     def images(self) -> tuple[tuple[str, str, str], ...]:
@@ -154,6 +250,26 @@ class Collection:
             yield from missing_radiomics_rows(
                 scan, self.images, self.structures, outcome.reason, outcome.status
             )
+
+
+def facts_of(
+    scans: Sequence[PlacedScan], measured: Iterable[Measured], steps: Sequence[str]
+) -> dict[str, bool | int | str]:
+    """Return what is to be said of the tables of some scans."""
+    n_waiting = {step: sum(step in scan.waits_for for scan in scans) for step in steps}
+    facts: dict[str, bool | int | str] = {
+        "complete": not any(n_waiting.values()),
+        "n_not_measured": n_waiting[VOLUMES],
+    }
+    if FEATURES in steps:
+        facts["n_radiomics_not_measured"] = n_waiting[FEATURES]
+    found = list(measured)
+    if models := sorted({model for one in found for model in one.models}):
+        facts["models"] = ";".join(models)
+    settings = sorted({pair for one in found for pair in one.settings if pair[1]})
+    for step, of_step in groupby(settings, lambda pair: pair[0]):
+        facts[f"settings.{step}"] = ";".join(digest for _, digest in of_step)
+    return facts
 
 
 def visit_rows(

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
+from organome.domain.fingerprints import digest_of
 from organome.domain.flags import Flag
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import Outcome, Reason, Status
@@ -30,6 +31,7 @@ from organome.io.tables.parquet import (
     arrow_schema,
     column_names,
     fit_rows,
+    footer_digest,
     read_structures,
     read_table,
     rows_to_arrow,
@@ -42,6 +44,8 @@ PREPARE, SEGMENT = "prepare_images", "segment_organs"
 VOLUMES, FEATURES = "measure_volumes", "measure_radiomics"
 
 _ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
+_BEFORE: Final = (PREPARE, SEGMENT, VOLUMES)
+_DECIDED: Final = ["scan", "status", "reason", "fact", "fingerprint"]
 _N_VISIT: Final = 3  # cohort, participant and instance
 
 Order: TypeAlias = tuple[tuple[bool, Any], ...]
@@ -90,12 +94,14 @@ class PlacedScan:
         shard: Name of its shard.
         order: What the tables are sorted by; never the same for two scans.
         steps: The measuring steps that have published its rows.
+        waits_for: Those that have not been through it, though it did not fail before.
     """
 
     scan: str
     shard: str
     order: Order
     steps: frozenset[str] = frozenset()
+    waits_for: frozenset[str] = frozenset()
 
     @property
     def visit(self) -> Order:
@@ -114,6 +120,8 @@ class Measured:
         kind: What has to be the same in all shards of a table: organs, features, settings.
         of_phantoms: Whether a model labelled it that was trained on phantoms.
         models: Digests of the models that labelled it.
+        settings: Digests of the settings of the steps behind it, by name of the step.
+        identity: Digest of outcomes and of what the files say of their rows.
     """
 
     step: str
@@ -122,6 +130,8 @@ class Measured:
     kind: Any
     of_phantoms: bool = False
     models: frozenset[str] = frozenset()
+    settings: tuple[tuple[str, str], ...] = ()
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +168,21 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     folder = published.folder(VOLUMES, shard)
     if not (folder / LEDGER).is_file():
         return None
-    decided = _read(published, VOLUMES, shard, LEDGER, columns=["scan"]).column("scan").to_pylist()
+    decided = _read(published, VOLUMES, shard, LEDGER, columns=_DECIDED)
     columns = ["scan", *_ORDER, "flags", "model_digest"]
     rows = _read(published, VOLUMES, shard, SCANS, columns=columns).to_pylist()
     scans = [row["scan"] for row in rows]
     with _reading(VOLUMES, shard, ORGAN_ROWS.file_name):
         structures = read_structures(folder / ORGAN_ROWS.file_name)
-    columns = ["scan", "label"]
-    organs = _read(published, VOLUMES, shard, ORGAN_ROWS, columns=columns).to_pydict()
-    if scans != decided or len(set(scans)) != len(scans):
+    organs = _read(published, VOLUMES, shard, ORGAN_ROWS, columns=["scan", "label"])
+    if scans != decided.column("scan").to_pylist() or len(set(scans)) != len(scans):
         fact = f"{SCANS.file_name} does not hold each scan of the ledger once"
         raise UnreadableError(VOLUMES, shard, fact)
-    wanted = [(scan, organ.label) for scan in scans for organ in structures]
-    if list(zip(organs["scan"], organs["label"], strict=True)) != wanted:
+    labels = [organ.label for organ in structures]
+    if not (
+        _holds(organs.column("scan"), np.repeat(np.array(scans, dtype=object), len(labels)))
+        and _holds(organs.column("label"), np.tile(labels, len(scans)))
+    ):
         fact = f"{ORGAN_ROWS.file_name} does not hold {len(structures)} rows for each scan"
         raise UnreadableError(VOLUMES, shard, fact)
     return Measured(
@@ -180,6 +192,10 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
         structures,
         of_phantoms=any(Flag.PHANTOM_MODEL in (row["flags"] or "") for row in rows),
         models=frozenset(row["model_digest"] for row in rows if row["model_digest"]),
+        settings=tuple((step, _settings(published, step, shard)) for step in _BEFORE),
+        identity=_identity(
+            published, VOLUMES, shard, decided, (SCANS.file_name, ORGAN_ROWS.file_name)
+        ),
     )
 
 
@@ -222,19 +238,15 @@ def find_radiomics(published: Published, shard: str) -> Measured | None:
         fact = f"{path.name} does not hold a row for each scan, image and organ"
         raise UnreadableError(FEATURES, shard, fact)
     first = rows.take(pa.array([first_rows[scan] for scan in in_order], pa.int64())).to_pylist()
-    kind = Radiomics(features, tuple(images), structures)
-    return Measured(FEATURES, shard, tuple((row["scan"], order_of(row)) for row in first), kind)
-
-
-def settings_of(published: Published, step: str, shards: Iterable[str]) -> str:
-    """Join the digests of the settings by which a step made these shards; those it states."""
-    found = set()
-    for shard in shards:
-        path = published.folder(step, shard) / LEDGER
-        if path.is_file():
-            with suppress(UnreadableError), _reading(step, shard, LEDGER):
-                found.add(settings_of_ledger(path))
-    return ";".join(sorted(found - {""}))
+    decided = _read(published, FEATURES, shard, LEDGER, columns=_DECIDED)
+    return Measured(
+        FEATURES,
+        shard,
+        tuple((row["scan"], order_of(row)) for row in first),
+        Radiomics(features, tuple(images), structures),
+        settings=((FEATURES, _settings(published, FEATURES, shard)),),
+        identity=_identity(published, FEATURES, shard, decided, (path.name,)),
+    )
 
 
 def place_scans(published: Published, shard: str, measured: Iterable[Measured]) -> list[PlacedScan]:
@@ -275,6 +287,34 @@ def common_kind(measured: Sequence[Measured]) -> Any:
     """Return what most shards are measured as; of equals, what came first. None without shards."""
     counted = Counter(one.kind for one in measured)
     return counted.most_common(1)[0][0] if counted else None
+
+
+def _holds(column: pa.ChunkedArray, wanted: Any) -> bool:
+    return bool(
+        len(column) == len(wanted)
+        and column.equals(pa.chunked_array([pa.array(wanted, column.type)]))
+    )
+
+
+def _settings(published: Published, step: str, shard: str) -> str:
+    """Return the digest of the settings by which a step made a shard; empty where not stated."""
+    path = published.folder(step, shard) / LEDGER
+    if not path.is_file():
+        return ""
+    with suppress(UnreadableError), _reading(step, shard, LEDGER):
+        return settings_of_ledger(path)
+    return ""
+
+
+def _identity(
+    published: Published, step: str, shard: str, decided: pa.Table, names: Sequence[str]
+) -> str:
+    """Digest the outcomes of a shard, and the sizes and extremes of all columns of its tables."""
+    footers = []
+    for name in names:
+        with _reading(step, shard, name):
+            footers.append(footer_digest(published.folder(step, shard) / name))
+    return digest_of([decided.to_pydict(), footers])
 
 
 def structures_of_labelmaps(published: Published, shards: Iterable[str]) -> tuple[Organ, ...]:

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from organome.domain.columns import Column, Table
 from organome.domain.errors import SetupError
-from organome.io.tables.parquet import described_table, read_structures
+from organome.io.tables.parquet import described_table, fact_of_file, read_structures
 
 _KEY: Final = ("cohort", "participant", "instance", "protocol", "array")
 _VOLUME: Final = "volume_ml"
@@ -54,7 +54,10 @@ def open_table(tables: Path, name: str) -> tuple[Any, Table]:
         there = ", ".join(sorted(path.name for path in tables.iterdir() if path.is_dir()))
         raise SetupError(f"{tables}: no table {name}; there are {there or 'none'}")
     dataset = ds.dataset(parts, format="parquet")
-    return dataset, described_table(dataset.schema)
+    table = described_table(dataset.schema)
+    if any(fact_of_file(part, "complete") == "false" for part in parts):
+        table = replace(table, facts=(*table.facts, ("complete", "false")))
+    return dataset, table
 
 
 def read_columns(tables: Path, name: str, columns: Sequence[str]) -> tuple[Table, pa.Table]:

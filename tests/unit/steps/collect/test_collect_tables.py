@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from distributed import SpecCluster
 
 from doubles.measured import cohort, scan_of
 from organome.domain.errors import Interrupted, SetupError
 from organome.domain.tables import COHORT_TABLES
-from organome.io.tables.parquet import arrow_schema, read_table
+from organome.io.tables.parquet import arrow_schema, fact_of_file, read_table
 from organome.steps.collect import collect_tables
-from organome.steps.collect.collect_tables import Cluster, run
-from organome.steps.collect.parts import Collection
+from organome.steps.collect.collect_tables import SHARDS_PER_FILE, Cluster, run
+from organome.steps.collect.parts import Collection, Part
 from organome.steps.collect.shards import PlacedScan, order_scans
 from organome.steps.collect.workers import WorkerJobs
 
@@ -104,7 +105,8 @@ def test_files_hold_whole_visits_and_no_more_scans_than_asked(tmp_path: Path) ->
     for table in TABLES:
         parts = sorted((tmp_path / "tables" / table).iterdir())
         assert [part.name for part in parts] == [
-            f"part-{place:04d}.parquet" for place in range(summary.n_files)
+            f"part-0000{f'_{place:03d}' if place else ''}.parquet"
+            for place in range(summary.n_files)
         ]
     sizes = [read_table(part).num_rows for part in sorted((tmp_path / "tables/scans").iterdir())]
     assert sizes == [2, 2, 2, 2, 1]
@@ -145,10 +147,10 @@ def test_tables_made_by_dask_workers_have_the_bytes_of_those_made_by_threads(
 def test_what_a_killed_worker_left_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_after_a_killed_one(of: Collection, part: Sequence[PlacedScan], name: str) -> int:
+    def write_after_a_killed_one(of: Collection, part: Part) -> int:
         (of.output / "scans").mkdir(parents=True, exist_ok=True)
-        (of.output / "scans" / f".{name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
-        return write_part(of, part, name)
+        (of.output / "scans" / f".{part.name}.other-1-ab.tmp.parquet").write_bytes(b"PAR1")
+        return write_part(of, part)
 
     write_part = Collection.write_part
     made = cohort(tmp_path / "m", DELIVERIES)
@@ -180,12 +182,45 @@ def test_asked_to_stop_it_leaves_the_older_tables(
 def test_files_carry_schema_and_dictionary(tmp_path: Path) -> None:
     run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables")
     facts = (("complete", "true"), ("n_not_measured", "0"))
-    for table in (replace(table, facts=facts) for table in COHORT_TABLES):
-        part = read_table(tmp_path / "tables" / table.name / "part-0000.parquet")
-        assert part.schema.equals(arrow_schema(table), check_metadata=True)
+    for table in COHORT_TABLES:
+        path = tmp_path / "tables" / table.name / "part-0000.parquet"
+        inputs = fact_of_file(path, "inputs")
+        assert inputs
+        described = replace(table, facts=(*facts, ("inputs", inputs)))
+        assert read_table(path).schema.equals(arrow_schema(described), check_metadata=True)
+        (group,) = [pq.ParquetFile(path).metadata.row_group(0)]
+        names = [pq.read_schema(path).names[one.column_index] for one in group.sorting_columns]
+        assert names == list(table.sorted_by)
     dictionary = json.loads((tmp_path / "tables" / "dictionary.json").read_text())
     assert set(dictionary["tables"]) == set(TABLES)
     assert (dictionary["complete"], dictionary["n_not_measured"]) == (True, 0)
+
+
+def test_a_new_shard_leaves_the_files_of_the_others(tmp_path: Path) -> None:
+    shards = [[scan_of(f"{10 * number:03d}")] for number in range(SHARDS_PER_FILE + 2)]
+    made = cohort(tmp_path / "m", shards)
+    run(**made, output=tmp_path / "tables")
+    before = {path: path.stat().st_ino for path in (tmp_path / "tables").glob("*/*.parquet")}
+    assert {path.name for path in before} == {"part-0000.parquet", "part-0001.parquet"}
+    # In between by its pseudonym, and a second visit of somebody who is in the first file.
+    cohort(tmp_path / "m", [*shards, [scan_of("015"), scan_of("010", "3")]])
+    run(**made, output=tmp_path / "tables")
+    kept = {path.name for path, inode in before.items() if path.stat().st_ino == inode}
+    assert kept == {"part-0000.parquet"}
+    run(**made, output=tmp_path / "anew")
+    assert_same_files(tmp_path / "tables", tmp_path / "anew")
+
+
+def test_a_shard_measured_again_changes_its_file_alone(tmp_path: Path) -> None:
+    shards = [[scan_of(f"{10 * number:03d}")] for number in range(SHARDS_PER_FILE + 1)]
+    made = cohort(tmp_path / "m", shards)
+    run(**made, output=tmp_path / "tables")
+    before = {path: path.stat().st_ino for path in (tmp_path / "tables").glob("*/*.parquet")}
+    cohort(tmp_path / "m", [*shards[:-1], [scan_of("165")]])
+    run(**made, output=tmp_path / "tables")
+    changed = {path.name for path, inode in before.items() if path.stat().st_ino != inode}
+    assert changed == {"part-0001.parquet"}
+    assert collected(tmp_path / "tables", "organs")[-1]["participant"] == "165"
 
 
 def test_older_tables_are_replaced_whole(tmp_path: Path) -> None:

@@ -114,5 +114,7 @@ def test_bytes_are_the_same_by_threads_and_by_dask_workers(
     )
     published, shards = Published(**measured), ["0000", "0001", "0002"]
     with on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute:
-        dask, _, _ = _write_tables(published, shards, True, 2, tmp_path / "dask", compute)
+        dask, _, _ = _write_tables(
+            published, shards, True, 2, tmp_path / "dask", tmp_path / "new", compute
+        )
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "many") == bytes_of(dask)

@@ -110,9 +110,9 @@ def test_shards_blocked_at_each_step_have_rows_and_are_collected_later(whole: Ru
     assert visit["liver_na_reason"] == "not_segmented"
     dictionary = json.loads((whole.folder / "tables/dictionary.json").read_text())
     assert (dictionary["complete"], dictionary["n_not_measured"]) == (False, 6)
-    metadata = pq.read_schema(whole.folder / "tables/organs/part-0000.parquet").metadata
-    assert metadata[b"organome.complete"] == b"false"
-    assert metadata[b"organome.n_not_measured"] == b"6"
+    files = [pq.read_schema(path).metadata for path in (whole.folder / "tables/organs").iterdir()]
+    assert b"false" in {one[b"organome.complete"] for one in files}
+    assert sum(int(one[b"organome.n_not_measured"]) for one in files) == 6
     assert not (whole.folder / "tables" / "radiomics").exists()
     for bring_back in unblock:
         bring_back()
@@ -218,7 +218,7 @@ def test_damaged_shard_is_not_measured_and_will_be_done_again(
     assert {row[reason] for row in of_shard} == {"shard_unreadable", "station_missing"}
     assert {row["status"] for row in whole.rows(table, scan="0000-0000")} == {"done"}
     assert (summary.complete, summary.n_scans) == (False, 8)
-    (message,) = [record.getMessage() for record in caplog.records]
+    (message,) = [one for one in caplog.messages if one.startswith("shard ")]
     assert message.startswith(f"shard 0001: {name} ")
     assert step.replace("_", "-") in message
     # For the workflow the shard is not done any more; nothing is deleted.
