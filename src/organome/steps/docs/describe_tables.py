@@ -27,24 +27,26 @@ _INTRODUCTION = f"""\
 
 Parquet files under `results/tables/`, schema version {SCHEMA_VERSION}. Unit and meaning of every
 column stand in the files too (Arrow field metadata: `unit`, `meaning`, `levels`, and `missing`, the
-column that says why a value is null) and in `dictionary.json`; `dictionary.csv` and `codings.csv` are
-the same as UK Biobank's Showcase has it, `datapackage.json` as Frictionless, `<table>.json` as BIDS.
-For other programs: [export.md](export.md).
+column that says why a value is null) and in `dictionary.json`; `dictionary.csv` and `codings.csv`
+are the same as UK Biobank's Showcase has it, `datapackage.json` as Frictionless, `<table>.json` as
+BIDS. For other programs: [export.md](export.md).
 
 - A missing number is null, never 0, and `na_reason` says why it is missing.
-- Each file holds the rows of a few shards, sorted by cohort, participant, instance, array, protocol,
-  station and label; those of radiomics by contrast before the label. A visit is never in two files.
+- Each file holds the rows of a few shards, sorted by cohort, participant, instance, array,
+  protocol, station and label; those of radiomics by contrast before the label. A visit is never in
+  two files.
 - The same input gives the same bytes: no time, no host, no attempt stands in a table. Collected
   again, files whose rows are made of the very same are kept (`organome.inputs`); remove
   `results/tables` to have all of them made anew.
 - The metadata of a file name the release that collected it (`organome.version`), the models
-  (`organome.models`) and a digest of version and settings of each step (`organome.settings.<step>`).
+  (`organome.models`), and for each step a digest of its version and settings
+  (`organome.settings.<step>`).
 - Tables are collected from what is there. A scan whose shard a step has not been through, or whose
   shard's files are damaged, has its rows too, with the `status` `not_measured` and the reason. As
   long as there are such scans, `dictionary.json` says `"complete": false` and how many there are
   (`n_not_measured`, and `n_radiomics_not_measured`), and so does every Parquet file of its own rows
-  in its metadata (`organome.complete`, ...). Collected again, these rows become what the others are:
-  leave them out of an analysis, or wait; they are not failures.
+  in its metadata (`organome.complete`, ...). Collected again, these rows become what the others
+  are: leave them out of an analysis, or wait; they are not failures.
 - Where a model that was trained on phantoms had a part in the labels, every table says so in its
   metadata (`organome.phantom_model`), `dictionary.json` too, and `flags` says for which scans.
 """
