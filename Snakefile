@@ -79,14 +79,16 @@ else:
     include: "workflow/rules/measure.smk"
     include: "workflow/rules/radiomics.smk"
     include: "workflow/rules/collect.smk"
+    include: "workflow/rules/quality.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/annotate.smk"
 
     rule all:
-        """Bring all shards through and collect the tables."""
+        """Bring all shards through, collect the tables and check their quality."""
         default_target: True
         input:
             TABLES,
+            QUALITY,
             # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
             expand(MEASURED, shard=SHARDS),
             expand(SEGMENTED, shard=SHARDS),

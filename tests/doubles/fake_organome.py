@@ -21,7 +21,7 @@ shard = Path(flags.get("shard", "all")).stem
 if (words[0] + " " + shard) in os.environ.get("IMPOSSIBLE", ""):
     sys.exit(1)
 output = Path(flags.get("output", "nowhere"))
-names = {{"pin-model": "", "collect-tables": "dictionary.json",
+names = {{"pin-model": "", "collect-tables": "dictionary.json", "check-quality": "dictionary.json",
           "write-evaluation": "evaluation.md"}}
 if "output" in flags:
     path = output / names.get(words[0], "ledger.parquet") if words[0] != "pin-model" else output

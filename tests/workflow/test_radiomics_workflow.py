@@ -16,7 +16,7 @@ CONFIG = "radiomics: {contrasts: {ct: ct.yaml, water: mr}}\n"
 
 def radiomics_jobs(*shards: str) -> list[tuple[str, str | None]]:
     jobs: list[tuple[str, str | None]] = [("measure_radiomics", shard) for shard in shards]
-    return sorted([*jobs, ("collect_tables", None)])
+    return sorted([*jobs, ("check_quality", None), ("collect_tables", None)])
 
 
 def run_of(folder: Path) -> Run:

@@ -20,7 +20,8 @@ CONFIG: dict[str, Any] = {
     "segment": {"model": "model", "device": "cpu"},
     "radiomics": {"contrasts": {"water": "mr"}},
 }
-COLLECT = {"collect_tables"}
+QUALITY = {"check_quality"}
+COLLECT = {"collect_tables", *QUALITY}
 MEASURE = {"measure_volumes", "measure_radiomics", *COLLECT}
 SEGMENT = {"segment_organs", *MEASURE}
 PREPARE = {"prepare_images", *SEGMENT}
@@ -61,6 +62,12 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "segment.pack": (True, NOTHING),
     "radiomics.contrasts": ({"water": "dixon"}, {"measure_radiomics", *COLLECT}),
     "radiomics.engine": ("pyradiomics", {"measure_radiomics", *COLLECT}),
+    "quality.participants": ("people.tsv", QUALITY),
+    "quality.thresholds": ("own.yaml", QUALITY),
+    "quality.ratings": ("elsewhere", NOTHING),  # no file in it, as before
+    "quality.exclusions": ("elsewhere", NOTHING),
+    "quality.norms": ("norms.parquet", QUALITY),
+    "quality.repeatability": ("repeatability.csv", QUALITY),
     # Of `snakemake evaluate`, which is asked for by name.
     "evaluate.references": ("references.tsv", NOTHING),
     "evaluate.profile": ("mrsegmentator-released", NOTHING),
@@ -114,6 +121,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> PretendedRun:
     run.write_config(CONFIG)
     run.add_model("model")
     run.add_model("other_model")
+    for name in ("people.tsv", "own.yaml", "norms.parquet", "repeatability.csv"):
+        (run.folder / name).touch()
     result = run.snakemake()
     assert result.returncode == 0, result.output
     return run
@@ -170,6 +179,10 @@ FREE_TEXT = {
     "segment.canary": f"{HOSTILE} {{params.model}}",
     "radiomics.contrasts": {"water": f"{HOSTILE}.yaml"},
     "evaluate.references": f"{HOSTILE}.tsv",
+    "quality.participants": f"{HOSTILE}.csv",
+    "quality.thresholds": f"t {HOSTILE}.yaml",
+    "quality.norms": f"{HOSTILE}.parquet",
+    "quality.repeatability": f"r {HOSTILE}.csv",
 }
 
 
@@ -189,6 +202,7 @@ def test_nothing_of_a_configuration_reaches_the_shell_unquoted(tmp_path: Path) -
     run.write_config(config)
     run.add_model(FREE_TEXT["segment.model"])
     of_runs = (FREE_TEXT["segment.scheme"], FREE_TEXT["radiomics.contrasts"]["water"])
+    of_runs += tuple(text for key, text in FREE_TEXT.items() if key.startswith("quality"))
     for name in (*of_runs, FREE_TEXT["evaluate.references"]):
         (run.folder / name).touch()
     for target in ("list_scans", "all", "evaluate"):
@@ -202,6 +216,9 @@ def test_nothing_of_a_configuration_reaches_the_shell_unquoted(tmp_path: Path) -
     assert f"--canary={FREE_TEXT['segment.canary']}" in words
     assert f"water={HOSTILE}.yaml" in words
     assert f"--references={FREE_TEXT['evaluate.references']}" in words
+    for key in ("participants", "norms", "repeatability"):
+        assert f"--{key}={FREE_TEXT[f'quality.{key}']}" in words
+    assert f"--thresholds={FREE_TEXT['quality.thresholds']}" in words
 
 
 # --- mistakes ------------------------------------------------------------------------------------

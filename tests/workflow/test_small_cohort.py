@@ -18,7 +18,7 @@ from organome.io.tables.schemes import scheme_content
 from organome.steps.upkeep.withdraw import run as withdraw
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
-COLLECT = ("collect_tables", None)
+COLLECT = [("check_quality", None), ("collect_tables", None)]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_new_participant_runs_one_new_shard_and_the_collection(folder: Path) -
     shutil.rmtree(folder / "cohort")
     TinyCohort(folder / "cohort").add(6)
     result = run_in(folder).whole()
-    assert result.jobs == sorted([*jobs_of("0002"), COLLECT])
+    assert result.jobs == sorted([*jobs_of("0002"), *COLLECT])
     tables = folder / "run" / "results" / "tables"
     assert pq.read_table(tables / "scans").num_rows == 6
     assert run_in(folder).rest().jobs == []
@@ -108,7 +108,9 @@ def test_deleted_labelmaps_of_a_shard_rerun_that_shard_only(folder: Path) -> Non
     before = run.tables()
     shutil.rmtree(folder / "run" / "results" / "segment_organs" / "0001")
     result = run.rest()
-    assert result.jobs == sorted([("segment_organs", "0001"), ("measure_volumes", "0001"), COLLECT])
+    assert result.jobs == sorted(
+        [("segment_organs", "0001"), ("measure_volumes", "0001"), *COLLECT]
+    )
     assert run.tables() == before
     assert run.rest().jobs == []
 
@@ -122,6 +124,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
         "segment_organs",
         "measure_volumes",
         "collect_tables",
+        "check_quality",
     }
 
 
@@ -159,6 +162,7 @@ def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
         "segment_organs",
         "measure_volumes",
         "collect_tables",
+        "check_quality",
     }
 
 

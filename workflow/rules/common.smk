@@ -230,6 +230,43 @@ def where_to_collect(wildcards, resources):
     return shlex.join(f"--{flag}={value}" for flag, value in flags.items() if value)
 
 
+# --- quality --------------------------------------------------------------------------------------
+
+QUALITY = "results/quality/dictionary.json"
+
+
+def thresholds_file():
+    """Return the file of the thresholds."""
+    named = config["quality"]["thresholds"]
+    preset = Path(workflow.basedir) / "config" / "quality" / f"{named}.yaml"
+    path = preset if preset.is_file() else Path(named)
+    if not path.is_file():
+        raise WorkflowError(f"quality.thresholds: {named} is neither a preset nor a file")
+    return str(path)
+
+
+THRESHOLDS = thresholds_file()
+
+
+def named_file(key):
+    """Return a file that the configuration names, or none."""
+    path = config["quality"][key]
+    if path and not Path(path).exists():
+        raise WorkflowError(f"quality.{key}: {path} is not there")
+    return [path] if path else []
+
+
+def hand_files(key):
+    """Return what people wrote: the TSV files in a folder."""
+    return sorted(map(str, Path(config["quality"][key]).glob("*.tsv")))
+
+
+def quality_flags(files):
+    """Name the files of people as flags; no file, no flag."""
+    keys = ("participants", "ratings", "exclusions", "norms", "repeatability")
+    return shlex.join(f"--{key}={path}" for key in keys for path in files.get(key) or [])
+
+
 # --- evaluation -----------------------------------------------------------------------------------
 
 EVALUATED = "results/evaluate_labels/{shard}/ledger.parquet"

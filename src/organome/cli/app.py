@@ -82,6 +82,7 @@ _STEPS: Final = {
         "steps.measure.measure_volumes": "Measure the organs of a shard.",
         "steps.radiomics.measure_radiomics": "Measure the radiomics features of a shard.",
         "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
+        "steps.quality.check_quality": "Judge, index, score and pair what is in the tables.",
         "steps.evaluate.evaluate_labels": "Compare a shard's labelmaps with references.",
         "steps.evaluate.write_evaluation": "Write the tables and figures of an evaluation.",
     },

@@ -83,7 +83,7 @@ def _on_slices(view: str) -> tuple[Column, ...]:
     )
     reason = f"pdff_{view}_na_reason"
     return (
-        *_explained(reason, *values),
+        *explained(reason, *values),
         Column(
             reason,
             _STRING,
@@ -94,7 +94,7 @@ def _on_slices(view: str) -> tuple[Column, ...]:
     )
 
 
-def _explained(reason: str, *columns: Column) -> tuple[Column, ...]:
+def explained(reason: str, *columns: Column) -> tuple[Column, ...]:
     """Note which column says why values of these are null."""
     return tuple(replace(column, missing=reason) for column in columns)
 
@@ -328,7 +328,7 @@ ORGAN_ROWS: Final = Table(
         Column("region", _STRING, "Body region.", nullable=False, levels=_regions(ORGANS)),
         Column("side", _STRING, "Side of the body.", nullable=False, levels=tuple(Side)),
         Column("status", _STRING, "Status of the scan.", None, False, tuple(Status)),
-        *_explained(
+        *explained(
             "na_reason",
             Column("n_voxels", _INT64, "Voxels of the organ; 0: looked for, not found.", "voxels"),
             Column(
@@ -341,7 +341,7 @@ ORGAN_ROWS: Final = Table(
             Column("volume_observed_ml", _FLOAT, "Volume of what is in view, whole or cut.", "mL"),
         ),
         Column("na_reason", _STRING, "Why volume_ml is null.", levels=_NA_REASONS),
-        *_explained(
+        *explained(
             "na_reason",
             *(
                 Column(
@@ -397,7 +397,7 @@ ORGAN_ROWS: Final = Table(
             "swapped elsewhere has no fat fraction.",
             levels=tuple(FatWater),
         ),
-        *_explained(
+        *explained(
             "na_reason",
             *(
                 Column(

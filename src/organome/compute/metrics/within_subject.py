@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtri
 
 from organome.compute.metrics.bland_altman import MIN_PAIRS
 from organome.compute.metrics.estimates import Estimate
@@ -56,6 +56,21 @@ def within_subject(first: NDArray[Any], second: NDArray[Any]) -> WithinSubject:
         Estimate(*(100 * sqrt(one) for one in plain)),
         Estimate(*(100 * sqrt(exp(one) - 1) for one in by_logarithms)),
     )
+
+
+def detectable_change(cv_pct: Estimate | None) -> Estimate | None:
+    """Return the smallest change that is more than repeating shows in 95 of 100, in per cent.
+
+    Args:
+        cv_pct: Within-subject coefficient of variation.
+
+    Source:
+        Raunig et al. 2015, Statistical Methods in Medical Research 24: repeatability coefficient.
+    """
+    if cv_pct is None:
+        return None
+    times = float(ndtri(0.5 + CONFIDENCE / 2)) * sqrt(2)
+    return Estimate(*(times * one for one in (cv_pct.value, cv_pct.low, cv_pct.high)))
 
 
 def _interval(variance: float, n: int) -> tuple[float, float, float]:

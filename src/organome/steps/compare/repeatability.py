@@ -18,7 +18,7 @@ from organome.compute.metrics.columns import (
     estimate_columns,
 )
 from organome.compute.metrics.repeatability import repeatability
-from organome.compute.metrics.within_subject import within_subject
+from organome.compute.metrics.within_subject import detectable_change, within_subject
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.io.files.atomic import write_text_atomic
@@ -101,7 +101,9 @@ def run(
         "within a visit), stations (the part of an organ that neighbouring stations both show). "
         "n: pairs with both volumes, whole organs only. cv: within-subject coefficient of "
         "variation, the root mean square of SD / mean of each pair; cv_log: the same by logarithms "
-        "(Bland and Altman 1996). bias: second less first; lower, upper: limits of agreement, bias "
+        "(Bland and Altman 1996). detectable: smallest change of one person that is more than "
+        "measuring twice brings about in 95 of 100, 1.96 sqrt(2) cv. bias: second "
+        "less first; lower, upper: limits of agreement, bias "
         "-/+ 1.96 SD; pct: per cent of the mean of the pair; low, high: 95 % confidence. icc: "
         "ICC(2,1), absolute agreement. "
         f"A dash: fewer than {MIN_PAIRS} pairs.",
@@ -165,6 +167,7 @@ def _rows(twice: Twice, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "mean_ml": float(values.mean()) if len(values) else None,
             **estimate_columns("cv", within.cv_pct, "pct"),
             **estimate_columns("cv_log", within.cv_log_pct, "pct"),
+            **estimate_columns("detectable", detectable_change(within.cv_pct), "pct"),
             **agreement_columns(agreement.absolute, "ml"),
             **agreement_columns(agreement.percent, "pct"),
             **correlation_columns(repeatability(values).agreement),

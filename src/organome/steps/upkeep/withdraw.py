@@ -37,7 +37,11 @@ from organome.steps.upkeep.removal import LEFT, Removal, files_below
 
 CERTIFICATES: Final = "withdrawals"
 # Made of all scans: older than any of their inputs, so that the workflow makes them again.
-_OF_THE_COHORT: Final = ("results/tables/dictionary.json", "results/evaluation/evaluation.md")
+_OF_THE_COHORT: Final = (
+    "results/tables/dictionary.json",
+    "results/quality/dictionary.json",
+    "results/evaluation/evaluation.md",
+)
 _LONG_AGO_S: Final = 1
 _HEADINGS: Final = frozenset({"eid", "participant", "participant_id", "id"})
 

@@ -1,0 +1,471 @@
+"""A cohort of twelve visits made by hand; every number beside it was worked out on paper.
+
+Livers are 1500 mL times exp(k / 10); of the women k is -2 -1 0 0 1 9, of the men -2 -1 0 1 2. In
+both the median is 0 and the median absolute deviation 1, so z = k / 1.4826. Right kidneys have
+100 mL and left ones what makes the asymmetry -4 -2 -2 0 0 0 0 2 2 4 4 40 per cent: the median is 0,
+the median absolute deviation 2. Intensities of livers are 100 plus five times such numbers.
+"""
+
+from collections.abc import Mapping
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from scipy.stats import norm as normal
+
+from organome.domain.columns import Table
+from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
+from organome.domain.quality_tables import NORM_COEFFICIENTS, NORMS, QUALITY_TABLES
+from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
+from organome.io.tables.parquet import read_table, rows_to_arrow, write_table
+from organome.steps.quality import check_quality
+
+MAD = 1.4826
+# participant, instance, k of the liver, asymmetry of the kidneys, intensity of the liver
+VISITS_BY_HAND = [
+    ("f1", "2", 0, 0, 100),
+    ("f1", "3", 1, 0, 100),
+    ("f2", "2", -2, 0, 100),
+    ("f2", "3", -1, 0, 300),
+    ("f3", "2", 0, 2, 110),
+    ("f3", "3", 2, -2, 90),
+    ("f4", "2", 9, -2, 90),
+    ("m1", "2", 0, 2, 110),
+    ("m1", "3", 1, 4, 120),
+    ("m2", "2", -2, 4, 120),
+    ("m3", "2", -1, -4, 80),
+    ("m4", "2", 2, 40, 100),
+]
+HEIGHTS_MM = {"liver": 0.0, "spleen": 10.0, "urinary_bladder": -300.0}
+ODD_SCANS: dict[int, dict[str, Any]] = {
+    2: {"fat_water": "swapped"},
+    3: {"flags": "seam_gain_limited", "scanner_model": "Aera"},
+    5: {"model_digest": "other"},
+    8: {"flags": "stations_missing;extra_series", "n_stations": 5},
+    9: {"sex": "female"},
+    11: {"flags": "upside_down"},
+}
+ODD_ORGANS: dict[tuple[int, str], dict[str, Any]] = {
+    (4, "left_kidney"): {"side_suspect": True, "side_finding": "crossed"},
+    (4, "right_kidney"): {"side_suspect": True, "side_finding": "crossed"},
+    (5, "spleen"): {"side_suspect": True, "side_finding": "other_side"},
+    (6, "pancreas"): {
+        **{"n_voxels": 3, "volume_observed_ml": 3.0, "truncated": False},
+        "na_reason": "implausibly_small",
+    },
+    (7, "gallbladder"): {"n_voxels": 0, "na_reason": "removed_or_missed"},
+    (8, "liver"): {"contrast_dice": 0.65},
+    (9, "liver"): {"fold_dice": 0.3},
+    (10, "urinary_bladder"): {"centroid_z_mm": 50.0},
+    (0, "left_lung"): {"n_voxels": 9, "truncated": True, "na_reason": "truncated"},
+}
+PEOPLE = """\
+participant\tinstance\tsex\tbirth_year\tbirth_month\tscan_date\theight_cm\tweight_kg\tcentre
+f1\t2\tF\t1956\t\t2016-01-01\t160\t90\t11025
+f1\t3\tF\t1956\t\t2019-01-01\t160\t90\t11025
+f2\t\tfemale\t1956\t7\t\t170\tnot known\t11026
+f3\t2\tfemale\t1940\t\t2016-07-02\t170\t57.6\t11026
+f4\t2\tfemale\t1956\t\t2016-07-02\t170\t60\t11026
+m1\t2\tmale\t1950\t\t2016-07-02\t180\t80\t11026
+m2\t2\tmale\t1950\t\t2016-07-02\t180\t80\t11026
+m3\t2\tmale\t1950\t\t2016-07-02\t180\t80\t11026
+m4\t2\tmale\t1950\t\t2016-07-02\t180\t80\t11026
+m1\t3\tmale\t1950\t\t2018-07-02\t180\t80\t11026
+stranger\t2\tmale\t1950\t\t2016-07-02\t180\t80\t11026
+"""
+RATINGS = """\
+scan\torgan\trating\trater\tnote\ttime
+0000-0006\tliver\tpass\tone\tlarge but right\t2026-01-02T10:00:00Z
+0000-0001\tspleen\tfail\tone\tnow I see it\t2026-01-02T10:00:00Z
+0000-0001\tspleen\tpass\tone\t\t2026-01-01T10:00:00Z
+0000-0002\tliver\tfail\tone\t\t
+0000-0007\tliver\tfail\tone\t\t
+0000-0004\tliver\tpass\tone\t\t
+0000-0008\tliver\tpass\tone\t\t
+0000-0005\tliver\tpass\tone\t\t
+0000-0011\t\tpass\tone\tlies so\t
+0009-0000\tliver\tfail\tone\tnobody's\t
+"""
+OTHER_RATER = "scan\torgan\trating\n0000-0005\tliver\tfail\n"
+EXCLUDED = "participant\tscan\torgan\treason\nm2\t\t\tpregnant\n\t0000-0010\tspleen\tcyst\n"
+THRESHOLDS = Path(__file__).parents[4] / "config/quality/default.yaml"
+
+
+def scan_key(place: int) -> str:
+    return f"0000-{place:04d}"
+
+
+def volumes_of(k: int, asymmetry: float) -> dict[str, float]:
+    left = 100 * (200 + asymmetry) / (200 - asymmetry)
+    return {
+        **{"liver": 1500 * exp(k / 10), "left_kidney": left, "right_kidney": 100.0},
+        **{"spleen": 200.0, "urinary_bladder": 150.0},
+    }
+
+
+def organ_row(
+    place: int, key: Mapping[str, Any], name: str, volume: float | None
+) -> dict[str, Any]:
+    organ = next(one for one in ORGANS if one.name == name)
+    row = {
+        **key,
+        **{"contrast": "water", "label": organ.label, "organ": name, "status": "done"},
+        **{"region": organ.region.value, "side": organ.side.value},
+    }
+    if volume is None:
+        row["na_reason"] = "not_found"
+    else:
+        row |= {
+            **{"n_voxels": 100, "volume_ml": volume, "volume_observed_ml": volume},
+            **{"truncated": False, "centroid_z_mm": HEIGHTS_MM.get(name)},
+            "side_suspect": False if organ.partner_name else None,
+        }
+    return row | ODD_ORGANS.get((place, name), {})
+
+
+def collected(folder: Path) -> Path:
+    """Write what collect_tables would, in two parts."""
+    rows: dict[str, list[list[dict[str, Any]]]] = {name: [[], []] for name in ("s", "o", "v")}
+    for place, (participant, instance, k, asymmetry, intensity) in enumerate(VISITS_BY_HAND):
+        part = int(place >= 7)
+        visit = {"cohort": "hand", "participant": participant, "instance": instance}
+        key = {**visit, "array": "0", "protocol": "dixon", "scan": scan_key(place)}
+        scan = {
+            **{**key, "status": "done", "contrast": "water", "fat_water": "sound"},
+            **{"n_stations": 6, "label_source": "model", "model_digest": "d", "scheme": "s"},
+            **{"manufacturer": "Siemens", "scanner_model": "Skyra", "field_strength_t": 1.5},
+            **ODD_SCANS.get(place, {}),
+        }
+        rows["s"][part].append(scan)
+        volumes = volumes_of(k, asymmetry)
+        organs = [organ_row(place, key, one.name, volumes.get(one.name)) for one in ORGANS]
+        next(row for row in organs if row["organ"] == "liver")["intensity_median"] = intensity
+        rows["o"][part] += organs
+        rows["v"][part].append(
+            {
+                **visit,
+                **{"protocol": "dixon", "array": "0", "array_choice": "only", "scan": key["scan"]},
+                **{"n_scans": 1, "n_scans_done": 1, "contrast": "water", "sex": scan.get("sex")},
+                **{f"{row['organ']}_volume_ml": row.get("volume_ml") for row in organs},
+                **{f"{row['organ']}_na_reason": row.get("na_reason") for row in organs},
+            }
+        )
+    lost = {"cohort": "hand", "participant": "z1", "instance": "2", "protocol": "dixon"}
+    key = {**lost, "array": "0", "scan": scan_key(12), "status": "failed"}
+    rows["s"][1].append({**key, "reason": "station_missing"})
+    for one in ORGANS:
+        row = {**key, "label": one.label, "organ": one.name, "na_reason": "station_missing"}
+        rows["o"][1].append({**row, "region": one.region.value, "side": one.side.value})
+    choice = {"array": "0", "array_choice": "only", "n_scans": 1, "n_scans_done": 0}
+    reasons = {f"{one.name}_na_reason": "station_missing" for one in ORGANS}
+    rows["v"][1].append({**lost, **choice, **reasons})
+    for table, name in ((SCANS, "s"), (ORGAN_ROWS, "o"), (VISITS, "v")):
+        for part, of_part in enumerate(rows[name]):
+            path = folder / table.name / f"part-{part:04d}.parquet"
+            write_table(path, rows_to_arrow(table, of_part))
+    return folder
+
+
+def norms_by_hand(path: Path) -> Path:
+    """Write a norm: livers of women, 1500 mL at 1.70 m, in proportion to height, sigma 0.1."""
+    covariance = [0.0] * 64
+    covariance[0] = 0.02**2  # of the constant: z is uncertain by 0.02 / 0.1
+    row = {
+        **{column.name: 0.0 for column in NORM_COEFFICIENTS},
+        **{"structure": "liver", "sex": "female", "contrast": "water", "cohort": "other"},
+        **{"n": 500, "n_left_out": 1, "age_low_years": 50.0, "age_high_years": 70.0},
+        **{"height_low_m": 1.5, "height_high_m": 1.9},
+        **{f"age_knot_{k}_years": 50.0 + 5 * k for k in range(1, 5)},
+        **{"mu_intercept": log(1500), "mu_log_height": 1.0, "sigma_intercept": log(0.1)},
+        "covariance": ";".join(map(str, covariance)),
+    }
+    write_table(path, rows_to_arrow(NORMS, [row]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("hand")
+    texts = {"people.tsv": PEOPLE, "one.tsv": RATINGS, "two.tsv": OTHER_RATER, "out.tsv": EXCLUDED}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "repeat.csv").write_text(
+        "twice,organ,detectable_pct\nvisits,liver,50\nstations,liver,9\nrepeats,liver,5\n"
+        "repeats,spleen,\n"
+    )
+    thresholds = folder / "quality.yaml"
+    text = THRESHOLDS.read_text().replace("min_group: 20", "min_group: 5")
+    thresholds.write_text(text.replace("bounds_ml: {}", "bounds_ml: {liver: [1000, 3600]}"))
+    return {
+        "tables": collected(folder / "tables"),
+        "thresholds": thresholds,
+        "participants": folder / "people.tsv",
+        "ratings": [folder / "one.tsv", folder / "two.tsv"],
+        "exclusions": [folder / "out.tsv"],
+        "norms": norms_by_hand(folder / "norms.parquet"),
+        "repeatability": folder / "repeat.csv",
+    }
+
+
+@pytest.fixture(scope="module")
+def found(inputs: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    output = inputs["tables"].parent / "quality"
+    check_quality.run(**inputs, output=output)
+    return {one.name: rows_of(output, one) for one in QUALITY_TABLES}
+
+
+def rows_of(output: Path, table: Table) -> list[dict[str, Any]]:
+    parts = sorted((output / table.name).glob("*.parquet"))
+    rows: list[dict[str, Any]] = pa.concat_tables(map(read_table, parts)).to_pylist()
+    return rows
+
+
+def test_organs_are_judged_by_rules_and_then_by_people(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = found["organ_quality"]
+    assert len(rows) == 13 * 40
+    odd = {
+        (int(row["scan"][-4:]), row["organ"]): (
+            row["quality_by_rules"],
+            row["quality"],
+            row["rules"],
+        )
+        for row in rows
+        if row["participant"] != "m2" and (row["rules"] or row["rating"])
+    }
+    assert odd == {
+        (1, "spleen"): ("pass", "fail", None),
+        (2, "liver"): ("pass", "fail", None),
+        (3, "liver"): ("warn", "warn", "intensity_outlier"),
+        (4, "left_kidney"): ("fail", "fail", "left_right_order"),
+        (4, "right_kidney"): ("fail", "fail", "left_right_order"),
+        (4, "liver"): ("pass", "pass", None),
+        (5, "spleen"): ("warn", "warn", "side_suspect"),
+        (5, "liver"): ("pass", "warn", None),  # two raters, two words
+        (6, "liver"): ("fail", "pass", "volume_outlier;volume_implausible"),
+        (6, "pancreas"): ("fail", "fail", "volume_implausible"),
+        (7, "liver"): ("pass", "fail", None),
+        (7, "gallbladder"): ("warn", "warn", "removed_or_missed"),
+        (8, "liver"): ("warn", "pass", "contrasts_disagree"),
+        (10, "liver"): ("warn", "warn", "head_foot_order"),
+        (10, "spleen"): ("warn", "fail", "head_foot_order;excluded"),
+        (10, "urinary_bladder"): ("warn", "warn", "head_foot_order"),
+        (11, "left_kidney"): ("fail", "fail", "volume_outlier;asymmetry_outlier"),
+        (11, "right_kidney"): ("fail", "fail", "asymmetry_outlier"),
+    }
+    excluded = [row for row in rows if row["participant"] == "m2"]
+    assert {row["quality"] for row in excluded} == {"fail"}
+    liver = next(row for row in excluded if row["organ"] == "liver")
+    assert (liver["quality_by_rules"], liver["rules"]) == ("fail", "folds_disagree;excluded")
+    assert {row["quality"] for row in rows if row["participant"] == "z1"} == {None}
+    nothing = [row for row in rows if row["organ"] == "colon" and row["participant"] != "m2"]
+    assert {row["quality"] for row in nothing} == {None}
+
+
+def test_z_is_that_of_median_and_median_absolute_deviation(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    organs = {(row["scan"], row["organ"]): row for row in found["organ_quality"]}
+    for place, (participant, instance, k, asymmetry, intensity) in enumerate(VISITS_BY_HAND):
+        liver = organs[scan_key(place), "liver"]
+        sex_is_known = (participant, instance) != ("f3", "3")
+        assert liver["volume_z"] == (pytest.approx(k / MAD) if sex_is_known else None)
+        assert liver["intensity_z"] == pytest.approx((intensity - 100) / (10 * MAD))
+        assert liver["asymmetry_pct"] is None
+        for side in ("left", "right"):
+            kidney = organs[scan_key(place), f"{side}_kidney"]
+            assert kidney["asymmetry_pct"] == pytest.approx(asymmetry)
+            assert kidney["asymmetry_z"] == pytest.approx(asymmetry / (2 * MAD))
+        assert organs[scan_key(place), "spleen"]["volume_z"] is None  # all are alike
+    # Left kidneys of men: asymmetries 2 4 4 -4 40, whose logarithms are 2 atanh(a / 200).
+    assert organs[scan_key(11), "left_kidney"]["volume_z"] == pytest.approx(
+        (0.4054651 - 0.0400053) / (MAD * (0.0400053 - 0.0200007)), rel=1e-4
+    )
+
+
+def test_scans_are_judged_by_their_own_rules_and_by_their_organs(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = {int(row["scan"][-4:]): row for row in found["quality"]}
+    judged = {
+        place: (row["quality_by_rules"], row["quality"], row["rules"], row["n_organs_fail"])
+        for place, row in rows.items()
+    }
+    assert judged == {
+        0: ("pass", "pass", None, 0),
+        1: ("warn", "warn", "organs_fail", 1),
+        2: ("warn", "warn", "organs_fail;fat_water_swapped", 1),
+        3: ("warn", "warn", "seam_doubtful", 0),
+        4: ("warn", "warn", "organs_fail", 2),
+        5: ("pass", "pass", None, 0),
+        6: ("warn", "warn", "organs_fail", 1),
+        7: ("warn", "warn", "organs_fail", 1),
+        8: ("warn", "warn", "stations_missing", 0),
+        9: ("warn", "fail", "organs_fail;sex_differs;excluded", 40),
+        10: ("pass", "pass", None, 1),
+        11: ("fail", "pass", "organs_fail;body_turned", 2),
+        12: (None, None, None, 0),
+    }
+
+
+def test_covariates_are_joined_on_participant_and_visit(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = {(row["participant"], row["instance"]): row for row in found["covariates"]}
+    assert len(rows) == 13
+    first = rows["f1", "2"]
+    assert (first["sex"], first["age_years"], first["height_m"]) == ("female", 59.5, 1.6)
+    assert (first["weight_kg"], first["bsa_m2"], first["centre"]) == (90, 2.0, "11025")
+    assert first["bmi_kg_per_m2"] == pytest.approx(35.15625)
+    assert rows["f3", "2"]["age_years"] == pytest.approx(2016.5 - 1940.5, abs=0.01)
+    # A row without an instance: height counts at both visits; age and weight would be of one.
+    for instance in ("2", "3"):
+        several = rows["f2", instance]
+        assert (several["height_m"], several["weight_kg"], several["age_years"]) == (
+            1.7,
+            None,
+            None,
+        )
+    assert rows["f3", "3"]["sex"] is None
+    assert rows["m2", "2"]["sex"] == "male"  # the file, not the image
+    assert {row["from_scans"] for row in rows.values()} == {None}
+
+
+def test_volumes_are_indexed_and_scored_by_the_norm_of_another_cohort(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = {
+        (row["participant"], row["instance"], row["structure"]): row for row in found["indices"]
+    }
+    assert len(rows) == 13 * (40 + 12)
+    first = rows["f1", "2", "liver"]
+    assert first["volume_per_bsa_ml_per_m2"] == pytest.approx(750)
+    assert first["volume_per_height2_ml_per_m2"] == pytest.approx(1500 / 2.56)
+    z = log(1.7 / 1.6) / 0.1
+    assert first["z"] == pytest.approx(z)
+    assert first["centile_pct"] == pytest.approx(100 * normal.cdf(z))
+    assert first["centile_low_pct"] == pytest.approx(100 * normal.cdf(z - 0.392), abs=1e-3)
+    assert first["centile_high_pct"] == pytest.approx(100 * normal.cdf(z + 0.392), abs=1e-3)
+    assert rows["f1", "3", "liver"]["z"] == pytest.approx(z + 1)
+    reasons = {key[:2]: row["z_na_reason"] for key, row in rows.items() if key[2] == "liver"}
+    assert reasons == {
+        **dict.fromkeys([("f1", "2"), ("f1", "3"), ("f4", "2")], None),
+        **dict.fromkeys([("f2", "2"), ("f2", "3")], "age_unknown"),
+        ("f3", "2"): "outside_norm",  # 76 years
+        ("f3", "3"): "sex_unknown",
+        **dict.fromkeys([(f"m{n}", "2") for n in range(1, 5)], "no_norm"),
+        **{("m1", "3"): "no_norm", ("z1", "2"): "no_volume"},
+    }
+    kidneys = rows["m4", "2", "both_kidney"]
+    assert (kidneys["side"], kidneys["volume_ml"]) == ("both", pytest.approx(250))  # 150 + 100
+    assert (kidneys["asymmetry_pct"], kidneys["quality"]) == (pytest.approx(40), "fail")
+    assert kidneys["volume_per_bsa_ml_per_m2"] == pytest.approx(125)
+    lungs = rows["f1", "2", "both_lung"]
+    assert (lungs["volume_ml"], lungs["na_reason"]) == (None, "truncated")
+    assert lungs["index_na_reason"] == "no_volume"
+    assert rows["f2", "2", "liver"]["index_na_reason"] == "weight_unknown"
+    assert rows["f2", "2", "liver"]["volume_per_height2_ml_per_m2"] == pytest.approx(
+        1500 * exp(-0.2) / 2.89
+    )
+    assert rows["f3", "3", "liver"]["index_na_reason"] == "height_unknown"
+
+
+def test_change_stands_where_nothing_but_the_body_changed(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = {(row["participant"], row["structure"]): row for row in found["pairs"]}
+    assert len(rows) == 4 * (40 + 12)
+    liver = rows["f1", "liver"]
+    years = 1096 / 365.2425
+    assert liver["interval_years"] == pytest.approx(years)
+    assert liver["change_ml"] == pytest.approx(1500 * (exp(0.1) - 1))
+    assert liver["change_pct"] == pytest.approx(10.5170918)
+    assert liver["change_pct_per_year"] == pytest.approx(10.5170918 / years)
+    assert (liver["detectable_pct"], liver["is_detectable"]) == (5, True)  # 9.99 % of the mean
+    assert rows["f1", "left_kidney"]["change_pct"] == 0
+    assert rows["f1", "left_kidney"]["is_detectable"] is None
+    assert rows["f1", "spleen"]["na_reason"] == "quality_fails"
+    assert rows["f1", "left_lung"]["na_reason"] == "no_volume"
+    refused = {
+        who: (row["na_reason"], row["na_fact"])
+        for (who, what), row in rows.items()
+        if what == "liver"
+    }
+    assert refused == {
+        "f1": (None, None),
+        "f2": ("scanner_differs", "scanner_model: Skyra, Aera"),
+        "f3": ("model_differs", "model_digest: d, other"),
+        "m1": ("completeness_differs", "n_stations: 6, 5"),
+    }
+    assert all(row["change_ml"] is None for row in rows.values() if row["na_reason"])
+    assert rows["f2", "liver"]["first_volume_ml"] == pytest.approx(1500 * exp(-0.2))
+    assert rows["f2", "liver"]["interval_years"] is None
+
+
+def test_rates_and_roc_of_each_rule(found: dict[str, list[dict[str, Any]]]) -> None:
+    rules = {(row["judged"], row["rule"]): row for row in found["rules"]}
+    outlier = rules["organ", "volume_outlier"]
+    # 11 livers and the left kidneys of 5 men have a z; a liver and a kidney are beyond 5.
+    assert (outlier["n_checked"], outlier["n_warn"], outlier["n_fail"]) == (16, 0, 2)
+    assert outlier["fired_pct"] == pytest.approx(200 / 16)
+    # Livers rated fail have |z| 1.35 and 0, those rated pass 6.07, 0 and 0.67: 2.5 pairs of 6.
+    assert (outlier["n_rated_fail"], outlier["n_rated_pass"]) == (2, 3)
+    assert outlier["auc"] == pytest.approx(2.5 / 6)
+    assert (outlier["sensitivity"], outlier["specificity"]) == (0, pytest.approx(2 / 3))
+    assert 0 <= outlier["auc_low"] < outlier["auc"] < outlier["auc_high"] <= 1
+    assert rules["organ", "contrasts_disagree"]["n_checked"] == 1
+    assert rules["scan", "seam_doubtful"]["n_warn"] == 1
+    assert rules["scan", "sex_differs"]["n_checked"] == 1
+    curve = [
+        (row["threshold"], row["sensitivity"], row["specificity"])
+        for row in found["roc"]
+        if row["rule"] == "volume_outlier"
+    ]
+    assert curve[0] == pytest.approx((9 / MAD, 0, 2 / 3))
+    assert curve[-1] == pytest.approx((0, 1, 0))
+
+
+def test_a_rerun_keeps_what_people_wrote_and_gives_the_same_bytes(
+    inputs: dict[str, Any], found: dict[str, Any], tmp_path: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in inputs["ratings"]}
+    first = inputs["tables"].parent / "quality"
+    check_quality.run(**inputs, output=tmp_path / "again")
+    assert {path.name: path.read_bytes() for path in inputs["ratings"]} == before
+    for path in sorted(first.rglob("*.*")):
+        assert (tmp_path / "again" / path.relative_to(first)).read_bytes() == path.read_bytes()
+
+
+def test_without_people_files_nothing_is_guessed(inputs: dict[str, Any], tmp_path: Path) -> None:
+    check_quality.run(
+        tables=inputs["tables"], thresholds=inputs["thresholds"], output=tmp_path / "out"
+    )
+    table = {one.name: one for one in QUALITY_TABLES}
+    assert rows_of(tmp_path / "out", table["norms"]) == []
+    liver = [
+        one for one in rows_of(tmp_path / "out", table["indices"]) if one["structure"] == "liver"
+    ]
+    assert {row["z"] for row in liver} == {None}
+    assert {row["z_na_reason"] for row in liver} == {"no_volume", "sex_unknown", "age_unknown"}
+
+
+def test_no_name_of_a_participant_is_logged(
+    inputs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    check_quality.run(**inputs, output=tmp_path / "out")
+    text = caplog.text
+    assert "people.tsv: column weight_kg: 1 values are not of its kind, null" in text
+    assert "11 visits of 13 have a row; 2 visits have none; 1 of 9 participants" in text
+    assert "1 ratings and 0 exclusions name scans that are not listed" in text
+    assert not [name for name in ("f1", "m2", "stranger", "z1") if name in text]
+
+
+@pytest.mark.parametrize("name", ["thresholds", "tables"])
+def test_what_is_not_there_is_said(inputs: dict[str, Any], tmp_path: Path, name: str) -> None:
+    with pytest.raises(SetupError, match="nowhere"):
+        check_quality.run(**{**inputs, name: tmp_path / "nowhere"}, output=tmp_path / "out")
