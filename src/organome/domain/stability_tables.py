@@ -15,6 +15,10 @@ class Repeat(StrEnum):
 
     VISITS = "visits"
     STATIONS = "stations"
+    MASK = "mask"
+    TRANSLATION = "translation"
+    NOISE = "noise"
+    LABELMAPS = "labelmaps"
 
 
 class Grade(StrEnum):
@@ -40,14 +44,18 @@ STABILITY: Final = Table(
             "repeat",
             _STRING,
             "What was measured twice: visits (two instances, in which years truly change "
-            "something) or stations (the overlap of neighbouring stations of one visit).",
+            "something); stations (the overlap of neighbouring stations of one visit); or one scan "
+            "perturbed: mask (labels grown and shrunk by a voxel), translation (by a quarter of a "
+            "voxel), noise (as much again), labelmaps (those of other runs).",
             nullable=False,
             levels=tuple(Repeat),
         ),
         Column("contrast", _STRING, "Image that was measured.", nullable=False),
         Column("organ", _STRING, "Name of the organ.", nullable=False),
         Column("feature", _STRING, "Name of the feature.", nullable=False),
-        Column("n_pairs", _INT32, "Pairs with both values.", "pairs", nullable=False),
+        Column(
+            "n_pairs", _INT32, "Scans, or pairs of them, with all values.", "pairs", nullable=False
+        ),
         Column(
             "icc_agreement",
             _FLOAT,

@@ -121,8 +121,13 @@ class Run:
         except SetupError as error:
             raise SetupError(f"{self.own_config}: segment.scheme: {error}") from error
 
-    def _check_radiomics(self, config: dict[str, Any]) -> None:
-        presets = asset(_PRESETS)
+    def parameter_files(self, config: dict[str, Any]) -> dict[str, Path]:
+        """Find the settings of radiomics of each contrast.
+
+        Raises:
+            SetupError: One is neither a preset nor a file.
+        """
+        presets, found = asset(_PRESETS), dict[str, Path]()
         for contrast, named in config["radiomics"]["contrasts"].items():
             files = (presets / f"{named}.yaml", self.folder / named)
             path = next((file for file in files if file.is_file()), None)
@@ -132,6 +137,11 @@ class Run:
                     f"{self.own_config}: radiomics.contrasts.{contrast}: {named} is neither a"
                     f" preset ({known}) nor a file"
                 )
+            found[contrast] = path
+        return found
+
+    def _check_radiomics(self, config: dict[str, Any]) -> None:
+        for contrast, path in self.parameter_files(config).items():
             if contrast not in [*config["prepare"]["contrasts"], _FAT_FRACTION]:
                 raise SetupError(
                     f"{self.own_config}: radiomics.contrasts.{contrast}: prepare.contrasts leaves"

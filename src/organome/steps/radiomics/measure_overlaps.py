@@ -169,9 +169,6 @@ class MeasureOverlaps(PlannedStep):
             shared = labels_in_view_of(pictures.labels, other)
             if shared is None:
                 return
-            if pictures.with_signal is not None:
-                signal = labels_in_view_of(pictures.with_signal, other)
-                pictures = replace(pictures, with_signal=signal)
             found.append(measure(plan, replace(pictures, labels=shared)))
         features = joint_feature_names(self._plans)
         ends = [

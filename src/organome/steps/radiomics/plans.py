@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.labelmaps.volumes import check_grid
@@ -155,12 +156,12 @@ class Pictures:
     Attributes:
         image: The image; of a fat fraction in percent, 0 where there is no signal.
         labels: All labels.
-        with_signal: Labels of the voxels that have a fat fraction; None: of another image.
+        signal_zyx: Which voxels have a fat fraction; None: of another image.
     """
 
     image: sitk.Image
     labels: sitk.Image
-    with_signal: sitk.Image | None = None
+    signal_zyx: NDArray[np.bool_] | None = None
 
 
 def read_for(plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Image) -> Pictures:
@@ -176,14 +177,11 @@ def read_for(plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Im
     if not is_fraction:
         return Pictures(images[0], labelmap)
     percent_zyx = fat_fraction(*images) * _PERCENT
-    without_signal = np.isnan(percent_zyx)
-    labels_zyx = sitk.GetArrayFromImage(labelmap)
-    labels_zyx[without_signal] = 0
-    percent_zyx[without_signal] = 0
-    percent, labels = (sitk.GetImageFromArray(each) for each in (percent_zyx, labels_zyx))
+    signal_zyx = ~np.isnan(percent_zyx)
+    percent_zyx[~signal_zyx] = 0
+    percent = sitk.GetImageFromArray(percent_zyx)
     percent.CopyInformation(labelmap)
-    labels.CopyInformation(labelmap)
-    return Pictures(percent, labelmap, labels)
+    return Pictures(percent, labelmap, signal_zyx)
 
 
 def measure(plan: Plan, pictures: Pictures) -> dict[int, tuple[RegionFeatures, Row]]:
@@ -192,16 +190,19 @@ def measure(plan: Plan, pictures: Pictures) -> dict[int, tuple[RegionFeatures, R
     Returns:
         By label what was measured, and what a row says beside it.
     """
-    if pictures.with_signal is None:
+    if pictures.signal_zyx is None:
         found = plan.region_features(pictures.image, pictures.labels)
         return {label: (region, {}) for label, region in found.items()}
+    labels_zyx = sitk.GetArrayViewFromImage(pictures.labels)
+    with_signal_zyx = np.where(pictures.signal_zyx, labels_zyx, np.uint8(0))
+    with_signal = sitk.GetImageFromArray(with_signal_zyx)
+    with_signal.CopyInformation(pictures.labels)
     n_voxels, n_with_signal = (
-        np.bincount(sitk.GetArrayViewFromImage(labels).reshape(-1), minlength=N_LABELS)
-        for labels in (pictures.labels, pictures.with_signal)
+        np.bincount(each.reshape(-1), minlength=N_LABELS) for each in (labels_zyx, with_signal_zyx)
     )
     whole = plan.of_classes({FeatureClass.SHAPE}).region_features(pictures.image, pictures.labels)
     parts = plan.of_classes({*FeatureClass} - {FeatureClass.SHAPE}).region_features(
-        pictures.image, pictures.with_signal
+        pictures.image, with_signal
     )
     no_signal = RegionFeatures(n_voxels=0, reason=FeatureReason.NO_SIGNAL)
     return {

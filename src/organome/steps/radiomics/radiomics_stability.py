@@ -1,8 +1,9 @@
 """radiomics_stability: features measured twice -> how well each repeats, by organ and image.
 
-Two kinds of repeats. The same participants at two visits: all that differs between visits counts,
-what truly changed in the years as well. The overlap of neighbouring stations (measure_overlaps):
-the same tissue within minutes, so nothing has changed; but thin, and at the ends of stations.
+Three kinds of repeats. The same participants at two visits: all that differs between visits
+counts, what truly changed in the years as well. The overlap of neighbouring stations
+(measure_overlaps): the same tissue within minutes, so nothing has changed; but thin, and at the
+ends of stations. And one scan perturbed: its labels or its image a little changed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.metrics.estimates import Estimate
 from organome.compute.metrics.repeatability import repeatability
 from organome.domain.errors import SetupError
@@ -22,6 +24,7 @@ from organome.domain.tables import SCANS
 from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.steps.radiomics.columns import feature_groups, find_parts, read_rows
 from organome.steps.radiomics.measure_overlaps import OVERLAPS_FILE
+from organome.steps.radiomics.perturbed import measure_perturbed
 
 _VISITS_KEY: Final = ["cohort", "participant", "array", "protocol", "station", "contrast", "organ"]
 _STATIONS_KEY: Final = [*_VISITS_KEY[:4], "instance", "seam", "contrast", "organ"]
@@ -62,6 +65,9 @@ def run(
     first_instance: str = "2",
     second_instance: str = "3",
     overlaps: Path | None = None,
+    perturb: Path | None = None,
+    other_runs: Sequence[Path] = (),
+    n_scans: int = 50,
 ) -> Stability:
     """Compute how well features repeat.
 
@@ -71,6 +77,11 @@ def run(
         first_instance: One visit of a participant, as the biobank counts.
         second_instance: The other. Organs that are cut at either are left out.
         overlaps: Folder that measure_overlaps published: stations are compared, too.
+        perturb: Run folder whose scans are measured again with labels grown and shrunk by a voxel,
+            moved by a quarter of a voxel, and with noise added.
+        other_runs: Run folders in which the same scans were labelled otherwise, by another fold or
+            on another contrast: their labels are perturbations, too.
+        n_scans: Scans to perturb, one of a participant, from the first shard on.
 
     Raises:
         SetupError: If nothing was measured twice.
@@ -78,10 +89,14 @@ def run(
     rows = list(_of_visits(tables, first_instance, second_instance))
     if overlaps is not None:
         rows += _of_stations(overlaps)
+    if perturb is not None:
+        rows += _of_perturbed(perturb, other_runs, n_scans)
+    elif other_runs:
+        raise SetupError("--other-runs are compared with the run of --perturb, which is missing")
     if not rows:
         raise SetupError(
             f"{tables}: no participant has instance {first_instance} and {second_instance} with"
-            " radiomics, and no overlaps of stations are given"
+            " radiomics, and neither overlaps of stations nor a run to perturb are given"
         )
     rows.sort(key=lambda row: [row[name] for name in STABILITY.key])
     write_table(output, rows_to_arrow(STABILITY, rows))
@@ -136,18 +151,37 @@ def _stability_rows(
         contrast, organ = group
         one, other = (frame.iloc[places] for frame in (first, second))
         for feature in features:
-            found = repeatability(np.column_stack((one[feature], other[feature])))
-            low = None if found.agreement is None else found.agreement.low
-            yield {
-                "repeat": repeat.value,
-                "contrast": contrast,
-                "organ": organ,
-                "feature": feature,
-                "n_pairs": found.n_subjects,
-                **_named("icc_agreement", found.agreement),
-                **_named("icc_consistency", found.consistency),
-                "grade": None if low is None else grade_of(low).value,
-            }
+            values = np.column_stack((one[feature], other[feature]))
+            yield _stability_row(repeat, contrast, organ, feature, values)
+
+
+def _of_perturbed(
+    perturb: Path, other_runs: Sequence[Path], n_scans: int
+) -> Iterator[dict[str, Any]]:
+    features, found = measure_perturbed(perturb, other_runs, n_scans)
+    for (repeat, contrast, organ), values in found.items():
+        for place, feature in enumerate(features):
+            of_feature = values[:, :, place]
+            if not np.isnan(of_feature).all():
+                yield _stability_row(repeat, contrast, organ, feature, of_feature)
+
+
+def _stability_row(
+    repeat: Repeat, contrast: str, organ: str, feature: str, values: Floats
+) -> dict[str, Any]:
+    """Make a row of measurements (subjects, repeats)."""
+    found = repeatability(values)
+    low = None if found.agreement is None else found.agreement.low
+    return {
+        "repeat": repeat.value,
+        "contrast": contrast,
+        "organ": organ,
+        "feature": feature,
+        "n_pairs": found.n_subjects,
+        **_named("icc_agreement", found.agreement),
+        **_named("icc_consistency", found.consistency),
+        "grade": None if low is None else grade_of(low).value,
+    }
 
 
 def _named(name: str, found: Estimate | None) -> dict[str, float | None]:
