@@ -169,7 +169,7 @@ def _varied(organs: pa.Table, chance: np.random.Generator) -> pa.Table:
     organs = _set(organs, "volume_observed_ml", volumes_ml)
     organs = _set(organs, "truncated", is_cut)
     organs = _set(organs, "volume_ml", pa.array(volumes_ml, mask=is_cut))
-    return _set(organs, "na_reason", pa.array(np.where(is_cut, "truncated", None)))
+    return _set(organs, "na_reason", pa.array(["truncated" if one else None for one in is_cut]))
 
 
 def _set(table: pa.Table, name: str, values: Any) -> pa.Table:
