@@ -33,6 +33,13 @@ class Precision(StrEnum):
     BFLOAT16 = "bfloat16"  # quicker on processors that have it; other labels at some boundaries
 
 
+class FoldAverage(StrEnum):
+    """How the logits of several folds were averaged."""
+
+    AS_NNUNET = "as_nnunet"  # those of each fold, rounded to half precision before
+    BY_TILE = "by_tile"  # tile by tile, in less memory: some voxels in 100,000 have other labels
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceSettings:
     """How a model is run.
@@ -47,6 +54,7 @@ class InferenceSettings:
         cuda_graphs: Whether the calls of the network are recorded once and replayed; GPUs only.
         resampling: How the image is brought to the spacing of the model.
         fold_labels: Whether the labels of each fold alone are given besides those of their mean.
+        fold_average: How the logits of several folds are averaged.
         folds_resident: Whether the networks of all folds stay on the device, or are swapped in.
         sums_on_device: Whether logits are summed up and turned into labels on the device of the
             network, or by the processor.
@@ -61,19 +69,33 @@ class InferenceSettings:
     cuda_graphs: bool = False
     resampling: InputResampling = InputResampling.EXACT
     fold_labels: bool = False
+    fold_average: FoldAverage = FoldAverage.AS_NNUNET
     folds_resident: bool = True
     sums_on_device: bool = True
 
     def lean(self) -> "InferenceSettings":
-        """Return the settings that give the same labels with the least memory."""
+        """Return the settings that take the least memory.
+
+        Labels are the same, but for the way in which folds are averaged.
+        """
         return replace(
             self,
             tile_batch=1,
             compile=False,
             cuda_graphs=False,
+            fold_average=FoldAverage.BY_TILE,
             folds_resident=False,
             sums_on_device=False,
         )
+
+    def n_sums(self, n_folds: int) -> int:
+        """Return how many sums of logits are held: of the mean, and of each fold where needed."""
+        by_fold = self.fold_labels or self.averages_finished(n_folds)
+        return 1 + (n_folds if by_fold else 0)
+
+    def averages_finished(self, n_folds: int) -> bool:
+        """Return whether the logits of each fold are finished before they are averaged."""
+        return n_folds > 1 and self.fold_average is FoldAverage.AS_NNUNET
 
     def of_labels(self) -> dict[str, Any]:
         """Return the settings that change labels, by name; those left at their default are omitted.

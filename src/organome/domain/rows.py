@@ -78,7 +78,8 @@ def scan_row(scan: Scan, outcome: Outcome, before: Sequence[Outcome]) -> Row:
         "fused_stations": joined(outcome.facts.get("fused_stations")),
         "consensus_contrasts": joined(facts.get("consensus_contrasts")),
         "contrasts_left_out": joined(facts.get("contrasts_left_out")) or None,
-        **_label_values(facts, "scheme", "model_name", "model_digest"),
+        **_label_values(facts, "scheme", "model_name", "model_digest", "fold_average"),
+        "model_folds": joined(facts.get("model_folds")),
         "organome_version": outcome.facts.get("organome_version"),
     }
 

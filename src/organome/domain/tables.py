@@ -14,6 +14,7 @@ from organome.domain.contrasts import PDFF_VIEWS, ArrayChoice, ChoiceReason, Fat
 from organome.domain.covariates import Sex
 from organome.domain.geometry import Face
 from organome.domain.headers import PATIENT_POSITIONS
+from organome.domain.inference import FoldAverage
 from organome.domain.organs import ORGANS, Organ, Region, Side, SideFinding
 from organome.domain.outcomes import OrganReason, Reason, SliceReason, Status
 from organome.domain.scans import Contrast
@@ -299,6 +300,18 @@ SCANS: Final = Table(
         Column("scheme", _STRING, "Label scheme that the labelmap came in."),
         Column("model_name", _STRING, "Model that made the labelmap; null for labelmaps given."),
         Column("model_digest", _STRING, "Digest of that model's files."),
+        Column(
+            "model_folds",
+            _STRING,
+            "Folds of that model whose outputs were averaged, joined by ';', as in 0;1;2;3;4.",
+        ),
+        Column(
+            "fold_average",
+            _STRING,
+            "How several folds were averaged: as nnU-Net does, or tile by tile where memory did "
+            "not suffice for that (some voxels in 100,000 differ); null: one fold.",
+            levels=tuple(FoldAverage),
+        ),
         Column(
             "organome_version",
             _STRING,

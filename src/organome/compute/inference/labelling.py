@@ -36,7 +36,7 @@ def visit_tiles(
         prepared: The image.
         tiling: Where its tiles lie.
         networks: All folds.
-        sums: Those of the mean over folds; then, if wanted, those of each fold.
+        sums: Those of the mean over folds; then, where they are needed, those of each fold.
         settings: How it is done.
 
     Yields:
@@ -48,6 +48,7 @@ def visit_tiles(
     where = networks.device if settings.sums_on_device else torch.device("cpu")
     voxels_zyx = pad(torch.from_numpy(prepared.voxels_zyx).to(where), tiling)
     first, n_rows = tiling.before[0], prepared.voxels_zyx.shape[0]
+    averages = settings.averages_finished(len(networks.networks))
     body_zyx = None
     if settings.skip_air:
         is_body = prepared.voxels_zyx > air_limit(prepared.voxels_zyx)
@@ -62,10 +63,18 @@ def visit_tiles(
         )
         while corners := list(islice(wanted, settings.tile_batch)):
             tiles = torch.stack([_cut(voxels_zyx, corner, tiling) for corner in corners])
-            _add(networks, tiles[:, None], corners, sums)
-        for one in sums:
-            one.finish(max(row.start, first), min(row.finished, first + n_rows))
+            _add(networks, tiles[:, None], corners, sums, averages=averages)
+        _finish(sums, max(row.start, first), min(row.finished, first + n_rows), averages=averages)
         yield row.finished
+
+
+def _finish(sums: Sequence[TileSums], start: int, stop: int, *, averages: bool) -> None:
+    mean, *of_folds = sums
+    for one in of_folds:
+        one.finish(start, stop)
+    if averages:
+        mean.average(of_folds, start, stop)
+    mean.finish(start, stop)
 
 
 def _add(
@@ -73,6 +82,8 @@ def _add(
     tiles: torch.Tensor,
     corners: Sequence[Corner],
     sums: Sequence[TileSums],
+    *,
+    averages: bool,
 ) -> None:
     n_folds = len(networks.networks)
     mean: torch.Tensor | None = None
@@ -80,8 +91,10 @@ def _add(
         for of_fold in sums[1 + fold : 2 + fold]:
             for number, corner in enumerate(corners):
                 of_fold.add(logits[number], corner)
-        mean = logits if mean is None else mean.float() + logits
-    assert mean is not None
+        if not averages:
+            mean = logits if mean is None else mean.float() + logits
+    if mean is None:
+        return
     for number, corner in enumerate(corners):
         sums[0].add(mean[number] / n_folds if n_folds > 1 else mean[number], corner)
 
@@ -128,16 +141,17 @@ def label_image(
         NotFiniteError: Logits are NaN or infinite.
     """
     where = networks.device if settings.sums_on_device else torch.device("cpu")
-    n_sums = 1 + (len(networks.networks) if settings.fold_labels else 0)
+    n_sums = settings.n_sums(len(networks.networks))
     sums = [make_sums(tiling, n_labels, tile_weights(tiling.patch), where) for _ in range(n_sums)]
-    wholes: list[Labels] = [np.zeros(prepared.shape_zyx, dtype=np.uint8) for _ in sums]
+    exported = sums if settings.fold_labels else sums[:1]
+    wholes: list[Labels] = [np.zeros(prepared.shape_zyx, dtype=np.uint8) for _ in exported]
     padded = _within_padding(interpolation, tiling)
     n_done = 0
     for finished in visit_tiles(prepared, tiling, networks, sums, settings):
         # All slices that lie between finished rows.
         stop = int(np.searchsorted(padded.axes[0].upper, finished, side="left"))
         if stop > n_done:
-            for one, whole in zip(sums, wholes, strict=True):
+            for one, whole in zip(exported, wholes, strict=True):
                 one.export(padded, n_done, whole[prepared.box][n_done:stop])
             n_done = stop
     return wholes
@@ -176,7 +190,6 @@ def label_by_stock(
         NotFiniteError: Logits are NaN or infinite.
     """
     labels = preparation.plans.get_label_manager(dataset)
-    n_sums = 1 + (len(networks.networks) if settings.fold_labels else 0)
     where = networks.device if settings.sums_on_device else torch.device("cpu")
     sums = [
         DeviceSums(
@@ -186,13 +199,13 @@ def label_by_stock(
             where,
             n_rows_held=tiling.shape[0],
         )
-        for _ in range(n_sums)
+        for _ in range(settings.n_sums(len(networks.networks)))
     ]
     for _ in visit_tiles(prepared, tiling, networks, sums, settings):
         pass
     return [
         _export(one.logits(prepared.voxels_zyx.shape), prepared, preparation, labels)
-        for one in sums
+        for one in (sums if settings.fold_labels else sums[:1])
     ]
 
 

@@ -76,9 +76,10 @@ def predict_memory(
     shape = model_shape(native, spacing, model.spacing_zyx_mm)
     tiling = place_tiles(shape, model.patch, settings.tile_step_size)
     n_wholes = 1 + (model.n_folds if settings.fold_labels else 0)
+    n_sums = settings.n_sums(model.n_folds)
     resized = _SINGLE * (prod(shape) + _largest_between(native, shape))
     labels = n_native * n_wholes
-    sums = n_wholes * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
+    sums = n_sums * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
     on_gpu = device.type == "cuda"
     network = _network_bytes(model, settings, on_gpu=on_gpu)
     sums_on_gpu = on_gpu and settings.sums_on_device

@@ -24,7 +24,7 @@ from organome.compute.inference.network import FoldNetworks
 from organome.compute.inference.preparation import Preparation, PreparedImage
 from organome.compute.inference.tiling import place_tiles
 from organome.domain.errors import MachineFault, ScanError
-from organome.domain.inference import InferenceSettings, MemoryNeed
+from organome.domain.inference import FoldAverage, InferenceSettings, MemoryNeed
 from organome.domain.outcomes import Reason
 
 
@@ -36,11 +36,13 @@ class InferredLabels:
         labels_zyx: The model's own labels, in its own axes.
         fold_labels_zyx: Those of each fold alone, if they were asked for.
         grid: Grid of the image.
+        fold_average: How several folds were averaged; None where there is one.
     """
 
     labels_zyx: Labels
     fold_labels_zyx: tuple[Labels, ...]
     grid: Grid
+    fold_average: FoldAverage | None
 
 
 class Segmenter:
@@ -105,11 +107,12 @@ class Segmenter:
             MachineFault: The GPU is at fault.
         """
         with gpu_faults_stop_the_job(), out_of_memory_fails_the_scan(), torch.inference_mode():
+            found, settings = self._label(prepared)
             labels_zyx, *of_folds = (
-                one.transpose(self._preparation.plans.transpose_backward)
-                for one in self._label(prepared)
+                one.transpose(self._preparation.plans.transpose_backward) for one in found
             )
-        return InferredLabels(labels_zyx, tuple(of_folds), prepared.grid)
+        averaged = settings.fold_average if len(self.networks) > 1 else None
+        return InferredLabels(labels_zyx, tuple(of_folds), prepared.grid, averaged)
 
     def restore(self, inferred: InferredLabels) -> sitk.Image:
         """Return the labelmap, uint8, on the very grid of the image; in any thread.
@@ -146,8 +149,8 @@ class Segmenter:
             settings=self.settings,
         )
 
-    def _label(self, prepared: PreparedImage) -> list[Labels]:
-        """Label; twice where the first result has NaN, to tell a bad scan from a bad GPU."""
+    def _label(self, prepared: PreparedImage) -> tuple[list[Labels], InferenceSettings]:
+        """Label, and return with what settings; again after NaN: bad scan or bad GPU?"""
         try:
             return self._label_in_memory(prepared)
         except NotFiniteError:
@@ -159,17 +162,17 @@ class Segmenter:
             raise ScanError(Reason.NOT_FINITE, fact) from error
         raise MachineFault(f"{self._folds.device}: NaN at first and numbers the second time")
 
-    def _label_in_memory(self, prepared: PreparedImage) -> list[Labels]:
+    def _label_in_memory(self, prepared: PreparedImage) -> tuple[list[Labels], InferenceSettings]:
         lean = self.settings.lean()
         try:
-            return self._label_as_set(prepared, self.settings)
+            return self._label_as_set(prepared, self.settings), self.settings
         except (RuntimeError, MemoryError) as error:
             if not lacks_memory(error) or self.settings == lean:
                 raise
         # Behind the except clause: the error holds on to the memory that the next try needs.
         if self._folds.device.type == "cuda":
             torch.cuda.empty_cache()
-        return self._label_as_set(prepared, lean)
+        return self._label_as_set(prepared, lean), lean
 
     def _label_as_set(self, prepared: PreparedImage, settings: InferenceSettings) -> list[Labels]:
         configuration = self._preparation.configuration

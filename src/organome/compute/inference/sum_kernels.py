@@ -89,6 +89,13 @@ def add_tile(
 
 
 @kernel(error_model="numpy")
+def add_halves(sums: NDArray[np.uint16], others: NDArray[np.uint16]) -> None:
+    """Add numbers of half precision to others."""
+    for number in range(sums.shape[0]):
+        sums[number] = narrowed(widened(sums[number]) + widened(others[number]))
+
+
+@kernel(error_model="numpy")
 def finish_row(
     sums_ycx: Halves, weights_yx: Halves, labels_yx: NDArray[np.uint8], lines: Singles
 ) -> bool:

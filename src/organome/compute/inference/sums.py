@@ -6,7 +6,7 @@ device of torch: from a GPU nothing but labels comes back. Both give the same, t
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,16 @@ class TileSums(ABC):
 
         Raises:
             NotFiniteError: Logits are NaN or infinite.
+        """
+
+    @abstractmethod
+    def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
+        """Take the logits of several folds for sums of as many tiles, in half precision.
+
+        Args:
+            finished: Those of the folds; these rows of them are finished.
+            start: First row.
+            stop: Row behind the last.
         """
 
     @abstractmethod
@@ -127,6 +137,13 @@ class DeviceSums(TileSums):
                 ring = slice(rows[first], rows[first] + stop - first)
                 self._sums_czyx[:, ring, *within] += weighted[:, first:stop]
                 self._weights_zyx[ring, *within] += self._importance_zyx[first:stop]
+
+    def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
+        """Take the logits of several folds for sums."""
+        for row in self._rows(start, stop):
+            for one in finished:
+                self._sums_czyx[:, row] += one._sums_czyx[:, row]
+            self._weights_zyx[row] = len(finished)
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
@@ -241,6 +258,15 @@ class HostSums(TileSums):
 
         logits = logits_czyx.float().contiguous().numpy(force=True)
         add_tile(self._sums_zycx, self._weights_zyx, logits, self._importance_zyx, corner)
+
+    def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
+        """Take the logits of several folds for sums."""
+        from organome.compute.inference.sum_kernels import add_halves
+
+        for row in self._rows(start, stop):
+            for one in finished:
+                add_halves(self._sums_zycx[row].reshape(-1), one._sums_zycx[row].reshape(-1))
+            self._weights_zyx[row] = np.float16(len(finished)).view(np.uint16)
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""

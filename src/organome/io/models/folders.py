@@ -66,6 +66,17 @@ def read_dataset(folder: Path) -> dict[str, Any]:
         return read_json(folder / "dataset.json")
 
 
+def fold_names(folder: Path) -> tuple[str, ...]:
+    """Name the folds of a model folder.
+
+    Raises:
+        SetupError: It has none, or not all of them.
+        MachineFault: The folder cannot be read, or its mount is lost.
+    """
+    with _model_at_hand(folder):
+        return tuple(fold_name(path) for path in fold_checkpoints(folder))
+
+
 def read_note(folder: Path) -> ModelNote | None:
     """Read what install-model noted of a model folder; None where it did not make it.
 

@@ -16,7 +16,7 @@ from organome.compute.geometry.arrays import Labels
 from organome.compute.geometry.grids import share_grid, voxel_ml
 from organome.compute.labelmaps.consensus import Agreement, count_votes, majority, measure_agreement
 from organome.domain.contrasts import Combine, LeftOut
-from organome.domain.inference import TRANSFORM_BYTES, MemoryNeed
+from organome.domain.inference import TRANSFORM_BYTES, FoldAverage, MemoryNeed
 from organome.domain.organs import Organ
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
@@ -181,6 +181,7 @@ class SegmentOrgans:
         sides = self._labelling.write(labelmap, image=item.path, place=place)
         return {
             **self._labeller.facts,
+            **_fold_facts(item),
             "contrast": item.choice.contrasts[0].value,
             "contrast_choice": item.choice.reason.value,
             **self._vote_facts(item),
@@ -212,6 +213,14 @@ class SegmentOrgans:
                 f"{contrast}:{reason}" for contrast, reason in item.left_out.items()
             ],
         }
+
+
+def _fold_facts(item: LabelledScan) -> dict[str, JsonValue]:
+    """Say how folds were averaged; of several images, how the worst was."""
+    found = {labels.fold_average for _, labels in item.images} - {None}
+    if not found:
+        return {}
+    return {"fold_average": max(found, key=list(FoldAverage).index).value}
 
 
 def _in_turn(

@@ -1,5 +1,6 @@
 """Predicted memory against what a process took."""
 
+import os
 import subprocess
 import sys
 from math import prod
@@ -58,7 +59,8 @@ def test_no_stage_takes_more_than_was_predicted(tile_batch: int) -> None:
         [sys.executable, "-c", SCRIPT, str(tile_batch)],
         cwd=TESTS,
         env={
-            **{"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+            "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent / 'src'}",
+            "OMP_NUM_THREADS": "1",
             "MALLOC_MMAP_THRESHOLD_": "65536",  # so that what is freed is given back
         },
         capture_output=True,

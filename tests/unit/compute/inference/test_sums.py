@@ -148,3 +148,36 @@ def test_without_a_processor_for_halves_torch_does_it(monkeypatch: pytest.Monkey
         "organome.compute.inference.sum_kernels.processor_converts_halves", lambda: False
     )
     assert isinstance(make_sums(tiling, N_LABELS, tile_weights(PATCH), CPU), DeviceSums)
+
+
+def test_folds_are_averaged_as_nnunet_does_it() -> None:
+    tiling = place_tiles((8, 21, 9), PATCH, 0.5)
+    logits = [fold * 1.37 * torch.randn((N_LABELS, *PATCH)) for fold in (1, 2, 3)]
+    found = []
+    for make in (host, device):
+        mean, *folds = (make(tiling) for _ in range(4))
+        for one, of_fold in zip((mean, *folds), (logits[0], *logits), strict=True):
+            one.open(0)
+            for row in tiling.rows():
+                for corner in row.corners:
+                    if one is not mean:
+                        one.add(of_fold, corner)
+        for one in folds:
+            one.finish(0, 8)
+        mean.average(folds, 0, 8)
+        mean.finish(0, 8)
+        rings = [in_half(one) for one in (mean, *folds)]
+        expected = rings[1].clone()
+        for ring in rings[2:]:
+            expected += ring
+        expected /= 3
+        assert torch.equal(rings[0], expected)
+        found.append(rings[0])
+    assert torch.equal(*found)
+
+
+def in_half(sums: Any) -> torch.Tensor:
+    """Logits of all rows, label first."""
+    if isinstance(sums, DeviceSums):
+        return sums._sums_czyx
+    return torch.from_numpy(sums._sums_zycx.view(np.float16)).permute(2, 0, 1, 3)
