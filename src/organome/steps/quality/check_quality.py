@@ -113,8 +113,9 @@ def run(
             writer.write_rows(NORMS, norm_rows(used, cohort))
             several = _index_all(collected, judged, used, writer)
             names = structure_names(collected.structures)
-            changes = list(pair_rows(several, names, detectable_pct))
-            writer.write_rows(PAIRS, changes)
+            reasons = writer.write_many(
+                PAIRS, pair_rows(several, names, detectable_pct), "na_reason"
+            )
             described = [writer.described(table) for table in QUALITY_TABLES]
             write_dictionary(temporary / DICTIONARY, described, dict(collected.facts))
             replace_folder(temporary, output)
@@ -126,7 +127,7 @@ def run(
         n_warn=int((judged.scan_quality == WARN).sum()),
         n_fail=int((judged.scan_quality == FAIL).sum()),
         n_norms=len(used),
-        n_changes=sum(row["na_reason"] is None for row in changes),
+        n_changes=reasons.null_count,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +24,13 @@ from organome.io.tables.parquet import (
     parse_table,
     read_structures,
     rows_to_arrow,
+    write_pieces,
     write_table,
 )
 
 Texts = NDArray[Any]  # of texts and None
 _ONE_PART: Final = "part-0000.parquet"
+_ROWS_AT_ONCE: Final = 8_000
 # What a file says of itself; all else is said of the collection, and of tables made of it, too.
 _OF_FILE: Final = ("schema_version", "version", "structures")
 
@@ -129,6 +132,17 @@ class Writer:
     def write_rows(self, table: Table, rows: Iterable[Row]) -> None:
         """Write a table of one file."""
         self.write(table, rows_to_arrow(self.described(table), list(rows)))
+
+    def write_many(self, table: Table, rows: Iterable[Row], column: str) -> Any:
+        """Write a table of one file, few rows in memory at a time; return one of its columns."""
+        path, of_run, left = (
+            self._folder / table.name / _ONE_PART,
+            self.described(table),
+            iter(rows),
+        )
+        pieces = iter(lambda: rows_to_arrow(of_run, list(islice(left, _ROWS_AT_ONCE))), None)
+        write_pieces(path, of_run, takewhile(len, pieces))
+        return parse_table(path, columns=[column]).column(column)
 
     def write_columns(
         self, table: Table, part: str, keys: pa.Table, values: Mapping[str, Any]

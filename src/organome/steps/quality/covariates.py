@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from organome.domain.covariates import AGE_DECIMALS, MAX_AGE_YEARS
-from organome.io.tables.covariate_files import CovariateFile, at_visits, read_covariates
+from organome.io.tables.covariate_files import MEASURES, at_visits, read_covariates
 from organome.steps.quality.collected import Collected
 
 _logger = logging.getLogger(__name__)
@@ -36,12 +36,8 @@ def visit_covariates(collected: Collected, path: Path | None) -> pd.DataFrame:
     scans = collected.all_scans([*VISIT, *_OF_SCANS, "acq_month"])
     visits = scans.groupby(VISIT, sort=False, dropna=False).first().reset_index()
     visits = visits.rename(columns=_OF_SCANS)
-    known = visits.assign(
-        scan_date=pd.Series(pd.NaT, visits.index), from_scans=None, sex_of_scans=visits["sex"]
-    )
-    if path is not None:
-        known = _joined(known, read_covariates(path), path)
-    lacking = known["from_scans"]
+    found = _nothing(visits) if path is None else _in_file(path, visits)
+    known = _joined(visits.assign(sex_of_scans=visits["sex"]), found)
     height, weight = (known[name].astype(np.float64) for name in ("height_m", "weight_kg"))
     return known.assign(
         height_m=height,
@@ -49,11 +45,16 @@ def visit_covariates(collected: Collected, path: Path | None) -> pd.DataFrame:
         age_years=known["age_years"].astype(np.float64),
         bmi_kg_per_m2=weight / height**2,
         bsa_m2=np.sqrt(100 * height * weight / 3600),
-        from_scans=lacking.where(lacking.notna(), None),
     )
 
 
-def _joined(visits: pd.DataFrame, file: CovariateFile, path: Path) -> pd.DataFrame:
+def _nothing(visits: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(None, visits.index, list(MEASURES), dtype=object)
+
+
+def _in_file(path: Path, visits: pd.DataFrame) -> pd.DataFrame:
+    """Return what a file says of visits; the log counts what does not fit together."""
+    file = read_covariates(path)
     for column, n in file.n_unreadable.items():
         _logger.warning("%s: column %s: %d values are not of its kind, null", path.name, column, n)
     listed = file.rows["participant"].unique()
@@ -65,15 +66,21 @@ def _joined(visits: pd.DataFrame, file: CovariateFile, path: Path) -> pd.DataFra
         " scan",
         *(path.name, len(visits) - n_lacking, len(visits), n_lacking, n_unknown, len(listed)),
     )
-    found["age_years"] = found["age_years"].where(found["age_years"].notna(), _age(found, visits))
+    age = found["age_years"]
+    return found.assign(age_years=age.where(age.notna(), _age(found, visits)))
+
+
+def _joined(visits: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Fill in from the scans what a file lacks, and say so."""
     joined, lacking = visits.copy(), np.full(len(visits), "", dtype=object)
     for name in _OF_SCANS.values():
         of_scans = visits[name].astype(object)
         is_lacking = found[name].isna() & of_scans.notna()
         joined[name] = found[name].astype(object).where(~is_lacking, of_scans)
         lacking[is_lacking] += f"{name};"
-    words = pd.Series(lacking).str.rstrip(";")
-    return joined.assign(scan_date=found["scan_date"], from_scans=words.where(words != "", None))
+    words = pd.Series(lacking, visits.index).str.rstrip(";").astype(object)
+    dates = pd.to_datetime(found["scan_date"])
+    return joined.assign(scan_date=dates, from_scans=words.where(words != "", None))
 
 
 def _age(found: pd.DataFrame, visits: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -95,9 +96,8 @@ def know_scans(collected: Collected, people: pd.DataFrame, thresholds: Threshold
     contrast = scans["contrast"].astype(object).fillna("")
     by_contrast = pd.factorize(contrast)[0]
     by_sex = pd.factorize(contrast + pd.Series(sex).fillna("").astype(object))[0]
-    places = {
-        part: slice(*pair) for part, *pair in zip(collected.parts, ends, ends[1:], strict=False)
-    }
+    rows = (slice(*pair) for pair in pairwise(ends))
+    places = dict(zip(collected.parts, rows, strict=True))
     usual = organ_rules.find_usual(collected, by_sex, by_contrast, thresholds.min_group)
     return KnownScans(places, (by_sex, by_contrast), (sex, of_scans), usual)
 

@@ -450,6 +450,9 @@ def test_without_people_files_nothing_is_guessed(inputs: dict[str, Any], tmp_pat
         one for one in rows_of(tmp_path / "out", table["indices"]) if one["structure"] == "liver"
     ]
     assert {row["z"] for row in liver} == {None}
+    people = {row["participant"]: row for row in rows_of(tmp_path / "out", table["covariates"])}
+    assert (people["m2"]["sex"], people["m2"]["from_scans"]) == ("female", "sex")
+    assert (people["m1"]["sex"], people["m1"]["from_scans"]) == (None, None)
     assert {row["z_na_reason"] for row in liver} == {"no_volume", "sex_unknown", "age_unknown"}
 
 
