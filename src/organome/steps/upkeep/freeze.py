@@ -76,7 +76,7 @@ class Release:
         )
 
 
-def run(run_folder: Path, /, name: str, *, partial: bool = False) -> Release:
+def run(run_folder: Path, name: str, /, *, partial: bool = False) -> Release:
     """Freeze the tables of a run as a release that is never written again.
 
     Only those who withdraw are taken out of it, and it says so.
