@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from doubles.cohorts import Run, TinyCohort
+from doubles.cohorts import BIN, Run, TinyCohort
 from doubles.places import REPOSITORY
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.tables.schemes import scheme_content
+from organome.steps.cluster.recompute import run as recompute
 from organome.steps.upkeep.withdraw import run as withdraw
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
@@ -82,9 +83,31 @@ def test_who_withdrew_stays_away_and_costs_one_collection(folder: Path, tmp_path
     assert result.jobs == [COLLECT]
     after = pq.read_table(folder / "run/results/tables/organs").to_pylist()
     assert after == [row for row in before if row["participant"] not in ("p004", "p005")]
+
+
+@pytest.mark.slow
+def test_a_shard_of_which_everybody_withdrew_can_be_done_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    run, names = run_in(folder), tmp_path / "list.csv"
+    names.write_text("p004\np005\n")
+    withdraw(run.folder, list=names)
     forced = run.snakemake("--forceall")
     assert forced.returncode == 0, forced.output
-    assert pq.read_table(folder / "run/results/tables/organs").to_pylist() == after
+    assert pq.read_table(folder / "run/results/tables/scans").num_rows == 3
+
+
+def test_a_scan_that_is_recomputed_is_the_same_but_for_what_somebody_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    run = run_in(folder).folder
+    labelmap = run / "results/segment_organs/0000/0000-0001_labels.nii.gz"
+    labelmap.write_bytes(labelmap.read_bytes() + b"\0")
+    done = recompute("0000-0001", run, check=True)
+    assert (done.n_rows, done.n_files, done.holds) == (41, 2, False)
+    assert done.differences == ("segment_organs: 0000-0001_labels.nii.gz has other bytes",)
+    assert not list((run / "work" / "recompute").iterdir())
 
 
 def test_a_second_run_does_nothing(folder: Path) -> None:

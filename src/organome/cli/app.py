@@ -44,6 +44,7 @@ _COMMANDS: Final = {
         "steps.doctor.doctor": "Check whether a run can go through here, and what to do about it.",
     },
     "Over the years": {
+        "steps.cluster.recompute": "Do one scan again and compare it bit by bit.",
         "steps.upkeep.retry": "Have scans done again by the next run.",
         "steps.upkeep.freeze": "Freeze the tables as a dated, citable release.",
         "steps.upkeep.methods": "Print a methods paragraph, made from the run.",
