@@ -76,6 +76,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "evaluate.seed": (7, NOTHING),
     "evaluate.overlays": (False, NOTHING),
     "max_same_reason_share": (0.9, NOTHING),
+    "mixed_models": (True, COLLECT),
     "keep_images": (False, {"drop_images"}),
     **{
         f"resources.{step}.{key}": (3, NOTHING)

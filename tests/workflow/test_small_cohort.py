@@ -16,6 +16,8 @@ from doubles.places import REPOSITORY
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.tables.schemes import scheme_content
 from organome.steps.cluster.recompute import run as recompute
+from organome.steps.upkeep.switch import run as switch
+from organome.steps.upkeep.try_version import run as try_version
 from organome.steps.upkeep.withdraw import run as withdraw
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
@@ -108,6 +110,27 @@ def test_a_scan_that_is_recomputed_is_the_same_but_for_what_somebody_changed(
     assert (done.n_rows, done.n_files, done.holds) == (41, 2, False)
     assert done.differences == ("segment_organs: 0000-0001_labels.nii.gz has other bytes",)
     assert not list((run / "work" / "recompute").iterdir())
+
+
+@pytest.mark.slow
+def test_a_version_is_made_beside_and_switched_to_without_a_job(folder: Path) -> None:
+    run, before = run_in(folder), run_in(folder).tables()
+    try_version(run.folder, "repaired", set=["segment.repair_sides=true"])
+    version = Run.__new__(Run)
+    version.folder = run.folder / "versions" / "repaired"
+    done = version.whole()
+    assert ("prepare_images", "0000") not in done.jobs
+    assert ("segment_organs", "0000") in done.jobs
+    after = version.tables()
+    switch(run.folder, "repaired")
+    assert (run.tables(), "repair_sides: true" in (run.folder / "config.yaml").read_text()) == (
+        after,
+        True,
+    )
+    assert run.whole().jobs == []
+    switch(run.folder, "before", old_name="repaired")
+    assert run.tables() == before
+    assert run.whole().jobs == []
 
 
 def test_a_second_run_does_nothing(folder: Path) -> None:

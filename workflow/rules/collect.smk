@@ -15,10 +15,11 @@ rule tables_so_far:
         slurm_extra=without_broken_nodes,
     params:
         radiomics="--radiomics" if WITH_RADIOMICS else "",
+        mixed_models=compared(config["mixed_models"]),
         where=where_to_collect,
     shell:
         "organome collect-tables --scans=scans --results=results --output=results/tables"
-        " {params.radiomics} --n-workers={threads} {params.where} > {log:q} 2>&1"
+        " {params.radiomics} --mixed-models={params.mixed_models:q} --n-workers={threads} {params.where} > {log:q} 2>&1"
 
 
 use rule tables_so_far as collect_tables with:

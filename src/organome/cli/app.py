@@ -46,6 +46,8 @@ _COMMANDS: Final = {
     "Over the years": {
         "steps.cluster.recompute": "Do one scan again and compare it bit by bit.",
         "steps.upkeep.retry": "Have scans done again by the next run.",
+        "steps.upkeep.try_version": "Try another model or setting beside what a run has.",
+        "steps.upkeep.switch": "Switch a run to such a version.",
         "steps.upkeep.freeze": "Freeze the tables as a dated, citable release.",
         "steps.upkeep.methods": "Print a methods paragraph, made from the run.",
         "steps.upkeep.withdraw": "Take participants out of a run, for good.",

@@ -149,6 +149,32 @@ def recover_folder(destination: Path) -> None:
             aside.rename(destination)
 
 
+def exchange_names(one: Path, other: Path) -> None:
+    """Exchange two files or folders, either of which may be missing; finish what was cut off.
+
+    Where the file system knows no exchange, the first is renamed aside for a moment.
+    """
+    aside = exchange_place(one)
+    if aside.exists():
+        if not one.exists() and other.exists():
+            other.rename(one)
+        aside.rename(other)
+    elif not one.exists():
+        if other.exists():
+            other.rename(one)
+    elif not other.exists():
+        one.rename(other)
+    elif not _exchange(one, other):
+        one.rename(aside)
+        other.rename(one)
+        aside.rename(other)
+
+
+def exchange_place(one: Path) -> Path:
+    """Return where the first of two lies while ``exchange_names`` is between two renames."""
+    return one.with_name(f".{one.name}.exchanged")
+
+
 def _exchange(one: Path, other: Path) -> bool:
     """Exchange two names in one act; return False where the file system or system cannot."""
     try:

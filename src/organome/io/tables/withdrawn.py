@@ -19,6 +19,11 @@ from organome.io.files.atomic import write_text_atomic
 
 WITHDRAWN: Final = "withdrawn.json"
 PENDING: Final = "withdrawal.json"  # there while a withdrawal is under way
+SWITCH: Final = "switch.json"  # the same of a switch to another version
+_TO_END: Final = {
+    PENDING: "a withdrawal (`organome withdraw`, with the same list)",
+    SWITCH: "a switch to another version (`organome switch`)",
+}
 _FORMAT: Final = 1
 _N: Final = 2**10  # 4 ms a name
 
@@ -80,13 +85,11 @@ def write_withdrawn(scans: Path, withdrawn: Withdrawn) -> None:
 
 
 def check_none_pending(scans: Path) -> None:
-    """Refuse to work on a cohort from which a withdrawal was begun and not ended.
+    """Refuse to work on a cohort on which a withdrawal or a switch was begun and not ended.
 
     Raises:
         SetupError: If so.
     """
-    if (scans / PENDING).exists():
-        raise SetupError(
-            f"{scans.parent}: a withdrawal was begun and not ended; start `organome withdraw` again"
-            " with the same list"
-        )
+    for name, words in _TO_END.items():
+        if (scans / name).exists():
+            raise SetupError(f"{scans.parent}: {words} was begun and not ended; start it again")

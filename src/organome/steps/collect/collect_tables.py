@@ -57,6 +57,7 @@ from organome.steps.collect.shards import (
     common_kind,
     find_radiomics,
     find_volumes,
+    of_other_models,
     order_scans,
     structures_of_labelmaps,
 )
@@ -111,6 +112,7 @@ def run(
     results: Path,
     output: Path,
     radiomics: bool = False,
+    mixed_models: bool = False,
     scans_per_file: int = SCANS_PER_FILE,
     n_workers: int = 1,
     cluster: Cluster = Cluster.LOCAL,
@@ -132,6 +134,8 @@ def run(
         output: Folder to publish: ``scans/``, ``organs/`` and ``visits/``, each with files
             ``part-0000.parquet`` and so on, and ``dictionary.json`` with its other forms.
         radiomics: Whether there is ``radiomics/``, too.
+        mixed_models: Whether shards that another model labelled than most are collected, too; each
+            row says by ``model_digest`` of its scan which. Else they are not measured.
         scans_per_file: Scans in one file at most; a visit with more is still in one file.
         n_workers: Files that are made at the same time, on this machine or in each SLURM job.
         cluster: ``local`` makes the tables on this machine; ``slurm`` submits jobs that do. The
@@ -186,7 +190,8 @@ def run(
                     workers = on_cluster(by_slurm, n_jobs=n_jobs, patience_s=60 * patience_min)
                 compute = stack.enter_context(workers)
                 written, damaged, summary = _write_tables(
-                    published, shards, radiomics, scans_per_file, temporary, output, compute
+                    *(published, shards, radiomics, scans_per_file, temporary, output, compute),
+                    mixed_models=mixed_models,
                 )
             interrupts.check()
             with interrupts.shielded():
@@ -215,6 +220,8 @@ def _write_tables(
     temporary: Path,
     earlier: Path,
     compute: Compute,
+    *,
+    mixed_models: bool,
 ) -> tuple[Path, list[UnreadableError], CollectSummary]:
     """Write all tables, once more for every shard whose damage shows only when rows are read."""
     known: dict[tuple[str, str], UnreadableError] = {}
@@ -222,7 +229,8 @@ def _write_tables(
         output = temporary / f"{len(known)}"  # a dask worker may still write into the one before
         try:
             collection, measured, damaged = _find(
-                published, shards, radiomics, known, output, earlier, compute
+                *(published, shards, radiomics, known, output, earlier, compute),
+                mixed_models=mixed_models,
             )
             summary = _write_parts(collection, measured, shards, scans_per_file, compute)
         except UnreadableError as error:
@@ -240,6 +248,8 @@ def _find(
     output: Path,
     earlier: Path,
     compute: Compute,
+    *,
+    mixed_models: bool,
 ) -> tuple[Collection, list[Measured], list[UnreadableError]]:
     """Find what is published and of one kind in all shards, and what is damaged."""
     measured: list[Measured] = []
@@ -267,7 +277,10 @@ def _find(
 
     volumes = look(VOLUMES)
     structures = common_kind(volumes) or structures_of_labelmaps(published, shards)
-    take(volumes, structures)
+    others = [] if mixed_models else of_other_models(volumes)
+    for one in others:
+        gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, "labelled by another model than most")
+    take([one for one in volumes if one not in others], structures)
     features = None
     if radiomics:
         organs = tuple((organ.label, organ.name) for organ in structures)
@@ -382,8 +395,8 @@ def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
     if differing:
         step, shard = differing[0]
         _logger.warning(
-            "%d shards (the first: %s, %s) have other organs or settings than most; their scans are"
-            " not measured in the tables. Run the workflow again",
+            "%d shards (the first: %s, %s) have other organs, settings or models than most; their"
+            " scans are not measured in the tables. Run the workflow again",
             len(differing),
             shard,
             step,

@@ -317,6 +317,16 @@ def _identity(
     return digest_of([decided.to_pydict(), footers])
 
 
+def of_other_models(measured: Sequence[Measured]) -> list[Measured]:
+    """Return the shards that another model labelled than most; of equals, what came first counts.
+
+    Labelmaps as delivered are of no model and go with any.
+    """
+    counted = Counter(one.models for one in measured if one.models)
+    usual = counted.most_common(1)[0][0] if counted else frozenset()
+    return [one for one in measured if one.models and one.models != usual]
+
+
 def structures_of_labelmaps(published: Published, shards: Iterable[str]) -> tuple[Organ, ...]:
     """Return the organs of a run of which nothing is measured yet: those of its labelmaps."""
     for shard in shards:

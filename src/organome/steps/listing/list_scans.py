@@ -316,6 +316,7 @@ def _without_paths(scan: Scan) -> Scan:
 @contextmanager
 def _alone(scans: Path) -> Iterator[None]:
     """Let one listing at a time deal scans to a sample sheet; the others wait."""
+    scans = scans.resolve()  # the versions of a run link to one sheet
     folder = scans.with_name(f".{scans.name}.listing")
     made_parent = not folder.parent.exists()
 

@@ -6,19 +6,25 @@ from contextlib import contextmanager
 
 from organome.domain.errors import SetupError
 from organome.io.runs import Run
+from organome.io.side_runs import VERSIONS
 from organome.shards.controllers import sole_controller
 from organome.shards.lease import LEASE, LEASE_TERMS, Watch
 
 
 @contextmanager
 def alone(place: Run) -> Iterator[None]:
-    """Hold a run folder for the block.
+    """Hold a run folder for the block; its versions are looked at only.
+
+    A withdrawal and a switch keep these from starting by a file beside the lists, which they share.
 
     Raises:
-        SetupError: Somebody works in it.
+        SetupError: Somebody works in one of them.
     """
     with sole_controller(place.folder):
         _refuse_live_shards(place)
+        for folder in sorted((place.folder / VERSIONS).glob("[!.]*/")):
+            with sole_controller(folder):
+                _refuse_live_shards(Run(folder))
         yield
 
 

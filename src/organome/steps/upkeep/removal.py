@@ -33,7 +33,7 @@ _TABLES: Final = (".tsv", ".csv")
 _LINES: Final = (".log", ".txt", ".jsonl", ".out", ".err")
 _IMAGES: Final = (".nii.gz", ".nrrd", ".mha", ".pth", ".npz")
 # Folders that Organome and Snakemake fill; whatever lies elsewhere is somebody's own.
-_OURS: Final = frozenset({"scans", "results", "work", "logs", ".snakemake", "releases"})
+_OURS: Final = frozenset({"scans", "results", "work", "logs", ".snakemake", "releases", "versions"})
 LEFT: Final = "files of your own"
 _LEFT_OVER: Final = re.compile(r"\..+\.tmp(\..+)?")  # of whoever was killed while it wrote
 _DAMAGED: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)

@@ -28,6 +28,7 @@ from organome.domain.wording import counted
 from organome.io.canaries.references import CANARY, read_canary
 from organome.io.files.atomic import write_text_atomic
 from organome.io.runs import Run, open_run
+from organome.io.side_runs import VERSIONS
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.withdrawn import PENDING, WITHDRAWN, read_withdrawn, write_withdrawn
@@ -180,10 +181,10 @@ def _go_on(
     if scans:
         amend_releases(place, plan["certificate"]["date"])
     _remove_empty_canaries(place)
-    for made in _OF_THE_COHORT:
-        with suppress(FileNotFoundError):
-            if scans:
-                os.utime(place.folder / made, (_LONG_AGO_S, _LONG_AGO_S))
+    if scans:
+        for one in (place.folder, *(place.folder / VERSIONS).glob("*/")):
+            for made in filter(Path.is_file, (one / name for name in _OF_THE_COHORT)):
+                os.utime(made, (_LONG_AGO_S, _LONG_AGO_S))
     left = Removal(frozenset(named), scans)
     n_left = sum(bool(left.from_file(*pair)) for pair in _files(place, path))
     certificate = Certificate(**plan["certificate"] | {"n_files_left": n_left})
