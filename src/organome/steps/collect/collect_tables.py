@@ -221,7 +221,7 @@ def _write_tables(
     earlier: Path,
     compute: Compute,
     *,
-    mixed_models: bool,
+    mixed_models: bool = False,
 ) -> tuple[Path, list[UnreadableError], CollectSummary]:
     """Write all tables, once more for every shard whose damage shows only when rows are read."""
     known: dict[tuple[str, str], UnreadableError] = {}

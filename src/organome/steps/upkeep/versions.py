@@ -87,7 +87,7 @@ def switch(place: Run, name: str, old_name: str) -> Path:
     if plan["name"] != name:
         raise SetupError(f"{place.folder}: a switch to {plan['name']} was begun; end that first")
     folder = place.folder / VERSIONS / name
-    target = place.folder / VERSIONS / plan["old_name"]
+    target = place.folder / VERSIONS / str(plan["old_name"])
     if folder.exists():
         for part, inode in plan["parts"].items():
             ours = place.folder / part
@@ -162,11 +162,9 @@ def with_changes(text: str, changes: Changes) -> str:
     replaced = text
     for key, value in ((key, one) for values in changes.values() for key, one in values.items()):
         word = json.dumps(value)
-        replaced = re.sub(
-            rf"(\b{re.escape(key)}:[ ]+)([^\s,}}#]+)",
-            lambda found, word=word: f"{found[1]}{word}",
-            replaced,
-        )
+        line = re.compile(rf"(\b{re.escape(key)}:[ ]+)([^\s,}}#]+)")
+        if found := line.search(replaced):
+            replaced = f"{replaced[: found.end(1)]}{word}{replaced[found.end() :]}"
     if yaml.load(replaced, StrictLoader) == wanted:
         return replaced
     return yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
