@@ -9,6 +9,7 @@ from typing import Final
 
 from organome.domain.columns import Table
 from organome.domain.features import feature_names
+from organome.domain.flow_table import FLOW
 from organome.domain.quality_tables import QUALITY_TABLES
 from organome.domain.radiomics_tables import radiomics_table
 from organome.domain.stability_tables import STABILITY
@@ -16,6 +17,7 @@ from organome.domain.tables import COHORT_TABLES
 
 PUBLISHED_TABLES: Final[tuple[Table, ...]] = (
     *COHORT_TABLES,
+    FLOW,
     radiomics_table(feature_names()),
     STABILITY,
     *QUALITY_TABLES,

@@ -38,6 +38,8 @@ SCHEMA: Final = pa.schema(
     ]
 )
 
+_KEY_COLUMNS: Final = SCHEMA.names[:7]
+
 
 def shard_path(folder: Path, shard: int) -> Path:
     """Return where the list of a shard lies; shards are counted from 0."""
@@ -73,6 +75,19 @@ def read_shard(path: Path) -> tuple[Scan, ...]:
     except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise SetupError(f"{path}: no list of scans ({error})") from error
     return tuple(_scan(row) for row in rows)
+
+
+def read_keys(path: Path) -> list[dict[str, Any]]:
+    """Read the key columns of the scans of a shard, in order.
+
+    Raises:
+        SetupError: If the file is missing or no list of scans.
+    """
+    try:
+        rows: list[dict[str, Any]] = parse_table(path, columns=_KEY_COLUMNS).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SetupError(f"{path}: no list of scans ({error})") from error
+    return rows
 
 
 def listed_contrasts(folder: Path) -> set[str] | None:

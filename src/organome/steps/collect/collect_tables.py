@@ -35,8 +35,10 @@ from typing import Final
 import pyarrow.compute as pc
 
 from organome.domain.errors import SetupError
+from organome.domain.flow_table import FLOW
 from organome.domain.outcomes import Reason
 from organome.domain.radiomics_settings import FEW_LEVELS
+from organome.domain.tables import SCANS
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
 from organome.io.tables.codebooks import write_codebooks
 from organome.io.tables.ledgers import LEDGER
@@ -44,6 +46,7 @@ from organome.io.tables.parquet import read_table, write_dictionary
 from organome.io.tables.scan_lists import listed_shards
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.signals import listening
+from organome.steps.collect.flow import write_flow
 from organome.steps.collect.parts import PHANTOM_MODEL, Collection, Part, facts_of
 from organome.steps.collect.shards import (
     FEATURES,
@@ -336,9 +339,12 @@ def _write_parts(
     for unfinished in collection.output.rglob(".*"):
         unfinished.unlink()
     tables = collection.tables
-    write_dictionary(collection.output / DICTIONARY, tables, facts)
     files = {table.name: [f"{table.name}/{part.name}" for part in parts] for table in tables}
-    write_codebooks(collection.output, tables, files)
+    files[FLOW.name] = [f"{FLOW.name}/part-0000.parquet"]
+    scan_files = [collection.output / name for name in files[SCANS.name]]
+    write_flow(collection.output / files[FLOW.name][0], scan_files)
+    write_dictionary(collection.output / DICTIONARY, [*tables, FLOW], facts)
+    write_codebooks(collection.output, [*tables, FLOW], files)
     return CollectSummary(
         n_shards=len(shards),
         n_scans=len(scans),
@@ -427,7 +433,7 @@ def _runs(visits: Sequence[list[PlacedScan]], n_scans: int) -> Iterator[list[Pla
         if part and len(part) + len(visit) > n_scans:
             yield part
             part = []
-        part = part + visit
+        part.extend(visit)
     yield part
 
 

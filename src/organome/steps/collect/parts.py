@@ -301,10 +301,15 @@ def visit_rows(
         }
         are_fused, age_years = _are_fused(used), first.get("age_years")
         for place, organ in enumerate(structures):
-            found = [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
-            value = (
-                _fused_organ(organ.name, found, age_years) if are_fused else _organ_of_visit(found)
-            )
+            if len(used) == 1 and not are_fused:
+                value = organ_values[first["scan"]][place]
+            else:
+                found = [(organ_values[scan["scan"]][place], _is_done(scan)) for scan in used]
+                value = (
+                    _fused_organ(organ.name, found, age_years)
+                    if are_fused
+                    else _organ_of_visit(found)
+                )
             row[f"{organ.name}_volume_ml"] = value.volume_ml
             row[f"{organ.name}_na_reason"] = value.reason
         yield row

@@ -23,7 +23,7 @@ from organome.domain.flags import Flag
 from organome.domain.organs import ORGANS, Organ
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomics_table
-from organome.domain.rows import Row, scan_key_values
+from organome.domain.rows import Row
 from organome.domain.scans import Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of_ledger
@@ -36,7 +36,7 @@ from organome.io.tables.parquet import (
     read_table,
     rows_to_arrow,
 )
-from organome.io.tables.scan_lists import read_shard, shard_path
+from organome.io.tables.scan_lists import read_keys, read_shard, shard_path
 from organome.io.tables.schemes import read_published_scheme
 from organome.shards.faults import machine_fault
 
@@ -259,9 +259,9 @@ def place_scans(published: Published, shard: str, measured: Iterable[Measured]) 
         for scan in one.scans:
             steps.setdefault(scan, set()).add(one.step)
     return [
-        PlacedScan(scan.scan, shard, order, frozenset(steps.get((scan.scan, order), ())))
-        for scan in published.listed(shard)
-        for order in [order_of(scan_key_values(scan))]
+        PlacedScan(key["scan"], shard, order, frozenset(steps.get((key["scan"], order), ())))
+        for key in read_keys(shard_path(published.scans, int(shard)))
+        for order in [order_of(key)]
     ]
 
 

@@ -30,6 +30,10 @@ def collected(output: Path, table: str) -> list[dict[str, Any]]:
     return rows
 
 
+def inodes(tables: Path) -> dict[Path, int]:
+    return {path: path.stat().st_ino for name in TABLES for path in (tables / name).iterdir()}
+
+
 def assert_same_files(one: Path, other: Path) -> None:
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
@@ -192,15 +196,47 @@ def test_files_carry_schema_and_dictionary(tmp_path: Path) -> None:
         names = [pq.read_schema(path).names[one.column_index] for one in group.sorting_columns]
         assert names == list(table.sorted_by)
     dictionary = json.loads((tmp_path / "tables" / "dictionary.json").read_text())
-    assert set(dictionary["tables"]) == set(TABLES)
+    assert set(dictionary["tables"]) == {*TABLES, "flow"}
     assert (dictionary["complete"], dictionary["n_not_measured"]) == (True, 0)
+
+
+def test_flow_adds_up_to_what_is_listed(tmp_path: Path) -> None:
+    made = cohort(tmp_path / "m", DELIVERIES)
+    (tmp_path / "m/results/measure_volumes/0001/ledger.parquet").unlink()
+    run(**made, output=tmp_path / "tables")
+    flow = [
+        tuple(row[name] for name in ("protocol", "instance", "status", "reason", "n_scans"))
+        for row in collected(tmp_path / "tables", "flow")
+    ]
+    assert flow == [
+        ("ct", "2", "done", None, 1),
+        ("dixon", "2", "done", None, 3),
+        ("dixon", "2", "failed", "station_missing", 2),
+        ("dixon", "2", "not_measured", "not_measured", 2),
+        ("dixon", "3", "done", None, 1),
+    ]
+    people = [row["n_participants"] for row in collected(tmp_path / "tables", "flow")]
+    assert people == [1, 3, 1, 2, 1]
+
+
+def test_every_file_has_the_columns_of_the_dictionary(tmp_path: Path) -> None:
+    run(**cohort(tmp_path / "m", DELIVERIES), output=tmp_path / "tables")
+    dictionary = json.loads((tmp_path / "tables" / "dictionary.json").read_text())["tables"]
+    found = {path.parent.name for path in (tmp_path / "tables").glob("*/*.parquet")}
+    assert found == set(dictionary)
+    for path in (tmp_path / "tables").glob("*/*.parquet"):
+        described = [column["name"] for column in dictionary[path.parent.name]["columns"]]
+        assert pq.read_schema(path).names == described
+    package = json.loads((tmp_path / "tables" / "datapackage.json").read_text())
+    for resource in package["resources"]:
+        assert (tmp_path / "tables" / resource["path"]).is_file()
 
 
 def test_a_new_shard_leaves_the_files_of_the_others(tmp_path: Path) -> None:
     shards = [[scan_of(f"{10 * number:03d}")] for number in range(SHARDS_PER_FILE + 2)]
     made = cohort(tmp_path / "m", shards)
     run(**made, output=tmp_path / "tables")
-    before = {path: path.stat().st_ino for path in (tmp_path / "tables").glob("*/*.parquet")}
+    before = inodes(tmp_path / "tables")
     assert {path.name for path in before} == {"part-0000.parquet", "part-0001.parquet"}
     # In between by its pseudonym, and a second visit of somebody who is in the first file.
     cohort(tmp_path / "m", [*shards, [scan_of("015"), scan_of("010", "3")]])
@@ -215,7 +251,7 @@ def test_a_shard_measured_again_changes_its_file_alone(tmp_path: Path) -> None:
     shards = [[scan_of(f"{10 * number:03d}")] for number in range(SHARDS_PER_FILE + 1)]
     made = cohort(tmp_path / "m", shards)
     run(**made, output=tmp_path / "tables")
-    before = {path: path.stat().st_ino for path in (tmp_path / "tables").glob("*/*.parquet")}
+    before = inodes(tmp_path / "tables")
     cohort(tmp_path / "m", [*shards[:-1], [scan_of("165")]])
     run(**made, output=tmp_path / "tables")
     changed = {path.name for path, inode in before.items() if path.stat().st_ino != inode}
