@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import atan2, degrees
 from statistics import median
@@ -45,7 +46,7 @@ _TIME: Final = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")  # DA and T
 Slices = Sequence[Header]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Series:
     """One volume of a DICOM series.
 
@@ -73,7 +74,7 @@ class Series:
         number = self.first.series_number
         return "a series without a number" if number is None else f"series {number}"
 
-    @property
+    @cached_property
     def step_mm(self) -> float:
         """Median distance between neighbouring slices; 0 for a single slice."""
         steps_mm = [b.offset_mm - a.offset_mm for a, b in pairwise(self.slices)]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import hypot
 from typing import Final, TypeAlias
 
@@ -97,7 +98,7 @@ def patient_position(text: str | None) -> str | None:
     return word if word in PATIENT_POSITIONS else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Header:
     """Facts of one slice: of a DICOM file, or of a frame of a multi-frame one.
 
@@ -186,7 +187,7 @@ class Header:
         """The header without the name of its file, for comparison."""
         return replace(self, file="")
 
-    @property
+    @cached_property
     def normal(self) -> tuple[float, float, float]:
         """Unit vector of the slice, right-handed with row and column, however rounded these are."""
         rx, ry, rz, cx, cy, cz = self.orientation
@@ -194,7 +195,7 @@ class Header:
         length = hypot(*across) or 1.0
         return (across[0] / length, across[1] / length, across[2] / length)
 
-    @property
+    @cached_property
     def offset_mm(self) -> float:
         """Position of the slice along its own normal: what slices are ordered by."""
         return sum(p * n for p, n in zip(self.position_xyz_mm, self.normal, strict=True))

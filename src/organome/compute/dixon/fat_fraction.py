@@ -22,6 +22,7 @@ NEGATIVE_PERCENTILE: Final = 1.0  # splines overshoot below 0 in fewer voxels
 OFFSET_PERCENTILE: Final = 0.1
 MAX_OFFSET_SHARE: Final = 0.05  # of the signal range
 _MAX_SAMPLE: Final = 2_000_000  # voxels that percentiles are of
+_MAX_DARK_SAMPLE: Final = 250_000  # those that only a wide margin is compared with
 
 
 def fat_and_signal(fat: sitk.Image, water: sitk.Image) -> tuple[Singles, Singles]:
@@ -41,7 +42,7 @@ def are_magnitudes(fat: sitk.Image, water: sitk.Image) -> bool:
     darkest: list[float] = []
     for image in (fat, water):
         values = sitk.GetArrayViewFromImage(image).reshape(-1)
-        values = values[:: max(1, values.size // _MAX_SAMPLE)].astype(np.float32)
+        values = values[:: max(1, values.size // _MAX_DARK_SAMPLE)].astype(np.float32)
         values = values[values != 0]  # filled up
         if not values.size:
             return True

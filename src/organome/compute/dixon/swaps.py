@@ -28,6 +28,7 @@ from organome.domain.contrasts import FatWater
 
 SLAB_MM: Final = 100.0  # half a station: wherever it lies, one slab at least is wholly inside
 SLICE_STEP_MM: Final = 9.0  # slices in between say the same
+PIXEL_MM: Final = 4.5  # finer ones are passed over: the shell is wider
 SHELL_MM: Final = (2.0, 10.0)  # below the skin, within what even lean people have
 CORE_MM: Final = 25.0
 CORE_SHARE: Final = 0.25  # of the greatest depth, where that is more: 60 mm of fat are no core
@@ -77,13 +78,15 @@ def judge_slabs(fat: sitk.Image, water: sitk.Image) -> tuple[Slab, ...]:
     n_slabs = max(1, round(n_slices * height_mm / SLAB_MM))
     step = max(1, round(SLICE_STEP_MM / height_mm))
     picked = range(step // 2, n_slices, step) if n_slices > step else range(n_slices)
-    fat_zyx, water_zyx = (_slices(image, picked) for image in oriented)
+    strides_xy = [max(1, int(PIXEL_MM / one)) for one in oriented[0].GetSpacing()[:2]]
+    spacing_xy_mm = [n * one for n, one in zip(strides_xy, oriented[0].GetSpacing(), strict=False)]
+    fat_zyx, water_zyx = (_slices(image, picked, strides_xy) for image in oriented)
     floor = FLOOR_SHARE * float(np.percentile(fat_zyx + water_zyx, RANGE_PERCENTILE))
     counts = np.zeros((n_slabs, 2, 2, 2))  # slab, side, shell or core, all or fat-bright
     for index, fat_yx, water_yx in zip(picked, fat_zyx, water_zyx, strict=True):
         slab = index * n_slabs // n_slices
-        counts[slab] += _count_slice(fat_yx, water_yx, floor, oriented[0].GetSpacing()[:2])
-    voxel_ml = step * float(np.prod(oriented[0].GetSpacing())) / 1000.0
+        counts[slab] += _count_slice(fat_yx, water_yx, floor, spacing_xy_mm)
+    voxel_ml = step * height_mm * float(np.prod(spacing_xy_mm)) / 1000.0
     grid = Grid.of(oriented[0])
     ends_mm = [grid.height_mm(n_slices * slab / n_slabs - 0.5) for slab in range(n_slabs + 1)]
     evidence = [_evidence(count, voxel_ml) for count in counts]
@@ -142,8 +145,10 @@ def spans_mm(slabs: Sequence[Slab], which: FatWater) -> list[tuple[float, float]
     return spans
 
 
-def _slices(image: sitk.Image, picked: range) -> Singles:
-    voxels_zyx = sitk.GetArrayViewFromImage(image)[picked.start : picked.stop : picked.step]
+def _slices(image: sitk.Image, picked: range, strides_xy: Sequence[int]) -> Singles:
+    n_x, n_y = strides_xy
+    taken = slice(picked.start, picked.stop, picked.step)
+    voxels_zyx = sitk.GetArrayViewFromImage(image)[taken, ::n_y, ::n_x]
     signal_zyx: Singles = np.maximum(voxels_zyx, 0).astype(np.float32)  # splines overshoot below 0
     return signal_zyx
 

@@ -86,10 +86,11 @@ def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Sti
     gains = station_gains(seams)
     fading = [_fading(trimmed, index, grid) for index in range(len(trimmed))]
     total_zyx = _total(trimmed, fading, grid)
+    fused_zyx = np.empty_like(total_zyx)  # one after the other; images are copies of it
     return Stitched(
         images={
             contrast: grid_image(
-                _fuse(contrast, trimmed, fading, gains, total_zyx, grid), grid, whole
+                _fuse(contrast, trimmed, fading, gains, total_zyx, grid, fused_zyx), grid, whole
             )
             for contrast in stations[0]
         },
@@ -139,16 +140,26 @@ def _fuse(
     gains: npt.NDArray[np.float64],
     total_zyx: Singles,
     grid: Axes,
+    fused_zyx: Singles,
 ) -> Singles:
-    fused_zyx = np.zeros_like(total_zyx)
+    fused_zyx.fill(0)
     for station, weights, gain in zip(stations, fading, gains, strict=True):
         region = station.region(grid, low_mm=station.low_mm, high_mm=station.high_mm)
         part_zyx = station.resample(station.images[contrast], grid, region)
-        fused_zyx[region] += part_zyx * (np.float32(gain) * weights)[:, None, None]
-    seen_zyx = total_zyx > 0
-    np.divide(fused_zyx, total_zyx, out=fused_zyx, where=seen_zyx)
-    if contrast is Contrast.CT:
-        fused_zyx[~seen_zyx] = AIR_HU
+        for place, part_yx, weight in zip(
+            range(region[0].start, region[0].stop),
+            part_zyx,
+            np.float32(gain) * weights,
+            strict=True,
+        ):
+            fused_zyx[place, *region[1:]] += part_yx * weight
+    for fused_yx, total_yx in zip(fused_zyx, total_zyx, strict=True):
+        if (total_yx == 1).all():
+            continue
+        seen_yx = total_yx > 0
+        np.divide(fused_yx, total_yx, out=fused_yx, where=seen_yx)
+        if contrast is Contrast.CT:
+            fused_yx[~seen_yx] = AIR_HU
     return _rounded(fused_zyx)
 
 
@@ -163,7 +174,8 @@ def _rounded(voxels_zyx: Singles) -> Singles:
     largest = min(largest, usual) if usual > 0 else largest
     if largest > 0:
         step = np.float32(2.0 ** (np.ceil(np.log2(largest)) - INTENSITY_BITS))
-        voxels_zyx /= step
-        np.rint(voxels_zyx, out=voxels_zyx)
-        voxels_zyx *= step
+        for voxels_yx in voxels_zyx:  # a slice at a time stays in the processor's cache
+            voxels_yx /= step
+            np.rint(voxels_yx, out=voxels_yx)
+            voxels_yx *= step
     return voxels_zyx

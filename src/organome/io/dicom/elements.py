@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from math import isfinite
 from typing import Any, Final, cast
 
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag, Tag
 
@@ -115,10 +116,21 @@ _NAMES_IN_GROUPS: Final = {
 }
 
 
+_MAX_CONVERTED_BYTES: Final = 256
+# Value representations whose values depend on nothing else in the file; texts only if all letters
+# are the same in all character sets.
+_WITH_LETTERS: Final = frozenset({"LO", "SH"})
+_CONVERTED_ONCE: Final = _WITH_LETTERS | {
+    *("AS", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "TM", "UI", "UL", "US")
+}
+_ASCII: Final = bytes(set(range(0x20, 0x7E)) - set(b"\\"))
+
+
 @lru_cache(maxsize=1)
-def tags_to_read() -> list[BaseTag]:
-    """Return the elements that anything is made of."""
-    return [*(Tag(keyword) for keyword in _ELEMENTS), PHILIPS_SCALE_SLOPE]
+def tags_to_read() -> dict[int, BaseTag]:
+    """Return the elements that anything is made of, by number."""
+    tags = [*(Tag(keyword) for keyword in _ELEMENTS), PHILIPS_SCALE_SLOPE]
+    return {int(tag): tag for tag in tags}
 
 
 _WITH_COMMA: Final = re.compile(r"(-?\d+),(\d+)")
@@ -128,6 +140,36 @@ _WITH_COMMA: Final = re.compile(r"(-?\d+),(\d+)")
 def _tag(keyword: str) -> BaseTag:
     """Return the tag of a keyword; pydicom looks it up each time."""
     return Tag(keyword)
+
+
+def value_of(dataset: Dataset, keyword: str, default: Any = None) -> Any:
+    """Return the value of an element, which is not to be changed.
+
+    The slices of a scan say nearly everything alike, so that each text is converted once.
+
+    Args:
+        dataset: With or without the element.
+        keyword: The standard's name of it.
+        default: For an element that is absent.
+    """
+    tag = _tag(keyword)
+    raw = dataset.get_item(tag)
+    if (
+        isinstance(raw, RawDataElement)
+        and raw.VR in _CONVERTED_ONCE
+        and isinstance(raw.value, bytes)
+        and len(raw.value) <= _MAX_CONVERTED_BYTES
+        and not raw.is_implicit_VR
+        and (raw.VR not in _WITH_LETTERS or raw.value.translate(None, _ASCII) == b"")
+    ):
+        return _converted(tag, raw.VR, raw.value, raw.is_little_endian)
+    return dataset[tag].value if raw is not None else default
+
+
+@lru_cache(maxsize=4096)
+def _converted(tag: BaseTag, vr: str, written: bytes, is_little_endian: bool) -> Any:
+    raw = RawDataElement(tag, vr, len(written), written, 0, False, is_little_endian)
+    return convert_raw_data_element(raw).value
 
 
 class Elements:
@@ -173,7 +215,7 @@ class Elements:
             for one in (_tag(_NAMES_IN_GROUPS.get(keyword, keyword)), tag):
                 if one in group:
                     return group[one].value
-        return self._file[tag].value if tag in self._file else None
+        return value_of(self._file, keyword)
 
     def text(self, keyword: str) -> str | None:
         """Return an optional text, None if absent, empty or unreadable."""

@@ -37,7 +37,15 @@ from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
 from organome.domain.outcomes import Reason
-from organome.io.dicom.elements import PER_FRAME, PIXELS, Elements, read_header, tags_to_read
+from organome.io.dicom.elements import (
+    PER_FRAME,
+    PIXELS,
+    Elements,
+    read_header,
+    tags_to_read,
+    value_of,
+)
+from organome.io.dicom.plain_files import read_plain
 from organome.io.files.delivered import check_file, folder_files, is_pointer, refusing
 
 SUFFIX: Final = ".dcm"
@@ -304,9 +312,13 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
         return []
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
         _check_deflated(content, which)
-        dataset = pydicom.dcmread(BytesIO(content), specific_tags=tags_to_read(), force=True)
+        plain = read_plain(content, tags_to_read()) if is_whole else None
+        if plain is None:
+            tags = [*tags_to_read().values()]
+            plain = pydicom.dcmread(BytesIO(content), specific_tags=tags, force=True)
+        dataset = plain
         dataset.buffer = None  # else the whole file stays in memory with it
-        uid = str(dataset.get("SeriesInstanceUID") or "")
+        uid = str(value_of(dataset, "SeriesInstanceUID") or "")
         storage_class = _storage_class(dataset)
         has_pixels = PIXELS in dataset
     if not (has_pixels or uid or is_whole):
@@ -376,15 +388,15 @@ def _parse_slices(
     if PIXELS not in dataset:
         raise ScanError(Reason.FILE_BROKEN, f"{which} ends before its pixels")
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
-        if not dataset.get("SeriesInstanceUID"):
+        if not value_of(dataset, "SeriesInstanceUID"):
             raise ScanError(Reason.FILE_BROKEN, f"{which} does not say of which series it is")
         frames = list(Elements(dataset, which).frames())
         if len(frames) > 1 and PER_FRAME not in dataset:
             fact = f"{which} is a multi-frame object whose frames have no place"
             found.unread.append(ScanError(Reason.FORMAT_UNKNOWN, fact))
             return []
-        is_grey = dataset.get("SamplesPerPixel", 1) == 1
-        is_palette = "COLOR" in str(dataset.get("PhotometricInterpretation"))
+        is_grey = value_of(dataset, "SamplesPerPixel", 1) == 1
+        is_palette = "COLOR" in str(value_of(dataset, "PhotometricInterpretation"))
         if not (is_grey and all(one.has(keyword) for one in frames for keyword in _PLANE)):
             if _CAPTURE in _storage_class(dataset).name:
                 found.n_others += 1
@@ -448,23 +460,23 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
 def _pixel_options(
     dataset: FileDataset, n_frames: int, vr: str | None, which: str
 ) -> dict[str, Any]:
-    allocated = int(dataset.get("BitsAllocated", 16))
-    stored = int(dataset.get("BitsStored", allocated))
-    high = int(dataset.get("HighBit", stored - 1))
+    allocated = int(value_of(dataset, "BitsAllocated", 16))
+    stored = int(value_of(dataset, "BitsStored", allocated))
+    high = int(value_of(dataset, "HighBit", stored - 1))
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         raise ScanError(Reason.FILE_BROKEN, f"{which} has {stored} of {allocated} bits a voxel")
     return {
-        "rows": int(dataset.Rows),
-        "columns": int(dataset.Columns),
+        "rows": int(value_of(dataset, "Rows")),
+        "columns": int(value_of(dataset, "Columns")),
         "samples_per_pixel": 1,
         "photometric_interpretation": str(
-            dataset.get("PhotometricInterpretation") or "MONOCHROME2"
+            value_of(dataset, "PhotometricInterpretation") or "MONOCHROME2"
         ),
         "number_of_frames": n_frames,
         "bits_allocated": allocated,
         "bits_stored": stored,
         "high_bit": high,
-        "pixel_representation": int(dataset.get("PixelRepresentation", 0)),
+        "pixel_representation": int(value_of(dataset, "PixelRepresentation", 0)),
         "pixel_keyword": PIXELS,
         "pixel_vr": vr if vr in ("OB", "OW") else "OW",
     }
@@ -498,7 +510,8 @@ def _check_deflated(content: bytes, which: str) -> None:
 
 
 def _storage_class(dataset: FileDataset) -> UID:
-    return UID(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+    written = value_of(dataset, "SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
+    return written if isinstance(written, UID) else UID(written or "")
 
 
 def _is_something_else(storage_class: UID, *, has_pixels: bool) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
+from isal import isal_zlib
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -16,11 +17,10 @@ from organome.io.files.delivered import check_file
 from organome.io.files.published import ask_again, is_whole_gzip
 from organome.io.images.nifti import nifti_header, read_nifti, write_nifti
 from organome.io.images.nrrd_metaimage import read_with_itk
-from organome.io.images.reading import Delivered
+from organome.io.images.reading import GZIP_STREAM, Delivered
 
-# Level 1 takes 0.7 s for a stitched contrast; ITK's writer, at level 6 whatever level is asked for,
-# takes 1.4 s for a file that is 15 % smaller.
 MAX_INTENSITY: Final = 3e38  # of single precision
+# ISA-L's level 1 makes files of the size of zlib's level 1 in a fifth of its time.
 DEFLATE_LEVEL: Final = 1
 # Images shrink to a half or a tenth, zeros to a thousandth. Labelmaps may be nothing but zeros.
 MAX_GROWTH: Final = 200
@@ -113,7 +113,7 @@ def check_image(image: sitk.Image, *, constant: bool = False) -> None:
 
 
 def write_image(path: Path, image: sitk.Image) -> None:
-    """Write an image compressed; equal images give equal bytes.
+    """Write an image compressed; on one kind of processor, equal images give equal bytes.
 
     Args:
         path: Where; ``.nii.gz``, ``.nrrd`` or ``.mha``. NIfTI keeps the grid in single precision.
@@ -121,7 +121,8 @@ def write_image(path: Path, image: sitk.Image) -> None:
     """
     with atomic_path(path) as temporary:
         if path.name.endswith(".nii.gz"):
-            write_nifti(temporary, nifti_header(image), image, level=DEFLATE_LEVEL)
+            encoder = isal_zlib.compressobj(DEFLATE_LEVEL, isal_zlib.DEFLATED, GZIP_STREAM)
+            write_nifti(temporary, nifti_header(image), image, encoder=encoder)
         else:
             sitk.WriteImage(image, str(temporary), useCompression=True)
 

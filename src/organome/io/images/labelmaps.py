@@ -11,6 +11,7 @@ Source: NIfTI-1.1 (extensions; code 30 is NIFTI_ECODE_CARET, intent 1002 NIFTI_I
 label table of GIfTI 1.0, as the Caret volume extension holds it.
 """
 
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ from organome.io.files.packs import packed_gzip_identity
 from organome.io.files.published import ask_again, is_whole_gzip, read_member
 from organome.io.images.image_files import read_image, read_published
 from organome.io.images.nifti import CARET, nifti_header, write_nifti
+from organome.io.images.reading import GZIP_STREAM
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -76,7 +78,9 @@ def write_labelmap(
     header["intent_code"] = LABEL_INTENT
     header.extensions.append(nib.nifti1.Nifti1Extension(CARET, _caret_xml(scheme)))
     with atomic_path(path) as temporary:
-        write_nifti(temporary, header, labelmap, level=DEFLATE_LEVEL)
+        # zlib, whose bytes are the same everywhere: a labelmap is known by its bytes.
+        encoder = zlib.compressobj(DEFLATE_LEVEL, zlib.DEFLATED, GZIP_STREAM)
+        write_nifti(temporary, header, labelmap, encoder=encoder)
 
 
 def read_labelmap(path: Path) -> sitk.Image:

@@ -10,14 +10,13 @@ types of the header, and for which of the two transforms comes first (sform); as
 damaged gives way to the other.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,7 +28,6 @@ from organome.domain.flags import Flag
 from organome.domain.geometry import direction_fault, direction_of, geometry_fault
 from organome.domain.outcomes import Reason
 from organome.io.images.reading import (
-    GZIP_STREAM,
     MAX_AXES,
     MAX_COORDINATE_MM,
     MAX_OFFSET_BYTES,
@@ -65,6 +63,16 @@ _NIFTI_FROM_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SCANNER_SPACE: Final = 1  # NIFTI_XFORM_SCANNER_ANAT
 
 _Affine = NDArray[np.float64]
+
+
+class Encoder(Protocol):
+    """What compresses: an object of ``zlib.compressobj``, or of one that is called alike."""
+
+    def compress(self, data: Any, /) -> bytes:
+        """Take in some bytes; return what is finished."""
+
+    def flush(self) -> bytes:
+        """Return the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +440,9 @@ def nifti_header(image: sitk.Image) -> "nib.Nifti1Header":
     return nifti.header
 
 
-def write_nifti(path: Path, header: "nib.Nifti1Header", image: sitk.Image, *, level: int) -> None:
+def write_nifti(
+    path: Path, header: "nib.Nifti1Header", image: sitk.Image, *, encoder: "Encoder"
+) -> None:
     """Write header and voxels as a gzip file without time or name.
 
     Equal ones give equal bytes. The voxels are compressed piece by piece and never copied whole.
@@ -441,12 +451,11 @@ def write_nifti(path: Path, header: "nib.Nifti1Header", image: sitk.Image, *, le
         path: Where.
         header: As ``nifti_header`` made it; extensions may have been added.
         image: The voxels.
-        level: Effort of zlib, 0 to 9.
+        encoder: What compresses.
     """
     head = BytesIO()
     header.write_to(head)
     voxels = sitk.GetArrayViewFromImage(image).reshape(-1).data.cast("B")
-    encoder = zlib.compressobj(level, zlib.DEFLATED, GZIP_STREAM)
     with path.open("wb") as file:
         file.write(encoder.compress(head.getvalue()))
         for start in range(0, len(voxels), _WRITE_BYTES):

@@ -5,16 +5,15 @@ No header is believed: whatever it declares is bounded before a byte is inflated
 Source: RFC 1950 and 1952 (zlib and gzip, whose checksums and lengths tell of damage).
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from math import prod
 from typing import BinaryIO, Final
-from zlib import decompressobj
 
 import SimpleITK as sitk
+from isal import isal_zlib
 
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -66,8 +65,8 @@ def damage() -> Iterator[None]:
             yield
         except EOFError as error:
             raise ScanError(Reason.FILE_BROKEN, "the file ends early") from error
-        except zlib.error as error:
-            raise ScanError(Reason.FILE_BROKEN, f"compressed data damaged: {error}") from error
+        except isal_zlib.error as error:  # type: ignore[misc]  # a class, whatever its stub says
+            raise ScanError(Reason.FILE_BROKEN, "compressed data damaged") from error
         except (ValueError, OverflowError) as error:
             # What Python quotes of a header stands after the colon.
             harmless = str(error).partition(":")[0]
@@ -149,10 +148,10 @@ def inflated(
 
     Raises:
         EOFError: It ends early.
-        zlib.error: It is damaged; the checksum at its end counts.
+        isal_zlib.error: It is damaged; the checksum at its end counts.
         ScanError: More comes out of it than may.
     """
-    decoder = decompressobj(frame)
+    decoder = isal_zlib.decompressobj(frame)
     n_bytes = 0
     for piece in pieces:
         while piece:
@@ -160,7 +159,7 @@ def inflated(
                 piece = piece.lstrip(b"\0")
                 if not piece:
                     break
-                decoder = decompressobj(frame)
+                decoder = isal_zlib.decompressobj(frame)
             plain = decoder.decompress(piece, step)
             n_bytes += len(plain)
             if limit is not None and n_bytes > limit:

@@ -137,7 +137,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 12
+    version = 13
 
     def __init__(
         self,
