@@ -24,6 +24,7 @@ import numba
 import platformdirs
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
@@ -38,7 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(**options: Any) -> Callable[[Function], Function]:
     """Have a function compiled for the types that it is called with; it runs without Python's lock.
 
-    It may call other kernels of its own module.
+    It may call other kernels of its own module, and those of others that call none elsewhere.
 
     Args:
         options: Further options of ``numba.njit``.
@@ -82,7 +83,9 @@ class _KernelCache(NullCache):
     def name(self) -> str:
         """What the names of its files begin with: function, source, processor."""
         function = self._function
-        source = _source_digest(function.__code__.co_filename)
+        called = (each for each in function.__globals__.values() if isinstance(each, Dispatcher))
+        files = {each.py_func.__code__.co_filename for each in called}
+        source = _source_digest(*sorted(files | {function.__code__.co_filename}))
         return f"{function.__module__}.{function.__qualname__}.{source}-{_processor()}"
 
     def load_overload(self, types: Any, target_context: Any) -> Any:
@@ -129,8 +132,8 @@ class _KernelCache(NullCache):
 
 
 @cache
-def _source_digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+def _source_digest(*paths: str) -> str:
+    return hashlib.sha256(b"".join(Path(path).read_bytes() for path in paths)).hexdigest()[:16]
 
 
 @cache

@@ -12,9 +12,11 @@ codes are exchanged in that file.
 from enum import StrEnum
 from typing import Final
 
+from organome.domain.ibsi_features import describe_tag
+
 
 class FeatureClass(StrEnum):
-    """A family of features; values are those of pyradiomics."""
+    """A family of features; values are those of pyradiomics, but for the last."""
 
     SHAPE = "shape"
     FIRSTORDER = "firstorder"
@@ -23,6 +25,7 @@ class FeatureClass(StrEnum):
     GLRLM = "glrlm"
     GLSZM = "glszm"
     NGTDM = "ngtdm"
+    IBSI = "ibsi"  # of the IBSI, by its own definitions and tags: ``ibsi_features``
 
 
 # Of every class in the order of the tables: name, IBSI code (- for none), meaning.
@@ -209,6 +212,9 @@ def feature_meaning(name: str) -> str:
         name: Full name, ``original_glcm_Contrast``.
     """
     image_type, of_class, feature = name_parts(name)
+    if of_class is FeatureClass.IBSI:
+        said_there, codes, _ = describe_tag(feature)
+        return f"{feature} of the {image_type} image: {said_there}; IBSI {codes}, as it defines it."
     code = IBSI_CODES[of_class].get(feature)
     meaning = FEATURE_MEANINGS[of_class].get(feature)
     said = [
@@ -223,6 +229,8 @@ def feature_meaning(name: str) -> str:
 def feature_unit(name: str) -> str | None:
     """Name the unit of a shape feature; those of the others depend on the image."""
     _, of_class, feature = name_parts(name)
+    if of_class is FeatureClass.IBSI:
+        return describe_tag(feature)[2]
     if of_class is not FeatureClass.SHAPE:
         return None
     return next((unit for word, unit in _UNITS if word in feature), None)
@@ -230,5 +238,5 @@ def feature_unit(name: str) -> str | None:
 
 def name_parts(name: str) -> tuple[str, FeatureClass, str]:
     """Split the full name of a feature into image type, class and feature."""
-    image_type, of_class, feature = name.split("_")
+    image_type, of_class, feature = name.split("_", 2)
     return image_type, FeatureClass(of_class), feature

@@ -8,19 +8,24 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from reprlib import repr as short_repr
 from typing import Any, Final, NoReturn
 
 from organome.domain.errors import SetupError
-from organome.domain.features import ORIGINAL, FeatureClass
+from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
+from organome.domain.ibsi_features import Extent
 from organome.domain.radiomics_settings import (
     DEFAULT_PAD_VOXELS,
     LOG,
     MAX_LEVELS,
     WAVELET,
+    BinsFrom,
     Filters,
+    IbsiSettings,
     NormalizeOver,
     Preparation,
+    Processing,
     RadiomicsSettings,
     ResegmentMode,
     TextureSettings,
@@ -100,11 +105,10 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
     filters = _read_filters(content)
     preparation = _read_preparation(content)
     _refuse_margins(content, filters, preparation, reading)
-    texture = _read_texture(setting, "setting.", reading, content.own)
+    read_texture = partial(_read_texture, reading=reading, content=content)
+    texture = read_texture(setting, "setting.")
     textures = {
-        _NATIVE_TYPES[of_type]: _read_texture(
-            content.of_type(of_type), f"imageType.{of_type}.", reading, content.own
-        )
+        _NATIVE_TYPES[of_type]: read_texture(content.of_type(of_type), f"imageType.{of_type}.")
         for of_type in content.types
     }
     return RadiomicsSettings(
@@ -113,6 +117,11 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
         preparation=preparation,
         filters=filters,
         classes=_read_classes(content.classes, reading),
+        ibsi=IbsiSettings(
+            extents=tuple(Extent(each) for each in content.own.get("ibsiFeatures", ())),
+            ivh_bin_width=content.own.get("ivhBinWidth"),
+            ivh_bin_count=content.own.get("ivhBinCount"),
+        ),
         in_plane=in_plane,
         parameters=parameters,
     )
@@ -240,6 +249,17 @@ _OWN_KINDS: Final[Mapping[str, _Kind]] = {
             _is_list(value, _is_number) and len(value) == 2 and 0 <= value[0] < value[1] <= 100
         ),
     ),
+    "processing": _one_of([each.value for each in Processing]),
+    "outlierSigma": _POSITIVE,
+    "ibsiFeatures": _Kind(
+        f"a list of {', '.join(Extent)}, each once",
+        lambda value: (
+            _is_list(value, lambda each: each in tuple(Extent))
+            and 0 < len(set(value)) == len(value)
+        ),
+    ),
+    "ivhBinWidth": _POSITIVE,
+    "ivhBinCount": _whole(2),
 }
 _SECTIONS: Final = ("setting", "imageType", "featureClass")
 # What pyradiomics reads for each image of its own; all else it reads once.
@@ -332,6 +352,7 @@ def _check_own(content: _Content, reading: _Reading) -> None:
         reading.check(name, value, "organome.", _OWN_KINDS)
     if content.own.get("normalizeOver") and not content.setting.get("normalize"):
         reading.fail("organome.normalizeOver", "does nothing without normalize: true")
+    _check_ibsi(content, reading)
     if not content.own.get("inPlane"):
         return
     places = {"setting": content.setting, **content.types}
@@ -343,8 +364,37 @@ def _check_own(content: _Content, reading: _Reading) -> None:
             reading.fail(f"{where}.force2D", "is false, which contradicts organome.inPlane")
 
 
+def _check_ibsi(content: _Content, reading: _Reading) -> None:
+    """Check what belongs to the IBSI's processing, or to its features."""
+    own, setting = content.own, content.setting
+    if "ibsiFeatures" in own and "Original" not in content.types:
+        reading.fail("organome.ibsiFeatures", "needs imageType Original, of which they are made")
+    for name in ("ivhBinWidth", "ivhBinCount"):
+        if name in own and "ibsiFeatures" not in own:
+            reading.fail(f"organome.{name}", "does nothing without ibsiFeatures")
+    if "ivhBinWidth" in own and "ivhBinCount" in own:
+        reading.fail("organome.ivhBinWidth", "contradicts ivhBinCount")
+    if own.get("processing") != Processing.IBSI:
+        if "outlierSigma" in own:
+            reading.fail("organome.outlierSigma", "needs processing: ibsi")
+        return
+    if setting.get("resegmentMode", ResegmentMode.ABSOLUTE) != ResegmentMode.ABSOLUTE:
+        reading.fail("setting.resegmentMode", "must be absolute with processing: ibsi")
+    if setting.get("resegmentShape"):
+        reading.fail("setting.resegmentShape", "contradicts processing: ibsi")
+    if "padDistance" in setting:
+        reading.fail("setting.padDistance", "does nothing with processing: ibsi")
+
+
+def _bins_from(content: _Content) -> BinsFrom | float:
+    if content.own.get("processing") != Processing.IBSI:
+        return BinsFrom.MULTIPLE
+    limits = content.setting.get("resegmentRange")
+    return min(limits) if limits else BinsFrom.LEAST
+
+
 def _read_texture(
-    setting: Mapping[str, Any], where: str, reading: _Reading, own: Mapping[str, Any]
+    setting: Mapping[str, Any], where: str, *, reading: _Reading, content: _Content
 ) -> TextureSettings:
     if list(setting.get("distances", [1])) != [1]:
         reading.refuse(f"{where}distances: {short_repr(setting['distances'])}")
@@ -357,10 +407,11 @@ def _read_texture(
             f"{where}binCount", f"is {setting['binCount']}, at most {MAX_LEVELS} are possible"
         )
     texture = TextureSettings(**_renamed(setting, _TEXTURE))
-    clip = own.get("clipPercentiles")
+    clip = content.own.get("clipPercentiles")
     return replace(
         texture,
-        force_2d=texture.force_2d or bool(own.get("inPlane")),
+        bins_from=_bins_from(content),
+        force_2d=texture.force_2d or bool(content.own.get("inPlane")),
         clip_percentiles=None if clip is None else (float(clip[0]), float(clip[1])),
     )
 
@@ -380,6 +431,8 @@ def _read_preparation(content: _Content) -> Preparation:
         interpolator=setting.get("interpolator", Preparation().interpolator),
         normalize_over=NormalizeOver(content.own.get("normalizeOver", NormalizeOver.IMAGE)),
         resegment_mode=ResegmentMode(setting.get("resegmentMode", ResegmentMode.ABSOLUTE)),
+        processing=Processing(content.own.get("processing", Processing.PYRADIOMICS)),
+        outlier_sigma=content.own.get("outlierSigma"),
     )
 
 
@@ -414,9 +467,9 @@ def _read_filters(content: _Content) -> Filters:
 
 
 def _read_classes(classes: Mapping[str, Any], reading: _Reading) -> tuple[FeatureClass, ...]:
-    names = [name.value for name in FeatureClass]
+    names = [name.value for name in FEATURES]
     for name, features in classes.items():
         reading.known(name, names, "featureClass.")
         if features:
             reading.refuse(f"featureClass.{name}: a choice of single features")
-    return tuple(name for name in FeatureClass if not classes or name.value in classes)
+    return tuple(name for name in FEATURES if not classes or name.value in classes)

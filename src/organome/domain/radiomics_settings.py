@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from organome.domain.features import ORIGINAL, FeatureClass, feature_names
+from organome.domain.features import FEATURES, ORIGINAL, FeatureClass, feature_names
+from organome.domain.ibsi_features import Extent, ibsi_tags
 
 DEFAULT_PAD_VOXELS: Final = 5
 MAX_LEVELS: Final = 1000  # above, matrices grow beyond use: 52 MB for a GLCM of 13 directions
@@ -36,12 +37,27 @@ class ResegmentMode(StrEnum):
     SIGMA = "sigma"
 
 
+class Processing(StrEnum):
+    """Whose way of resampling, resegmenting and making grey levels is followed."""
+
+    PYRADIOMICS = "pyradiomics"
+    IBSI = "ibsi"
+
+
+class BinsFrom(StrEnum):
+    """Where the first grey level of a fixed width begins, if not at a given intensity."""
+
+    MULTIPLE = "multiple"  # of the width
+    LEAST = "least"  # intensity of the region
+
+
 @dataclass(frozen=True, slots=True)
 class TextureSettings:
     """Grey levels and neighbours; names and defaults are those of pyradiomics 3.0.1.
 
     Attributes:
         bin_width: Width of a grey level; used where ``bin_count`` is None.
+        bins_from: Where the first grey level of that width begins.
         bin_count: Number of grey levels between the least and the greatest intensity of a region.
         voxel_array_shift: Added to intensities in Energy, TotalEnergy and RootMeanSquared.
         gldm_a: Grey levels that differ by no more depend on each other.
@@ -54,6 +70,7 @@ class TextureSettings:
     """
 
     bin_width: float = 25
+    bins_from: BinsFrom | float = BinsFrom.MULTIPLE
     bin_count: int | None = None
     voxel_array_shift: float = 0
     gldm_a: int = 0
@@ -80,6 +97,9 @@ class Preparation:
         resegment_range: Voxels of a label with intensities beyond it are left out; None: none is.
         resegment_mode: What its numbers mean.
         resegment_shape: Whether they are left out of the shape, too.
+        processing: How grids are laid, what becomes of labels and of whole numbers there.
+        outlier_sigma: Voxels of a label further from its mean, in standard deviations, are left
+            out as well as those beyond the range; None: none is.
     """
 
     normalize: bool = False
@@ -92,6 +112,13 @@ class Preparation:
     resegment_range: tuple[float, ...] | None = None
     resegment_mode: ResegmentMode = ResegmentMode.ABSOLUTE
     resegment_shape: bool = False
+    processing: Processing = Processing.PYRADIOMICS
+    outlier_sigma: float | None = None
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether voxels may be left out for their intensity."""
+        return self.resegment_range is not None or self.outlier_sigma is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +155,21 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class IbsiSettings:
+    """Features by the IBSI's own definitions, beside those of pyradiomics.
+
+    Attributes:
+        extents: Where textures look for neighbours; none: no such features.
+        ivh_bin_width: Width of the levels of the intensity-volume curve.
+        ivh_bin_count: Their number. With neither, whole numbers are levels, or there are 1,000.
+    """
+
+    extents: tuple[Extent, ...] = ()
+    ivh_bin_width: float | None = None
+    ivh_bin_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RadiomicsSettings:
     """All that decides on the features of an image.
 
@@ -138,6 +180,7 @@ class RadiomicsSettings:
         preparation: What is done before.
         filters: Which images.
         classes: Which feature classes.
+        ibsi: Which features by the IBSI's definitions, of the original image.
         in_plane: Whether the axis that ``force_2d`` leaves out is that of the thickest slices,
             whichever it is in the image at hand.
         parameters: What all of it was read from, for the engine ``pyradiomics`` and the digest.
@@ -146,7 +189,8 @@ class RadiomicsSettings:
     texture: TextureSettings = TextureSettings()
     preparation: Preparation = Preparation()
     filters: Filters = Filters()
-    classes: tuple[FeatureClass, ...] = tuple(FeatureClass)
+    classes: tuple[FeatureClass, ...] = tuple(FEATURES)
+    ibsi: IbsiSettings = IbsiSettings()
     in_plane: bool = False
     own_textures: Mapping[str, TextureSettings] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -183,12 +227,16 @@ class RadiomicsSettings:
         types = self.filters.image_types(force_2d=self.texture_of(WAVELET).force_2d)
         # Shape is measured once, under the name of the original image, whatever the filters are.
         types = (ORIGINAL, *(name for name in types if name != ORIGINAL))
-        return tuple(
+        named = tuple(
             name
             for image_type in types
             for name in feature_names(image_type)
             if (of_class := FeatureClass(name.split("_")[1])) in self.classes
             and (image_type != ORIGINAL or self.filters.original or of_class is FeatureClass.SHAPE)
+        )
+        return (
+            *named,
+            *(f"{ORIGINAL}_{FeatureClass.IBSI}_{tag}" for tag in ibsi_tags(self.ibsi.extents)),
         )
 
 

@@ -9,10 +9,11 @@ from organome.domain.features import (
     feature_names,
     feature_unit,
 )
+from organome.domain.ibsi_features import Extent, ibsi_tags
 from organome.domain.radiomics_settings import log_image_type, wavelet_image_type
 
 
-@pytest.mark.parametrize("of_class", FeatureClass)
+@pytest.mark.parametrize("of_class", FEATURES)
 def test_every_feature_is_explained_and_nothing_else(of_class: FeatureClass) -> None:
     assert set(FEATURE_MEANINGS[of_class]) == set(FEATURES[of_class])
     assert set(IBSI_CODES[of_class]) <= set(FEATURES[of_class])
@@ -45,3 +46,16 @@ def test_shape_has_units() -> None:
     assert units["original_shape_SurfaceVolumeRatio"] == "1/mm"
     assert units["original_shape_Sphericity"] is None
     assert units["original_glcm_Contrast"] is None
+
+
+def test_features_of_the_ibsi_say_code_and_aggregation() -> None:
+    tags = ibsi_tags(tuple(Extent))
+    said = [feature_meaning(f"original_ibsi_{tag}") for tag in tags]
+    assert len(set(tags)) == len(set(said)) == 482
+    assert (
+        "mean over directions, slices merged; IBSI GYBY, JJUI"
+        in said[tags.index("cm_joint_max_2_5D_avg")]
+    )
+    assert feature_unit("original_ibsi_morph_volume") == "mm3"
+    assert feature_unit("original_ibsi_morph_vol_dens_aabb") is None
+    assert ibsi_tags(()) == ()

@@ -5,9 +5,9 @@ import yaml
 
 from doubles.places import REPOSITORY
 from organome.domain.errors import SetupError
-from organome.domain.features import FeatureClass
+from organome.domain.features import FEATURES
 from organome.domain.radiomics_parameters import read_parameters
-from organome.domain.radiomics_settings import NormalizeOver, RadiomicsSettings
+from organome.domain.radiomics_settings import NormalizeOver, Processing, RadiomicsSettings
 
 PRESETS = REPOSITORY / "config" / "radiomics"
 
@@ -27,13 +27,15 @@ def test_presets_are_native_and_hold_what_they_say() -> None:
     assert (preset("dixon").texture.bin_width, preset("dixon").preparation.normalize) == (2, False)
     assert not preset("ct").texture.force_2d
     assert preset("ibsi").preparation.resampled_spacing_xyz_mm == (2, 2, 2)
-    assert all(len(preset(path.stem).feature_names()) == 107 for path in PRESETS.glob("*.yaml"))
+    assert preset("ibsi").preparation.processing is Processing.IBSI
+    n_features = {path.stem: len(preset(path.stem).feature_names()) for path in PRESETS.glob("*")}
+    assert n_features == {"ct": 107, "mr": 107, "dixon": 107, "ibsi": 107 + 210}
 
 
 def test_nothing_said_is_the_default_of_pyradiomics() -> None:
     settings = read_parameters({}, source="test")
     assert settings == RadiomicsSettings()
-    assert settings.classes == tuple(FeatureClass)
+    assert settings.classes == tuple(FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,31 @@ def test_what_is_not_native_is_refused_by_name(parameters: dict[str, Any]) -> No
         ({"setting": {"binWidth": 0}}, "setting.binWidth is 0, must be a number above 0"),
         ({"setting": {"binWidth": float("nan")}}, "setting.binWidth is nan"),
         ({"setting": {"binWidth": None}}, "setting.binWidth is None"),
+        ({"organome": {"processing": "IBSI"}}, "organome.processing is 'IBSI', must be one of"),
+        ({"organome": {"ibsiFeatures": ["2.5D"]}}, "organome.ibsiFeatures is .* 2D, 2_5D, 3D"),
+        ({"organome": {"ibsiFeatures": True}}, "organome.ibsiFeatures is True"),
+        ({"organome": {"outlierSigma": 3}}, "organome.outlierSigma needs processing: ibsi"),
+        ({"organome": {"ivhBinWidth": 2.5}}, "ivhBinWidth does nothing without ibsiFeatures"),
+        (
+            {"organome": {"ibsiFeatures": ["3D"], "ivhBinWidth": 1, "ivhBinCount": 9}},
+            "organome.ivhBinWidth contradicts ivhBinCount",
+        ),
+        (
+            {"organome": {"ibsiFeatures": ["3D"]}, "imageType": {"LoG": {"sigma": [2.0]}}},
+            "organome.ibsiFeatures needs imageType Original",
+        ),
+        (
+            {"organome": {"processing": "ibsi"}, "setting": {"resegmentShape": True}},
+            "setting.resegmentShape contradicts processing: ibsi",
+        ),
+        (
+            {"organome": {"processing": "ibsi"}, "setting": {"resegmentMode": "sigma"}},
+            "setting.resegmentMode must be absolute",
+        ),
+        (
+            {"organome": {"processing": "ibsi"}, "setting": {"padDistance": 3}},
+            "setting.padDistance does nothing",
+        ),
         ({"setting": {"binCount": 32.5}}, "setting.binCount is 32.5"),
         ({"setting": {"binCount": True}}, "setting.binCount is True"),
         ({"setting": {"binCount": 1001}}, "setting.binCount is 1001, at most 1000"),

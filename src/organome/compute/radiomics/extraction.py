@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.radiomics.first_order import Sample
+from organome.compute.radiomics.ibsi import Form, IbsiFeatures
+from organome.compute.radiomics.matrices import Matrices
 from organome.compute.radiomics.preparation import filtered_images, prepare, within_range
 from organome.compute.radiomics.regions import (
     LabelledBox,
@@ -21,7 +25,12 @@ from organome.compute.radiomics.textures import Intensities, intensity_features
 from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.organs import BACKGROUND
 from organome.domain.outcomes import FeatureReason
-from organome.domain.radiomics_settings import WAVELET, RadiomicsSettings, TextureSettings
+from organome.domain.radiomics_settings import (
+    WAVELET,
+    Processing,
+    RadiomicsSettings,
+    TextureSettings,
+)
 
 BYTES_PER_INTEGER_VOXEL: Final = 25
 BYTES_PER_FLOAT_VOXEL: Final = 38
@@ -98,12 +107,14 @@ class _Extraction:
         self._n_voxels: dict[int, int] = {}
         self._values: dict[int, dict[str, float]] = {}
         self._intensities: dict[int, dict[str, Intensities]] = {}
+        self._forms: dict[int, Form] = {}
+        self._ibsi_values: dict[int, dict[str, float]] = {}
 
     def run(self) -> dict[int, RegionFeatures]:
         self._choose_voxels()
-        if FeatureClass.SHAPE in self._settings.classes:
+        if FeatureClass.SHAPE in self._settings.classes or self._settings.ibsi.extents:
             self._measure_shapes()
-        if set(self._settings.classes) - {FeatureClass.SHAPE}:
+        if set(self._settings.classes) - {FeatureClass.SHAPE} or self._settings.ibsi.extents:
             texture = self._settings.texture_of(WAVELET)
             for name, image in filtered_images(
                 self._image,
@@ -111,6 +122,8 @@ class _Extraction:
                 force_2d_dimension=texture.force_2d_dimension if texture.force_2d else None,
             ):
                 self._measure_image(name, image)
+        for label, features in self._ibsi_values.items():
+            self._values[label] |= features
         return {label: self._result(label) for label in self._n_voxels}
 
     def _choose_voxels(self) -> None:
@@ -119,7 +132,7 @@ class _Extraction:
         preparation = self._settings.preparation
         for whole in self._box.regions:
             reason, region = refusal(whole, self._settings), whole
-            if reason is None and preparation.resegment_range is not None:
+            if reason is None and preparation.leaves_out:
                 kept = within_range(self._box.intensities(image_zyx, whole), preparation)
                 part = part_of(whole, kept, self._box)
                 self._n_voxels[whole.label] = part.n_voxels if part else 0
@@ -137,7 +150,7 @@ class _Extraction:
 
     def _measure_shapes(self) -> None:
         box, preparation = self._box, self._settings.preparation
-        if preparation.resegment_range is not None:
+        if preparation.leaves_out and preparation.processing is Processing.PYRADIOMICS:
             regions = (
                 self._regions[whole.label]
                 if preparation.resegment_shape
@@ -150,12 +163,15 @@ class _Extraction:
         shapes = LabelledShapes(box, self._spacing_zyx_mm)
         for region in box.regions:
             if region.label in self._regions:
-                features = {FeatureClass.SHAPE: shapes.measure(region)}
-                self._add(region.label, ORIGINAL, features)
+                shape, points_mm = shapes.measure(region)
+                self._add(region.label, ORIGINAL, {FeatureClass.SHAPE: shape})
+                if self._settings.ibsi.extents:
+                    self._forms[region.label] = Form(region, shape, points_mm)
 
     def _measure_image(self, name: str, image: sitk.Image) -> None:
         image_zyx = sitk.GetArrayViewFromImage(image)
         z_mm, y_mm, x_mm = self._spacing_zyx_mm
+        with_ibsi = self._settings.ibsi.extents and name == ORIGINAL
         for label, region in self._regions.items():
             places, box_zyx = self._box.places(region)
             features, self._intensities[label][name] = intensity_features(
@@ -164,8 +180,17 @@ class _Extraction:
                 box_zyx,
                 settings=self._settings.texture_of(name),
                 voxel_volume_mm3=x_mm * y_mm * z_mm,
+                also=partial(self._measure_ibsi, region) if with_ibsi else None,
             )
             self._add(label, name, features)
+
+    def _measure_ibsi(self, region: Region, sample: Sample, matrices: Matrices) -> None:
+        features = IbsiFeatures(self._image, self._box, self._settings).measure(
+            region, self._forms[region.label], sample, matrices
+        )
+        self._ibsi_values[region.label] = {
+            f"{ORIGINAL}_{FeatureClass.IBSI}_{tag}": value for tag, value in features.items()
+        }
 
     def _add(
         self, label: int, image_type: str, by_class: Mapping[FeatureClass, Mapping[str, float]]

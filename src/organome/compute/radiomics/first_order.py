@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from organome.compute.geometry.arrays import Counts, Floats, Levels, Places
 from organome.compute.kernels import kernel
 from organome.compute.radiomics.formula_kernels import EPS
-from organome.domain.radiomics_settings import TextureSettings
+from organome.domain.radiomics_settings import BinsFrom, TextureSettings
 
 
 @kernel()
@@ -80,8 +80,8 @@ def place_by_edges(
 def bin_edges(values: NDArray[Any], settings: TextureSettings) -> NDArray[Any]:
     """Make the bin edges of a region.
 
-    They start at a multiple of the bin width, not at the least intensity. Types matter: for a
-    float32 image the edges are float32, and pyradiomics' levels depend on their rounding.
+    As a rule they start at a multiple of the bin width, not at the least intensity. Types matter:
+    for a float32 image the edges are float32, and pyradiomics' levels depend on their rounding.
 
     Args:
         values: Intensities, or just the least and the greatest; their type is that of the image.
@@ -98,7 +98,10 @@ def bin_edges(values: NDArray[Any], settings: TextureSettings) -> NDArray[Any]:
     if np.issubdtype(values.dtype, np.integer):
         lowest, highest = np.int64(lowest), np.int64(highest)
         width = int(width) if float(width).is_integer() else width
-    edges = np.arange(lowest - (lowest % width), highest + 2 * width, width)
+    start = lowest - (lowest % width)
+    if settings.bins_from is not BinsFrom.MULTIPLE:
+        start = lowest if settings.bins_from is BinsFrom.LEAST else settings.bins_from
+    edges = np.arange(start, highest + 2 * width, width)
     if edges.size == 1:
         return np.array([edges[0] - 0.5, edges[0] + 0.5])
     return edges

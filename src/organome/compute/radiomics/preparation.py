@@ -24,11 +24,13 @@ from organome.domain.radiomics_settings import (
     Filters,
     NormalizeOver,
     Preparation,
+    Processing,
     ResegmentMode,
     log_image_type,
     wavelet_image_type,
 )
 
+_HALF: Final = 0.5 - 1e-9  # of a voxel, less what rounding may take from it
 _MIN_LOG_SIZE: Final = 4  # voxels per axis that the recursive filter of ITK needs
 
 
@@ -106,14 +108,19 @@ def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray
         intensities: Of the region.
         preparation: One limit is a lower one, two are a range; both ends belong to it.
     """
-    assert preparation.resegment_range is not None
+    kept: NDArray[np.bool_] = np.ones(intensities.shape, bool)
+    if preparation.outlier_sigma is not None:
+        away = np.abs(intensities - intensities.mean())
+        kept &= away <= preparation.outlier_sigma * intensities.std()
+    if preparation.resegment_range is None:
+        return kept
     limits: list[Any] = sorted(preparation.resegment_range)
     if preparation.resegment_mode is ResegmentMode.RELATIVE:
         limits = [intensities.max() * limit for limit in limits]
     elif preparation.resegment_mode is ResegmentMode.SIGMA:
         mean, sd = intensities.mean(), intensities.std()
         limits = [mean + sd * limit for limit in limits]
-    kept: NDArray[np.bool_] = intensities >= limits[0]
+    kept &= intensities >= limits[0]
     if len(limits) == 2:
         kept &= intensities <= limits[1]
     return kept
@@ -174,7 +181,11 @@ def _body_moments(image: sitk.Image) -> tuple[float, float]:
 def resample(
     image: sitk.Image, labelmap: sitk.Image, preparation: Preparation
 ) -> tuple[sitk.Image, sitk.Image]:
-    """Resample both onto one grid that covers the image; voxels of labels go by the nearest.
+    """Resample both onto one grid that covers the image.
+
+    As pyradiomics does it, outer faces of both grids lie together, and voxels of labels go by the
+    nearest. As the IBSI does it, their centres lie together, a voxel belongs to a label that has
+    half of it by linear interpolation, and whole numbers are rounded, not cut off.
 
     Raises:
         SetupError: If SimpleITK has no such interpolator.
@@ -189,6 +200,8 @@ def resample(
     if np.allclose(old_mm, new_mm):
         return image, labelmap
     size = np.ceil(np.array(labelmap.GetSize()) * (old_mm / new_mm)).astype(int)
+    if preparation.processing is Processing.IBSI:
+        return _resample_centred(image, labelmap, new_mm, size, interpolator)
     grid = _grid(labelmap, new_mm, first_xyz=np.zeros(3), size_xyz=size)
     grid.SetOutputPixelType(image.GetPixelID())
     grid.SetInterpolator(interpolator)
@@ -229,12 +242,70 @@ def _resampled_labels(
     return labels_zyx
 
 
+def _resample_centred(
+    image: sitk.Image,
+    labelmap: sitk.Image,
+    new_mm: Floats,
+    size_xyz: NDArray[np.int64],
+    interpolator: int,
+) -> tuple[sitk.Image, sitk.Image]:
+    """Resample as the IBSI does.
+
+    A voxel that two labels share half and half goes to the first.
+    """
+    step = new_mm / np.array(labelmap.GetSpacing())
+    start = ((np.array(labelmap.GetSize()) - 1) - (size_xyz - 1) * step) / 2
+    grid = _grid(labelmap, new_mm, first_xyz=np.zeros(3), size_xyz=size_xyz, start_xyz=start)
+    grid.SetInterpolator(interpolator)
+    grid.UseNearestNeighborExtrapolatorOn()
+    resampled = grid.Execute(sitk.Cast(image, sitk.sitkFloat64))
+    if np.issubdtype(sitk.GetArrayViewFromImage(image).dtype, np.integer):
+        # A spline may overshoot the range of the type.
+        limits = np.iinfo(sitk.GetArrayViewFromImage(image).dtype)
+        rounded = sitk.Clamp(sitk.Round(resampled), sitk.sitkFloat64, limits.min, limits.max)
+        resampled = sitk.Cast(rounded, image.GetPixelID())
+    labels_zyx = np.zeros(size_xyz[::-1], np.uint8)
+    boxes = sitk.LabelShapeStatisticsImageFilter()
+    boxes.Execute(labelmap)
+    for label in boxes.GetLabels():
+        box = np.array(boxes.GetBoundingBox(label))
+        first = np.maximum(np.floor((box[:3] - 1 - start) / step), 0).astype(int)
+        last = np.minimum(np.ceil((box[:3] + box[3:] - start) / step), size_xyz - 1).astype(int)
+        grid = _grid(labelmap, new_mm, first_xyz=first, size_xyz=last - first + 1, start_xyz=start)
+        grid.SetInterpolator(sitk.sitkLinear)
+        grid.UseNearestNeighborExtrapolatorOn()
+        part = grid.Execute(sitk.Cast(labelmap == label, sitk.sitkFloat64))
+        found_zyx = sitk.GetArrayViewFromImage(part) >= _HALF
+        into = tuple(
+            slice(begin, end + 1) for begin, end in zip(first[::-1], last[::-1], strict=True)
+        )
+        labels_zyx[into][found_zyx & (labels_zyx[into] == 0)] = label
+    labels = sitk.GetImageFromArray(labels_zyx)
+    labels.CopyInformation(resampled)
+    return resampled, labels
+
+
 def _grid(
-    labelmap: sitk.Image, new_mm: Floats, *, first_xyz: Floats, size_xyz: NDArray[np.int64]
+    labelmap: sitk.Image,
+    new_mm: Floats,
+    *,
+    first_xyz: NDArray[Any],
+    size_xyz: NDArray[np.int64],
+    start_xyz: Floats | None = None,
 ) -> sitk.ResampleImageFilter:
-    """Lay a part of the new grid; outer faces of both grids lie together, not voxel centres."""
+    """Lay a part of the new grid.
+
+    Args:
+        labelmap: On the old grid.
+        new_mm: New spacing, x, y, z.
+        first_xyz: First voxel of the part.
+        size_xyz: Its size.
+        start_xyz: First voxel of the new grid, in voxels of the old one; None: where the outer
+            faces of both lie together.
+    """
     old_mm = np.array(labelmap.GetSpacing())
-    index = 0.5 * (new_mm - old_mm) / old_mm + first_xyz / (old_mm / new_mm)
+    start = 0.5 * (new_mm - old_mm) / old_mm if start_xyz is None else start_xyz
+    index = start + first_xyz / (old_mm / new_mm)
     grid = sitk.ResampleImageFilter()
     grid.SetOutputSpacing(new_mm.tolist())
     grid.SetOutputDirection(labelmap.GetDirection())

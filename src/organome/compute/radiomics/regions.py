@@ -243,14 +243,22 @@ class LabelledBox:
         )
         return values
 
-    def places(self, region: Region) -> tuple[Places, tuple[int, int, int]]:
-        """Flat indices of a region in its own box, padded by one voxel, and that box's size."""
-        size_z, size_y, size_x = (size + 2 for size in region.size_zyx)
+    def places(
+        self, region: Region, of: Region | None = None
+    ) -> tuple[Places, tuple[int, int, int]]:
+        """Flat indices of a region in its own box, padded by one voxel, and that box's size.
+
+        Args:
+            region: The region.
+            of: Another one whose box is taken, around it.
+        """
+        of = of or region
+        size_z, size_y, size_x = (size + 2 for size in of.size_zyx)
         places = np.empty(region.n_voxels, np.int32)
         to_box(
             region.voxels,
             self.padded_zyx.shape[1:],
-            region.first_zyx,
+            of.first_zyx,
             (size_y, size_x),
             places,
         )

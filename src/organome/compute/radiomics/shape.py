@@ -37,11 +37,12 @@ class LabelledShapes:
         self._cubes = np.zeros((N_LABELS, N_CONFIGURATIONS, _N_SUMS), np.int64)
         count_cubes(box.padded_zyx, np.arange(N_LABELS), self._cubes)
 
-    def measure(self, region: Region) -> dict[str, float]:
+    def measure(self, region: Region) -> tuple[dict[str, float], Floats]:
         """Compute the 14 shape features of one of the box's regions.
 
         Returns:
-            Features by name; NaN where the mesh encloses nothing.
+            Features by name, NaN where the mesh encloses nothing; points of the surface in mm, all
+            corners of its convex hull among them.
         """
         cubes = self._cubes[region.label].copy()
         # From the padded labelmap to the region's own padded box, where pyradiomics has its origin:
@@ -50,9 +51,9 @@ class LabelledShapes:
         area = float(cubes[:, 0] @ self._areas_mm2)
         volume = float(cubes[:, 0] @ self._volumes_mm3 + np.sum(cubes[:, 1:] * self._gradients_mm3))
         least, minor, major = _eigenvalues(region, self._spacing_zyx_mm)
-        slice_mm, column_mm, row_mm, space_mm = self._diameters_mm(region)
+        (slice_mm, column_mm, row_mm, space_mm), points_mm = self._diameters_mm(region)
         z_mm, y_mm, x_mm = self._spacing_zyx_mm
-        return {
+        features = {
             "Elongation": float(np.sqrt(minor / major)),
             "Flatness": float(np.sqrt(least / major)),
             "LeastAxisLength": float(np.sqrt(least)) * _AXIS_FACTOR,
@@ -68,8 +69,9 @@ class LabelledShapes:
             "SurfaceVolumeRatio": area / volume if volume else float("nan"),
             "VoxelVolume": region.n_voxels * (z_mm * x_mm * y_mm),
         }
+        return features, points_mm
 
-    def _diameters_mm(self, region: Region) -> list[float]:
+    def _diameters_mm(self, region: Region) -> tuple[list[float], Floats]:
         """Find the diameters of the surface in planes of equal z, y, x, and in space.
 
         They are exact, though only corners of hulls are compared.
@@ -88,7 +90,7 @@ class LabelledShapes:
         order = np.argsort(-from_middle_mm, kind="stable")
         squared[3] = point_diameter(points_mm[order], from_middle_mm[order])
         diameters_mm: list[float] = np.sqrt(squared).tolist()
-        return diameters_mm
+        return diameters_mm, points_mm
 
 
 def _surface_table(spacing_zyx_mm: Spacing) -> tuple[Floats, Floats, Floats]:

@@ -3,9 +3,8 @@
 Runs, zones and dependencies, which are sizes by grey level, share their formulas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -31,12 +30,7 @@ from organome.compute.radiomics.formula_kernels import (
     neighbour_features,
 )
 from organome.compute.radiomics.glcm import glcm_features
-from organome.compute.radiomics.texture_kernels import (
-    Steps,
-    find_zones,
-    linked_neighbours,
-    tally_textures,
-)
+from organome.compute.radiomics.matrices import Box, Matrices, fill_matrices
 from organome.domain.features import FEATURES, FIRST_ORDER_OF_LEVELS, FeatureClass
 from organome.domain.radiomics_settings import MAX_LEVELS, TextureSettings
 
@@ -152,13 +146,6 @@ def _mean_features(
 
 
 Features = dict[FeatureClass, dict[str, float]]
-Box = tuple[int, int, int]
-
-_SMALL_ZONE: Final = 64  # zones up to here are counted in a table, larger ones listed
-# Steps to the neighbours of one half-space; the other half are their opposites.
-_HALF_SPACE_ZYX: Final[Steps] = tuple(
-    (z, y, x) for z, y, x in product((1, 0, -1), repeat=3) if (z, y, x) > (0, 0, 0)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +174,7 @@ def intensity_features(
     *,
     settings: TextureSettings,
     voxel_volume_mm3: float,
+    also: Callable[[Sample, Matrices], None] | None = None,
 ) -> tuple[Features, Intensities]:
     """Compute all features of a region that depend on intensities.
 
@@ -196,6 +184,8 @@ def intensity_features(
         box_zyx: Size of that box.
         settings: How grey levels and neighbours are made.
         voxel_volume_mm3: Volume of a voxel.
+        also: Called with what the features are made of, for others; not where there are too many
+            levels.
 
     Returns:
         The features, without those of grey levels where there are too many; and what they are of.
@@ -224,8 +214,11 @@ def intensity_features(
     features = first_order_features(
         sample, counts[present], settings=settings, voxel_volume_mm3=voxel_volume_mm3
     )
+    matrices = fill_matrices(levels, places, box_zyx, counts, settings)
+    if also is not None:
+        also(sample, matrices)
     del sample  # of floats it is 16 bytes a voxel
-    textures = _texture_features(levels, places, box_zyx, counts, present, settings)
+    textures = _texture_features(matrices)
     return {FeatureClass.FIRSTORDER: features} | textures, Intensities(
         lowest, p999, highest, present.size
     )
@@ -288,65 +281,22 @@ def _discretise(
     return counts
 
 
-def _texture_features(
-    levels: Levels,
-    places: NDArray[np.int32],
-    box_zyx: Box,
-    level_counts: Counts,
-    present: Counts,
-    settings: TextureSettings,
-) -> Features:
-    steps = _steps_zyx(box_zyx, settings)
-    n_angles, n_levels = len(steps), int(present[-1])
-    steps_zyx = np.array(steps, np.int64).reshape(-1, 3)
-    plane = box_zyx[1] * box_zyx[2]
-    # A run is at most as long as the box; codes begin at level 0.
-    codes = np.zeros((n_angles, n_levels + 1, n_levels + max(box_zyx) - 1), np.int32)
-    gldm = np.zeros((n_levels + 1, 2 * n_angles + 1), np.int32)
-    ngtdm = np.zeros((n_levels + 1, 2))
-    same = np.empty(places.size, np.uint16)
-    starts = np.searchsorted(places, np.arange(box_zyx[0] + 1, dtype=np.int32) * np.int32(plane))
-    z_wide, y_wide, x_wide = (bool(steps_zyx[:, axis].any()) for axis in range(3))
-    tally_textures(
-        levels,
-        places,
-        starts.astype(np.uint64),
-        box_zyx,
-        steps_zyx,
-        (z_wide, y_wide, x_wide),
-        settings.gldm_a,
-        codes,
-        gldm,
-        ngtdm,
-        same,
-    )
+def _texture_features(matrices: Matrices) -> Features:
     ngtdm_names = FEATURES[FeatureClass.NGTDM]
     neighbours = np.empty(len(ngtdm_names))
-    neighbour_features(ngtdm, neighbours)
-    zones = np.zeros((n_levels + 1, _SMALL_ZONE), np.int32)
-    large = np.empty((places.size // _SMALL_ZONE + 1, 2), np.int64)
-    parents, sizes = np.empty((2, levels.size), np.uint32)
-    offsets = (steps_zyx @ np.array([plane, box_zyx[2], 1])).astype(np.uint32)
-    n_large = find_zones(
-        levels, places, offsets, same, linked_neighbours(steps), parents, sizes, zones, large
-    )
+    neighbour_features(matrices.ngtdm, neighbours)
+    n_angles, codes, steps_zyx = len(matrices.steps_zyx), matrices.codes, matrices.steps_zyx
+    used = _used_angles(codes, matrices.places, matrices.box_zyx, steps_zyx)
+    present = np.flatnonzero(matrices.level_counts)
     return {
         FeatureClass.GLCM: glcm_features(codes, present, n_angles=n_angles),
-        FeatureClass.GLDM: gldm_features(gldm),
-        FeatureClass.GLRLM: glrlm_features(
-            codes, level_counts[: n_levels + 1], _used_angles(codes, places, box_zyx, steps_zyx)
+        FeatureClass.GLDM: gldm_features(matrices.gldm),
+        FeatureClass.GLRLM: glrlm_features(codes, matrices.level_counts, used),
+        FeatureClass.GLSZM: glszm_features(
+            matrices.small, matrices.large, n_levels=int(present[-1])
         ),
-        FeatureClass.GLSZM: glszm_features(zones, large[:n_large], n_levels=n_levels),
         FeatureClass.NGTDM: dict(zip(ngtdm_names, neighbours.tolist(), strict=True)),
     }
-
-
-def _steps_zyx(box_zyx: Box, settings: TextureSettings) -> Steps:
-    """Steps of one half-space along which a region of this box can extend."""
-    flat = {axis for axis in range(3) if box_zyx[axis] <= 3}  # one voxel and the layers around it
-    if settings.force_2d:
-        flat.add(settings.force_2d_dimension)
-    return tuple(step for step in _HALF_SPACE_ZYX if not any(step[axis] for axis in flat))
 
 
 def _used_angles(

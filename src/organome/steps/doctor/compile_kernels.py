@@ -17,7 +17,13 @@ from organome.compute.inference.sums import make_sums
 from organome.compute.inference.tiling import place_tiles
 from organome.compute.kernels import compiled_kernels, kernel_folders
 from organome.compute.radiomics.extraction import extract_features
-from organome.domain.radiomics_settings import Filters, RadiomicsSettings, TextureSettings
+from organome.domain.ibsi_features import Extent
+from organome.domain.radiomics_settings import (
+    Filters,
+    IbsiSettings,
+    RadiomicsSettings,
+    TextureSettings,
+)
 
 _TYPES: Final = (
     *(np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64),
@@ -49,7 +55,7 @@ def _compile_radiomics() -> None:
     labels = sitk.GetImageFromArray(labels_zyx)
     levels = (TextureSettings(), TextureSettings(bin_width=2.5), TextureSettings(bin_count=8))
     for kind, texture in product(_TYPES, levels):
-        settings = RadiomicsSettings(texture=texture)
+        settings = RadiomicsSettings(texture=texture, ibsi=IbsiSettings(tuple(Extent)))
         if kind is np.float32:
             settings = replace(settings, filters=Filters(log_sigmas_mm=(1.0,), wavelet="haar"))
         image = sitk.GetImageFromArray(voxels_zyx.astype(kind))

@@ -18,10 +18,10 @@ from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.compute.radiomics.regions import N_LABELS
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
-from organome.domain.features import FeatureClass
+from organome.domain.features import FEATURES, FeatureClass
 from organome.domain.organs import Organ
 from organome.domain.outcomes import FeatureReason, JsonValue
-from organome.domain.radiomics_settings import Engine, RadiomicsSettings
+from organome.domain.radiomics_settings import Engine, IbsiSettings, RadiomicsSettings
 from organome.domain.radiomics_tables import FAT_FRACTION
 from organome.domain.rows import Row, radiomics_key
 from organome.domain.scans import Contrast, Scan
@@ -80,8 +80,9 @@ class Plan:
         """Keep some of the feature classes that are asked for."""
         if self.settings is not None:
             classes = tuple(one for one in self.settings.classes if one in wanted)
-            return replace(self, settings=replace(self.settings, classes=classes))
-        asked = self.parameters.get("featureClass") or dict.fromkeys(map(str, FeatureClass))
+            ibsi = self.settings.ibsi if FeatureClass.IBSI in wanted else IbsiSettings()
+            return replace(self, settings=replace(self.settings, classes=classes, ibsi=ibsi))
+        asked = self.parameters.get("featureClass") or dict.fromkeys(map(str, FEATURES))
         kept = {name: chosen for name, chosen in asked.items() if name in wanted}
         return replace(self, parameters={**self.parameters, "featureClass": kept})
 

@@ -7,6 +7,7 @@ from math import isfinite
 
 from organome.compute.radiomics.extraction import RegionFeatures
 from organome.domain.features import FIRST_ORDER_OF_LEVELS, FeatureClass, name_parts
+from organome.domain.ibsi_features import FAMILIES_OF_LEVELS
 from organome.domain.outcomes import FeatureReason
 from organome.domain.rows import Row
 
@@ -80,6 +81,8 @@ def _is_of_levels(name: str) -> bool:
     _, of_class, feature = name_parts(name)
     if of_class is FeatureClass.FIRSTORDER:
         return feature in FIRST_ORDER_OF_LEVELS
+    if of_class is FeatureClass.IBSI:
+        return feature.split("_")[0] in FAMILIES_OF_LEVELS
     return of_class is not FeatureClass.SHAPE
 
 

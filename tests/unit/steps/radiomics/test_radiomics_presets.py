@@ -47,7 +47,7 @@ def test_every_preset_gives_every_feature_a_number(preset: str) -> None:
     voxels_zyx, labels_zyx = tissue()
     scale = 10 if preset == "dixon" else 1  # percent
     found = features(preset, voxels_zyx // scale, labels_zyx)
-    assert len(found) == 107
+    assert len(found) == (107 + 210 if preset == "ibsi" else 107)
     assert all(np.isfinite(value) for value in found.values())
 
 
