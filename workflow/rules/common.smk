@@ -241,7 +241,9 @@ def thresholds_file():
     preset = Path(workflow.basedir) / "config" / "quality" / f"{named}.yaml"
     path = preset if preset.is_file() else Path(named)
     if not path.is_file():
-        raise WorkflowError(f"quality.thresholds: {named} is neither a preset nor a file")
+        raise WorkflowError(
+            f"quality.thresholds: {named} is neither a preset nor a file"
+        )
     return str(path)
 
 
@@ -264,7 +266,9 @@ def hand_files(key):
 def quality_flags(files):
     """Name the files of people as flags; no file, no flag."""
     keys = ("participants", "ratings", "exclusions", "norms", "repeatability")
-    return shlex.join(f"--{key}={path}" for key in keys for path in files.get(key) or [])
+    return shlex.join(
+        f"--{key}={path}" for key in keys for path in files.get(key) or []
+    )
 
 
 # --- evaluation -----------------------------------------------------------------------------------
