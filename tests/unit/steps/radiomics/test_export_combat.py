@@ -120,6 +120,7 @@ def test_scans_without_any_feature_cost_no_feature(tmp_path: Path) -> None:
     assert set(left_out["why"]) == {"feature_missing"}
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")  # theirs
 def test_both_tools_take_what_is_written_and_remove_the_batch(tmp_path: Path) -> None:
     write_cohort(tmp_path, 30)
     people = tmp_path / "participants.tsv"
