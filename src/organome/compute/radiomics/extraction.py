@@ -33,7 +33,7 @@ from organome.domain.radiomics_settings import (
 )
 
 BYTES_PER_INTEGER_VOXEL: Final = 25
-BYTES_PER_FLOAT_VOXEL: Final = 38
+BYTES_PER_FLOAT_VOXEL: Final = 46
 BYTES_PER_LEVEL_PAIR: Final = 1000
 
 

@@ -44,7 +44,8 @@ PREPARE, SEGMENT = "prepare_images", "segment_organs"
 VOLUMES, FEATURES = "measure_volumes", "measure_radiomics"
 
 _ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
-_BEFORE: Final = (PREPARE, SEGMENT, VOLUMES)
+# Not of preparing: its ledger goes where images are not kept, and tables are the same either way.
+_SETTINGS_OF: Final = (SEGMENT, VOLUMES)
 _DECIDED: Final = ["scan", "status", "reason", "fact", "fingerprint"]
 _N_VISIT: Final = 3  # cohort, participant and instance
 
@@ -192,7 +193,7 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
         structures,
         of_phantoms=any(Flag.PHANTOM_MODEL in (row["flags"] or "") for row in rows),
         models=frozenset(row["model_digest"] for row in rows if row["model_digest"]),
-        settings=tuple((step, _settings(published, step, shard)) for step in _BEFORE),
+        settings=tuple((step, _settings(published, step, shard)) for step in _SETTINGS_OF),
         identity=_identity(
             published, VOLUMES, shard, decided, (SCANS.file_name, ORGAN_ROWS.file_name)
         ),

@@ -50,7 +50,9 @@ class Thresholds:
         self._n_prepared -= 1
         if sitk.GetArrayViewFromImage(prepared).max() > 200:
             raise ScanError(Reason.NOT_FINITE, "planted")
-        return sitk.Cast(prepared, sitk.sitkUInt8)
+        labels = sitk.Cast(prepared, sitk.sitkUInt8)
+        labels.fold_average = None
+        return labels
 
     def restore(self, inferred: sitk.Image) -> sitk.Image:
         return inferred
