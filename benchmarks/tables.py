@@ -163,7 +163,7 @@ def _repeated(rows: pa.Table, values: dict[str, Any]) -> pa.Table:
 
 
 def _varied(organs: pa.Table, chance: np.random.Generator) -> pa.Table:
-    """Give each organ a volume; every tenth is cut."""
+    """Give each organ a volume; one in ten is truncated."""
     volumes_ml = chance.normal(1500, 200, size=len(organs)).round(2)
     is_cut = chance.random(len(organs)) < 0.1
     organs = _set(organs, "volume_observed_ml", volumes_ml)

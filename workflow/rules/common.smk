@@ -194,9 +194,8 @@ def parameter_files():
             raise WorkflowError(
                 f"radiomics.contrasts.{contrast}: {named} is neither a preset nor a file"
             )
-        if (
-            workflow.is_main_process
-        ):  # jobs parse this file, too, and read it themselves
+        # Jobs parse this file, too, and read the settings themselves.
+        if workflow.is_main_process:
             try:
                 read_settings(
                     Path(found[contrast]), Engine(config["radiomics"]["engine"])

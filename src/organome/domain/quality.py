@@ -71,11 +71,6 @@ RULE_MEANINGS: Final[dict[Rule, str]] = {
     Rule.SEX_DIFFERS: "The file of participants and the images say different sexes.",
     Rule.EXCLUDED: "An exclusion list names it. Always fails.",
 }
-OF_SCANS: Final = (
-    *(Rule.ORGANS_FAIL, Rule.FAT_WATER_SWAPPED, Rule.SEAM_DOUBTFUL, Rule.STATIONS_MISSING),
-    *(Rule.BODY_TURNED, Rule.SEX_DIFFERS, Rule.EXCLUDED),
-)
-OF_ORGANS: Final = (*(rule for rule in Rule if rule not in OF_SCANS), Rule.EXCLUDED)
 # Those with a number to compare; all others hold or do not.
 MEASURED: Final = (
     *(Rule.VOLUME_OUTLIER, Rule.ASYMMETRY_OUTLIER, Rule.INTENSITY_OUTLIER),

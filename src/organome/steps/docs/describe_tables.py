@@ -9,6 +9,7 @@ from organome.domain.columns import Table
 from organome.domain.contrast_kinds import CONTRAST_KINDS
 from organome.domain.organs import ORGANS, SIDE_FINDING_MEANINGS
 from organome.domain.published_tables import PUBLISHED_TABLES
+from organome.domain.quality import PAIR_REASON_MEANINGS, RULE_MEANINGS, SCORE_REASON_MEANINGS
 from organome.domain.reasons import (
     FEATURE_REASON_MEANINGS,
     FLAG_MEANINGS,
@@ -110,6 +111,18 @@ def _reasons_section() -> str:
         "In `side_finding` of an organ whose side is suspect; nothing is changed for it.",
         "",
         *_meanings("side_finding", SIDE_FINDING_MEANINGS),
+        "",
+        "The rules of `quality` and `organ_quality`:",
+        "",
+        *_meanings("rule", RULE_MEANINGS),
+        "",
+        "In `index_na_reason` and `z_na_reason` of indices:",
+        "",
+        *_meanings("reason", SCORE_REASON_MEANINGS),
+        "",
+        "In `na_reason` of pairs:",
+        "",
+        *_meanings("na_reason", PAIR_REASON_MEANINGS),
     )
 
 

@@ -21,7 +21,6 @@ from organome.io.tables.parquet import rows_to_arrow
 _UNKNOWN = "unknown"
 _LEAST_MIN_COUNT = 5
 _PROTOCOL_AND_INSTANCE = ["protocol", "instance"]
-_COUNTS = ("n_scans", "n_scans_done")
 
 
 def aggregated(
