@@ -32,6 +32,7 @@ LEFT_ALONE: dict[str, nn.Module] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_quick_layer_gives_what_torch_gives(name: str) -> None:
+    torch.manual_seed(0)
     layer = LAYERS[name]
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
@@ -43,7 +44,8 @@ def test_a_quick_layer_gives_what_torch_gives(name: str) -> None:
         quicken_layers(network)
         found = layer(tiles)
     assert type(layer).__module__ == "organome.compute.inference.cpu_layers"
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    # A sum is rounded by the size of its terms: where they cancel, its own size says nothing.
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
     after = layer.state_dict()
     assert {name: value.data_ptr() for name, value in before.items()} == {
         name: value.data_ptr() for name, value in after.items()
