@@ -78,6 +78,7 @@ else:
     include: "workflow/rules/segment.smk"
     include: "workflow/rules/measure.smk"
     include: "workflow/rules/radiomics.smk"
+    include: "workflow/rules/pictures.smk"
     include: "workflow/rules/collect.smk"
     include: "workflow/rules/quality.smk"
     include: "workflow/rules/evaluate.smk"
@@ -93,6 +94,7 @@ else:
             expand(MEASURED, shard=SHARDS),
             expand(SEGMENTED, shard=SHARDS),
             radiomics_ledgers,
+            expand(PICTURES, shard=SHARDS) if WITH_PICTURES else [],
             expand(DROPPED, shard=SHARDS) if not config["keep_images"] else [],
 
 

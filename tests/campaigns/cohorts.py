@@ -20,6 +20,7 @@ _TINY: Final = """\
 cohort: {name: tiny, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}
 shard_size: 4
 segment: {model: ../model, contrasts: [ct], device: cpu}
+pictures: {enabled: false}
 resources:
   measure_volumes: {processes: 2}
 """
@@ -27,6 +28,7 @@ _PHANTOM: Final = """\
 cohort: {name: phantom, kind: ukb, root: ../cohort/ukb}
 shard_size: 2
 segment: {model: ../model, device: cpu, tile_step_size: 1}
+pictures: {enabled: false}
 radiomics: {contrasts: {fat_fraction: dixon}}
 """
 

@@ -19,6 +19,7 @@ CONFIG = """\
 cohort: {{name: tiny, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
 shard_size: {shard_size}
 segment: {{source: labelmaps, scheme: mrsegmentator, contrasts: [ct], device: cpu}}
+pictures: {{enabled: {pictures}}}
 """
 
 
@@ -86,10 +87,13 @@ class Result:
 class Run:
     """A run folder."""
 
-    def __init__(self, folder: Path, *, shard_size: int, more: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, shard_size: int, more: str = "", pictures: bool = False
+    ) -> None:
         self.folder = folder
         folder.mkdir()
-        (folder / "config.yaml").write_text(CONFIG.format(shard_size=shard_size) + more)
+        config = CONFIG.format(shard_size=shard_size, pictures=str(pictures).lower())
+        (folder / "config.yaml").write_text(config + more)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")]

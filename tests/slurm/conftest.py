@@ -18,6 +18,7 @@ CONFIG = """\
 cohort: {{name: small, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
 shard_size: {shard_size}
 segment: {{model: ../model, contrasts: [ct], device: auto}}
+pictures: {{enabled: false}}
 resources:
   prepare_images: {{mem_gb: 1}}
   segment_organs: {{mem_gb: {mem_gb}}}

@@ -46,6 +46,7 @@ CONFIG: Final = f"""\
 cohort: {{name: soak, kind: folder, root: ../cohort/scans.tsv, protocols: [ct]}}
 shard_size: {SHARD_SIZE}
 segment: {{source: labelmaps, scheme: mrsegmentator, contrasts: [ct], device: cpu}}
+pictures: {{enabled: false}}
 resources:
   prepare_images: {{mem_gb: 1}}
   segment_organs: {{mem_gb: 1}}

@@ -17,7 +17,7 @@ from slurm.settings import CPU_NODES, N_GPUS
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 CONFIG = REPOSITORY / "config" / "demo.yaml"
-N_SHARDS = 3  # of eight: each costs five jobs, with the starts of Snakemake in them
+N_SHARDS = 3  # of eight: each costs six jobs, with the starts of Snakemake in them
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_demo_uses_gpus_for_segmenting_only_and_makes_the_same_tables(
     others = [job for job in jobs if job not in segmenting]
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     assert len(segmenting) == N_SHARDS
-    assert len(others) == 3 * N_SHARDS + 2  # prepared, measured twice; collected, checked
+    assert len(others) == 4 * N_SHARDS + 2  # prepared, measured twice, drawn; collected, checked
     assert {job["NodeList"] for job in segmenting} <= set(N_GPUS)
     assert {job["NodeList"] for job in others} <= set(CPU_NODES)
     for job in segmenting:

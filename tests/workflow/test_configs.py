@@ -44,13 +44,14 @@ def test_every_config_plans_a_job_a_step_for_each_shard_and_one_collection(
     counts = dict(
         line.split()[:2]
         for line in said.splitlines()
-        if line.startswith(("prepare", "segment", "measure", "collect", "check_quality"))
+        if line.startswith(("prepare", "segment", "measure", "draw", "collect", "check_quality"))
     )
     radiomics = {"measure_radiomics": "2"} if config.stem.startswith("demo") else {}
     assert counts == {
         "prepare_images": "2",
         "segment_organs": "2",
         "measure_volumes": "2",
+        "draw_pictures": "2",
         "collect_tables": "1",
         "check_quality": "1",
         **radiomics,

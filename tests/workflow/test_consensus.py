@@ -23,6 +23,7 @@ segment:
   tile_step_size: 1.0
   combine: consensus
   fold_agreement: true
+pictures: {enabled: false}
 """
 
 

@@ -22,7 +22,7 @@ CONFIG: dict[str, Any] = {
 }
 QUALITY = {"check_quality"}
 COLLECT = {"collect_tables", *QUALITY}
-MEASURE = {"measure_volumes", "measure_radiomics", *COLLECT}
+MEASURE = {"measure_volumes", "measure_radiomics", "draw_pictures", *COLLECT}
 SEGMENT = {"segment_organs", *MEASURE}
 PREPARE = {"prepare_images", *SEGMENT}
 NOTHING: set[str] = set()
@@ -62,6 +62,9 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "segment.pack": (True, NOTHING),
     "radiomics.contrasts": ({"water": "dixon"}, {"measure_radiomics", *COLLECT}),
     "radiomics.engine": ("pyradiomics", {"measure_radiomics", *COLLECT}),
+    "pictures.enabled": (False, NOTHING),
+    "pictures.organs": (["liver"], {"draw_pictures"}),
+    "pictures.max_organs": (1, {"draw_pictures"}),
     "quality.participants": ("people.tsv", QUALITY),
     "quality.thresholds": ("own.yaml", QUALITY),
     "quality.ratings": ("elsewhere", NOTHING),  # no file in it, as before
@@ -83,6 +86,7 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
         for step in (
             *("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics"),
             "evaluate_labels",
+            "draw_pictures",
         )
         for key in ("seconds_per_scan", "mem_gb", "processes")
     },

@@ -14,6 +14,7 @@ import pytest
 from doubles.cohorts import BIN, Run, TinyCohort
 from doubles.places import REPOSITORY
 from organome.domain.schemes import MRSEGMENTATOR
+from organome.io.tables.pictures import pictures_path
 from organome.io.tables.schemes import scheme_content
 from organome.steps.cluster.recompute import run as recompute
 from organome.steps.upkeep.switch import run as switch
@@ -35,10 +36,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the same cohort in another folder, with packed labelmaps and without keeping images."""
+    """Make the same cohort elsewhere, labelmaps packed, images not kept, and pictures drawn."""
     folder = tmp_path_factory.mktemp("elsewhere")
     TinyCohort(folder / "cohort").add(5)
-    packed(Run(folder / "run", shard_size=3, more="keep_images: false\n")).whole()
+    packed(Run(folder / "run", shard_size=3, more="keep_images: false\n", pictures=True)).whole()
     return folder
 
 
@@ -274,6 +275,21 @@ def test_deleted_images_are_made_again_only_when_needed(elsewhere: Path, tmp_pat
     assert ("prepare_images", "0001") in result.jobs
     assert not [job for job in result.jobs if job[1] == "0000"]
     assert run.tables() == before
+
+
+def test_pictures_are_drawn_before_the_images_go(elsewhere: Path) -> None:
+    run = run_in(elsewhere)
+    assert not list(run.folder.glob("results/prepare_images/*"))
+    drawn = [
+        row
+        for shard in ("0000", "0001")
+        for row in pq.read_table(pictures_path(run.folder / "results", shard)).to_pylist()
+    ]
+    assert {row["participant"] for row in drawn} == {f"p00{n}" for n in range(1, 6)}
+    assert {row["picture"] for row in drawn} == {"planes", "coronal"}
+    for row in drawn:
+        assert row["participant"] not in row["alt_text"]
+        assert row["participant"].encode() not in row["webp"]
 
 
 def test_no_configuration_and_no_shards_are_said_in_words(tmp_path: Path) -> None:

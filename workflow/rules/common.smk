@@ -19,9 +19,11 @@ PREPARED = "results/prepare_images/{shard}/ledger.parquet"
 SEGMENTED = "results/segment_organs/{shard}/ledger.parquet"
 MEASURED = "results/measure_volumes/{shard}/ledger.parquet"
 RADIOMICS = "results/measure_radiomics/{shard}/ledger.parquet"
+PICTURES = "results/draw_pictures/{shard}/ledger.parquet"
 TABLES = "results/tables/dictionary.json"
 DROPPED = "work/drop_images/{shard}"
 WITH_RADIOMICS = bool(config["radiomics"]["contrasts"])
+WITH_PICTURES = config["pictures"]["enabled"]
 
 # As `organome run` names the jobs of this run folder, so that it finds what is left of them.
 RUN_NAME = (

@@ -42,11 +42,12 @@ rule prepare_images:
 # Only with `keep_images: false`. A declared folder of images would be another input of the steps
 # that read them, and changing the setting would make every shard stale.
 rule drop_images:
-    """Delete the images of a shard that has been measured."""
+    """Delete the images of a shard that has been measured and drawn."""
     input:
         PREPARED,
         MEASURED,
         RADIOMICS if WITH_RADIOMICS else [],
+        PICTURES if WITH_PICTURES else [],
     output:
         touch(DROPPED),
     log:

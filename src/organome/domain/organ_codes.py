@@ -96,36 +96,37 @@ _FATS: Final = frozenset(
     {"subcutaneous_fat", "visceral_fat", "abdominal_subcutaneous_fat", "gluteofemoral_fat"}
 )
 
-# Neighbours differ; what belongs together is of one family.
+# Chosen to differ as far as they can within a region of the body, also for those who lack a kind of
+# cone; of the vessels, arteries are reddish and veins blue.
 _COLOURS: Final[dict[str, Colour]] = {
-    "spleen": (156, 84, 160),
-    "kidney": (214, 120, 48),
-    "gallbladder": (122, 178, 62),
-    "liver": (168, 72, 52),
-    "stomach": (236, 158, 134),
-    "pancreas": (246, 208, 90),
-    "adrenal_gland": (250, 238, 120),
-    "lung": (124, 184, 226),
-    "heart": (206, 44, 68),
-    "aorta": (232, 28, 28),
-    "inferior_vena_cava": (40, 72, 204),
-    "portal_vein_and_splenic_vein": (88, 136, 240),
-    "iliac_artery": (246, 94, 84),
-    "iliac_vena": (96, 96, 224),
-    "esophagus": (198, 136, 84),
-    "small_bowel": (226, 148, 196),
-    "duodenum": (252, 188, 160),
-    "colon": (176, 128, 100),
-    "urinary_bladder": (232, 226, 76),
-    "spine": (240, 228, 196),
-    "sacrum": (214, 196, 150),
-    "hip": (202, 214, 178),
-    "femur": (228, 238, 214),
-    "autochthonous_muscle": (150, 58, 84),
-    "iliopsoas_muscle": (198, 92, 112),
-    "gluteus_maximus": (116, 168, 128),
-    "gluteus_medius": (66, 142, 134),
-    "gluteus_minimus": (38, 106, 118),
+    "spleen": (209, 115, 209),
+    "kidney": (255, 191, 0),
+    "gallbladder": (191, 255, 0),
+    "liver": (255, 0, 0),
+    "stomach": (255, 140, 226),
+    "pancreas": (209, 209, 115),
+    "adrenal_gland": (209, 63, 173),
+    "lung": (0, 124, 166),
+    "heart": (255, 140, 169),
+    "aorta": (209, 115, 139),
+    "inferior_vena_cava": (140, 198, 255),
+    "portal_vein_and_splenic_vein": (0, 157, 209),
+    "iliac_artery": (166, 91, 91),
+    "iliac_vena": (77, 121, 255),
+    "esophagus": (255, 226, 140),
+    "small_bowel": (121, 77, 255),
+    "duodenum": (255, 255, 140),
+    "colon": (77, 255, 255),
+    "urinary_bladder": (166, 166, 91),
+    "spine": (209, 186, 115),
+    "sacrum": (140, 255, 198),
+    "hip": (166, 137, 50),
+    "femur": (209, 139, 115),
+    "autochthonous_muscle": (169, 140, 255),
+    "iliopsoas_muscle": (255, 210, 77),
+    "gluteus_maximus": (255, 0, 128),
+    "gluteus_medius": (115, 209, 186),
+    "gluteus_minimus": (209, 0, 157),
     "subcutaneous_fat": (250, 224, 132),
     "visceral_fat": (242, 148, 58),
     "rectus_abdominis": (188, 62, 70),
@@ -160,6 +161,11 @@ def colour_of(structure: Organ) -> Colour:
         return colour
     red, green, blue = (round(_RIGHT_SHADE * value) for value in colour)
     return red, green, blue
+
+
+def is_dashed(structure: Organ) -> bool:
+    """Whether its outline is dashed: of a pair the left one is, whatever colours one can tell."""
+    return structure.side is Side.LEFT
 
 
 def _stem(structure: Organ) -> str:

@@ -22,7 +22,7 @@ from organome.domain.organ_codes import (
     colour_of,
 )
 from organome.domain.organs import Organ
-from organome.io.files.atomic import atomic_path
+from organome.io.files.atomic import atomic_path, write_text_atomic
 
 SUFFIX: Final = ".seg.nrrd"
 _REPRESENTATION: Final = "Binary labelmap"
@@ -30,7 +30,19 @@ _TERMS: Final = "Segmentation category and type - DICOM master list"
 _REGIONS: Final = "Anatomic codes - DICOM master list"
 _NONE: Final = "^^"
 _ANATOMICAL_STRUCTURE: Final = Code("123037004", "SCT", "Anatomical Structure")
+_SCENE: Final = """\
+# Opens image and segmentation in 3D Slicer: Slicer --python-script {name}
+import os
 
+import slicer
+
+folder = os.path.dirname(os.path.abspath(__file__))
+image = slicer.util.loadVolume(os.path.join(folder, {image!r}))
+segmentation = slicer.util.loadSegmentation(os.path.join(folder, {segmentation!r}))
+segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
+segmentation.GetDisplayNode().SetVisibility2DFill(False)
+slicer.util.setSliceViewerLayers(background=image, fit=True)
+"""
 
 Extent: TypeAlias = tuple[int, int, int, int, int, int]
 
@@ -56,6 +68,18 @@ def write_slicer_segmentation(
         named.SetMetaData(key, value)
     with atomic_path(path) as temporary:
         sitk.WriteImage(named, str(temporary), useCompression=True)
+
+
+def write_scene(path: Path, *, image: str, segmentation: str) -> None:
+    """Write a script by which Slicer opens an image with its segmentation as outlines.
+
+    Args:
+        path: Where.
+        image: Name of the image, which lies beside it.
+        segmentation: Name of the segmentation, which lies beside it.
+    """
+    text = _SCENE.format(name=path.name, image=image, segmentation=segmentation)
+    write_text_atomic(path, text)
 
 
 def _fields(

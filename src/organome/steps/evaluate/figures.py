@@ -3,24 +3,20 @@
 An overlay shows a participant's body: whoever shares the folder looks at it first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
 from organome.compute.geometry.grids import Grid
 from organome.compute.metrics.hypothesis_tests import LinearCorrelation
+from organome.compute.pictures.planes import PLANES, cut_plane, lps_view, middle_zyx, window_of
 from organome.domain.organ_codes import colour_of
 from organome.domain.organs import ORGANS, Organ
-
-PLANES: Final = ("axial", "coronal", "sagittal")
-_LIGHT_PERCENTILES: Final = (1, 99.5)  # a few bright voxels must not darken the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ def draw_age(ages_years: Floats, dice: Floats, found: LinearCorrelation, title: 
 def draw_planes(shown: Compared, title: str) -> Figure:
     """Draw three planes of a scan, contours of the prediction full, of the reference dashed."""
     figure = Figure(figsize=(11, 5), layout="constrained")
-    places = _middle_zyx(_lps(shown.reference) > 0)
+    places = middle_zyx(lps_view(shown.reference) > 0)
     for axes, plane in zip(figure.subplots(1, len(PLANES)), PLANES, strict=True):
         _draw_plane(axes, shown, plane, places, ORGANS, with_both=True)
         axes.set_title(plane)
@@ -87,7 +83,7 @@ def draw_cases(cases: Sequence[Compared], organs: Sequence[Organ], title: str) -
     rows = figure.subplots(2, len(cases), squeeze=False)
     for place, case in enumerate(cases):
         labels = [organ.label for organ in organs]
-        places = _middle_zyx(np.isin(_lps(case.reference), labels))
+        places = middle_zyx(np.isin(lps_view(case.reference), labels))
         for axes, labelmap, what in zip(
             rows[:, place],
             (case.reference, case.predicted),
@@ -112,43 +108,18 @@ def _draw_plane(
 ) -> None:
     spacing_zyx_mm = Grid.of(shown.image).lps_spacing_zyx_mm
     axis = PLANES.index(plane)
-    image = _cut(_lps(shown.image).astype(np.float64), axis, places_zyx)
+    image = cut_plane(lps_view(shown.image), plane, places_zyx).astype(np.float64)
     height_mm, width_mm = (mm for place, mm in enumerate(spacing_zyx_mm) if place != axis)
-    low, high = np.percentile(image, _LIGHT_PERCENTILES)
-    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1), aspect=height_mm / width_mm)
+    low, high = window_of(image)
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=height_mm / width_mm)
     styles = [(shown.predicted, "solid")]
     if with_both:
         styles.append((shown.reference, "dashed"))
     for labelmap, style in styles:
-        labels = _cut(_lps(labelmap), axis, places_zyx)
+        labels = cut_plane(lps_view(labelmap), plane, places_zyx)
         for organ in organs:
             mask = labels == organ.label
             if mask.any() and not mask.all():
                 colour = [value / 255 for value in colour_of(organ)]
                 axes.contour(mask, [0.5], colors=[colour], linewidths=0.9, linestyles=style)
     axes.set_axis_off()
-
-
-def _lps(image: sitk.Image) -> NDArray[Any]:
-    """View voxels with axes that run towards head, back and left."""
-    return Grid.of(image).to_lps(sitk.GetArrayViewFromImage(image))
-
-
-def _cut(voxels_zyx: NDArray[Any], axis: int, places_zyx: Sequence[int]) -> NDArray[Any]:
-    """Cut a plane out; the head is up, the front is up, and left is right, as radiologists look."""
-    plane = np.take(voxels_zyx, places_zyx[axis], axis=axis)
-    upright: NDArray[Any] = plane if axis == 0 else plane[::-1]
-    return upright
-
-
-def _middle_zyx(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Return the middle of a mask along each axis, of the image where it is empty."""
-    return tuple(_middles(mask))
-
-
-def _middles(mask: NDArray[np.bool_]) -> Iterator[int]:
-    for axis in range(mask.ndim):
-        others = tuple(one for one in range(mask.ndim) if one != axis)
-        counts = mask.sum(axis=others)
-        total = counts.sum()
-        yield int(np.searchsorted(counts.cumsum(), total / 2)) if total else mask.shape[axis] // 2

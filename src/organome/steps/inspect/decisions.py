@@ -12,7 +12,7 @@ from organome.shards.work_folder import read_outcomes
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
 # What is done beside the last of them, where it is asked for.
-SIDE_STEPS: Final = ("measure_radiomics",)
+SIDE_STEPS: Final = ("measure_radiomics", "draw_pictures")
 _COLUMNS: Final = ("scan", "step", "status", "reason", "elapsed_s", "finished_at")
 
 

@@ -76,7 +76,7 @@ def run(scan: str, run_folder: Path = Path(), /, *, json: bool = False) -> ScanH
         SetupError: It is not a run folder, or no such scan is listed.
     """
     place = open_run(run_folder)
-    listed = _listed(place, scan)
+    listed = listed_scan(place, scan)
     shard = scan.partition("-")[0]
     history = ScanHistory(
         scan=scan,
@@ -89,7 +89,12 @@ def run(scan: str, run_folder: Path = Path(), /, *, json: bool = False) -> ScanH
     return json_format.dumps(asdict(history), indent=1, default=dict) if json else history
 
 
-def _listed(place: Run, scan: str) -> Scan:
+def listed_scan(place: Run, scan: str) -> Scan:
+    """Find a scan in the list of its shard.
+
+    Raises:
+        SetupError: It is not the key of a scan that is listed.
+    """
     found = _KEY.fullmatch(scan)
     path = shard_path(place.scans, int(found[1])) if found else place.scans
     if found is None or not path.is_file():

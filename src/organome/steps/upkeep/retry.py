@@ -19,10 +19,12 @@ from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.shards.work_folder import forget_outcomes, read_outcomes
 from organome.steps.upkeep.alone import alone
 
-Step = Literal["prepare_images", "segment_organs", "measure_volumes", "measure_radiomics"]
+Step = Literal[
+    "prepare_images", "segment_organs", "measure_volumes", "measure_radiomics", "draw_pictures"
+]
 _STEPS: Final[tuple[Step, ...]] = (
     *("prepare_images", "segment_organs", "measure_volumes"),
-    "measure_radiomics",
+    *("measure_radiomics", "draw_pictures"),
 )
 _AFTER: Final = "evaluate_labels"
 

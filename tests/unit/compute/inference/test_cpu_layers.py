@@ -45,7 +45,9 @@ def test_a_quick_layer_gives_what_torch_gives(name: str) -> None:
         found = layer(tiles)
     assert type(layer).__module__ == "organome.compute.inference.cpu_layers"
     # A sum is rounded by the size of its terms: where they cancel, its own size says nothing.
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    torch.testing.assert_close(
+        found.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max())
+    )
     after = layer.state_dict()
     assert {name: value.data_ptr() for name, value in before.items()} == {
         name: value.data_ptr() for name, value in after.items()
