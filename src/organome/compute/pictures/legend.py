@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from organome.compute.pictures.drawing import (
@@ -16,7 +17,7 @@ from organome.compute.pictures.drawing import (
     write_line,
 )
 from organome.domain.organ_codes import colour_of, is_dashed
-from organome.domain.organs import Organ
+from organome.domain.organs import Organ, Region
 
 _COLUMN_PX: Final = 210
 _NUMBER_PX: Final = 18
@@ -25,7 +26,7 @@ _SAMPLE_PX: Final = 22
 
 def draw_legend(structures: Sequence[Organ], *, n_columns: int = 4) -> Image.Image:
     """List structures by region: number, line and name."""
-    regions = sorted(structures, key=lambda one: list(type(one.region)).index(one.region))
+    regions = sorted(structures, key=lambda one: list(Region).index(one.region))
     lines: list[str | Organ] = []
     for region, of_region in groupby(regions, key=lambda one: one.region):
         lines += [in_words(region), *of_region]
@@ -58,9 +59,9 @@ def half_blocks(image: Image.Image, n_columns: int) -> str:
     width = min(n_columns, image.width)
     height = max(2, round(image.height * width / image.width / 2) * 2)
     small = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    rows = [[small.getpixel((x, y)) for x in range(width)] for y in range(height)]
+    pixels = np.asarray(small).tolist()
     lines = []
-    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         cells = (
             "\x1b[38;2;{};{};{};48;2;{};{};{}m\u2580".format(*above, *below)
             for above, below in zip(upper, lower, strict=True)

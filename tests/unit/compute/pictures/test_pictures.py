@@ -25,12 +25,12 @@ from organome.domain.pictures import MAX_SCAN_BYTES
 
 SPACING_XYZ_MM = (2.0, 2.5, 5.0)
 SIZE_ZYX = (40, 64, 90)  # 200 x 160 x 180 mm
-# A cube of 60 mm, left of the middle, below it and at the back.
-CUBE_ZYX = (slice(6, 18), slice(36, 60), slice(45, 75))
+# A cube of 60 mm, off the middle in each direction.
+CUBE_ZYX = (slice(6, 18), slice(28, 52), slice(45, 75))
 LIVER, RIGHT, LEFT = (
     ORGAN_BY_NAME[name].label for name in ("liver", "right_kidney", "left_kidney")
 )
-TOLERANCE_PX = 3.5  # 2.5 mm, a voxel
+TOLERANCE_PX = 5  # 3.5 mm: WebP smears colours by a pixel or two
 
 
 def image_of(voxels_zyx: Any, spacing_xyz_mm: Sequence[float] = SPACING_XYZ_MM) -> sitk.Image:
@@ -88,7 +88,8 @@ def planes_of(labels_zyx: Any, image: sitk.Image = IMAGE) -> tuple[list[Any], li
 def test_contours_lie_on_what_they_outline_with_equal_sides_for_a_cube() -> None:
     contours, seen, mm_per_px = planes_of(LABELS_ZYX)
     for contour, thing in zip(contours, seen, strict=True):
-        assert np.abs(np.subtract(contour, thing)).max() <= TOLERANCE_PX
+        centres = [np.reshape(one, (2, 2)).mean(axis=1) for one in (contour, thing)]
+        assert centres[0] == pytest.approx(centres[1], abs=1.5)
         left, right, top, bottom = contour
         sides_px = (right - left - LINE_PX, bottom - top - LINE_PX)
         assert sides_px == pytest.approx([60 / mm_per_px] * 2, abs=TOLERANCE_PX)
@@ -161,11 +162,11 @@ def test_a_swapped_pair_changes_which_outline_is_dashed() -> None:
         labels_zyx[10:30, 20:44, 10:34] = first  # on the right of the body
         labels_zyx[10:30, 20:44, 56:80] = second
         picture = draw_overview(Body.of(IMAGE, image_of(labels_zyx)), ORGANS, "water", {})
-        coloured = np.ptp(decoded(picture), axis=2) > 25
+        coloured = np.ptp(decoded(picture), axis=2) > 50
         middle = coloured.shape[1] // 2
         shares.append(coloured[:, :middle].sum() / coloured[:, middle:].sum())
-    assert shares[0] > 1.25  # drawn through, and drawn in dashes
-    assert shares[1] < 0.8
+    assert shares[0] > 1.3  # drawn through, and drawn in dashes
+    assert shares[1] < 0.95  # the other way round, in a darker shade
 
 
 def test_heights_of_seams_and_of_exchanged_fat_and_water_are_those_of_the_facts() -> None:
