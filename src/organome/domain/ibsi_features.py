@@ -89,12 +89,12 @@ ih_max_grad 12CE steepest rise of the histogram
 ih_max_grad_g 8E6O grey level of the steepest rise
 ih_min_grad VQB3 steepest fall of the histogram
 ih_min_grad_g RHQZ grey level of the steepest fall
-ivh_v10 BC2M share of volume with at least 10 % of the intensity range
-ivh_v90 BC2M share of volume with at least 90 % of the intensity range
-ivh_i10 GBPN least intensity that at most 10 % of the volume reach
-ivh_i90 GBPN least intensity that at most 90 % of the volume reach
-ivh_diff_v10_v90 DDTU difference of those shares of volume
-ivh_diff_i10_i90 CNV2 difference of those intensities
+ivh_v10 NK6P share of volume with at least 10 % of the intensity range
+ivh_v90 4279 share of volume with at least 90 % of the intensity range
+ivh_i10 PWN1 least intensity that at most 10 % of the volume reach
+ivh_i90 BOHI least intensity that at most 90 % of the volume reach
+ivh_diff_v10_v90 WITY difference of those shares of volume
+ivh_diff_i10_i90 JXJA difference of those intensities
 """
 # Textures, by the beginning of their tags: what follows it, code, meaning.
 _TEXTURES: Final = {
