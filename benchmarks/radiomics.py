@@ -5,17 +5,21 @@
 
 Phantoms of 40 labels: a station 224x174x44 (26 of them in view), the six stitched 224x174x370, a
 CT 512x512x300. Every run is a fresh process on one core that reads both files and measures; what is
-counted is CPU time (of user and system), for a machine may have other work. Engines take turns, and
-the least of their runs counts; naive pyradiomics on large images runs once.
+counted is CPU time (of user and system), for a machine may have other work. Engines take three
+turns. The least of their runs counts; beside each ratio stand the least and greatest of the turns.
 
 - naive: pyradiomics 3.0.1, ``execute`` on the whole image label by label, as its own example does.
 - cropped: the same on the label's box with a margin of one voxel, and without ``additionalInfo``.
 - flash: flash-radiomics 1.0.0, likewise on the box; it writes an HDF5 file for every label.
+- mirp, zrad, fastrad: on the box, of the station alone; their numbers of features are printed, too,
+  for the first two have those of the IBSI. What cannot be installed or run says so in its place.
 
-On the CT these three measure a sample of the labels: the middle one of each of so many equal parts
-of the labels by size. Two ratios are printed: one for these labels alone, in all engines; and an
-estimate for all labels, in which the others take the mean of their sample for every label. In the
-JSON, ``ratio_..._ct`` is the estimate, ``ratio_..._same_labels_ct`` what was measured.
+But for the station, whose labels the first three measure all, peers have a sample of the labels:
+the middle one of each of so many equal parts of the labels by size. Two ratios are printed: one for
+these labels alone, in all engines; and an estimate for all labels, in which the others take the
+mean of their sample for every label. In the JSON, ``ratio_..._ct`` is the estimate,
+``ratio_..._same_labels_ct`` what was measured. All of it takes about a quarter of an hour on two
+free cores.
 
 Values are compared with those of pyradiomics. Cropped it has the same values as naive, so that bins
 of 5 and 32 bins are compared with it alone, on such samples. The last line is one JSON object.
@@ -32,7 +36,13 @@ from pathlib import Path
 from typing import Final
 
 import SimpleITK as sitk
-from benchmarks.radiomics_engines import BINNINGS, EngineRun, make_flash_environment, run_engine
+from benchmarks.radiomics_engines import (
+    BINNINGS,
+    PACKAGES,
+    EngineRun,
+    make_environment,
+    run_engine,
+)
 from benchmarks.radiomics_phantoms import (
     SIZES,
     draw_phantom,
@@ -45,9 +55,11 @@ from benchmarks.radiomics_shard import measure_shard
 
 from organome.io.images.image_files import write_image
 
-PEERS: Final = ("naive", "cropped", "flash")
-N_SAMPLED: Final = {"ct": 8}
-N_COMPARED: Final = {"station": 26, "stitched": 12, "ct": 4}
+PEERS: Final = ("naive", "cropped", *PACKAGES)
+OF_STATION: Final = ("mirp", "zrad", "fastrad")  # seconds to a minute a label
+N_OF_STATION: Final = 3
+N_SAMPLED: Final = {"stitched": 8, "ct": 4}
+N_COMPARED: Final = {"station": 26, "stitched": 8, "ct": 4}
 ROUNDS: Final = 3
 EQUAL: Final = 1e-6
 ZERO: Final = 1e-9
@@ -59,7 +71,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--work", type=Path, help="keep phantoms and flash-radiomics there")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--work", type=Path, help="keep phantoms and other programs there")
     parser.add_argument("--no-equality", action="store_true", help="leave out the other bins")
     parser.add_argument("--no-scaling", action="store_true")
     parser.add_argument("--no-shard", action="store_true")
@@ -70,13 +83,13 @@ def main() -> None:
         print(f"{platform.machine()}, {os.cpu_count()} cores; load {_load()} at the start")
         figures: Figures = {}
         for size in arguments.sizes:
-            figures |= _compare_size(folder, size, arguments.peers)
+            figures |= _compare_size(folder, size, arguments.peers, arguments.rounds)
             if not arguments.no_equality:
                 figures |= _compare_values(folder, size)
         if not arguments.no_scaling:
             figures |= scaling()
         if not arguments.no_shard:
-            figures |= measure_shard(folder)
+            figures |= measure_shard(folder, arguments.rounds)
         print(f"load {_load()} at the end")
     print(json.dumps(_summary(figures)))
 
@@ -91,31 +104,41 @@ def _summary(figures: Figures) -> Figures:
         ("equal_share_min", "equal_share_", min),
         ("max_rel_diff", "max_rel_diff_", max),
     ):
-        found = [value for key, value in figures.items() if key.startswith(start)]
+        found = [
+            value
+            for key, value in figures.items()
+            if key.startswith(start) and not key.endswith("flash")
+        ]
         if found:
             summary[name] = choose(found)
     return {key: float(f"{value:.4g}") for key, value in summary.items()}
 
 
-def _compare_size(folder: Path, size: str, peers: Sequence[str]) -> Figures:
+def _compare_size(folder: Path, size: str, peers: Sequence[str], rounds: int) -> Figures:
     paths = draw_phantom(folder, size)
     labelmap = sitk.ReadImage(str(paths[1]))
     labels = labels_by_size(labelmap)
     sample = sample_by_size(labels, min(N_SAMPLED.get(size, len(labels)), len(labels)))
+    few = sample_by_size(labels, min(N_OF_STATION, len(labels)))
     sampled = folder / f"{size}_sampled.nii.gz"
     write_image(sampled, only_labels(labelmap, sample))
     runs: dict[str, list[EngineRun]] = {}
-    for turn in range(ROUNDS):
+    for _ in range(rounds):
         _take_turn(runs, "ours", paths, labels)
         if len(sample) < len(labels):
             _take_turn(runs, "ours on the sample", (paths[0], sampled), sample)
         for peer in peers:
-            if turn == 0 or size == "station" or (size == "stitched" and peer != "naive"):
+            if peer not in OF_STATION:
                 _take_turn(runs, peer, paths, sample, folder)
+            elif size == "station":
+                _take_turn(runs, peer, paths, few, folder)
     n_sampled = f"{len(sample)} of " if len(sample) < len(labels) else ""
     extent = "x".join(map(str, labelmap.GetSize()))
     print(f"\n{size} {extent}, {n_sampled}{len(labels)} labels, load {_load()}")
-    print("  engine               CPU s  labels    MB  ratio  ratio, all labels  equal, worst")
+    print(
+        "  engine               CPU s  labels    MB  features  ratio  ratio, all labels (turns)"
+        "  equal, worst"
+    )
     return _tell(runs, size, len(labels))
 
 
@@ -126,10 +149,13 @@ def _take_turn(
     labels: Sequence[int],
     folder: Path | None = None,
 ) -> None:
+    if engine in runs and not runs[engine]:
+        return  # it did not run the first time
+    found = runs.setdefault(engine, [])
     try:
         python = None
-        if engine == "flash" and folder is not None:
-            python = make_flash_environment(folder / "flash")
+        if engine in PACKAGES and folder is not None:
+            python = make_environment(folder / "peers", engine)
         run = run_engine(
             engine.split()[0],
             paths,
@@ -141,27 +167,35 @@ def _take_turn(
     except RuntimeError as error:
         print(f"  {engine}: {error}")
     else:
-        runs.setdefault(engine, []).append(run)
+        found.append(run)
 
 
 def _tell(runs: Mapping[str, Sequence[EngineRun]], size: str, n_labels: int) -> Figures:
     figures: Figures = {}
-    ours_s = _least_s(runs["ours"])
+    all_ours = [run.cpu_s for run in runs["ours"]]
+    ours_s = min(all_ours)
     same_s = _least_s(runs.get("ours on the sample", runs["ours"]))
     for engine, found in runs.items():
+        if not found:
+            print(f"  {engine:18} does not run here")
+            continue
         cpu_s, n = _least_s(found), len(found[0].values)
         peak_mb = max(run.peak_mb for run in found)
-        line = f"  {engine:18} {cpu_s:8.3f} {n:7} {peak_mb:5.0f}"
+        n_features = max(map(len, found[0].values.values()))
+        line = f"  {engine:18} {cpu_s:8.3f} {n:7} {peak_mb:5.0f} {n_features:9}"
         if not engine.startswith("ours"):
-            share, worst, where = equality(found[0].values, runs["ours"][0].values)
-            estimate = cpu_s / n * n_labels / ours_s
-            line += f" {cpu_s / same_s:6.1f} {estimate:18.1f}  {share:.4f}, {worst:.1e} {where}"
+            share = n_labels / n
+            turns = [run.cpu_s * share / ours for run, ours in zip(found, all_ours, strict=False)]
+            estimate = cpu_s * share / ours_s
+            line += f" {cpu_s / same_s:6.1f} {estimate:9.1f} ({min(turns):.1f}-{max(turns):.1f})"
             figures[f"ratio_{engine}_{size}"] = estimate
+            figures[f"ratio_{engine}_{size}_least"] = min(turns)
+            figures[f"ratio_{engine}_{size}_most"] = max(turns)
             figures[f"ratio_{engine}_same_labels_{size}"] = cpu_s / same_s
-            if engine == "flash":
-                figures[f"flash_equal_share_{size}"] = share
-            else:
-                figures[f"equal_share_{size}_{engine}"] = share
+            if engine not in OF_STATION:
+                equal, worst, where = equality(found[0].values, runs["ours"][0].values)
+                line += f"  {equal:.4f}, {worst:.1e} {where}"
+                figures[f"equal_share_{size}_{engine}"] = equal
                 figures[f"max_rel_diff_{size}_{engine}"] = worst
         print(line)
     read_s = min(run.read_s for run in runs["ours"])
@@ -170,6 +204,7 @@ def _tell(runs: Mapping[str, Sequence[EngineRun]], size: str, n_labels: int) -> 
     return figures | {
         f"ratio_read_{size}": ours_s / read_s,
         f"ours_cpu_s_{size}": ours_s,
+        f"ours_cpu_s_{size}_most": max(all_ours),
         f"ours_peak_mb_{size}": peak_mb,
     }
 

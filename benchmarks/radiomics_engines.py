@@ -1,8 +1,8 @@
 """The engines of the benchmark of radiomics, each run in a fresh process on one core.
 
 Run as a program, one engine measures one image, label by label where it knows no other way, and
-writes what it found and what that took. flash-radiomics lives in an environment of its own, that
-looks into this one for what it needs: its pins would replace the libraries of this one.
+writes what it found and what that took. Other programs live in an environment of their own, that
+looks into this one for what they need: their pins would replace the libraries of this one.
 """
 
 import argparse
@@ -26,7 +26,13 @@ import numpy as np
 import SimpleITK as sitk
 
 REPOSITORY: Final = Path(__file__).parents[1]
-FLASH: Final = ("flash-radiomics==1.0.0", "h5py")
+# Programs of other people, with what they need beside what is here.
+PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    "flash": ("flash-radiomics==1.0.0", "h5py"),
+    "mirp": ("mirp==2.7.0",),
+    "zrad": ("z-rad==26.9.0",),
+    "fastrad": ("fastrad==1.0.0",),
+}
 BINNINGS: Final[dict[str, dict[str, float]]] = {
     "width25": {"binWidth": 25},
     "width5": {"binWidth": 5},
@@ -90,12 +96,13 @@ def run_engine(
         return EngineRun(**json.loads(Path(output.name).read_text()))
 
 
-def make_flash_environment(folder: Path) -> Path:
-    """Install flash-radiomics beside this environment; return its Python.
+def make_environment(folder: Path, program: str) -> Path:
+    """Install a program beside this environment; return its Python.
 
     Raises:
         RuntimeError: If that fails, with pip's last line.
     """
+    folder = folder / program
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         venv.create(folder, with_pip=True, symlinks=True, clear=True)
@@ -103,7 +110,7 @@ def make_flash_environment(folder: Path) -> Path:
         beside = folder / "lib" / version / "site-packages" / "beside.pth"
         beside.write_text(f"{get_path('purelib')}\n")
         done = subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "--no-deps", *FLASH],
+            [str(python), "-m", "pip", "install", "--quiet", "--no-deps", *PACKAGES[program]],
             check=False,
             capture_output=True,
             text=True,
@@ -205,6 +212,71 @@ def _flash(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
     return _by_label(execute, spent, cropped=True)
 
 
+def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
+    from mirp import extract_features
+
+    logging.disable(logging.CRITICAL)
+
+    def execute(image: sitk.Image, labelmap: sitk.Image, label: int) -> Mapping[str, Any]:
+        voxels_zyx = sitk.GetArrayFromImage(image).astype(float)
+        (found,) = extract_features(
+            image=voxels_zyx,
+            mask=(sitk.GetArrayFromImage(labelmap) == label).astype(np.uint8),
+            image_spacing=image.GetSpacing()[::-1],
+            base_discretisation_method="fixed_bin_size",
+            base_discretisation_bin_width=setting["binWidth"],
+            resegmentation_intensity_range=[float(voxels_zyx.min()), float(voxels_zyx.max())],
+            write_features=False,
+            export_features=True,
+        )
+        numbers = found.select_dtypes("number").iloc[0].to_dict()
+        return {f"original_{name}": value for name, value in numbers.items()}
+
+    return _by_label(execute, spent, cropped=True)
+
+
+def _zrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
+    from zrad.image import Image
+    from zrad.preprocessing import IntensityMaskBuilder, RoiData, TextureDiscretizer
+    from zrad.radiomics import Radiomics
+
+    def execute(image: sitk.Image, labelmap: sitk.Image, label: int) -> Mapping[str, Any]:
+        # Its own families but for the curve, whose levels are no part of the settings compared.
+        mask = sitk.Cast(labelmap == label, sitk.sitkFloat64)
+        roi = RoiData(
+            image=Image._from_sitk_image(sitk.Cast(image, sitk.sitkFloat64)),
+            morphological_mask=Image._from_sitk_image(mask),
+        )
+        roi = TextureDiscretizer(bin_size=setting["binWidth"]).apply(
+            IntensityMaskBuilder().apply(roi)
+        )
+        found = Radiomics().extract_features(roi_data=roi)
+        return {f"original_{name}": value for name, value in found.items()}
+
+    return _by_label(execute, spent, cropped=True)
+
+
+def _fastrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
+    import torch
+    from fastrad import FeatureExtractor, FeatureSettings, Mask, MedicalImage
+
+    torch.set_num_threads(1)
+
+    def execute(image: sitk.Image, labelmap: sitk.Image, label: int) -> Mapping[str, Any]:
+        spacing_zyx_mm = image.GetSpacing()[::-1]
+        settings = FeatureSettings(
+            bin_width=setting["binWidth"], device="cpu", spacing=spacing_zyx_mm
+        )
+        voxels = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))
+        inside = torch.from_numpy((sitk.GetArrayFromImage(labelmap) == label).astype(np.float32))
+        found = FeatureExtractor(settings).execute(
+            MedicalImage(voxels, spacing_zyx_mm), Mask(inside, spacing_zyx_mm)
+        )
+        return {f"original_{name}": value for name, value in found.items()}
+
+    return _by_label(execute, spent, cropped=True)
+
+
 def _by_label(
     execute: Callable[..., Mapping[str, Any]], spent: dict[int, float], *, cropped: bool
 ) -> Measure:
@@ -248,6 +320,9 @@ _ENGINES: Final[dict[str, Callable[[Mapping[str, float], dict[int, float]], Meas
     "naive": lambda setting, spent: _pyradiomics(setting, spent, cropped=False),
     "cropped": lambda setting, spent: _pyradiomics(setting, spent, cropped=True),
     "flash": _flash,
+    "mirp": _mirp,
+    "zrad": _zrad,
+    "fastrad": _fastrad,
 }
 
 

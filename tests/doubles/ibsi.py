@@ -25,7 +25,10 @@ DIGITAL: Final = "digital"
 
 
 def _file(setting: Mapping[str, Any], **own: Any) -> dict[str, Any]:
-    return {"setting": setting, "organome": {"processing": "ibsi", **own}}
+    return {
+        "setting": setting,
+        "organome": {"processing": "ibsi", "ibsiAutocorrelation": True, **own},
+    }
 
 
 _SLICES: Final = ["2D", "2_5D"]

@@ -7,8 +7,8 @@ boxes and ellipsoids of minimum volume, and the area under the intensity-volume 
 Source: Zwanenburg et al. 2020 (IBSI reference manual), codes and aggregations; tags of its tables.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -239,17 +239,21 @@ _TEXTURE_ROWS: Final = {
     for family, text in _TEXTURES.items()
 }
 PLAIN_TAGS: Final = tuple(_PLAIN_ROWS)
+_AUTOCORRELATION: Final = ("morph_moran_i", "morph_geary_c")
 TEXTURE_NAMES: Final = {family: tuple(rows) for family, rows in _TEXTURE_ROWS.items()}
 
 
-def ibsi_tags(extents: Sequence[Extent]) -> tuple[str, ...]:
+@lru_cache(maxsize=16)
+def ibsi_tags(extents: tuple[Extent, ...], *, autocorrelation: bool) -> tuple[str, ...]:
     """Name all features, in the order of the IBSI's tables.
 
     Args:
         extents: Of the textures; none: no feature at all.
+        autocorrelation: Whether Moran's I and Geary's C are among them.
     """
     if not extents:
         return ()
+    plain = (tag for tag in PLAIN_TAGS if autocorrelation or tag not in _AUTOCORRELATION)
     chosen = [extent for extent in Extent if extent in extents]
     textures = (
         f"{family}_{name}_{extent}{suffix}"
@@ -258,7 +262,7 @@ def ibsi_tags(extents: Sequence[Extent]) -> tuple[str, ...]:
         for suffix in (("_avg", "_comb") if family in DIRECTED else ("",))
         for name in names
     )
-    return (*PLAIN_TAGS, *textures)
+    return (*plain, *textures)
 
 
 def describe_tag(tag: str) -> tuple[str, str, str | None]:

@@ -119,6 +119,7 @@ def read_parameters(parameters: Mapping[str, Any], *, source: str) -> RadiomicsS
         classes=_read_classes(content.classes, reading),
         ibsi=IbsiSettings(
             extents=tuple(Extent(each) for each in content.own.get("ibsiFeatures", ())),
+            autocorrelation=content.own.get("ibsiAutocorrelation", False),
             ivh_bin_width=content.own.get("ivhBinWidth"),
             ivh_bin_count=content.own.get("ivhBinCount"),
         ),
@@ -258,6 +259,7 @@ _OWN_KINDS: Final[Mapping[str, _Kind]] = {
             and 0 < len(set(value)) == len(value)
         ),
     ),
+    "ibsiAutocorrelation": _FLAG,
     "ivhBinWidth": _POSITIVE,
     "ivhBinCount": _whole(2),
 }
@@ -369,7 +371,7 @@ def _check_ibsi(content: _Content, reading: _Reading) -> None:
     own, setting = content.own, content.setting
     if "ibsiFeatures" in own and "Original" not in content.types:
         reading.fail("organome.ibsiFeatures", "needs imageType Original, of which they are made")
-    for name in ("ivhBinWidth", "ivhBinCount"):
+    for name in ("ibsiAutocorrelation", "ivhBinWidth", "ivhBinCount"):
         if name in own and "ibsiFeatures" not in own:
             reading.fail(f"organome.{name}", "does nothing without ibsiFeatures")
     if "ivhBinWidth" in own and "ivhBinCount" in own:

@@ -160,11 +160,14 @@ class IbsiSettings:
 
     Attributes:
         extents: Where textures look for neighbours; none: no such features.
+        autocorrelation: Whether Moran's I and Geary's C are among them, which cost more than all
+            others.
         ivh_bin_width: Width of the levels of the intensity-volume curve.
         ivh_bin_count: Their number. With neither, whole numbers are levels, or there are 1,000.
     """
 
     extents: tuple[Extent, ...] = ()
+    autocorrelation: bool = False
     ivh_bin_width: float | None = None
     ivh_bin_count: int | None = None
 
@@ -234,10 +237,8 @@ class RadiomicsSettings:
             if (of_class := FeatureClass(name.split("_")[1])) in self.classes
             and (image_type != ORIGINAL or self.filters.original or of_class is FeatureClass.SHAPE)
         )
-        return (
-            *named,
-            *(f"{ORIGINAL}_{FeatureClass.IBSI}_{tag}" for tag in ibsi_tags(self.ibsi.extents)),
-        )
+        tags = ibsi_tags(self.ibsi.extents, autocorrelation=self.ibsi.autocorrelation)
+        return (*named, *(f"{ORIGINAL}_{FeatureClass.IBSI}_{tag}" for tag in tags))
 
 
 def log_image_type(sigma_mm: float) -> str:

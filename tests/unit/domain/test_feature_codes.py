@@ -49,7 +49,7 @@ def test_shape_has_units() -> None:
 
 
 def test_features_of_the_ibsi_say_code_and_aggregation() -> None:
-    tags = ibsi_tags(tuple(Extent))
+    tags = ibsi_tags(tuple(Extent), autocorrelation=True)
     said = [feature_meaning(f"original_ibsi_{tag}") for tag in tags]
     assert len(set(tags)) == len(set(said)) == 482
     assert (
@@ -58,4 +58,6 @@ def test_features_of_the_ibsi_say_code_and_aggregation() -> None:
     )
     assert feature_unit("original_ibsi_morph_volume") == "mm3"
     assert feature_unit("original_ibsi_morph_vol_dens_aabb") is None
-    assert ibsi_tags(()) == ()
+    assert ibsi_tags((), autocorrelation=True) == ()
+    fewer = ibsi_tags(tuple(Extent), autocorrelation=False)
+    assert set(tags) - set(fewer) == {"morph_moran_i", "morph_geary_c"}

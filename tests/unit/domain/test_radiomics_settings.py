@@ -68,6 +68,10 @@ def test_what_is_not_native_is_refused_by_name(parameters: dict[str, Any]) -> No
         ({"organome": {"ibsiFeatures": ["2.5D"]}}, "organome.ibsiFeatures is .* 2D, 2_5D, 3D"),
         ({"organome": {"ibsiFeatures": True}}, "organome.ibsiFeatures is True"),
         ({"organome": {"outlierSigma": 3}}, "organome.outlierSigma needs processing: ibsi"),
+        (
+            {"organome": {"ibsiAutocorrelation": True}},
+            "ibsiAutocorrelation does nothing without ibsiFeatures",
+        ),
         ({"organome": {"ivhBinWidth": 2.5}}, "ivhBinWidth does nothing without ibsiFeatures"),
         (
             {"organome": {"ibsiFeatures": ["3D"], "ivhBinWidth": 1, "ivhBinCount": 9}},

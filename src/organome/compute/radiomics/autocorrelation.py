@@ -3,7 +3,8 @@
 Of n voxels that is n squared pairs. So the inverse distance is split into a part that ends at a few
 voxels, and smooth parts that reach further each. Smooth parts are summed on grids that are
 coarser each time, onto which voxels are spread by cubic interpolation. What that makes wrong for
-near pairs is known, and put right. Small regions are summed pair by pair.
+near pairs is known, and put right. The coarsest, and small regions as they are, are convolved with
+the inverse distance by Fourier transforms, which is exact.
 
 Source: Moran 1950, Geary 1954; Hardy et al. 2016, "Multilevel summation with B-spline
 interpolation", for the splitting; IBSI reference manual, N365 and NPT7.
@@ -11,19 +12,20 @@ interpolation", for the splitting; IBSI reference manual, N365 and NPT7.
 
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import fft, fftn, hfft, next_fast_len, rfft
 
 from organome.compute.kernels import kernel
 
 Single = NDArray[np.float32]
 Spacing = tuple[float, float, float]
 N_FIELDS: Final = 4  # presence, deviation, its square, presence again
-_ONE, _3F, _10, _15 = (np.float32(n) for n in (1, 3, 10, 15))
 _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(n) for n in range(1, 9))
-_DIRECT: Final = 2500  # filled cells that are summed pair by pair
+_MOST_POINTS: Final = 1 << 17  # of a padded box that is transformed
 _REACH: Final = 3.0  # of a part, in spacings of the axes that become coarser
 _WIDER: Final = 1.6  # up to so many reaches, what coarser grids make wrong is put right
 _SAME_SPACING: Final = 1.5  # axes whose spacings differ by no more become coarser together
@@ -44,8 +46,8 @@ def moran_and_geary(
         spacing: Of the box, z, y, x in mm.
 
     Returns:
-        Moran's I, Geary's C; NaN where all intensities are equal. Of more than 2,500 voxels they
-        are right to about 1e-4.
+        Moran's I, Geary's C; NaN where all intensities are equal. Where the box has more than some
+        15,000 voxels they are right to about 1e-4.
     """
     away = values.astype(np.float64) - values.mean()
     variance = float(np.mean(away**2))
@@ -65,7 +67,7 @@ def moran_and_geary(
 def _sum_pairs(fields: Single, spacing: Spacing) -> NDArray[np.float64]:
     """Sum 1, both deviations, the square of one over ordered pairs, by inverse distance."""
     sums, reach = np.zeros(3), 0.0
-    while np.count_nonzero(fields[..., 0]) > _DIRECT:
+    while prod(_padded(fields)) > _MOST_POINTS:
         thin = [axis for axis in range(3) if _is_thin(spacing, axis)]
         before, reach = reach, max(reach, _REACH * max(spacing[axis] for axis in thin))
         steps, parts = _near_parts(spacing, before, reach)
@@ -74,10 +76,35 @@ def _sum_pairs(fields: Single, spacing: Spacing) -> NDArray[np.float64]:
             fields = _coarser(fields, axis)
         z, y, x = (mm * (1 + (axis in thin)) for axis, mm in enumerate(spacing))
         spacing = (z, y, x)
-    filled = np.any(fields, axis=3)
-    points = (np.argwhere(filled) * np.array(spacing)).T.astype(np.float32, order="C")
-    direct_sums(points, np.ascontiguousarray(fields[filled].T), reach, sums)
-    return sums
+    return sums + _fourier_sums(fields, spacing, reach)
+
+
+def _padded(fields: Single) -> list[int]:
+    """Sizes of a box in which no voxel meets another around its ends."""
+    return [next_fast_len(2 * n - 1, real=True) for n in fields.shape[:3]]
+
+
+def _fourier_sums(fields: Single, spacing: Spacing, reach: float) -> NDArray[np.float64]:
+    """Sum all pairs by the inverse distance that is smooth within a reach: a convolution."""
+    sizes = _padded(fields)
+    z, y, x = (
+        mm * np.minimum(np.arange(n), n - np.arange(n))
+        for n, mm in zip(sizes, spacing, strict=True)
+    )
+    x = x[: sizes[2] // 2 + 1]
+    apart = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    weights = _smooth(apart, reach)
+    # Even along each axis, so that its transform is real: half of x is enough.
+    weights = hfft(weights, sizes[2], axis=2)[..., : len(x)]
+    weights = fftn(weights, axes=(0, 1)).real / prod(sizes)
+    weights[..., 1 : (sizes[2] + 1) // 2] *= 2  # frequencies whose opposites are left out
+    one, away, square = (
+        fft(fft(rfft(fields[..., each], sizes[2], axis=2), sizes[1], axis=1), sizes[0], axis=0)
+        for each in range(3)
+    )
+    return np.array(
+        [np.vdot(a, weights * b).real for a, b in ((one, one), (away, away), (square, one))]
+    )
 
 
 def _is_thin(spacing: Spacing, axis: int) -> bool:
@@ -256,27 +283,3 @@ def _multiply_rows(
         c += ones[p + _2] * others[q + _2]
         d += ones[p + _3] * others[q + _3]
     return even * a + odd * e, even * b + odd * f, even * c + odd * g, even * d + odd * h
-
-
-@kernel(fastmath=True)
-def direct_sums(points: Single, fields: Single, reach: float, sums: NDArray[np.float64]) -> None:
-    """Add up all pairs of points, by the inverse distance that is smooth within a reach."""
-    limit, scale = np.float32(reach * reach), np.float32(1 / (8 * reach) if reach > 0 else 0)
-    per_limit = _ONE / limit if reach > 0 else np.float32(0)
-    z, y, x = points
-    presence, deviation, square = fields[0], fields[1], fields[2]
-    for i in range(points.shape[1]):
-        one, two, three = np.float32(0), np.float32(0), np.float32(0)
-        for j in range(i):
-            squared = (z[i] - z[j]) ** 2 + (y[i] - y[j]) ** 2 + (x[i] - x[j]) ** 2
-            ratio = squared * per_limit
-            near = scale * (_15 + ratio * (_3F * ratio - _10))
-            part = near if squared < limit else _ONE / np.sqrt(squared)
-            one += part * presence[j]
-            two += part * deviation[j]
-            three += part * square[j]
-        own = np.float32(7.5) * scale  # each with itself, half of it
-        one, two = one + own * presence[i], two + own * deviation[i]
-        sums[0] += 2.0 * presence[i] * one
-        sums[1] += 2.0 * deviation[i] * two
-        sums[2] += square[i] * one + presence[i] * (three + own * square[i])

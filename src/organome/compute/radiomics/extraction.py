@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import isnan
 from typing import Final
 
 import numpy as np
@@ -210,7 +211,7 @@ class _Extraction:
         intensities = self._intensities.get(label, {})
         if any(each.too_many_levels for each in intensities.values()):
             reason = FeatureReason.TOO_MANY_LEVELS
-        elif reason is None and any(np.isnan(value) for value in values.values()):
+        elif reason is None and any(map(isnan, values.values())):
             reason = FeatureReason.UNDEFINED
         return RegionFeatures(self._n_voxels[label], values, reason, intensities)
 

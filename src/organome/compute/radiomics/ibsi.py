@@ -12,10 +12,12 @@ from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.autocorrelation import moran_and_geary
 from organome.compute.radiomics.first_order import Sample
 from organome.compute.radiomics.ibsi_intensities import (
+    Spacing,
     histogram,
     local_peaks,
     statistics,
     volume_curve,
+    weigh_places,
 )
 from organome.compute.radiomics.ibsi_shape import shape_features
 from organome.compute.radiomics.ibsi_textures import (
@@ -76,16 +78,15 @@ class IbsiFeatures:
         x_mm, y_mm, z_mm = self.image.GetSpacing()
         spacing_zyx_mm = (z_mm, y_mm, x_mm)
         intensities = self.box.intensities(image_zyx, region)
-        where_zyx = np.stack(np.unravel_index(region.voxels, self.box.padded_zyx.shape))
-        in_image_zyx = (where_zyx + np.array(self.box.shift_zyx)[:, None]).astype(np.int32)
         morph = shape_features(form.shape, form.hull_points_mm, form.region, spacing_zyx_mm)
-        morph["com"] = _shift_mm(form.region, where_zyx, intensities, spacing_zyx_mm)
+        morph["com"] = self._shift_mm(form.region, region, intensities, spacing_zyx_mm)
         morph["integ_int"] = morph["volume"] * sample.mean
-        morph["moran_i"], morph["geary_c"] = moran_and_geary(
-            intensities, matrices.places, matrices.box_zyx, spacing_zyx_mm
-        )
-        peaks = local_peaks(intensities, image_zyx, in_image_zyx, spacing_zyx_mm)
         ibsi = self.settings.ibsi
+        if ibsi.autocorrelation:
+            morph["moran_i"], morph["geary_c"] = moran_and_geary(
+                intensities, matrices.places, matrices.box_zyx, spacing_zyx_mm
+            )
+        peaks = local_peaks(intensities, image_zyx, region, self.box, spacing_zyx_mm)
         curve = volume_curve(
             sample,
             self._limits(),
@@ -101,7 +102,20 @@ class IbsiFeatures:
             **{f"ivh_{name}": value for name, value in curve.items()},
         }
         found = plain | self._textures(region, form.region, matrices)
-        return {tag: found[tag] for tag in ibsi_tags(ibsi.extents)}
+        return {
+            tag: found[tag] for tag in ibsi_tags(ibsi.extents, autocorrelation=ibsi.autocorrelation)
+        }
+
+    def _shift_mm(
+        self, whole: Region, region: Region, intensities: NDArray[Any], spacing_zyx_mm: Spacing
+    ) -> float:
+        """Distance between the centre of the shape and that of intensity."""
+        sums = np.zeros(4)
+        weigh_places(region.voxels, self.box.padded_zyx.shape[1:], intensities, sums)
+        if sums[0] == 0:
+            return float("nan")
+        steps = np.array(whole.moments[:3]) / whole.n_voxels - sums[1:] / sums[0]
+        return float(np.linalg.norm(steps * np.array(spacing_zyx_mm)))
 
     def _limits(self) -> tuple[float | None, float | None]:
         preparation = self.settings.preparation
@@ -153,18 +167,3 @@ class IbsiFeatures:
         of_part = np.zeros(matrices.levels.size, np.uint16)
         of_part[matrices.places] = distances[kept]
         return of_part.reshape(matrices.box_zyx)
-
-
-def _shift_mm(
-    whole: Region,
-    where_zyx: NDArray[Any],
-    intensities: NDArray[Any],
-    spacing_zyx_mm: tuple[float, float, float],
-) -> float:
-    """Distance between the centre of the shape and that of intensity."""
-    total = float(intensities.sum(dtype=np.float64))
-    if total == 0:
-        return float("nan")
-    of_shape = np.array(whole.moments[:3]) / whole.n_voxels
-    of_intensity = where_zyx @ intensities.astype(np.float64) / total
-    return float(np.linalg.norm((of_shape - of_intensity) * np.array(spacing_zyx_mm)))

@@ -6,10 +6,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from organome.compute.geometry.arrays import Counts, Floats
+from organome.compute.geometry.arrays import Counts, Floats, Places
 from organome.compute.kernels import kernel
 from organome.compute.radiomics.first_order import Sample, deviations, percentiles, sums_about
+from organome.compute.radiomics.regions import LabelledBox, Region
 
+Spacing = tuple[float, float, float]
 PEAK_RADIUS_MM: Final = 10 * (3 / (4 * math.pi)) ** (1 / 3)  # of a ball of 1 cm3
 DEFAULT_IVH_BINS: Final = 1000  # of the IBSI, for intensities that are no whole numbers
 
@@ -118,33 +120,44 @@ def volume_curve(
 def local_peaks(
     intensities: NDArray[Any],
     image_zyx: NDArray[Any],
-    where_zyx: NDArray[np.int32],
-    spacing_zyx_mm: tuple[float, float, float],
+    region: Region,
+    box: LabelledBox,
+    spacing_zyx_mm: Spacing,
 ) -> dict[str, float]:
     """Compute the mean in a ball around the brightest voxel, and the greatest such mean of all.
 
     Args:
         intensities: Of the region's voxels.
         image_zyx: The whole image: balls reach out of the region.
-        where_zyx: (3, voxels): places in the image.
+        region: The voxels.
+        box: Where they lie.
         spacing_zyx_mm: Of the image.
     """
     z_mm, y_mm, x_mm = spacing_zyx_mm
-    reach_z, reach_y = int(PEAK_RADIUS_MM / z_mm), int(PEAK_RADIUS_MM / y_mm)
+    reach_z, reach_y, reach_x = (int(PEAK_RADIUS_MM / mm) for mm in spacing_zyx_mm)
     rows = [
         (z, y, int(math.sqrt(left) / x_mm))
         for z in range(-reach_z, reach_z + 1)
         for y in range(-reach_y, reach_y + 1)
         if (left := PEAK_RADIUS_MM**2 - (z * z_mm) ** 2 - (y * y_mm) ** 2) >= 0
     ]
-    margin = np.array([reach_z, reach_y, int(PEAK_RADIUS_MM / x_mm)])
-    low = np.maximum(where_zyx.min(axis=1) - margin, 0)
-    high = np.minimum(where_zyx.max(axis=1) + margin + 1, image_zyx.shape)
+    first, margin = (
+        np.array(region.first_zyx) + box.shift_zyx,
+        np.array((reach_z, reach_y, reach_x)),
+    )
+    low = np.maximum(first - margin, 0)
+    high = np.minimum(first + region.size_zyx + margin, image_zyx.shape)
     part = image_zyx[tuple(slice(*ends) for ends in zip(low, high, strict=True))]
-    sums = np.zeros((*part.shape[:2], part.shape[2] + 1))
-    np.cumsum(part, axis=2, dtype=np.float64, out=sums[..., 1:])
+    n_x = part.shape[2]
+    sums = np.zeros((*part.shape[:2], n_x + 1 + 2 * reach_x))
+    ends = sums[..., reach_x + 1 : reach_x + 1 + n_x]
+    np.cumsum(part, axis=2, dtype=np.float64, out=ends)
+    sums[..., reach_x + 1 + n_x :] = ends[..., -1:]
+    x, halves = np.arange(n_x), np.array([half for _, _, half in rows])[:, None]
+    widths = np.minimum(x + halves + 1, n_x) - np.maximum(x - halves, 0).astype(np.float64)
     means = np.empty(intensities.size)
-    ball_means(sums, where_zyx - low[:, None].astype(np.int32), np.array(rows), means)
+    shift = tuple((np.array(box.shift_zyx) - low).tolist())
+    ball_means(sums, widths, np.array(rows), region.voxels, box.padded_zyx.shape[1:], shift, means)
     return {
         "loc": float(means[intensities == intensities.max()].max()),
         "glob": float(means.max()),
@@ -153,24 +166,68 @@ def local_peaks(
 
 @kernel(error_model="numpy")
 def ball_means(
-    sums: Floats, where_zyx: NDArray[np.int32], rows: NDArray[np.int64], means: Floats
+    sums: Floats,
+    widths: Floats,
+    rows: NDArray[np.int64],
+    voxels: Places,
+    shape_yx: tuple[int, int],
+    shift_zyx: tuple[int, int, int],
+    means: Floats,
 ) -> None:
     """Average over a ball around each voxel, or over that of it which lies in the image.
 
     Args:
-        sums: Sums along x, from 0.
-        where_zyx: The voxels.
+        sums: Sums along x, from 0, with as much room before and after as a ball reaches.
+        widths: Voxels of each row of the ball that lie in the image, by x of its middle.
         rows: Rows of the ball: steps along z and y, half of the length.
+        voxels: The voxels, flat indices in raster order into an array of ``shape_yx`` rows and
+            columns, in which no row is full.
+        shape_yx: See above.
+        shift_zyx: From places in that array to those in ``sums``.
         means: Filled.
     """
-    n_z, n_y, n_x = sums.shape
-    for voxel in range(means.size):
-        z, y, x = where_zyx[0, voxel], where_zyx[1, voxel], where_zyx[2, voxel]
-        total, n = 0.0, 0
-        for row in range(rows.shape[0]):
-            to_z, to_y, half = z + rows[row, 0], y + rows[row, 1], rows[row, 2]
+    n_z, n_y, room = sums.shape[0], sums.shape[1], (sums.shape[2] - widths.shape[1] - 1) // 2
+    n, counts, begin = voxels.size, np.empty(widths.shape[1]), 0
+    while begin < n:
+        row = voxels[begin] // shape_yx[1]
+        z, y = row // shape_yx[0] + shift_zyx[0], row % shape_yx[0] + shift_zyx[1]
+        x = voxels[begin] % shape_yx[1] + shift_zyx[2]
+        end = begin + 1
+        while end < n and voxels[end] == voxels[end - 1] + 1:
+            end += 1
+        length, totals = end - begin, means[begin:end]
+        totals[:] = 0.0
+        counts[:length] = 0.0
+        for which in range(rows.shape[0]):
+            to_z, to_y, half = z + rows[which, 0], y + rows[which, 1], rows[which, 2]
             if 0 <= to_z < n_z and 0 <= to_y < n_y:
-                first, last = max(x - half, 0), min(x + half + 1, n_x - 1)
-                total += sums[to_z, to_y, last] - sums[to_z, to_y, first]
-                n += last - first
-        means[voxel] = total / n
+                lows = sums[to_z, to_y, x - half + room :]
+                highs = sums[to_z, to_y, x + half + 1 + room :]
+                of_row = widths[which, x:]
+                for place in range(length):
+                    totals[place] += highs[place] - lows[place]
+                    counts[place] += of_row[place]
+        for place in range(length):
+            totals[place] /= counts[place]
+        begin = end
+
+
+@kernel()
+def weigh_places(
+    voxels: Places, shape_yx: tuple[int, int], intensities: NDArray[Any], sums: Floats
+) -> None:
+    """Add up intensities, and their products with z, y, x."""
+    n, place = voxels.size, 0
+    while place < n:
+        row = voxels[place] // shape_yx[1]
+        first, end = row * shape_yx[1], (row + 1) * shape_yx[1]
+        of_row, by_x = 0.0, 0.0
+        while place < n and voxels[place] < end:
+            intensity = np.float64(intensities[place])
+            of_row += intensity
+            by_x += intensity * (voxels[place] - first)
+            place += 1
+        sums[0] += of_row
+        sums[1] += of_row * (row // shape_yx[0])
+        sums[2] += of_row * (row % shape_yx[0])
+        sums[3] += by_x

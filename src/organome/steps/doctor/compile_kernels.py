@@ -16,6 +16,7 @@ from organome.compute.inference.logits_interpolation import LogitsInterpolation,
 from organome.compute.inference.sums import make_sums
 from organome.compute.inference.tiling import place_tiles
 from organome.compute.kernels import compiled_kernels, kernel_folders
+from organome.compute.radiomics.autocorrelation import moran_and_geary
 from organome.compute.radiomics.extraction import extract_features
 from organome.domain.ibsi_features import Extent
 from organome.domain.radiomics_settings import (
@@ -39,6 +40,7 @@ def run() -> str:
         What is there now.
     """
     _compile_radiomics()
+    moran_and_geary(np.arange(2), np.arange(2, dtype=np.int32), (60,) * 3, (1.0,) * 3)
     _compile_sums()
     n_there, n = compiled_kernels()
     places = " or ".join(map(str, kernel_folders()))
