@@ -116,7 +116,7 @@ bench-overhead: setup ## what a job costs on SLURM beyond its work
 	@tests/slurm/install.sh
 	python benchmarks/slurm_overhead.py
 
-bench-radiomics: setup ## what radiomics costs, beside pyradiomics and flash-radiomics (an hour)
+bench-radiomics: setup ## what radiomics costs, beside pyradiomics and others (a quarter of an hour)
 	python -m benchmarks.radiomics 2>&1 | tee benchmarks/radiomics.txt
 
 bench: setup ## what planning and collecting cost, by size of the cohort
