@@ -269,7 +269,7 @@ def _fastrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
         )
         voxels = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))
         inside = torch.from_numpy((sitk.GetArrayFromImage(labelmap) == label).astype(np.float32))
-        found = FeatureExtractor(settings).execute(
+        found = FeatureExtractor(settings).extract(
             MedicalImage(voxels, spacing_zyx_mm), Mask(inside, spacing_zyx_mm)
         )
         return {f"original_{name}": value for name, value in found.items()}
