@@ -1,8 +1,9 @@
-"""Draw the picture of the README: a phantom as prepared, and its organs as segmented by the demo.
+"""Draw the pictures of README and pages: a phantom as prepared and segmented, and as one views it.
 
 Run ``make demo`` first, then ``python docs/draw_pictures.py``.
 """
 
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,10 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from PIL import Image
 
 from organome.domain.organ_codes import colour_of
 from organome.domain.organs import ORGANS
 from organome.io.images.labelmaps import labelmap_path, read_labelmap
+from organome.steps.inspect.view import run as view
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "demo" / "run" / "results"
@@ -21,7 +24,7 @@ ROW = 0.45  # where the coronal cut lies, as a share of the depth
 
 
 def main() -> None:
-    """Draw ``docs/pictures/demo.png``."""
+    """Draw ``demo.png`` and ``view.webp`` of ``docs/pictures``."""
     mpl.use("Agg")
     scans = pd.read_parquet(RESULTS / "tables" / "scans")
     key = scans.loc[scans["status"] == "done", "scan"].iloc[0]
@@ -46,6 +49,11 @@ def main() -> None:
     figure.tight_layout(pad=0.3)
     (ROOT / "docs" / "pictures").mkdir(exist_ok=True)
     figure.savefig(ROOT / "docs" / "pictures" / "demo.png", dpi=80, bbox_inches="tight")
+    with tempfile.TemporaryDirectory() as folder:
+        png = Path(folder) / "view.png"
+        view(key, RESULTS.parent, png=png)
+        with Image.open(png) as picture:
+            picture.save(ROOT / "docs" / "pictures" / "view.webp", quality=85)
 
 
 def _coronal(path: Path) -> np.ndarray:

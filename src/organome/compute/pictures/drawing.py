@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects
 from skimage.measure import find_contours
 
 from organome.compute.geometry.arrays import Floats, Mask
@@ -85,25 +85,31 @@ class Panel:
         return cls(cut, mm_per_px, shown.convert("RGB"))
 
     def drawn(self, structures: Sequence[Organ], stressed: Organ | None) -> Image.Image:
-        """Draw outlines, marks and numbers, and return the plane."""
-        self._draw_contours(structures, stressed)
+        """Draw outlines, marks and numbers, and return the plane; one outline may be stressed."""
+        present = list(self._present(structures))
+        for organ, mask, corner in sorted(present, key=lambda one: one[0] == stressed):
+            width_px = STRESSED_PX if organ == stressed else LINE_PX
+            self._draw_outline(organ, mask, corner, round(_FINER * width_px))
         self.picture = self.picture.reduce(_FINER)
         self._mark_edges()
-        self._number(structures)
+        self._number(present)
         return self.picture
 
-    def _draw_contours(self, structures: Sequence[Organ], stressed: Organ | None) -> None:
-        """Draw the outlines of all structures; one may be stressed."""
-        pen = ImageDraw.Draw(self.picture)
+    def _present(self, structures: Sequence[Organ]) -> Iterator[tuple[Organ, Mask, Floats]]:
+        """Yield what is in the plane: its mask with a margin of one, and where that begins."""
+        boxes = find_objects(np.ascontiguousarray(self.cut.labels))
         for organ in structures:
-            mask = self.cut.labels == organ.label
-            if not mask.any():
-                continue
-            width = round(_FINER * (STRESSED_PX if organ == stressed else LINE_PX))
-            for line in self._outlines(mask):
-                pieces = _dashes(line, _FINER) if is_dashed(organ) else [line]
-                for piece in pieces:
-                    pen.line([tuple(point) for point in piece], colour_of(organ), width, "curve")
+            box = boxes[organ.label - 1] if organ.label <= len(boxes) else None
+            if box is not None:
+                mask = np.pad(self.cut.labels[box] == organ.label, 1)
+                yield organ, mask, np.array([part.start - 1.0 for part in box])
+
+    def _draw_outline(self, organ: Organ, mask: Mask, corner: Floats, width_px: int) -> None:
+        pen = ImageDraw.Draw(self.picture)
+        for line in find_contours(mask.astype(np.float32), 0.5):
+            px = self._to_px(line + corner) * _FINER
+            for piece in _dashes(px, _FINER) if is_dashed(organ) else [px]:
+                pen.line([tuple(point) for point in piece], colour_of(organ), width_px, "curve")
 
     def _mark_edges(self) -> None:
         """Name the sides of the body at the left and right edge."""
@@ -112,26 +118,20 @@ class Panel:
         self._write((3, height / 2), left, WHITE, TEXT_PX, "lm")
         self._write((width - 3, height / 2), right, WHITE, TEXT_PX, "rm")
 
-    def _number(self, structures: Sequence[Organ]) -> None:
+    def _number(self, present: Sequence[tuple[Organ, Mask, Floats]]) -> None:
         """Write the numbers of structures inside of them, the largest first; some find no room."""
         places = []
-        for organ in structures:
-            mask = self.cut.labels == organ.label
-            if mask.any():
-                depth = distance_transform_edt(np.pad(mask, 1), sampling=self.cut.spacing_mm)
-                row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-                places.append((float(depth.max()) / self.mm_per_px, organ, (row - 1, column - 1)))
-        for inside_px, organ, place in sorted(places, key=lambda one: -one[0]):
+        for organ, mask, corner in present:
+            depth_mm = distance_transform_edt(mask, sampling=self.cut.spacing_mm)
+            deepest = np.array(np.unravel_index(int(depth_mm.argmax()), depth_mm.shape))
+            inside_px = float(depth_mm.max()) / self.mm_per_px
+            places.append((inside_px, organ, self._to_px(corner + deepest[None])[0]))
+        for inside_px, organ, (x, y) in sorted(places, key=lambda one: -one[0]):
             if inside_px < _MIN_INSIDE_PX:
                 continue
-            x, y = self._to_px(np.array([place], np.float64))[0]
             for dx, dy in _NUMBER_MOVES:
                 if self._write((x + dx, y + dy), str(organ.label), WHITE, NUMBER_PX, "mm"):
                     break
-
-    def _outlines(self, mask: Mask) -> Iterator[Floats]:
-        for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
-            yield self._to_px(line - 1) * _FINER
 
     def _to_px(self, places: Floats) -> Floats:
         """Turn rows and columns of voxels into x and y of pixels; shape (n, 2)."""

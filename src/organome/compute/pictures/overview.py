@@ -101,7 +101,8 @@ def draw_overview(
         y += STRIP_PX
         _swatch(pen, y, words[0], colour)
         write_line(pen, _WORDS_FROM_PX, y, words.lstrip("-/ "))
-    said = "".join(f" {words.lstrip('-/ ').capitalize()} marked." for words, _ in legend)
+    marked = ", ".join(words.lstrip("-/ ") for words, _ in legend)
+    said = f" Marked: {marked}." if marked else ""
     n_shown = np.unique(cut.labels[cut.labels > 0]).size
     alt_text = (
         f"Coronal plane of the whole {in_words(contrast)} image; contours of"

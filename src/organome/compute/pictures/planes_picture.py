@@ -1,5 +1,6 @@
 """Three planes through what is in question, side by side at one scale."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,9 +11,11 @@ from organome.compute.pictures.drawing import (
     GAP_PX,
     NARROWEST_PX,
     STRIP_PX,
+    TEXT_PX,
     Panel,
     Picture,
     draw_scale_bar,
+    font_of,
     in_words,
     write_line,
 )
@@ -32,6 +35,7 @@ MOST_PX: Final = (840, 360)  # width and height of the planes together
 _FINEST_MM: Final = 0.7  # of a pixel
 _MARGINS_ZYX_MM: Final = (30.0, 80.0, 80.0)  # around the inner organs: the wall of the body
 _AROUND_ORGAN_MM: Final = (60.0, 60.0, 60.0)
+_BESIDE_WORDS_PX: Final = 70
 _INNER: Final = (Region.GASTROINTESTINAL_TRACT, Region.RETROPERITONEUM)
 
 
@@ -59,7 +63,10 @@ def draw_planes(
     window = window_of(body.voxels_zyx, contrast)
     panels = [Panel.of(cut, window, mm_per_px).drawn(structures, organ) for cut in cuts]
     steps_px = [max(one.width, NARROWEST_PX // 3) + GAP_PX for one in panels]
-    width = max(sum(steps_px) - GAP_PX, NARROWEST_PX)
+    said = in_words(contrast if organ is None else f"{contrast}, {organ.label} {organ.name}")
+    # Below them stand the scale bar, a quarter of the width at most, its length, and these words.
+    words_px = (font_of(TEXT_PX).getlength(said) + _BESIDE_WORDS_PX) / 0.75
+    width = max(sum(steps_px) - GAP_PX, math.ceil(words_px))
     canvas = Image.new("RGB", (width, max(one.height for one in panels) + 2 * STRIP_PX))
     pen, x = ImageDraw.Draw(canvas), 0
     for cut, panel, step_px in zip(cuts, panels, steps_px, strict=True):
@@ -68,8 +75,7 @@ def draw_planes(
         x += step_px
     below = canvas.height - STRIP_PX
     end = draw_scale_bar(pen, (2, below), mm_per_px, width)
-    name = contrast if organ is None else f"{contrast}, {organ.label} {organ.name}"
-    write_line(pen, end + 12, below, in_words(name))
+    write_line(pen, end + 12, below, said)
     n_shown = len({int(label) for cut in cuts for label in np.unique(cut.labels)} - {0})
     through = "the middle of the inner organs" if organ is None else in_words(organ.name)
     alt_text = (

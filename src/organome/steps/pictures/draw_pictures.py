@@ -165,17 +165,18 @@ class DrawPictures:
 
     def _in_question(self, body: Body, labelled: Outcome, ml: float) -> list[Organ]:
         """Choose organs that are there: those asked for, then those in doubt."""
-        found = find_objects(body.labels_zyx)
-        present = {label for label, box in enumerate(found, start=1) if box is not None}
-        structures = [one for one in self._published.scheme.structures if one.label in present]
+        boxes = find_objects(body.labels_zyx)
+        found = {label: box for label, box in enumerate(boxes, start=1) if box is not None}
+        structures = [one for one in self._published.scheme.structures if one.label in found]
         sides = labelled.facts.get("sides") or {}
-        counts = np.bincount(body.labels_zyx.reshape(-1), minlength=256)
 
         def is_odd(organ: Organ) -> bool:
-            if implausible_size(organ.name, ml * int(counts[organ.label])) is None:
-                return False
-            ends = zip(found[organ.label - 1], body.labels_zyx.shape, strict=True)
-            return all(part.start > 0 and part.stop < size for part, size in ends)
+            box = found[organ.label]
+            ends = zip(box, body.labels_zyx.shape, strict=True)
+            if any(part.start == 0 or part.stop == size for part, size in ends):
+                return False  # cut by the end of the image
+            n_voxels = np.count_nonzero(body.labels_zyx[box] == organ.label)
+            return implausible_size(organ.name, ml * n_voxels) is not None
 
         wanted = [
             *(one for one in self._organs if one in structures),

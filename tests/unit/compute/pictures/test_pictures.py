@@ -191,7 +191,7 @@ def test_heights_of_seams_and_of_exchanged_fat_and_water_are_those_of_the_facts(
     assert (orange[0], orange[-1]) == pytest.approx((top_mm + 20, top_mm + 60), abs=2)
     hatched = np.flatnonzero((plane[:, :width_px] == 110).all(axis=2).sum(axis=1) > 20)
     assert hatched[-1] * picture.mm_per_px == pytest.approx(50, abs=2)
-    assert "Fat and water exchanged marked." in picture.alt_text
+    assert "Marked: seam of two stations, not seen, fat and water exchanged." in picture.alt_text
 
 
 def test_pictures_of_noise_fit_and_hold_nothing_but_the_picture() -> None:
