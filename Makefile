@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -115,6 +115,9 @@ soak: setup ## random faults on that cluster for half an hour
 bench-overhead: setup ## what a job costs on SLURM beyond its work
 	@tests/slurm/install.sh
 	python benchmarks/slurm_overhead.py
+
+bench-scan: setup ## a whole scan from archive to rows, beside the peers' programs (half an hour)
+	python -m benchmarks.whole_scan
 
 bench-radiomics: setup ## what radiomics costs, beside pyradiomics and others (a quarter of an hour)
 	python -m benchmarks.radiomics 2>&1 | tee benchmarks/radiomics.txt

@@ -171,7 +171,7 @@ def make_logits(path: Path, size: str, spacing_zyx_mm: Sequence[float]) -> tuple
         )
         truth = truth_labelmap(draw_body(SEED), model_grid)
         temporary = path.with_suffix(".part.npy")
-        _write_logits(temporary, sitk.GetArrayFromImage(truth))
+        write_logits(temporary, sitk.GetArrayFromImage(truth))
         temporary.rename(path)
     shape: tuple[int, ...] = np.load(path, mmap_mode="r").shape
     return shape
@@ -188,7 +188,8 @@ def model_shape(grid: SampledGrid, spacing_zyx_mm: Sequence[float]) -> tuple[int
     return z, y, x
 
 
-def _write_logits(path: Path, labels_zyx: npt.NDArray[np.uint8], *, n_labels: int = 41) -> None:
+def write_logits(path: Path, labels_zyx: npt.NDArray[np.uint8], *, n_labels: int = 41) -> None:
+    """Write logits, float16, that stand for labels but for some noise at their borders."""
     logits_czyx = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float16, shape=(n_labels, *labels_zyx.shape)
     )

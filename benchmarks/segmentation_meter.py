@@ -1,11 +1,12 @@
-"""CPU time, wall time and memory of a command with everything that it starts.
+"""CPU time, wall time, memory and traffic of a command with everything that it starts.
 
     python -m benchmarks.segmentation_meter REPORT COMMAND...
 
 CPU seconds are those that the kernel has counted for all descendants when the last of them has
 ended: orphans are adopted and waited for, so that no worker of a pool is missed. Memory is the sum
 of the proportional set sizes (PSS) of the tree, looked at up to ten times a second: pages that
-several processes share are counted once.
+several processes share are counted once. Bytes are those of all calls that read and write, whether
+a disk or the file cache answered.
 """
 
 import ctypes
@@ -59,6 +60,8 @@ class Cost:
     cpu_s: float
     wall_s: float
     peak_gib: float
+    read_bytes: int
+    written_bytes: int
 
 
 def wait_for_memory(needed_gib: float, *, patience_s: float) -> float:
@@ -124,7 +127,11 @@ def main() -> None:
         while True:
             os.wait()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of this process, and of all that it has waited for.
+    traffic = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     cost = {
+        "read_bytes": int(traffic["rchar"]),
+        "written_bytes": int(traffic["wchar"]),
         "cpu_s": used.ru_utime + used.ru_stime,
         "wall_s": wall_s,
         "peak_gib": peak.n_bytes / GIB,

@@ -181,6 +181,16 @@ def scheme_file(wildcards):
     return scheme if Path(scheme).suffix in (".yaml", ".yml", ".json") else []
 
 
+def flags_of_readers():
+    """Name the images that later steps read: no others are written where images do not stay."""
+    radiomics = config["radiomics"]["contrasts"]
+    return [
+        f"--combine={config['segment']['combine']}",
+        *as_flag("--labelled", config["segment"]["contrasts"]),
+        *as_flag("--measured", sorted(set(radiomics) - {"fat_fraction"})),
+    ]
+
+
 # --- radiomics and collection --------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ rule prepare_images:
         correct_swaps=compared(config["prepare"]["correct_swaps"]),
         orientation=compared(config["prepare"]["orientation"]),
         covariates=compared(as_flag("--covariates", config["cohort"]["covariates"])),
+        readers=uncompared([] if config["keep_images"] else flags_of_readers()),
         max_share=uncompared(config["max_same_reason_share"]),
     shell:
         "organome prepare-images --shard={input.shard:q}"
@@ -35,7 +36,7 @@ rule prepare_images:
         " --kind={params.kind:q} --root={params.root:q} --stations={params.stations:q}"
         " --contrasts {params.contrasts:q} --missing-rescale={params.missing_rescale:q}"
         " --correct-swaps={params.correct_swaps:q} --orientation={params.orientation:q}"
-        " {params.covariates:q} --n-processes={threads}"
+        " {params.covariates:q} {params.readers:q} --n-processes={threads}"
         " --max-same-reason-share={params.max_share:q} > {log:q} 2>&1"
 
 

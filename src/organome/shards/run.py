@@ -27,7 +27,7 @@ from organome.shards.packing import Packing
 from organome.shards.pipeline import ScanResult, ScanWork
 from organome.shards.pool import Crew, Death, do_scans
 from organome.shards.signals import StopRequests, listening
-from organome.shards.step import IdentityStep, ScanStep, Task
+from organome.shards.step import IdentityStep, ScanStep, Task, has_left
 from organome.shards.work_folder import WorkFolder
 
 _logger = logging.getLogger(__name__)
@@ -166,6 +166,7 @@ class _ShardAttempt:
             task.key: outcome
             for task in tasks
             if (outcome := self._work.left_over(task.key)) is not None
+            and has_left(self.step, outcome, self._work.left_names(task.key))
         }
         failed_before = [task for task in tasks if _has_failed(task)]
         kept = {task.key for task in failed_before if earlier.get(task.key) == task.before}

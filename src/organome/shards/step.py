@@ -1,11 +1,11 @@
 """What the shard runner asks of a step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from organome.domain.inference import MemoryNeed
-from organome.domain.outcomes import JsonValue, Outcome
+from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.scans import Scan
 
 
@@ -125,6 +125,26 @@ class IdentityStep:
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write nothing."""
+
+
+@runtime_checkable
+class FilesStep(ScanStep, Protocol):
+    """A step that leaves out files which nobody reads, whatever its results."""
+
+    def has_left(self, outcome: Outcome, names: Collection[str]) -> bool:
+        """Return whether the files of an earlier outcome are all that are wanted now.
+
+        Args:
+            outcome: Of a scan that went through.
+            names: Of the files that are there.
+        """
+
+
+def has_left(step: ScanStep, outcome: Outcome, names: Collection[str]) -> bool:
+    """Return whether an earlier outcome left all files that a step would leave now."""
+    if not isinstance(step, FilesStep) or outcome.status is not Status.DONE:
+        return True
+    return step.has_left(outcome, names)
 
 
 def has_stages(step: ScanStep) -> TypeGuard[StagedStep]:

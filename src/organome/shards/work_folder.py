@@ -250,6 +250,10 @@ class WorkFolder:
         whole = all(self._sizes.get(name) == size for name, size in attempt.files.items())
         return outcome if whole else None
 
+    def left_names(self, scan: str) -> Collection[str]:
+        """Name the files that belong to the outcome of an earlier attempt."""
+        return self._left_over[scan][1].files
+
     def keep(self, scans: Sequence[str], *, is_whole: bool) -> None:
         """Keep the left-over outcomes of some scans, and forget all others.
 

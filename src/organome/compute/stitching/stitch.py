@@ -13,7 +13,7 @@ Source: fading, and trimming of folded-over slices, as in Langner et al. 2020 (u
 however match the intensity of each contrast on its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,8 +50,8 @@ class Stitched:
     """A scan in one piece.
 
     Attributes:
-        images: One image per contrast, float32, axes LPS, all on one grid; where no station saw
-            anything, 0, or -1024 HU in CT.
+        images: One image per wanted contrast, float32, axes LPS, all on one grid; where no station
+            saw anything, 0, or -1024 HU in CT.
         seams: From head to foot, one fewer than stations.
         spans_mm: Lowest and highest face of each station along the body, from head to foot.
         seen_xyz: Box of the grid that each station saw: first voxel and the one after the last
@@ -67,12 +67,18 @@ class Stitched:
     resampled_spans_mm: tuple[tuple[float, float], ...]
 
 
-def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Stitched:
+def stitch(
+    stations: Sequence[Images],
+    *,
+    wanted: Collection[Contrast] = frozenset(Contrast),
+    trim_slices: int = TRIM_SLICES,
+) -> Stitched:
     """Stitch stations along the body.
 
     Args:
         stations: In any order; each its images by contrast on one grid. All stations have the same
             contrasts and the same directions; they may be stored flipped or turned by 90 degrees.
+        wanted: Contrasts that become an image; all serve to find the gains.
         trim_slices: Slices left out at each end of a station that another one overlaps, fewer where
             the overlap does not allow as many.
 
@@ -93,6 +99,7 @@ def stitch(stations: Sequence[Images], *, trim_slices: int = TRIM_SLICES) -> Sti
                 _fuse(contrast, trimmed, fading, gains, total_zyx, grid, fused_zyx), grid, whole
             )
             for contrast in stations[0]
+            if contrast in wanted
         },
         seams=seams,
         spans_mm=tuple((one.low_mm, one.high_mm) for one in whole),

@@ -1,6 +1,8 @@
 """prepare_images: archives, DICOM and image files -> checked images, and what their headers say."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,8 @@ from organome.compute.geometry.grids import orientation_code, share_grid
 from organome.compute.labelmaps.view import seen_boxes
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
-from organome.domain.contrasts import FatWater
+from organome.domain.contrast_choice import choose_contrasts
+from organome.domain.contrasts import Combine, FatWater
 from organome.domain.covariates import UNKNOWN, Covariate, Covariates
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
@@ -64,6 +67,9 @@ def run(
     correct_swaps: bool = False,
     orientation: str = "",
     covariates: Sequence[Covariate] = (),
+    labelled: Sequence[Contrast] = (),
+    combine: Combine = Combine.FIRST,
+    measured: Sequence[Contrast] = (),
     n_processes: int = 1,
     max_same_reason_share: float = 0.5,
     on_outcome: Callable[[Outcome], None] | None = None,
@@ -88,6 +94,11 @@ def run(
             themselves, such as ``RAS``; empty: such files are refused.
         covariates: What of sex, age, month of the scan and site is read, for ``bids`` and ``nako``
             from the tables below ``root``, too; nothing unless it is named.
+        labelled: Contrasts that segment_organs prefers, best first. Where they are named, images
+            are written only if a later step reads them: those that it will label, those of
+            ``measured``, fat and water. Nothing else depends on it. None: all are written.
+        combine: Whether segment_organs labels one image or all of them.
+        measured: Contrasts whose radiomics are measured.
         n_processes: Scans that are done at the same time.
         max_same_reason_share: Above this share of scans failing for one reason, the job stops.
         on_outcome: Called after each scan.
@@ -116,6 +127,7 @@ def run(
         orientation=orientation,
         covariates=covariates,
         tables=_tables(scans, kind, root) if covariates else None,
+        readers=Readers(tuple(labelled), combine, frozenset(measured)),
     )
     return run_shard(
         step,
@@ -127,6 +139,47 @@ def run(
         max_same_reason_share=max_same_reason_share,
         on_outcome=on_outcome,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Which images later steps read.
+
+    Attributes:
+        labelled: Contrasts that are labelled, best first; none: all images are wanted.
+        combine: Whether one of them is labelled or all.
+        measured: Contrasts that are measured whatever is labelled, beside fat and water.
+    """
+
+    labelled: tuple[Contrast, ...] = ()
+    combine: Combine = Combine.FIRST
+    measured: frozenset[Contrast] = frozenset()
+
+    def wanted(self, available: Collection[Contrast], *, is_swapped: bool) -> set[Contrast]:
+        """Return the contrasts that are read of a scan; all if none is.
+
+        Args:
+            available: Contrasts that it has.
+            is_swapped: Whether fat and water look exchanged.
+        """
+        available = set(available)
+        if not self.labelled:
+            return available
+        wanted = available & {FAT, WATER, *self.measured}
+        # A label scheme may be for one modality only.
+        for group in (available & {Contrast.CT}, available - {Contrast.CT}):
+            with suppress(ScanError):  # segment_organs will say so
+                choice = choose_contrasts(
+                    sorted(group),
+                    [one for one in self.labelled if one in group],
+                    combine=self.combine,
+                    is_swapped=is_swapped,
+                )
+                wanted |= set(choice.contrasts)
+        return wanted or available
+
+
+ALL_IMAGES: Final = Readers()
 
 
 class PrepareImages:
@@ -151,7 +204,9 @@ class PrepareImages:
         orientation: str = "",
         covariates: Sequence[Covariate] = (),
         tables: ParticipantTables | None = None,
+        readers: Readers = ALL_IMAGES,
     ) -> None:
+        self._readers = readers
         self._covariates = frozenset(covariates)
         self._tables = tables
         self._missing_rescale = missing_rescale
@@ -212,6 +267,9 @@ class PrepareImages:
         flags = set(delivery.flags) | set(scan.flags)
         stations, slabs, corrected = _judge_stations(delivery.stations, self._correct_swaps)
         facts = _swap_facts(slabs, corrected)
+        is_swapped = facts.get("fat_water") == FatWater.SWAPPED
+        contrasts = [one.value for one in stations[0]]
+        wanted = self._readers.wanted(stations[0], is_swapped=is_swapped)
         if corrected:
             flags.add(Flag.SWAP_CORRECTED)
         if not all(map(_are_magnitudes, stations)):
@@ -224,7 +282,7 @@ class PrepareImages:
             boxes = {contrast.value: seen_boxes(image) for contrast, image in images.items()}
             facts["seen_xyz"] = {name: found for name, found in boxes.items() if found}
         else:
-            stitched = stitch(stations)
+            stitched = stitch(stations, wanted=wanted)
             images = stitched.images
             flags |= _seam_flags(stitched.seams)
             facts |= _seam_facts(stitched.seams)
@@ -236,16 +294,18 @@ class PrepareImages:
                 for span in stitched.resampled_spans_mm
             ]
             seen_xyz = [[list(ends) for ends in box] for box in stitched.seen_xyz]
-            facts["seen_xyz"] = dict.fromkeys((one.value for one in images), seen_xyz)
+            facts["seen_xyz"] = dict.fromkeys(contrasts, seen_xyz)
         for contrast, image in images.items():
-            write_image(place(f"{contrast}.nii.gz"), image)
+            if contrast in wanted:
+                write_image(place(f"{contrast}.nii.gz"), image)
         if self._kind == "ukb":
             frame_uid = getattr(delivery.header, "frame_of_reference_uid", "")
             facts |= write_slices(
                 scan, frame_uid=frame_uid, place=place, check_root=self._root.check
             )
         return {
-            **_image_facts(images),
+            "contrasts": contrasts,
+            **_grid_facts(next(iter(images.values()))),
             "n_stations": len(stations),
             **facts,
             "flags": sorted(flags),
@@ -261,6 +321,14 @@ class PrepareImages:
         """Return what is asked for: as tables of the cohort have it, else as the header has it."""
         listed = UNKNOWN if self._tables is None else self._tables.of(scan)
         return {**listed.or_else(of_header).asked_for(self._covariates)}
+
+    def has_left(self, outcome: Outcome, names: Collection[str]) -> bool:
+        """Return whether an earlier attempt wrote all images that are read now."""
+        wanted = self._readers.wanted(
+            [Contrast(name) for name in outcome.facts["contrasts"]],
+            is_swapped=outcome.facts.get("fat_water") == FatWater.SWAPPED,
+        )
+        return all(f"{outcome.scan}_{contrast}.nii.gz" in names for contrast in wanted)
 
     def finish(self, outcomes: Sequence[Outcome], folder: Path) -> None:
         """Write ``headers.parquet``: one row per scan, null where it failed."""
@@ -348,10 +416,8 @@ def _swap_facts(slabs: Sequence[Slab], corrected: Sequence[Slab]) -> dict[str, J
     }
 
 
-def _image_facts(images: Mapping[Contrast, sitk.Image]) -> dict[str, JsonValue]:
-    image = next(iter(images.values()))
+def _grid_facts(image: sitk.Image) -> dict[str, JsonValue]:
     return {
-        "contrasts": [contrast.value for contrast in images],
         "size_xyz": list(image.GetSize()),
         "spacing_xyz_mm": list(image.GetSpacing()),
         "orientation": orientation_code(image),

@@ -15,13 +15,13 @@ import SimpleITK as sitk
 from organome.compute.geometry.arrays import Labels
 from organome.compute.geometry.grids import share_grid, voxel_ml
 from organome.compute.labelmaps.consensus import Agreement, count_votes, majority, measure_agreement
+from organome.domain.contrast_choice import ContrastChoice
 from organome.domain.contrasts import Combine, LeftOut
 from organome.domain.inference import TRANSFORM_BYTES, FoldAverage, MemoryNeed
 from organome.domain.organs import Organ
 from organome.domain.outcomes import JsonValue, Outcome
 from organome.domain.scans import Contrast, Scan
 from organome.io.images.image_files import read_published
-from organome.steps.segment.contrast_choice import ContrastChoice
 from organome.steps.segment.labelling import DECIMALS, STEP, VERSION, Labelling
 from organome.steps.segment.model_labeller import ModelLabeller
 

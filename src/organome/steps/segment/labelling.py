@@ -11,6 +11,11 @@ from organome.compute.geometry.turning import onto_grid
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.compute.sides.laterality import check_sides, repair_sides
 from organome.compute.sides.orientation import orientation_flags
+from organome.domain.contrast_choice import (
+    ContrastChoice,
+    choose_contrasts,
+    suitable_contrasts,
+)
 from organome.domain.contrasts import Combine, FatWater
 from organome.domain.flags import Flag
 from organome.domain.inference import Transform
@@ -20,11 +25,6 @@ from organome.domain.schemes import LabelScheme
 from organome.io.images.labelmaps import LABELS_FILE, write_labelmap
 from organome.io.tables.schemes import write_published_scheme
 from organome.io.tables.step_settings import write_settings
-from organome.steps.segment.contrast_choice import (
-    ContrastChoice,
-    choose_contrasts,
-    suitable_contrasts,
-)
 
 STEP: Final = "segment_organs"
 VERSION: Final = 3  # raised when the same input would give another result

@@ -83,6 +83,46 @@ def test_archive_becomes_one_image_per_contrast(
     np.testing.assert_allclose(fat / (fat + water), 0.25, atol=1e-3)
 
 
+def test_only_images_that_are_read_are_written(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    archive = pack(tmp_path / "a.zip", make_ukb(gains=(1, 1, 0.8, 1, 1.25, 1)))
+    scan = _scan(Source(str(archive)))
+    (whole,) = _run(tmp_path / "all", scan, kind="ukb")
+    readers = {"labelled": (Contrast.WATER, Contrast.IN_PHASE)}
+    (lean,) = _run(tmp_path / "lean", scan, kind="ukb", **readers)
+    assert lean == whole
+    written = _contents(tmp_path / "lean")
+    assert set(written) == {"0000-0000_fat.nii.gz", "0000-0000_water.nii.gz"}
+    assert written.items() <= _contents(tmp_path / "all").items()
+    # Another step reads more of them now: the scan is done once more, and nothing else changes.
+    (again,) = _run(tmp_path / "lean", scan, kind="ukb", measured=[Contrast.IN_PHASE], **readers)
+    assert again == whole
+    assert set(_contents(tmp_path / "lean")) == {*written, "0000-0000_in_phase.nii.gz"}
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in (folder / "results" / "0000").glob("*.nii.gz")}
+
+
+@pytest.mark.parametrize(
+    ("available", "labelled", "is_swapped", "wanted"),
+    [
+        ("in_phase opposed_phase fat water", "", False, "in_phase opposed_phase fat water"),
+        ("in_phase opposed_phase fat water", "water in_phase", False, "fat water"),
+        ("in_phase opposed_phase fat water", "water in_phase", True, "in_phase fat water"),
+        ("in_phase opposed_phase", "water in_phase", False, "in_phase"),
+        ("ct t2", "water t2 ct", False, "ct t2"),  # a label scheme may be for CT only
+        ("t1", "water", False, "t1"),  # a scan of one image is labelled whatever it is
+        ("t1 t2", "water", False, "t1 t2"),  # none is read; its row will say so
+    ],
+)
+def test_images_that_are_read(available: str, labelled: str, is_swapped: bool, wanted: str) -> None:
+    readers = prepare_images.Readers(tuple(map(Contrast, labelled.split())))
+    found = readers.wanted([*map(Contrast, available.split())], is_swapped=is_swapped)
+    assert found == set(map(Contrast, wanted.split()))
+
+
 def test_nothing_published_names_the_participant(
     tmp_path: Path, make_ukb: MakeFiles, pack: Pack, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,11 +1,11 @@
 import pytest
 
+from organome.domain.contrast_choice import choose_contrasts, suitable_contrasts
 from organome.domain.contrasts import BEST_CONTRASTS, ChoiceReason, Combine, LeftOut
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
 from organome.domain.scans import DIXON_CONTRASTS, Contrast
 from organome.domain.schemes import scheme_by_name
-from organome.steps.segment.contrast_choice import choose_contrasts, suitable_contrasts
 
 WATER, IN_PHASE, OPPOSED, FAT = (
     Contrast.WATER,
