@@ -19,7 +19,7 @@ rule tables_so_far:
         where=where_to_collect,
     shell:
         "organome collect-tables --scans=scans --results=results --output=results/tables"
-        " {params.radiomics} --mixed-models={params.mixed_models:q} --n-workers={threads} {params.where} > {log:q} 2>&1"
+        " {params.radiomics} --mixed-models={params.mixed_models:q} --notes=work/collected_shards.json --n-workers={threads} {params.where} > {log:q} 2>&1"
 
 
 use rule tables_so_far as collect_tables with:

@@ -4,6 +4,13 @@ from typing import Final
 
 from organome.domain.organs import SIDE_FINDING_MEANINGS
 from organome.domain.presence import PRESENCE_MEANINGS
+from organome.domain.quality import (
+    EXCLUDED_BY_MEANINGS,
+    PAIR_REASON_MEANINGS,
+    QUALITY_MEANINGS,
+    RULE_MEANINGS,
+    SCORE_REASON_MEANINGS,
+)
 from organome.domain.reasons import (
     FEATURE_REASON_MEANINGS,
     FLAG_MEANINGS,
@@ -14,7 +21,12 @@ from organome.domain.reasons import (
 
 _MEANINGS: Final[dict[str, str]] = {
     level.value: meaning
-    for meanings in (
+    for meanings in (  # of one word in two columns the later meaning stands
+        RULE_MEANINGS,
+        PAIR_REASON_MEANINGS,
+        SCORE_REASON_MEANINGS,
+        QUALITY_MEANINGS,
+        EXCLUDED_BY_MEANINGS,
         PRESENCE_MEANINGS,
         FLAG_MEANINGS,
         SIDE_FINDING_MEANINGS,

@@ -22,6 +22,14 @@ class Rating(StrEnum):
     UNSURE = "unsure"
 
 
+QUALITY_MEANINGS: Final[dict[Quality | Rating, str]] = {
+    Quality.PASS: "Nothing speaks against it.",
+    Quality.WARN: "Something is odd: look at it before you rely on it.",
+    Quality.FAIL: "Leave it out: a rule or a person says that it is wrong.",
+    Rating.UNSURE: "Somebody looked, and left it open.",
+}
+
+
 class Rule(StrEnum):
     """A rule; organs first, then scans. Values stand in published tables: never rename one."""
 
@@ -119,6 +127,21 @@ class Thresholds:
         """Return the threshold of a rule, of an organ."""
         general = self.rules.get(rule, Threshold())
         return general if organ is None else self.organs.get(organ, {}).get(rule, general)
+
+
+class ExcludedBy(StrEnum):
+    """Who says that an organ or a scan fails. Values stand in tables: never rename one."""
+
+    BY_LIST = "by_list"
+    BY_RATING = "by_rating"
+    BY_RULES = "by_rules"
+
+
+EXCLUDED_BY_MEANINGS: Final[dict[ExcludedBy, str]] = {
+    ExcludedBy.BY_LIST: "An exclusion list names it.",
+    ExcludedBy.BY_RATING: "A person who looked at it rated it 'fail'.",
+    ExcludedBy.BY_RULES: "Rules fail it, and nobody rated it 'pass'.",
+}
 
 
 class ScoreReason(StrEnum):

@@ -7,7 +7,7 @@ from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.covariates import Sex
 from organome.domain.organs import ORGANS, Organ, Side, pairs_of
 from organome.domain.outcomes import OrganReason, Reason, Status
-from organome.domain.quality import PairReason, Quality, Rating, Rule, ScoreReason
+from organome.domain.quality import ExcludedBy, PairReason, Quality, Rating, Rule, ScoreReason
 from organome.domain.scans import Contrast
 from organome.domain.tables import ORGAN_ROWS, SCAN_KEY, SCANS, VISITS, explained
 
@@ -109,6 +109,33 @@ ORGAN_QUALITY: Final = Table(
         *_judged("organ"),
     ),
     sorted_by=ORGAN_ROWS.sorted_by,
+)
+
+WHOLE_SCAN: Final = "all"
+EXCLUSIONS: Final = Table(
+    name="exclusions",
+    row="One row per scan, and per organ of a scan, that is to be left out: its quality is 'fail'.",
+    key=("scan", "organ"),
+    columns=(
+        *SCAN_KEY,
+        Column(
+            "organ",
+            _STRING,
+            f"Name of the organ; '{WHOLE_SCAN}': the whole scan, whatever its organs are.",
+            nullable=False,
+            levels=(*(o.name for o in ORGANS), WHOLE_SCAN),
+        ),
+        Column(
+            "excluded",
+            _STRING,
+            "Who says so; lists go before people, people before rules.",
+            None,
+            False,
+            tuple(ExcludedBy),
+        ),
+        Column("rules", _STRING, "Rules that warn or fail, joined by ';'; null: none."),
+    ),
+    sorted_by=SCANS.sorted_by,
 )
 
 COVARIATES: Final = Table(
@@ -357,4 +384,6 @@ ROC: Final = Table(
     ),
 )
 
-QUALITY_TABLES: Final = (*(QUALITY, ORGAN_QUALITY, COVARIATES, INDICES, NORMS, PAIRS, RULES, ROC),)
+QUALITY_TABLES: Final = (
+    *(QUALITY, ORGAN_QUALITY, EXCLUSIONS, COVARIATES, INDICES, NORMS, PAIRS, RULES, ROC),
+)

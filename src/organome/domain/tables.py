@@ -27,6 +27,7 @@ _SCAN_REASONS: Final = tuple(Reason)
 _NA_REASONS: Final = (*OrganReason, *Reason)
 _SLICE_REASONS: Final = (*SliceReason, OrganReason.NOT_FOUND, OrganReason.NOT_IN_SCHEME)
 _CONTRASTS: Final = tuple(Contrast)
+_ORGAN_NAMES: Final = frozenset(one.name for one in ORGANS)
 _INTENSITY: Final = "HU in CT, else as delivered"
 _SCAN_ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
 
@@ -574,7 +575,8 @@ def with_structures(table: Table, structures: tuple[Organ, ...]) -> Table:
                 meaning = column.meaning.replace(f"1 to {last}", f"1 to {len(structures)}")
                 return replace(column, meaning=meaning)
             case "organ":
-                return replace(column, levels=tuple(one.name for one in structures))
+                more = tuple(word for word in column.levels if word not in _ORGAN_NAMES)
+                return replace(column, levels=(*(one.name for one in structures), *more))
             case "region":
                 return replace(column, levels=_regions(structures))
             case _:

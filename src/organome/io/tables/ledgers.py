@@ -97,9 +97,10 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
         raise published.ask_again(path) from error
 
 
-def settings_of_ledger(path: Path) -> str:
-    """Read the digest of the settings by which the step made a ledger; empty where not stated."""
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+def settings_of(ledger: pa.Table | pa.Schema) -> str:
+    """Return the digest of the settings by which the step made a ledger; empty where not stated."""
+    schema = ledger if isinstance(ledger, pa.Schema) else ledger.schema
+    metadata: dict[bytes, bytes] = schema.metadata or {}
     return metadata.get(_SETTINGS, b"").decode()
 
 

@@ -77,17 +77,16 @@ def read_shard(path: Path) -> tuple[Scan, ...]:
     return tuple(_scan(row) for row in rows)
 
 
-def read_keys(path: Path) -> list[dict[str, Any]]:
+def read_keys(path: Path) -> pa.Table:
     """Read the key columns of the scans of a shard, in order.
 
     Raises:
         SetupError: If the file is missing or no list of scans.
     """
     try:
-        rows: list[dict[str, Any]] = parse_table(path, columns=_KEY_COLUMNS).to_pylist()
+        return parse_table(path, columns=_KEY_COLUMNS)
     except (OSError, pa.ArrowInvalid) as error:
         raise SetupError(f"{path}: no list of scans ({error})") from error
-    return rows
 
 
 def listed_contrasts(folder: Path) -> set[str] | None:

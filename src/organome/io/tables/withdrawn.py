@@ -8,13 +8,15 @@ being read or found by a search, not from an attack by somebody who may read the
 import hashlib
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from organome.domain.errors import SetupError
+from organome.domain.fingerprints import digest_of
+from organome.domain.scans import Scan
 from organome.io.files.atomic import write_text_atomic
 
 WITHDRAWN: Final = "withdrawn.json"
@@ -25,6 +27,7 @@ _TO_END: Final = {
     SWITCH: "a switch to another version (`organome switch`)",
 }
 _FORMAT: Final = 1
+Removed: TypeAlias = tuple[str, str, str, str, int, int]
 _N: Final = 2**10  # 4 ms a name
 
 
@@ -35,10 +38,13 @@ class Withdrawn:
     Attributes:
         salt: Of this run folder, hexadecimal.
         digests: One for each participant, hexadecimal.
+        removed: What was removed with them: mark of the withdrawal, cohort, protocol, instance,
+            number of scans, number of participants.
     """
 
     salt: str = field(default_factory=lambda: secrets.token_hex(16))
     digests: frozenset[str] = frozenset()
+    removed: tuple[Removed, ...] = ()
 
     @cached_property
     def _salt(self) -> bytes:
@@ -53,9 +59,22 @@ class Withdrawn:
         """Return those of some participants who withdrew."""
         return {one for one in participants if self.digests and self.digest(one) in self.digests}
 
-    def with_digests(self, digests: Collection[str]) -> Self:
-        """Return the same with more participants."""
-        return replace(self, digests=self.digests | set(digests))
+    def with_more(self, digests: Collection[str], scans: Iterable[Scan]) -> Self:
+        """Return the same with more participants and their scans; a second time changes nothing."""
+        mark = digest_of(sorted(digests))[:16]
+        people: dict[tuple[str, str, str], list[str]] = {}
+        for one in scans:
+            people.setdefault((one.cohort, one.protocol, one.instance), []).append(one.participant)
+        removed = [
+            (mark, *key, len(of_scans), len({*of_scans})) for key, of_scans in people.items()
+        ]
+        if removed:
+            removed += [one for one in self.removed if one[0] != mark]
+        return replace(
+            self,
+            digests=self.digests | set(digests),
+            removed=tuple(sorted(removed or self.removed)),
+        )
 
 
 def read_withdrawn(scans: Path) -> Withdrawn:
@@ -69,7 +88,8 @@ def read_withdrawn(scans: Path) -> Withdrawn:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise ValueError("another format")
-        return Withdrawn(str(content["salt"]), frozenset(content["digests"]))
+        removed = tuple(tuple(one) for one in content.get("removed", ()))
+        return Withdrawn(str(content["salt"]), frozenset(content["digests"]), removed)
     except FileNotFoundError:
         return Withdrawn()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -80,7 +100,12 @@ def read_withdrawn(scans: Path) -> Withdrawn:
 
 def write_withdrawn(scans: Path, withdrawn: Withdrawn) -> None:
     """Write who withdrew, whole or not at all."""
-    content = {"format": _FORMAT, "salt": withdrawn.salt, "digests": sorted(withdrawn.digests)}
+    content = {
+        "format": _FORMAT,
+        "salt": withdrawn.salt,
+        "digests": sorted(withdrawn.digests),
+        "removed": withdrawn.removed,
+    }
     write_text_atomic(scans / WITHDRAWN, json.dumps(content, indent=1) + "\n")
 
 

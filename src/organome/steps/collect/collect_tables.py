@@ -11,7 +11,8 @@ rows of its scans. So each file is sorted by cohort, participant, instance, arra
 and label, and a visit is whole within a file even where its scans came in different deliveries.
 
 A file whose rows would be made of the very same as those of the earlier collection is linked and
-not made again: what is new costs what is new.
+not made again, and a shard whose files have not changed is not opened: what is new costs what is
+new.
 
 Radiomics, where asked for, is a table of its own, cut at the same scans.
 
@@ -23,12 +24,11 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -44,16 +44,18 @@ from organome.io.tables.codebooks import write_codebooks
 from organome.io.tables.ledgers import LEDGER
 from organome.io.tables.parquet import read_table, write_dictionary
 from organome.io.tables.scan_lists import listed_shards
+from organome.io.tables.withdrawn import read_withdrawn
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.shards.signals import listening
 from organome.steps.collect.flow import write_flow
+from organome.steps.collect.found import Notes
 from organome.steps.collect.parts import PHANTOM_MODEL, Collection, Part, facts_of
+from organome.steps.collect.placed import cut, order_scans, shards_of
 from organome.steps.collect.shards import (
     FEATURES,
     VOLUMES,
     Gap,
     Measured,
-    PlacedScan,
     Published,
     UnreadableError,
     check_ledgers_before,
@@ -61,7 +63,6 @@ from organome.steps.collect.shards import (
     find_radiomics,
     find_volumes,
     of_other_models,
-    order_scans,
     structures_of_labelmaps,
 )
 from organome.steps.collect.workers import (
@@ -74,7 +75,6 @@ from organome.steps.collect.workers import (
 
 _logger = logging.getLogger(__name__)
 
-SHARDS_PER_FILE: Final = 16  # part of the tables' layout: other files hold other rows
 SCANS_PER_FILE: Final = 5000  # 200,000 organ rows: about 100 MB in memory
 DICTIONARY: Final = "dictionary.json"
 _REMOVALS, _REMOVAL_WAIT_S = 10, 0.5
@@ -128,6 +128,7 @@ def run(
     interface: str | None = None,
     job_name_prefix: str = "organome",
     patience_min: float = 60,
+    notes: Path | None = None,
 ) -> CollectSummary:
     """Collect the tables of a cohort from what is there.
 
@@ -152,6 +153,8 @@ def run(
         interface: Network interface by which the nodes reach this machine, such as ib0.
         job_name_prefix: What the name of the jobs begins with.
         patience_min: How long to wait while no job runs, in minutes.
+        notes: File that keeps what was found of each shard, so that the next collection does not
+            open shards whose files have not changed. Without one, all shards are opened.
 
     Returns:
         What was collected.
@@ -195,6 +198,7 @@ def run(
                 written, damaged, summary = _write_tables(
                     *(published, shards, radiomics, scans_per_file, temporary, output, compute),
                     mixed_models=mixed_models,
+                    notes=Notes(notes),
                 )
             interrupts.check()
             with interrupts.shielded():
@@ -224,7 +228,8 @@ def _write_tables(
     earlier: Path,
     compute: Compute,
     *,
-    mixed_models: bool = False,
+    mixed_models: bool,
+    notes: Notes,
 ) -> tuple[Path, list[UnreadableError], CollectSummary]:
     """Write all tables, once more for every shard whose damage shows only when rows are read."""
     known: dict[tuple[str, str], UnreadableError] = {}
@@ -234,11 +239,13 @@ def _write_tables(
             collection, measured, damaged = _find(
                 *(published, shards, radiomics, known, output, earlier, compute),
                 mixed_models=mixed_models,
+                notes=notes,
             )
             summary = _write_parts(collection, measured, shards, scans_per_file, compute)
         except UnreadableError as error:
             known[error.step, error.shard] = error
             continue
+        notes.save()
         _log_differing(collection.gaps)
         return output, damaged, summary
 
@@ -253,6 +260,7 @@ def _find(
     compute: Compute,
     *,
     mixed_models: bool,
+    notes: Notes,
 ) -> tuple[Collection, list[Measured], list[UnreadableError]]:
     """Find what is published and of one kind in all shards, and what is damaged."""
     measured: list[Measured] = []
@@ -260,14 +268,21 @@ def _find(
     gaps: dict[tuple[str, str], Gap] = {}
 
     def look(step: str) -> list[Measured]:
-        calls = [partial(_look, published, step, one, known.get((step, one))) for one in shards]
+        recalled = {shard: notes.recall(published, step, shard) for shard in shards}
+        unknown = [
+            shard for shard, (_, one) in recalled.items() if one is None or (step, shard) in known
+        ]
+        calls = [partial(_look, published, step, one, known.get((step, one))) for one in unknown]
+        looked_at = dict(zip(unknown, compute(calls), strict=True))
         found = []
-        for shard, one in zip(shards, compute(calls), strict=True):
+        for shard, (stamp, noted) in recalled.items():
+            one = looked_at.get(shard, noted)
             if isinstance(one, UnreadableError):
                 damaged.append(one)
                 gaps[step, shard] = (Reason.SHARD_UNREADABLE, f"{one.step}: {one.fact}")
             elif one is not None:
                 found.append(one)
+                notes.note(stamp, one)
         return found
 
     def take(found: Sequence[Measured], kind: object) -> None:
@@ -319,10 +334,10 @@ def _write_parts(
         by_shard[one.shard].append(one)
     collection = replace(collection, of_phantoms=any(one.of_phantoms for one in measured))
     placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
-    scans = order_scans([scan for of_shard in placed for scan in of_shard])
+    scans = order_scans(placed)
     parts = [
-        collection.part(name, part, [one for shard in _shards_of(part) for one in by_shard[shard]])
-        for name, part in _cut(scans, scans_per_file)
+        collection.part(name, part, [one for shard in shards_of(part) for one in by_shard[shard]])
+        for name, part in cut(scans, scans_per_file)
     ]
     facts = facts_of(scans, measured, collection.steps)
     if collection.of_phantoms:
@@ -342,7 +357,8 @@ def _write_parts(
     files = {table.name: [f"{table.name}/{part.name}" for part in parts] for table in tables}
     files[FLOW.name] = [f"{FLOW.name}/part-0000.parquet"]
     scan_files = [collection.output / name for name in files[SCANS.name]]
-    write_flow(collection.output / files[FLOW.name][0], scan_files)
+    removed = read_withdrawn(collection.published.scans).removed
+    write_flow(collection.output / files[FLOW.name][0], scan_files, removed)
     write_dictionary(collection.output / DICTIONARY, [*tables, FLOW], facts)
     write_codebooks(collection.output, [*tables, FLOW], files)
     return CollectSummary(
@@ -407,35 +423,3 @@ def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
             shard,
             step,
         )
-
-
-def _cut(
-    scans: Sequence[PlacedScan], scans_per_file: int
-) -> Iterator[tuple[str, list[PlacedScan]]]:
-    """Deal the ordered scans to files, never dividing a visit, and name these.
-
-    A visit is in the files of its first shard, so that a later delivery leaves those of the shards
-    before it as they are.
-    """
-    groups: dict[int, list[list[PlacedScan]]] = {}
-    for _, of_visit in groupby(scans, lambda scan: scan.visit):
-        visit = list(of_visit)
-        first = min(int(scan.shard) for scan in visit)
-        groups.setdefault(first // SHARDS_PER_FILE, []).append(visit)
-    for group, visits in sorted(groups.items()):
-        for place, part in enumerate(_runs(visits, scans_per_file)):
-            yield f"part-{group:04d}{f'_{place:03d}' if place else ''}.parquet", part
-
-
-def _runs(visits: Sequence[list[PlacedScan]], n_scans: int) -> Iterator[list[PlacedScan]]:
-    part: list[PlacedScan] = []
-    for visit in visits:
-        if part and len(part) + len(visit) > n_scans:
-            yield part
-            part = []
-        part.extend(visit)
-    yield part
-
-
-def _shards_of(part: Sequence[PlacedScan]) -> list[str]:
-    return sorted({scan.shard for scan in part})

@@ -1,11 +1,15 @@
 """The files of the cohort tables: rows of some scans, in order, and a row for each visit."""
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from organome import __version__
 from organome.domain.columns import Table
@@ -31,16 +35,15 @@ from organome.io.tables.parquet import (
     write_pieces,
     write_table,
 )
+from organome.steps.collect.placed import has_rows, place_scans, waits_for
 from organome.steps.collect.shards import (
     FEATURES,
     VOLUMES,
     Gap,
     Measured,
-    PlacedScan,
     Published,
     Radiomics,
     Unmeasured,
-    place_scans,
     read_rows,
     unmeasured_scans,
 )
@@ -81,14 +84,14 @@ class Part:
 
     Attributes:
         name: Name of the files.
-        scans: Their scans, in order.
+        scans: Their scans, in order, as ``place_scans`` places them.
         facts: What the metadata of the files says of these scans.
         inputs: By measuring step, digest of all that the rows are made of. A step is missing where
             some of them wait for it: these rows are made anew each time.
     """
 
     name: str
-    scans: tuple[PlacedScan, ...]
+    scans: pa.Table
     facts: tuple[tuple[str, bool | int | str], ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
 
@@ -125,21 +128,21 @@ class Collection:
             tables.append(self.radiomics.table)
         return tuple(tables)
 
-    def place(self, shard: str, measured: Sequence[Measured]) -> list[PlacedScan]:
-        """List the scans of a shard, with the steps that they wait for."""
-        scans = place_scans(self.published, shard, measured)
-        waiting: dict[str, set[str]] = {}
+    def place(self, shard: str, measured: Sequence[Measured]) -> pa.Table:
+        """List the scans of a shard, with the steps that have rows of them or are waited for."""
+        listed = self.published.keys(shard)
+        found = {one.step: one.missing for one in measured}
+        missing, waiting = {}, {}
         for step in self.steps:
-            missing = {scan.scan for scan in scans if step not in scan.steps}
-            for scan, outcome, _ in self._unmeasured(shard, step, missing) if missing else ():
-                if outcome.status is Status.NOT_MEASURED:
-                    waiting.setdefault(scan.scan, set()).add(step)
-        return [
-            replace(scan, waits_for=frozenset(waiting[scan.scan])) if scan.scan in waiting else scan
-            for scan in scans
-        ]
+            missing[step] = found.get(step, frozenset(listed.column("scan").to_pylist()))
+            waiting[step] = {
+                scan.scan
+                for scan, outcome, _ in self._unmeasured(shard, step, missing[step])
+                if outcome.status is Status.NOT_MEASURED
+            }
+        return place_scans(listed, shard, missing, waiting)
 
-    def part(self, name: str, scans: Sequence[PlacedScan], measured: Sequence[Measured]) -> Part:
+    def part(self, name: str, scans: pa.Table, measured: Sequence[Measured]) -> Part:
         """Note what a file of the tables is made of.
 
         Args:
@@ -152,20 +155,21 @@ class Collection:
             facts[PHANTOM_MODEL] = True
         release: list[JsonValue] = [__version__, SCHEMA_VERSION]
         release += [[one.name, one.region] for one in self.structures]
+        placed = [scans.column(column).to_pylist() for column in ("scan", "shard")]
         inputs = {
             step: digest_of(
                 [
                     release,
                     facts,
-                    [[scan.scan, scan.shard] for scan in scans],
+                    placed,
                     [[one.shard, one.identity] for one in measured if one.step == step],
                     repr(self.radiomics) if step == FEATURES else None,
                 ]
             )
             for step in self.steps
-            if all(step in scan.steps for scan in scans)
+            if pc.all(scans.column(has_rows(step))).as_py()
         }
-        return Part(name, tuple(scans), tuple(facts.items()), inputs)
+        return Part(name, scans, tuple(facts.items()), inputs)
 
     def write_part(self, part: Part) -> int:
         """Write one file of each table but radiomics; return the number of visits."""
@@ -179,8 +183,8 @@ class Collection:
         values = list(map(OrganValue, *(column.to_pylist() for column in columns)))
         n_organs = len(self.structures)
         organ_values = {
-            scan.scan: values[place * n_organs : (place + 1) * n_organs]
-            for place, scan in enumerate(part.scans)
+            scan: values[place * n_organs : (place + 1) * n_organs]
+            for place, scan in enumerate(part.scans.column("scan").to_pylist())
         }
         visits = list(visit_rows(scans.to_pylist(), organ_values, self.structures))
         rows = (scans, organs, rows_to_arrow(visits_table, visits))
@@ -198,7 +202,7 @@ class Collection:
             pieces = (
                 read_rows(table, self.published, FEATURES, scans, self._features)
                 for at in range(0, len(part.scans), n_scans)
-                for scans in [part.scans[at : at + n_scans]]
+                for scans in [part.scans.slice(at, n_scans)]
             )
             write_pieces(path, table, pieces, sorted_by=table.sorted_by)
         return len(part.scans) * n_rows_per_scan
@@ -232,19 +236,19 @@ class Collection:
         """Contrast, engine and digest of the settings of each image that features are of."""
         return () if self.radiomics is None else self.radiomics.images
 
-    def _unmeasured(self, shard: str, step: str, scans: Container[str]) -> Iterator[Unmeasured]:
+    def _unmeasured(self, shard: str, step: str, scans: AbstractSet[str]) -> Iterator[Unmeasured]:
         gap = self.gaps.get((step, shard))
-        return unmeasured_scans(self.published, shard, step, gap, scans)
+        return unmeasured_scans(self.published, shard, step, gap, scans) if scans else iter(())
 
-    def _scan_rows(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+    def _scan_rows(self, shard: str, scans: AbstractSet[str]) -> Iterator[Row]:
         for found in self._unmeasured(shard, VOLUMES, scans):
             yield scan_row(*found)
 
-    def _organ_rows(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+    def _organ_rows(self, shard: str, scans: AbstractSet[str]) -> Iterator[Row]:
         for found in self._unmeasured(shard, VOLUMES, scans):
             yield from missing_organ_rows(*found, self.structures)
 
-    def _features(self, shard: str, scans: Container[str]) -> Iterator[Row]:
+    def _features(self, shard: str, scans: AbstractSet[str]) -> Iterator[Row]:
         for scan, outcome, _ in self._unmeasured(shard, FEATURES, scans):
             assert outcome.reason is not None
             yield from missing_radiomics_rows(
@@ -253,10 +257,10 @@ class Collection:
 
 
 def facts_of(
-    scans: Sequence[PlacedScan], measured: Iterable[Measured], steps: Sequence[str]
+    scans: pa.Table, measured: Iterable[Measured], steps: Sequence[str]
 ) -> dict[str, bool | int | str]:
     """Return what is to be said of the tables of some scans."""
-    n_waiting = {step: sum(step in scan.waits_for for scan in scans) for step in steps}
+    n_waiting = {step: pc.sum(scans.column(waits_for(step))).as_py() or 0 for step in steps}
     facts: dict[str, bool | int | str] = {
         "complete": not any(n_waiting.values()),
         "n_not_measured": n_waiting[VOLUMES],

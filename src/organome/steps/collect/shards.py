@@ -6,7 +6,8 @@ raises; only a fault of the machine, which says nothing about the file, stops th
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomi
 from organome.domain.rows import Row
 from organome.domain.scans import Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS
-from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of_ledger
+from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of
 from organome.io.tables.parquet import (
     arrow_schema,
     column_names,
@@ -39,17 +40,14 @@ from organome.io.tables.parquet import (
 from organome.io.tables.scan_lists import read_keys, read_shard, shard_path
 from organome.io.tables.schemes import read_published_scheme
 from organome.shards.faults import machine_fault
+from organome.steps.collect.placed import ORDER, has_rows
 
 PREPARE, SEGMENT = "prepare_images", "segment_organs"
 VOLUMES, FEATURES = "measure_volumes", "measure_radiomics"
 
-_ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
-# Not of preparing: its ledger goes where images are not kept, and tables are the same either way.
-_SETTINGS_OF: Final = (SEGMENT, VOLUMES)
 _DECIDED: Final = ["scan", "status", "reason", "fact", "fingerprint"]
-_N_VISIT: Final = 3  # cohort, participant and instance
+_KEY: Final = ["scan", *ORDER]
 
-Order: TypeAlias = tuple[tuple[bool, Any], ...]
 Unmeasured: TypeAlias = tuple[Scan, Outcome, tuple[Outcome, ...]]  # with the steps before
 Gap: TypeAlias = tuple[Reason, str]  # why a step has no rows of a shard, and what was found
 
@@ -85,29 +83,9 @@ class Published:
         """Read the list of a shard."""
         return read_shard(shard_path(self.scans, int(shard)))
 
-
-@dataclass(frozen=True, slots=True)
-class PlacedScan:
-    """A listed scan and where its rows are.
-
-    Attributes:
-        scan: Key of the scan.
-        shard: Name of its shard.
-        order: What the tables are sorted by; never the same for two scans.
-        steps: The measuring steps that have published its rows.
-        waits_for: Those that have not been through it, though it did not fail before.
-    """
-
-    scan: str
-    shard: str
-    order: Order
-    steps: frozenset[str] = frozenset()
-    waits_for: frozenset[str] = frozenset()
-
-    @property
-    def visit(self) -> Order:
-        """The leading part of the order: cohort, participant and instance."""
-        return self.order[:_N_VISIT]
+    def keys(self, shard: str) -> pa.Table:
+        """Read the keys in the list of a shard: ``scan`` and what the tables are sorted by."""
+        return read_keys(shard_path(self.scans, int(shard)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +95,9 @@ class Measured:
     Attributes:
         step: The step.
         shard: Name of the shard.
-        scans: Key and order of the scans that have rows.
         kind: What has to be the same in all shards of a table: organs, features, settings.
+        missing: Keys of listed scans that have no rows. Rows of a scan that is not listed, or
+            listed as another one, are passed over: the list counts.
         of_phantoms: Whether a model labelled it that was trained on phantoms.
         models: Digests of the models that labelled it.
         settings: Digests of the settings of the steps behind it, by name of the step.
@@ -127,8 +106,8 @@ class Measured:
 
     step: str
     shard: str
-    scans: tuple[tuple[str, Order], ...]
     kind: Any
+    missing: frozenset[str] = frozenset()
     of_phantoms: bool = False
     models: frozenset[str] = frozenset()
     settings: tuple[tuple[str, str], ...] = ()
@@ -170,9 +149,8 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     if not (folder / LEDGER).is_file():
         return None
     decided = _read(published, VOLUMES, shard, LEDGER, columns=_DECIDED)
-    columns = ["scan", *_ORDER, "flags", "model_digest"]
-    rows = _read(published, VOLUMES, shard, SCANS, columns=columns).to_pylist()
-    scans = [row["scan"] for row in rows]
+    rows = _read(published, VOLUMES, shard, SCANS, columns=[*_KEY, "flags", "model_digest"])
+    scans = rows.column("scan").to_pylist()
     with _reading(VOLUMES, shard, ORGAN_ROWS.file_name):
         structures = read_structures(folder / ORGAN_ROWS.file_name)
     organs = _read(published, VOLUMES, shard, ORGAN_ROWS, columns=["scan", "label"])
@@ -189,11 +167,12 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
     return Measured(
         VOLUMES,
         shard,
-        tuple((row["scan"], order_of(row)) for row in rows),
         structures,
-        of_phantoms=any(Flag.PHANTOM_MODEL in (row["flags"] or "") for row in rows),
-        models=frozenset(row["model_digest"] for row in rows if row["model_digest"]),
-        settings=tuple((step, _settings(published, step, shard)) for step in _SETTINGS_OF),
+        _missing(published, shard, rows),
+        of_phantoms=any(Flag.PHANTOM_MODEL in (one or "") for one in _different(rows, "flags")),
+        models=frozenset(filter(None, _different(rows, "model_digest"))),
+        # Not of preparing: its ledger goes where images are not kept; tables stay as they are.
+        settings=((SEGMENT, _settings(published, SEGMENT, shard)), (VOLUMES, settings_of(decided))),
         identity=_identity(
             published, VOLUMES, shard, decided, (SCANS.file_name, ORGAN_ROWS.file_name)
         ),
@@ -218,7 +197,7 @@ def find_radiomics(published: Published, shard: str) -> Measured | None:
     keys = ["contrast", "engine", "settings_digest", "label", "organ"]
     with _reading(FEATURES, shard, path.name):
         features = feature_columns(column_names(path))
-    columns = ["scan", *_ORDER, *keys]
+    columns = [*_KEY, *keys]
     rows = _read(published, FEATURES, shard, radiomics_table(features), columns=columns)
     scans, contrasts, engines, digests, labels, organs = (
         rows.column(name).to_pylist() for name in ("scan", *keys)
@@ -238,50 +217,25 @@ def find_radiomics(published: Published, shard: str) -> Measured | None:
     if list(zip(scans, contrasts, zip(labels, organs, strict=True), strict=True)) != wanted:
         fact = f"{path.name} does not hold a row for each scan, image and organ"
         raise UnreadableError(FEATURES, shard, fact)
-    first = rows.take(pa.array([first_rows[scan] for scan in in_order], pa.int64())).to_pylist()
+    first = rows.take(pa.array([first_rows[scan] for scan in in_order], pa.int64()))
     decided = _read(published, FEATURES, shard, LEDGER, columns=_DECIDED)
     return Measured(
         FEATURES,
         shard,
-        tuple((row["scan"], order_of(row)) for row in first),
         Radiomics(features, tuple(images), structures),
-        settings=((FEATURES, _settings(published, FEATURES, shard)),),
+        _missing(published, shard, first),
+        settings=((FEATURES, settings_of(decided)),),
         identity=_identity(published, FEATURES, shard, decided, (path.name,)),
     )
 
 
-def place_scans(published: Published, shard: str, measured: Iterable[Measured]) -> list[PlacedScan]:
-    """List the scans of a shard, and which steps have published rows of each.
-
-    The list counts: rows of a scan that is not listed, or listed as another one, are passed over.
-    """
-    steps: dict[tuple[str, Order], set[str]] = {}
-    for one in measured:
-        for scan in one.scans:
-            steps.setdefault(scan, set()).add(one.step)
-    return [
-        PlacedScan(key["scan"], shard, order, frozenset(steps.get((key["scan"], order), ())))
-        for key in read_keys(shard_path(published.scans, int(shard)))
-        for order in [order_of(key)]
-    ]
-
-
-def order_scans(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
-    """Sort the scans of all shards, none of which may be listed twice, by key or by what it is.
-
-    Raises:
-        SetupError: If one is.
-    """
-    seen: dict[object, PlacedScan] = {}
-    for scan in scans:
-        for name in (scan.scan, scan.order):
-            earlier = seen.setdefault(name, scan)
-            if earlier is not scan:
-                raise SetupError(
-                    f"shard {scan.shard}: scan {scan.scan} is scan {earlier.scan} of shard "
-                    f"{earlier.shard} once more"
-                )
-    return sorted(scans, key=lambda scan: scan.order)
+def files_of(published: Published, step: str, shard: str) -> list[Path]:
+    """Name the files of which ``find_volumes`` or ``find_radiomics`` makes what it returns."""
+    names = {VOLUMES: (SCANS.file_name, ORGAN_ROWS.file_name), FEATURES: (f"{RADIOMICS}.parquet",)}
+    folder = published.folder(step, shard)
+    before = [published.folder(SEGMENT, shard) / LEDGER] if step == VOLUMES else []
+    of_step = [folder / name for name in (LEDGER, *names[step])]
+    return [shard_path(published.scans, int(shard)), *before, *of_step]
 
 
 def common_kind(measured: Sequence[Measured]) -> Any:
@@ -297,13 +251,26 @@ def _holds(column: pa.ChunkedArray, wanted: Any) -> bool:
     )
 
 
+def _missing(published: Published, shard: str, rows: pa.Table) -> frozenset[str]:
+    """Return the keys of listed scans that are not among those of rows, a row a scan."""
+    listed, keys = published.keys(shard), rows.select(_KEY)
+    if keys.cast(listed.schema).equals(listed):
+        return frozenset()
+    found = {tuple(row.values()) for row in keys.to_pylist()}
+    return frozenset(row["scan"] for row in listed.to_pylist() if tuple(row.values()) not in found)
+
+
+def _different(rows: pa.Table, column: str) -> list[str | None]:
+    return rows.column(column).unique().to_pylist()  # type: ignore[no-any-return]
+
+
 def _settings(published: Published, step: str, shard: str) -> str:
     """Return the digest of the settings by which a step made a shard; empty where not stated."""
     path = published.folder(step, shard) / LEDGER
     if not path.is_file():
         return ""
     with suppress(UnreadableError), _reading(step, shard, LEDGER):
-        return settings_of_ledger(path)
+        return settings_of(pq.read_schema(path))
     return ""
 
 
@@ -393,8 +360,8 @@ def read_rows(
     table: Table,
     published: Published,
     step: str,
-    scans: Sequence[PlacedScan],
-    made: Callable[[str, Container[str]], Iterable[Row]],
+    scans: pa.Table,
+    made: Callable[[str, AbstractSet[str]], Iterable[Row]],
 ) -> pa.Table:
     """Read the rows of some scans from their shards, in the order of the scans.
 
@@ -402,15 +369,16 @@ def read_rows(
         table: Which rows.
         published: Where lists and results are.
         step: The step that published them.
-        scans: The scans.
+        scans: The scans, as ``place_scans`` places them.
         made: Makes the rows of the scans of a shard that the step has none of.
 
     Raises:
         UnreadableError: If a file is damaged.
     """
+    names, *of_each = (scans.column(one).to_pylist() for one in ("scan", "shard", has_rows(step)))
     by_shard: dict[tuple[str, bool], set[str]] = {}
-    for scan in scans:
-        by_shard.setdefault((scan.shard, step in scan.steps), set()).add(scan.scan)
+    for name, *where in zip(names, *of_each, strict=True):
+        by_shard.setdefault((where[0], where[1]), set()).add(name)
     schema = arrow_schema(table)
     parts = [rows_to_arrow(table, [])]
     for (shard, is_measured), keys in by_shard.items():
@@ -419,16 +387,10 @@ def read_rows(
         else:
             parts.append(rows_to_arrow(table, list(made(shard, keys))))
     rows = pa.concat_tables(parts)
-    places = {scan.scan: place for place, scan in enumerate(scans)}
+    places = {name: place for place, name in enumerate(names)}
     place_of_row = [places[scan] for scan in rows.column("scan").to_pylist()]
     # Stable: the rows of a scan stay in their order.
     return rows.take(pa.array(np.argsort(place_of_row, kind="stable"), pa.int64()))
-
-
-def order_of(key: Mapping[str, Any]) -> Order:
-    """Return what a scan is sorted by, from its key columns."""
-    # Null (no station) sorts before every value and is never compared with one.
-    return tuple((key[name] is not None, key[name]) for name in _ORDER)
 
 
 def _ledger(published: Published, step: str, shard: str) -> dict[str, Outcome]:

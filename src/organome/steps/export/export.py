@@ -61,6 +61,7 @@ class Written:
 def run(
     *,
     tables: Path = Path("results/tables"),
+    quality: Path | None = None,
     output: Path = Path("exported"),
     table: str = _VISITS,
     format: Format = Format.CSV,
@@ -81,14 +82,17 @@ def run(
 
     Args:
         tables: Folder that collect_tables published.
+        quality: Folder that check_quality published; when not given, ``quality`` beside the tables.
         output: Folder to write, one file a table.
         table: Name of the table. ``visits`` can be widened by the flags below.
         format: ``csv``, ``dta`` (Stata), ``sav`` (SPSS), ``rds`` (R) or ``parquet``; ``regenie``
             writes phenotypes for regenie and PLINK, ``ukb-return`` what UK Biobank asks for.
         columns: Columns of a table other than visits; all when none is named.
         organs: Organs of visits; all when none is named.
-        values: Columns of ``organs`` that each organ has, such as ``fat_fraction_mean``.
-        scan_columns: Columns of ``scans``, such as ``flags``, ``model_digest``, ``acq_month``.
+        values: Columns of ``organs`` that each organ has, such as ``fat_fraction_mean``, and of
+            ``indices`` and ``organ_quality``, such as ``quality``, ``z``, ``centile_pct``.
+        scan_columns: Columns of ``scans``, such as ``flags``, ``model_digest``, ``acq_month``, and
+            of ``quality``, such as ``quality`` and ``rules``.
         radiomics: Features that each organ has.
         contrasts: Images that the features are of.
         protocol: Rows of this protocol only.
@@ -109,11 +113,16 @@ def run(
         raise SetupError("--radiomics: name the image that features are of by --contrasts")
     groups = [name.partition(":")[0] for name in by]
     wanted = tuple(dict.fromkeys([*scan_columns, *groups]))
+    judged = quality or tables.with_name("quality")
     width = Width(
-        tuple(organs), tuple(values), wanted, tuple(radiomics), tuple(contrasts), protocol
+        *(tuple(organs), tuple(values), wanted, tuple(radiomics), tuple(contrasts), protocol),
+        quality=judged,
     )
+    is_judged = (judged / table).is_dir() and not (tables / table).is_dir()
     described, rows = (
-        wide_visits(tables, width) if table == _VISITS else read_columns(tables, table, columns)
+        wide_visits(tables, width)
+        if table == _VISITS
+        else read_columns(judged if is_judged else tables, table, columns)
     )
     note = _note(described)
     if instance is not None:

@@ -16,10 +16,20 @@ import pyarrow.dataset as ds
 
 from organome.domain.columns import Column, Table
 from organome.domain.errors import SetupError
+from organome.domain.quality import Quality
 from organome.io.tables.parquet import described_table, fact_of_file, read_structures
 
 _KEY: Final = ("cohort", "participant", "instance", "protocol", "array")
 _VOLUME: Final = "volume_ml"
+# Of several stations the values of the first by this order: the one that shows most, or the worst.
+_ORDERS: Final = {
+    "organs": ("volume_observed_ml", "descending"),
+    "organ_quality": ("quality", "ascending"),
+    "indices": ("quality", "ascending"),
+    "scans": ("station", "ascending"),
+    "quality": ("quality", "ascending"),
+}
+_WORST_FIRST: Final = pa.array([*reversed(Quality)], pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +38,13 @@ class Width:
 
     Attributes:
         organs: Names of the organs; empty: all of the run.
-        values: Columns of ``organs``, once for each organ.
-        scan_columns: Columns of ``scans``.
+        values: Columns of ``organs``, or of ``indices`` or ``organ_quality`` of check_quality, once
+            for each organ.
+        scan_columns: Columns of ``scans``, or of ``quality`` of check_quality.
         features: Columns of ``radiomics``, once for each organ and contrast.
         contrasts: Images that these are of.
         protocol: The protocol whose rows are wanted; None: all.
+        quality: Folder that check_quality published, None if it has not.
     """
 
     organs: tuple[str, ...] = ()
@@ -41,6 +53,7 @@ class Width:
     features: tuple[str, ...] = ()
     contrasts: tuple[str, ...] = ()
     protocol: str | None = None
+    quality: Path | None = None
 
 
 def open_table(tables: Path, name: str) -> tuple[Any, Table]:
@@ -105,32 +118,57 @@ def _scan_columns(
     tables: Path, width: Width, visits: pa.Table
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     wanted = [name for name in width.scan_columns if name not in visits.column_names]
-    if wanted:
-        yield from _values(tables, "scans", wanted, visits, {}, ("station", "ascending"))
+    of_scans = (tables, "scans"), (width.quality, "quality")
+    for (folder, name), names in _dealt(wanted, of_scans).items():
+        yield from _values(folder, name, names, visits, {}, _ORDERS[name])
 
 
 def _organ_columns(
     tables: Path, width: Width, visits: pa.Table, organs: Sequence[str]
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     described = {column.name: column for column in described_table(visits.schema).columns}
-    values = [name for name in width.values if name != _VOLUME]
+    of_organs = (tables, "organs"), (width.quality, "indices"), (width.quality, "organ_quality")
+    dealt = _dealt([name for name in width.values if name != _VOLUME], of_organs)
     contrasts = width.contrasts if width.features else ()
     for organ in organs:
         reason = f"{organ}_na_reason" if _VOLUME in width.values else None
         for name in (f"{organ}_{_VOLUME}", reason) if reason else ():
             yield described[name], visits.column(name)
-        where = {"organ": organ}
-        if values:
-            order = ("volume_observed_ml", "descending")
-            for column, found in _values(tables, "organs", values, visits, where, order):
-                yield _of(organ, column, reason if column.missing == "na_reason" else None), found
+        for (folder, table), names in dealt.items():
+            where, order = {"organ": organ}, _ORDERS[table]
+            if table == "indices":
+                where = {"structure": organ}
+            for column, found in _values(folder, table, names, visits, where, order):
+                yield _of(organ, column, _reason_of(column, organ, width)), found
         for contrast in contrasts:
-            of_image = where | {"contrast": contrast}
+            of_image = {"organ": organ, "contrast": contrast}
             order = ("n_voxels", "descending")
             for column, found in _values(
                 tables, "radiomics", width.features, visits, of_image, order
             ):
                 yield _of(f"{organ}_{contrast}", column, None), found
+
+
+def _dealt(
+    names: Sequence[str], places: Sequence[tuple[Path | None, str]]
+) -> dict[tuple[Path, str], list[str]]:
+    """Deal columns to the first of some tables that has them; the first, where none does."""
+    there = [(folder, table) for folder, table in places if folder and (folder / table).is_dir()]
+    known = {place: {*open_table(*place)[0].schema.names} for place in there if names}
+    dealt: dict[tuple[Path, str], list[str]] = {}
+    for name in names:
+        place = next((one for one, columns in known.items() if name in columns), places[0])
+        folder, table = place
+        assert folder is not None
+        dealt.setdefault((folder, table), []).append(name)
+    return dealt
+
+
+def _reason_of(column: Column, organ: str, width: Width) -> str | None:
+    """Name the exported column that says why a value is null, where it is among them."""
+    reason = column.missing
+    is_there = reason in width.values or (reason == "na_reason" and _VOLUME in width.values)
+    return f"{organ}_{reason}" if is_there else None
 
 
 def _of(what: str, column: Column, reason: str | None) -> Column:
@@ -150,16 +188,20 @@ def _values(
     dataset, table = open_table(tables, name)
     columns = _named(table, wanted)
     conditions = [ds.field(column) == value for column, value in where.items()]
+    key = [one for one in _KEY if one in dataset.schema.names]
     rows = dataset.to_table(
-        list(dict.fromkeys([*_KEY, order[0], *wanted])),
+        list(dict.fromkeys([*key, order[0], *wanted])),
         filter=reduce(and_, conditions) if conditions else None,
     )
     if not rows.num_rows:
         raise SetupError(f"{tables / name}: no row with {' '.join(where.values())}")
-    rows = rows.take(pc.sort_indices(rows, sort_keys=[order]))
-    keys = pd.MultiIndex.from_frame(rows.select(_KEY).to_pandas())
+    by = rows.column(order[0])
+    if order[0] == "quality":
+        by = pc.index_in(by, value_set=_WORST_FIRST)
+    rows = rows.take(pc.sort_indices(pa.table({"by": by}), sort_keys=[("by", order[1])]))
+    keys = pd.MultiIndex.from_frame(rows.select(key).to_pandas())
     is_first = ~keys.duplicated()
-    found = keys[is_first].get_indexer(pd.MultiIndex.from_frame(visits.select(_KEY).to_pandas()))
+    found = keys[is_first].get_indexer(pd.MultiIndex.from_frame(visits.select(key).to_pandas()))
     places = pa.array(np.flatnonzero(is_first)[found], mask=found < 0)
     return [
         (replace(column, nullable=True), rows.column(column.name).take(places))

@@ -22,6 +22,7 @@ from organome.compute.geometry.arrays import Floats
 from organome.domain.quality import Thresholds
 from organome.domain.quality_tables import (
     COVARIATES,
+    EXCLUSIONS,
     INDICES,
     NORMS,
     ORGAN_QUALITY,
@@ -33,6 +34,7 @@ from organome.domain.quality_tables import (
     structure_names,
 )
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
+from organome.io.tables.codebooks import write_codebooks
 from organome.io.tables.parquet import arrow_schema, write_dictionary
 from organome.io.tables.ratings import read_exclusions, read_ratings
 from organome.io.tables.thresholds import read_thresholds
@@ -45,7 +47,13 @@ from organome.steps.quality.indices import (
     read_volumes,
     volumes_ml,
 )
-from organome.steps.quality.judged_parts import Hand, judge_part, know_scans, visit_quality
+from organome.steps.quality.judged_parts import (
+    Hand,
+    excluded_rows,
+    judge_part,
+    know_scans,
+    visit_quality,
+)
 from organome.steps.quality.judging import FAIL, WARN, Levels
 from organome.steps.quality.norm_tables import Norms, fit_norms, norm_rows, read_norms
 from organome.steps.quality.pairs import SeveralVisits, pair_rows, read_detectable
@@ -118,6 +126,8 @@ def run(
             )
             described = [writer.described(table) for table in QUALITY_TABLES]
             write_dictionary(temporary / DICTIONARY, described, dict(collected.facts))
+            files = {one.name: _files_of(temporary, one.name) for one in described}
+            write_codebooks(temporary, described, files)
             replace_folder(temporary, output)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -129,6 +139,10 @@ def run(
         n_norms=len(used),
         n_changes=reasons.null_count,
     )
+
+
+def _files_of(folder: Path, table: str) -> list[str]:
+    return sorted(f"{table}/{path.name}" for path in (folder / table).iterdir())
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +180,7 @@ def _judge_all(
         for table, rate, rows in zip((ORGAN_QUALITY, QUALITY), rates, found, strict=True):
             writer.write_columns(table, part, rows.keys, rows.columns())
             rate.add(rows.scores, rows.judged)
+        writer.write(EXCLUSIONS, excluded_rows(*found), part)
         of_visits, levels = visit_quality(collected, part, *(rows.judged for rows in found))
         scans.append(found[1].keys.column("scan").to_pandas())
         scan_quality.append(found[1].judged.final)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
-from organome.domain.quality import Rating, Rule, Thresholds
+from organome.domain.quality import ExcludedBy, Rating, Rule, Thresholds
+from organome.domain.quality_tables import EXCLUSIONS, WHOLE_SCAN
 from organome.io.tables.ratings import Exclusion, Target
 from organome.steps.quality import organ_rules, scan_rules
 from organome.steps.quality.collected import Collected
@@ -129,6 +130,44 @@ def judge_part(
         JudgedRows(rows, found.rules, organs, z_values),
         JudgedRows(scans, scores, judged, counts),
     )
+
+
+def excluded_rows(organs: JudgedRows, scans: JudgedRows) -> pa.Table:
+    """Make the rows of what fails: each scan before its organs.
+
+    Where a list names a whole scan, its organs have no rows of their own.
+    """
+    n_organs = organs.judged.final.shape[1]
+    whole = _failing(
+        scans, np.full(len(scans.keys), WHOLE_SCAN, dtype=object), scans.judged.final == FAIL
+    )
+    is_left = (organs.judged.final == FAIL) & ~scans.judged.is_excluded[:, None]
+    single = _failing(organs, organs.keys.column("organ").to_numpy(), is_left.ravel())
+    rows = pa.concat_tables([whole, single])
+    place = np.concatenate(
+        [
+            np.flatnonzero(scans.judged.final == FAIL) * (n_organs + 1),
+            np.flatnonzero(is_left) // n_organs * (n_organs + 1) + 1,
+        ]
+    )
+    return rows.take(pa.array(np.argsort(place, kind="stable")))
+
+
+def _failing(rows: JudgedRows, organ: NDArray[Any], fails: NDArray[np.bool_]) -> pa.Table:
+    judged = rows.judged
+    by = np.select(
+        [judged.is_excluded, judged.rating == Rating.FAIL],
+        [ExcludedBy.BY_LIST.value, ExcludedBy.BY_RATING.value],
+        ExcludedBy.BY_RULES.value,
+    )
+    values = {
+        "organ": pa.array(organ.tolist(), pa.string()),
+        "excluded": pa.array(by.ravel().tolist(), pa.string()),
+        "rules": judged.columns()["rules"],
+    }
+    names = [column.name for column in EXCLUSIONS.columns]
+    columns = [values[name] if name in values else rows.keys.column(name) for name in names]
+    return pa.table(columns, names=names).filter(pa.array(fails))
 
 
 def visit_quality(

@@ -165,7 +165,7 @@ def _begin(place: Run, named: Collection[str], path: Path) -> tuple[set[str], di
             )
         ),
     }
-    write_withdrawn(place.scans, withdrawn.with_digests(digests))
+    write_withdrawn(place.scans, withdrawn.with_more(digests, theirs))
     write_text_atomic(pending, json.dumps(plan, indent=1) + "\n")
     return digests, plan
 

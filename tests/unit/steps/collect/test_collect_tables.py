@@ -16,9 +16,9 @@ from organome.domain.errors import Interrupted, SetupError
 from organome.domain.tables import COHORT_TABLES
 from organome.io.tables.parquet import arrow_schema, fact_of_file, read_table
 from organome.steps.collect import collect_tables
-from organome.steps.collect.collect_tables import SHARDS_PER_FILE, Cluster, run
+from organome.steps.collect.collect_tables import Cluster, run
 from organome.steps.collect.parts import Collection, Part
-from organome.steps.collect.shards import PlacedScan, order_scans
+from organome.steps.collect.placed import SHARDS_PER_FILE, order_scans
 from organome.steps.collect.workers import WorkerJobs
 
 TABLES = ("scans", "organs", "visits")
@@ -172,7 +172,7 @@ def test_asked_to_stop_it_leaves_the_older_tables(
     run(**made, output=tmp_path / "tables")
     before = collected(tmp_path / "tables", "scans")
 
-    def stop(scans: Sequence[PlacedScan]) -> list[PlacedScan]:
+    def stop(scans: Sequence[pa.Table]) -> pa.Table:
         signal.raise_signal(signal_number)
         return order_scans(scans)
 

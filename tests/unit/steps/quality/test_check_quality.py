@@ -6,6 +6,7 @@ both the median is 0 and the median absolute deviation 1, so z = k / 1.4826. Rig
 the median absolute deviation 2. Intensities of livers are 100 plus five times such numbers.
 """
 
+import csv
 from collections.abc import Mapping
 from math import exp, log
 from pathlib import Path
@@ -21,6 +22,8 @@ from organome.domain.organs import ORGANS
 from organome.domain.quality_tables import NORM_COEFFICIENTS, NORMS, QUALITY_TABLES
 from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
 from organome.io.tables.parquet import read_table, rows_to_arrow, write_table
+from organome.steps.collect.flow import write_flow
+from organome.steps.export.export import run as export
 from organome.steps.quality import check_quality
 
 MAD = 1.4826
@@ -310,6 +313,61 @@ def test_scans_are_judged_by_their_own_rules_and_by_their_organs(
         11: ("fail", "pass", "organs_fail;body_turned", 2),
         12: (None, None, None, 0),
     }
+
+
+def test_exclusions_are_what_fails_and_who_says_so(
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    rows = found["exclusions"]
+    assert [row["scan"] for row in rows] == sorted(row["scan"] for row in rows)
+    left_out = {
+        (int(row["scan"][-4:]), row["organ"]): (row["excluded"], row["rules"]) for row in rows
+    }
+    assert len(left_out) == len(rows)
+    assert left_out == {
+        (1, "spleen"): ("by_rating", None),
+        (2, "liver"): ("by_rating", None),
+        (4, "left_kidney"): ("by_rules", "left_right_order"),
+        (4, "right_kidney"): ("by_rules", "left_right_order"),
+        (6, "pancreas"): ("by_rules", "volume_implausible"),
+        (7, "liver"): ("by_rating", None),
+        (9, "all"): ("by_list", "organs_fail;sex_differs;excluded"),  # and none of its organs
+        (10, "spleen"): ("by_list", "head_foot_order;excluded"),
+        (11, "left_kidney"): ("by_rules", "volume_outlier;asymmetry_outlier"),
+        (11, "right_kidney"): ("by_rules", "asymmetry_outlier"),
+    }
+
+
+def test_flow_counts_scans_by_what_became_of_them(inputs: dict[str, Any], tmp_path: Path) -> None:
+    files = sorted((inputs["tables"] / "scans").iterdir())
+    of_two_lists = [("a", "hand", "dixon", "2", 3, 2), ("b", "hand", "dixon", "2", 1, 1)]
+    write_flow(tmp_path / "flow.parquet", files, of_two_lists)
+    rows = read_table(tmp_path / "flow.parquet").to_pylist()
+    names = ("instance", "status", "reason", "n_scans", "n_participants")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("2", "done", None, 8, 8),
+        ("2", "failed", "station_missing", 1, 1),
+        ("2", "withdrawn", None, 4, 3),
+        ("3", "done", None, 4, 4),
+    ]
+
+
+def test_export_takes_quality_and_scores(
+    inputs: dict[str, Any], found: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    wide = {"values": ["volume_ml", "z", "quality", "volume_z"], "scan_columns": ["quality"]}
+    export(tables=inputs["tables"], output=tmp_path, organs=["liver"], **wide)
+    with (tmp_path / "visits.csv").open() as file:
+        rows = {(row["participant"], row["instance"]): row for row in csv.DictReader(file)}
+    assert float(rows["f1", "2"]["liver_z"]) == pytest.approx(log(1.7 / 1.6) / 0.1)
+    assert float(rows["f4", "2"]["liver_volume_z"]) == pytest.approx(9 / MAD)
+    judged = {who: (row["quality"], row["liver_quality"]) for who, row in rows.items()}
+    assert judged["m2", "2"] == ("fail", "fail")
+    assert judged["f2", "2"] == ("warn", "fail")
+    assert judged["m4", "2"] == ("pass", "pass")
+    assert judged["z1", "2"] == ("", "")
+    codings = (tmp_path / "codings.csv").read_text()
+    assert "Leave it out: a rule or a person says that it is wrong." in codings
 
 
 def test_covariates_are_joined_on_participant_and_visit(

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -29,9 +32,9 @@ KEYS = ("0000-0002", "0002-0003")
 STEPS = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 
 
-def fill(folder: Path) -> None:
+def fill(folder: Path, n_shards: int = N_SHARDS, n_scans: int = N_SCANS) -> None:
     """Make a run folder with whatever may name somebody."""
-    numbers = [range(N_SCANS * one, N_SCANS * (one + 1)) for one in range(N_SHARDS)]
+    numbers = [range(n_scans * one, n_scans * (one + 1)) for one in range(n_shards)]
     deliveries = [[scan_of(f"{1000000 + 10 * number}") for number in each] for each in numbers]
     places = cohort(folder, deliveries)
     write_radiomics_shards(folder / "results")
@@ -109,7 +112,9 @@ def contents(path: Path) -> Iterator[bytes]:
     yield content
     if content[:4] == b"PAR1":
         table = pq.read_table(path, partitioning=None)
-        yield str(table.to_pylist()).encode()
+        for column in table.columns:
+            is_text = pa.types.is_string(column.type)
+            yield str((column.unique() if is_text else column).to_pylist()).encode()
         yield str(table.schema.metadata).encode()
     elif content[:2] == b"PK":
         with zipfile.ZipFile(path) as pack:
@@ -120,12 +125,12 @@ def contents(path: Path) -> Iterator[bytes]:
 
 def traces(folder: Path, words: tuple[str, ...]) -> list[str]:
     """Name the files that hold one of some words anywhere."""
+    any_word = re.compile("|".join(words).encode())
     return [
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*"))
-        for word in words
-        if word in str(path.relative_to(folder))
-        or (path.is_file() and any(word.encode() in one for one in contents(path)))
+        if any_word.search(str(path.relative_to(folder)).encode())
+        or (path.is_file() and any(map(any_word.search, contents(path))))
     ]
 
 
@@ -138,6 +143,23 @@ def tree(folder: Path) -> dict[str, bytes]:
         for name, content in named.items()
         if not name.startswith(("withdrawals/", "scans/withdrawn", "work/controller"))
     }
+
+
+def kill_at_change(
+    n_changes: int, monkeypatch: pytest.MonkeyPatch, folder: Path, names: Path
+) -> None:
+    """Withdraw, and be killed after so many files were written again."""
+    left = iter(range(n_changes))
+    real = removal.replacement
+
+    def replacement(path: Path) -> object:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(removal, "replacement", replacement)
+        run(folder, list=names)
 
 
 def test_nothing_of_those_who_withdrew_is_left(folder: Path, names: Path) -> None:
@@ -233,17 +255,7 @@ def test_killed_in_the_middle_it_ends_the_same(
     undisturbed = folder.with_name("undisturbed")
     shutil.copytree(whole, undisturbed)
     expected = run(undisturbed, list=names)
-    left = iter(range(n_changes))
-    real = removal.replacement
-
-    def replacement(path: Path) -> object:
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return real(path)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(removal, "replacement", replacement)
-        run(folder, list=names)
+    kill_at_change(n_changes, monkeypatch, folder, names)
     with pytest.raises(SetupError, match="begun and not ended"):
         list_scans(kind="folder", cohort="demo", root=names, scans=folder / "scans")
     other = names.with_name("other.csv")
@@ -276,3 +288,40 @@ def test_short_names_are_looked_for_in_their_columns(folder: Path, tmp_path: Pat
     path.write_text("participant_id\nsub-002\n")
     run(folder, list=path)
     assert (folder / "short.tsv").read_text() == "participant\tage\n003\t002\n"
+
+
+@pytest.mark.slow
+def test_fifty_of_five_thousand_withdraw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, folder, undisturbed = (tmp_path / name for name in ("whole", "run", "undisturbed"))
+    fill(whole, n_shards=20, n_scans=250)
+    # 2, 13 and 503 are those whom logs, JSON and text tables of the run name.
+    numbers = [2, 13, 503, *range(20, 80, 5), *range(510, 605, 5), *range(1800, 1848, 3)]
+    gone = [f"{1000000 + 10 * number}" for number in numbers]
+    keys = [f"{number // 250:04d}-{number % 250:04d}" for number in numbers]
+    assert len(set(gone)) == 50
+    names = tmp_path / "list.csv"
+    names.write_text("\n".join(["eid", *gone]) + "\n")
+    for copy in (folder, undisturbed):
+        shutil.copytree(whole, copy)
+    expected = run(undisturbed, list=names)
+    assert (expected.n_participants, expected.n_scans, expected.n_shards) == (50, 50, 3)
+    assert expected.holds
+    kill_at_change(20, monkeypatch, folder, names)
+    assert run(folder, list=names) == expected
+    assert tree(folder) == tree(undisturbed)
+    assert traces(folder, (*gone, *keys)) == []
+    before, after = tree(whole), tree(folder)
+    changed = {name for name in before if after.get(name) != before[name]}
+    of_shards = (re.search(r"/(\d{4})[/.]", name) for name in changed)
+    assert {found[1] for found in of_shards if found} == {"0000", "0002", "0007"}
+    for path in sorted(folder.glob("results/**/*.parquet")):
+        was = pq.read_table(whole / path.relative_to(folder), partitioning=None)
+        if "scan" in was.column_names:
+            theirs = pc.is_in(was.column("scan"), pa.array(keys))
+            assert pq.read_table(path, partitioning=None).equals(was.filter(pc.invert(theirs)))
+    places = {"scans": folder / "scans", "results": folder / "results"}
+    collect_tables(**places, output=folder / "results/tables", radiomics=True)
+    flow = pq.read_table(folder / "results/tables/flow", partitioning=None).to_pylist()
+    assert sum(row["n_scans"] for row in flow) == 5000
+    assert [row["n_scans"] for row in flow if row["status"] == "withdrawn"] == [50]
+    assert traces(folder / "results/tables", (*gone, *keys)) == []
