@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -32,9 +31,9 @@ KEYS = ("0000-0002", "0002-0003")
 STEPS = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 
 
-def fill(folder: Path, n_shards: int = N_SHARDS, n_scans: int = N_SCANS) -> None:
+def fill(folder: Path) -> None:
     """Make a run folder with whatever may name somebody."""
-    numbers = [range(n_scans * one, n_scans * (one + 1)) for one in range(n_shards)]
+    numbers = [range(N_SCANS * one, N_SCANS * (one + 1)) for one in range(N_SHARDS)]
     deliveries = [[scan_of(f"{1000000 + 10 * number}") for number in each] for each in numbers]
     places = cohort(folder, deliveries)
     write_radiomics_shards(folder / "results")
@@ -217,6 +216,9 @@ def test_tables_collected_again_are_the_same_rows(folder: Path, names: Path) -> 
     run(folder, list=names)
     places = {"scans": folder / "scans", "results": folder / "results"}
     collect_tables(**places, output=folder / "again", radiomics=True, scans_per_file=8)
+    flow = pq.read_table(folder / "again/flow", partitioning=None).to_pylist()
+    assert sum(row["n_scans"] for row in flow) == N_SHARDS * N_SCANS
+    assert [row["n_scans"] for row in flow if row["status"] == "withdrawn"] == [2]
     for table in ("scans", "organs", "visits", "radiomics"):
         kept, again = (
             [
@@ -288,40 +290,3 @@ def test_short_names_are_looked_for_in_their_columns(folder: Path, tmp_path: Pat
     path.write_text("participant_id\nsub-002\n")
     run(folder, list=path)
     assert (folder / "short.tsv").read_text() == "participant\tage\n003\t002\n"
-
-
-@pytest.mark.slow
-def test_fifty_of_five_thousand_withdraw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, folder, undisturbed = (tmp_path / name for name in ("whole", "run", "undisturbed"))
-    fill(whole, n_shards=20, n_scans=250)
-    # 2, 13 and 503 are those whom logs, JSON and text tables of the run name.
-    numbers = [2, 13, 503, *range(20, 80, 5), *range(510, 605, 5), *range(1800, 1848, 3)]
-    gone = [f"{1000000 + 10 * number}" for number in numbers]
-    keys = [f"{number // 250:04d}-{number % 250:04d}" for number in numbers]
-    assert len(set(gone)) == 50
-    names = tmp_path / "list.csv"
-    names.write_text("\n".join(["eid", *gone]) + "\n")
-    for copy in (folder, undisturbed):
-        shutil.copytree(whole, copy)
-    expected = run(undisturbed, list=names)
-    assert (expected.n_participants, expected.n_scans, expected.n_shards) == (50, 50, 3)
-    assert expected.holds
-    kill_at_change(20, monkeypatch, folder, names)
-    assert run(folder, list=names) == expected
-    assert tree(folder) == tree(undisturbed)
-    assert traces(folder, (*gone, *keys)) == []
-    before, after = tree(whole), tree(folder)
-    changed = {name for name in before if after.get(name) != before[name]}
-    of_shards = (re.search(r"/(\d{4})[/.]", name) for name in changed)
-    assert {found[1] for found in of_shards if found} == {"0000", "0002", "0007"}
-    for path in sorted(folder.glob("results/**/*.parquet")):
-        was = pq.read_table(whole / path.relative_to(folder), partitioning=None)
-        if "scan" in was.column_names:
-            theirs = pc.is_in(was.column("scan"), pa.array(keys))
-            assert pq.read_table(path, partitioning=None).equals(was.filter(pc.invert(theirs)))
-    places = {"scans": folder / "scans", "results": folder / "results"}
-    collect_tables(**places, output=folder / "results/tables", radiomics=True)
-    flow = pq.read_table(folder / "results/tables/flow", partitioning=None).to_pylist()
-    assert sum(row["n_scans"] for row in flow) == 5000
-    assert [row["n_scans"] for row in flow if row["status"] == "withdrawn"] == [50]
-    assert traces(folder / "results/tables", (*gone, *keys)) == []
