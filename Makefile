@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -93,6 +93,10 @@ test-slow: setup ## tests that take longer than ten seconds each
 
 test-workflow: setup ## small cohorts through the real workflow
 	$(PYTEST) $(BY_MODULE) tests/workflow -m "not slurm and not gpu"
+
+test-browser: setup ## the report in Debian's chromium
+	@tests/browser/install.sh
+	pytest tests/browser -m browser
 
 # They wait more than they work, so there are more of them than cores; each has its own cluster.
 test-slurm: setup ## the demo and planted faults on SLURM clusters of their own (root)

@@ -81,15 +81,17 @@ else:
     include: "workflow/rules/pictures.smk"
     include: "workflow/rules/collect.smk"
     include: "workflow/rules/quality.smk"
+    include: "workflow/rules/report.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/annotate.smk"
 
     rule all:
-        """Bring all shards through, collect the tables and check their quality."""
+        """Bring all shards through, collect the tables, check their quality and write the report."""
         default_target: True
         input:
             TABLES,
             QUALITY,
+            REPORT,
             # Named although the tables are made from them: Snakemake does not miss what nobody asks for.
             expand(MEASURED, shard=SHARDS),
             expand(SEGMENTED, shard=SHARDS),

@@ -22,7 +22,7 @@ if (words[0] + " " + shard) in os.environ.get("IMPOSSIBLE", ""):
     sys.exit(1)
 output = Path(flags.get("output", "nowhere"))
 names = {{"pin-model": "", "collect-tables": "dictionary.json", "check-quality": "dictionary.json",
-          "write-evaluation": "evaluation.md"}}
+          "write-evaluation": "evaluation.md", "write-report": "index.html"}}
 if "output" in flags:
     path = output / names.get(words[0], "ledger.parquet") if words[0] != "pin-model" else output
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,9 @@ def test_every_config_plans_a_job_a_step_for_each_shard_and_one_collection(
     counts = dict(
         line.split()[:2]
         for line in said.splitlines()
-        if line.startswith(("prepare", "segment", "measure", "draw", "collect", "check_quality"))
+        if line.startswith(
+            ("prepare", "segment", "measure", "draw", "collect", "check_quality", "write")
+        )
     )
     radiomics = {"measure_radiomics": "2"} if config.stem.startswith("demo") else {}
     assert counts == {
@@ -54,6 +56,7 @@ def test_every_config_plans_a_job_a_step_for_each_shard_and_one_collection(
         "draw_pictures": "2",
         "collect_tables": "1",
         "check_quality": "1",
+        "write_report": "1",
         **radiomics,
     }
 

@@ -16,7 +16,8 @@ CONFIG = "radiomics: {contrasts: {ct: ct.yaml, water: mr}}\n"
 
 def radiomics_jobs(*shards: str) -> list[tuple[str, str | None]]:
     jobs: list[tuple[str, str | None]] = [("measure_radiomics", shard) for shard in shards]
-    return sorted([*jobs, ("check_quality", None), ("collect_tables", None)])
+    once = ("check_quality", "collect_tables", "write_report")
+    return sorted([*jobs, *((rule, None) for rule in once)])
 
 
 def run_of(folder: Path) -> Run:

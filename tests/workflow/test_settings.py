@@ -20,7 +20,7 @@ CONFIG: dict[str, Any] = {
     "segment": {"model": "model", "device": "cpu"},
     "radiomics": {"contrasts": {"water": "mr"}},
 }
-QUALITY = {"check_quality"}
+QUALITY = {"check_quality", "write_report"}
 COLLECT = {"collect_tables", *QUALITY}
 MEASURE = {"measure_volumes", "measure_radiomics", "draw_pictures", *COLLECT}
 SEGMENT = {"segment_organs", *MEASURE}
@@ -62,9 +62,9 @@ KEYS: Final[dict[str, tuple[Any, set[str]]]] = {
     "segment.pack": (True, NOTHING),
     "radiomics.contrasts": ({"water": "dixon"}, {"measure_radiomics", *COLLECT}),
     "radiomics.engine": ("pyradiomics", {"measure_radiomics", *COLLECT}),
-    "pictures.enabled": (False, NOTHING),
-    "pictures.organs": (["liver"], {"draw_pictures"}),
-    "pictures.max_organs": (1, {"draw_pictures"}),
+    "pictures.enabled": (False, {"write_report"}),
+    "pictures.organs": (["liver"], {"draw_pictures", "write_report"}),
+    "pictures.max_organs": (1, {"draw_pictures", "write_report"}),
     "quality.participants": ("people.tsv", QUALITY),
     "quality.thresholds": ("own.yaml", QUALITY),
     "quality.ratings": ("elsewhere", NOTHING),  # no file in it, as before

@@ -22,7 +22,7 @@ from organome.steps.upkeep.try_version import run as try_version
 from organome.steps.upkeep.withdraw import run as withdraw
 
 STEPS = ("prepare_images", "segment_organs", "measure_volumes")
-COLLECT = [("check_quality", None), ("collect_tables", None)]
+COLLECT = [("check_quality", None), ("collect_tables", None), ("write_report", None)]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(folder: Path) -> None:
         "measure_volumes",
         "collect_tables",
         "check_quality",
+        "write_report",
     }
 
 
@@ -210,6 +211,7 @@ def test_a_changed_scheme_file_makes_the_labelmaps_again(folder: Path) -> None:
         "measure_volumes",
         "collect_tables",
         "check_quality",
+        "write_report",
     }
 
 

@@ -27,7 +27,7 @@ use rule tables_so_far as collect_tables with:
         measured_ledgers,
         radiomics_ledgers,
     output:
-        TABLES,
+        report(TABLES, caption="../report/tables.rst", category="Tables"),
     log:
         "logs/collect_tables/collect_tables.log",
     benchmark:

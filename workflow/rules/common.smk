@@ -244,6 +244,7 @@ def where_to_collect(wildcards, resources):
 # --- quality --------------------------------------------------------------------------------------
 
 QUALITY = "results/quality/dictionary.json"
+REPORT = "results/report/index.html"
 
 
 def thresholds_file():

@@ -13,7 +13,7 @@ rule check_quality:
         norms=named_file("norms"),
         repeatability=named_file("repeatability"),
     output:
-        QUALITY,
+        report(QUALITY, caption="../report/quality.rst", category="Quality"),
     log:
         "logs/check_quality/check_quality.log",
     benchmark:

@@ -59,6 +59,7 @@ _COMMANDS: Final = {
         "steps.canary.make_canary": "Keep labelled scans as the reference for other machines.",
     },
     "Results": {
+        "steps.report.rate": "Show the report and keep ratings in the run folder.",
         "steps.inspect.show_table": "Print rows of a table.",
         "steps.export.export": "Write a table for R, Stata, SPSS or genetics, or as statistics.",
         "steps.compare.compare": "Compare volumes with those of another tool or table.",
@@ -88,6 +89,7 @@ _STEPS: Final = {
         "steps.pictures.draw_pictures": "Draw pictures of the scans of a shard.",
         "steps.collect.collect_tables": "Collect all shards into the tables of the cohort.",
         "steps.quality.check_quality": "Judge, index, score and pair what is in the tables.",
+        "steps.report.write_report": "Write pages to look at a cohort, and rate its scans.",
         "steps.evaluate.evaluate_labels": "Compare a shard's labelmaps with references.",
         "steps.evaluate.write_evaluation": "Write the tables and figures of an evaluation.",
     },

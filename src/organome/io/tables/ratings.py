@@ -49,10 +49,10 @@ class Exclusion:
     organ: str | None
 
 
-def read_ratings(paths: Iterable[Path], organs: Collection[str]) -> dict[Target, Rating]:
-    """Read ratings from all files together.
-
-    Where the last words of two raters differ, the rating is ``unsure``.
+def read_last_words(
+    paths: Iterable[Path], organs: Collection[str]
+) -> dict[tuple[Target, str], Rating]:
+    """Read the last rating of each rater on each scan or organ, from all files together.
 
     Args:
         paths: The files.
@@ -74,8 +74,23 @@ def read_ratings(paths: Iterable[Path], organs: Collection[str]) -> dict[Target,
             said = (cells.get("time", ""), Rating(cells["rating"]))
             if key not in last or said[0] >= last[key][0]:
                 last[key] = said
+    return {key: rating for key, (_, rating) in last.items()}
+
+
+def read_ratings(paths: Iterable[Path], organs: Collection[str]) -> dict[Target, Rating]:
+    """Read ratings from all files together.
+
+    Where the last words of two raters differ, the rating is ``unsure``.
+
+    Args:
+        paths: The files.
+        organs: Names of the organs that there are.
+
+    Raises:
+        SetupError: Naming file and line, if a column or a word is wrong.
+    """
     found: dict[Target, Rating] = {}
-    for (target, _), (_, rating) in last.items():
+    for (target, _), rating in read_last_words(paths, organs).items():
         found[target] = rating if found.get(target, rating) is rating else Rating.UNSURE
     return found
 

@@ -21,7 +21,7 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.domain.tables import SCANS
 from organome.io.files.assets import asset
-from organome.io.runs import is_training, open_run
+from organome.io.runs import Run, is_training, open_run
 from organome.io.slurm.profiles import SLURM, find_profile, job_profile
 from organome.io.tables.parquet import read_table
 from organome.shards.controllers import sole_controller
@@ -80,11 +80,13 @@ class ScanCounts:
         tables: Folder of the tables.
         n_done: Scans that went through.
         n_by_reason: Others by reason, most frequent first.
+        report: Start page of the report, None where there is none.
     """
 
     tables: Path
     n_done: int
     n_by_reason: Mapping[str, int]
+    report: Path | None = None
 
     @property
     def n_scans(self) -> int:
@@ -97,7 +99,7 @@ class ScanCounts:
         return 2 * self.n_done > self.n_scans or not self.n_scans
 
     def __str__(self) -> str:
-        """Write it as three lines, and a fourth where most failed."""
+        """Write it as three lines, one for the report, and a last one where most failed."""
         n_failed = self.n_scans - self.n_done
         reasons = ", ".join(f"{n} {reason}" for reason, n in self.n_by_reason.items())
         lines = [
@@ -105,6 +107,8 @@ class ScanCounts:
             f"failed: {n_failed}" + (f" ({reasons})" if reasons else ""),
             f"tables: {self.tables}",
         ]
+        if self.report is not None:
+            lines.append(f"report: {self.report}")
         if not self.most_went_through:
             lines.append(
                 "MOST SCANS FAILED: find out why before you use the tables (docs/tables.md says"
@@ -208,14 +212,14 @@ def run(
         n_done, n_left = folder.count_shards()
         return RunSummary(
             *(n_rounds, n_hangs, n_done, n_left, time.monotonic() - start_s),
-            scans=None if targets or trains else _count_scans(place.tables),
+            scans=None if targets or trains else _count_scans(place),
             models=tuple(sorted((place.results / "models").glob("*"))) if trains else (),
         )
 
 
-def _count_scans(tables: Path) -> ScanCounts | None:
+def _count_scans(place: Run) -> ScanCounts | None:
     """Read from the scan table what became of all scans; None if it is not there."""
-    files = sorted((tables / SCANS.name).glob("*.parquet"))
+    files = sorted((place.tables / SCANS.name).glob("*.parquet"))
     if not files:
         return None
     rows = pa.concat_tables(read_table(file, columns=["status", "reason"]) for file in files)
@@ -223,7 +227,8 @@ def _count_scans(tables: Path) -> ScanCounts | None:
     n_done = sum(n for (status, _), n in n_by.items() if status == Status.DONE)
     others = [(str(reason), n) for (status, reason), n in n_by.items() if status != Status.DONE]
     by_reason = dict(sorted(others, key=lambda counted: (-counted[1], counted[0])))
-    return ScanCounts(tables, n_done, by_reason)
+    report = place.results / "report" / "index.html"
+    return ScanCounts(place.tables, n_done, by_reason, report if report.is_file() else None)
 
 
 def _check_snakemake() -> None:

@@ -109,10 +109,11 @@ def _rows(
             reason = PairReason.NO_VOLUME
         elif reason is None and (several.quality[list(places), column] == FAIL).any():
             reason = PairReason.QUALITY_FAILS
+        differs = reason is PairReason.SETTINGS_DIFFER
         row = {
             **{name: one[name] for name in ("cohort", "participant", "protocol")},
             **{"first_instance": one["instance"], "second_instance": other["instance"]},
-            "contrast": None if reason is PairReason.SETTINGS_DIFFER else one["contrast"],
+            "contrast": None if differs or pd.isna(one["contrast"]) else one["contrast"],
             **{"structure": structure, "interval_years": years},
             "first_volume_ml": first_ml if first_ml > 0 else None,
             "second_volume_ml": second_ml if second_ml > 0 else None,

@@ -27,12 +27,12 @@ from organome import __version__
 from organome.domain.errors import SetupError
 from organome.domain.wording import counted
 from organome.io.files.atomic import ATTEMPT, publish_folder, write_text_atomic
+from organome.io.methods import methods_text, read_facts
 from organome.io.research_crates import describe_release
 from organome.io.runs import CONFIG, Run, open_run
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.upkeep.changes import changes_text
-from organome.steps.upkeep.methods import methods_text, read_facts
 
 RELEASES: Final = "releases"
 RELEASE, SUMS, INPUTS = "release.json", "SHA256SUMS", "inputs.tsv"

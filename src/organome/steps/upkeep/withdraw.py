@@ -41,6 +41,7 @@ CERTIFICATES: Final = "withdrawals"
 _OF_THE_COHORT: Final = (
     "results/tables/dictionary.json",
     "results/quality/dictionary.json",
+    "results/report/index.html",
     "results/evaluation/evaluation.md",
 )
 _LONG_AGO_S: Final = 1

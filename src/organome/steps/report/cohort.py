@@ -1,0 +1,189 @@
+"""What the report is made of: tables of the cohort and of its quality, read part by part."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import nlargest
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from organome.compute.geometry.arrays import Floats
+from organome.domain.errors import SetupError
+from organome.domain.quality import Quality
+from organome.domain.quality_tables import COVARIATES, INDICES, ORGAN_QUALITY, QUALITY, RULES
+from organome.domain.quality_tables import NORMS as NORM_TABLE
+from organome.domain.quality_tables import PAIRS as PAIR_TABLE
+from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
+from organome.io.runs import Run
+from organome.io.tables.parquet import parse_table
+
+_VISIT: Final = ["cohort", "participant", "instance"]
+_SCANS: Final = (
+    *(*_VISIT, "protocol", "scan", "status", "reason", "contrast", "n_stations"),
+    *("flags", "fat_water", "swapped_spans_mm"),
+)
+_QUALITY: Final = ("scan", "n_organs_warn", "n_organs_fail", "rating", "rules", "quality")
+_PEOPLE: Final = (*_VISIT, "sex", "age_years", "height_m", "bmi_kg_per_m2", "centre")
+_Z: Final = ("volume_z", "asymmetry_z", "intensity_z")
+_RANK: Final = {Quality.FAIL.value: 2, Quality.WARN.value: 1}
+N_WORST: Final = 3  # of each rule and organ
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An organ, or a scan (organ None), for which a rule fired; z is the largest there is."""
+
+    rule: str
+    organ: str | None
+    scan: str
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """All that the pages are made of.
+
+    Attributes:
+        scans: A row per listed scan, the most doubtful first.
+        structures: Organs and sums of pairs that volumes are given of.
+        visits: A row per visit and protocol, its scan among the columns.
+        volume_ml: Array (visits, structures); NaN: none.
+        organ_reasons: Of each organ of scans that are done, how often which reason; None: measured.
+        worst: The most doubtful of each rule and organ.
+        norms: The table of that name.
+        pairs: The table of that name, rows with two volumes.
+        rules: The table of that name.
+    """
+
+    scans: pd.DataFrame
+    structures: tuple[str, ...]
+    visits: pd.DataFrame
+    volume_ml: Floats
+    organ_reasons: Mapping[str, Mapping[str | None, int]]
+    worst: tuple[Odd, ...]
+    norms: pd.DataFrame
+    pairs: pd.DataFrame
+    rules: pd.DataFrame
+
+
+def read_cohort(place: Run) -> Cohort:
+    """Read the tables of a run.
+
+    Raises:
+        SetupError: There are none, or check_quality has not been through.
+    """
+    quality = place.results / "quality"
+    for folder in (place.tables / SCANS.name, quality / QUALITY.name):
+        if not any(folder.glob("*.parquet")):
+            raise SetupError(f"{folder}: no tables yet; `organome run` makes them")
+    scans = _frame(place.tables / SCANS.name, _SCANS)
+    scans = scans.merge(_frame(quality / QUALITY.name, _QUALITY), on="scan", how="left")
+    people = _frame(quality / COVARIATES.name, _PEOPLE)
+    scans = scans.merge(people, on=_VISIT, how="left")
+    z, worst = _oddities(quality / ORGAN_QUALITY.name)
+    scans["max_z"] = scans["scan"].map(z)
+    rules = scans["rules"].fillna("")
+    scans["n_rules"] = rules.str.count(";") + (rules != "") + scans["n_organs_warn"].fillna(0)
+    scans["rank"] = scans["quality"].map(_RANK).fillna(0)
+    scans = scans.sort_values(
+        ["rank", "n_rules", "max_z", "scan"], ascending=[False, False, False, True]
+    ).reset_index(drop=True)
+    judged = scans[scans["rules"].notna()]
+    worst += [
+        Odd(rule, None, scan, z_of_scan)
+        for scan, rules_of_scan, z_of_scan in zip(
+            *(judged[name].tolist() for name in ("scan", "rules", "max_z")), strict=True
+        )
+        for rule in rules_of_scan.split(";")
+    ]
+    structures, volumes = _volumes(quality / INDICES.name)
+    visits = _frame(place.tables / VISITS.name, (*_VISIT, "protocol", "scan", "contrast"))
+    pairs = _frame(
+        quality / PAIR_TABLE.name,
+        (
+            *("participant", "protocol", "first_instance", "second_instance", "structure"),
+            *("first_volume_ml", "second_volume_ml", "na_reason"),
+        ),
+    )
+    return Cohort(
+        scans=scans,
+        structures=structures,
+        visits=visits.merge(people, on=_VISIT, how="left"),
+        volume_ml=volumes,
+        organ_reasons=_organ_reasons(place.tables / ORGAN_ROWS.name),
+        worst=tuple(_few_of_each(worst)),
+        norms=_frame(quality / NORM_TABLE.name),
+        pairs=pairs[pairs["na_reason"].isna()],
+        rules=_frame(quality / RULES.name),
+    )
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _frame(folder: Path, columns: tuple[str, ...] | None = None) -> pd.DataFrame:
+    names = None if columns is None else list(columns)
+    tables = [parse_table(part, columns=names) for part in _parts(folder)]
+    found: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return found
+
+
+def _oddities(folder: Path) -> tuple[dict[str, float], list[Odd]]:
+    """Return the largest |z| of each scan, and organs for which rules fired."""
+    largest: dict[str, float] = {}
+    found: list[Odd] = []
+    for part in _parts(folder):
+        rows = parse_table(part, columns=["scan", "organ", "rules", *_Z])
+        z = np.column_stack([rows.column(name).to_numpy() for name in _Z]).astype(np.float64)
+        worst = np.fmax.reduce(np.abs(z), axis=1)
+        by_scan = pd.Series(worst).groupby(rows.column("scan").to_pandas(), sort=False).max()
+        largest.update({str(scan): float(score) for scan, score in by_scan.dropna().items()})
+        fired = rows.column("rules").is_valid().to_numpy()
+        named = rows.select(["scan", "organ", "rules"]).filter(pa.array(fired)).to_pylist()
+        for row, score in zip(named, worst[fired], strict=True):
+            found += [Odd(r, row["organ"], row["scan"], score) for r in row["rules"].split(";")]
+        found = _few_of_each(found)
+    return largest, found
+
+
+def _few_of_each(found: list[Odd]) -> list[Odd]:
+    """Keep the worst of each rule and organ."""
+    groups: dict[tuple[str, str], list[Odd]] = defaultdict(list)
+    for odd in found:
+        groups[odd.rule, odd.organ or ""].append(odd)
+
+    def by_doubt(odd: Odd) -> tuple[float, str]:
+        return (-1.0 if np.isnan(odd.z) else odd.z, odd.scan)
+
+    return [odd for key in sorted(groups) for odd in nlargest(N_WORST, groups[key], key=by_doubt)]
+
+
+def _volumes(folder: Path) -> tuple[tuple[str, ...], Floats]:
+    """Return the structures, and their volumes, array (visits, structures)."""
+    names: tuple[str, ...] = ()
+    found = []
+    for part in _parts(folder):
+        rows = parse_table(part, columns=["structure", "volume_ml"])
+        if not len(rows):
+            continue
+        names = names or tuple(dict.fromkeys(rows.column("structure").slice(0, 200).to_pylist()))
+        found.append(rows.column("volume_ml").to_numpy().reshape(-1, len(names)))
+    return names, np.concatenate(found) if found else np.empty((0, 0))
+
+
+def _organ_reasons(folder: Path) -> dict[str, Counter[str | None]]:
+    found: dict[str, Counter[str | None]] = defaultdict(Counter)
+    for part in _parts(folder):
+        rows = ds.dataset(part).to_table(
+            columns=["organ", "na_reason"], filter=ds.field("status") == "done"
+        )
+        counted: Any = rows.group_by(["organ", "na_reason"]).aggregate([([], "count_all")])
+        for row in counted.to_pylist():
+            found[row["organ"]][row["na_reason"]] += row["count_all"]
+    return found

@@ -1,0 +1,286 @@
+"""Tables of the report, and the numbers of its flow chart; small cells are hidden on request."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from organome.compute.metrics.suppression import TOTAL, Cell, suppressed_cells
+from organome.domain.quality import Quality, Rating
+from organome.domain.wording import counted
+from organome.io.report_tables import NOTHING
+from organome.io.tables.ratings import Target
+from organome.steps.report.cohort import Cohort
+
+HIDDEN: Final = "hidden"
+_N_REASONS: Final = 5  # columns of their own
+_BANDS: Final = {"age_years": (10, "years"), "bmi_kg_per_m2": (5, "kg/m²")}
+GROUPS: Final = {
+    "sex": "sex",
+    "age_years": "age",
+    "bmi_kg_per_m2": "body mass index",
+    "centre": "centre",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table as it stands on the page.
+
+    Attributes:
+        title: What it is.
+        columns: Its headings.
+        rows: Its cells; numbers are right-aligned.
+        note: How to read it, a sentence or none.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The boxes of a flow chart: what is listed, what falls away and why, what is left."""
+
+    listed: str
+    steps: Sequence[tuple[Sequence[str], str]]
+
+
+def counts_of(counts: Mapping[str, int], min_count: int) -> dict[str, str]:
+    """Write counts that add up to a published total, small ones hidden."""
+    cells: dict[Cell, int] = {(name,): n for name, n in counts.items()}
+    cells[TOTAL,] = sum(counts.values())
+    hidden = suppressed_cells(cells, min_count=min_count)
+    return {name: HIDDEN if (name,) in hidden else f"{n:,}" for (name,), n in cells.items()}
+
+
+def flow_chart(cohort: Cohort, min_count: int) -> Flow:
+    """Follow the scans from listed to analysed."""
+    scans = cohort.scans
+    done = scans["status"] == "done"
+    failed = scans["quality"] == Quality.FAIL
+    lost = {str(k): int(n) for k, n in scans.loc[~done, "reason"].value_counts().items()}
+    n_unsound = int((done & failed).sum())
+    counts = {**lost, "quality": n_unsound, "left": int((done & ~failed).sum())}
+    text = counts_of(counts, min_count)
+    n_people = scans["participant"].nunique()
+    measured = {"lost": sum(lost.values()), "measured": int(done.sum())}
+    of_measured = counts_of(measured, min_count)
+    # What can be had by subtraction from a hidden cell must not stand beside it.
+    shows_all = HIDDEN not in text.values()
+    n_measured = of_measured["measured"] if shows_all else HIDDEN
+    people = f" of {n_people:,} participants" if n_people >= min_count else ""
+    return Flow(
+        f"Listed: {text[TOTAL]} scans{people}",
+        (
+            ([f"{name}: {text[name]}" for name in lost], f"Measured: {n_measured} scans"),
+            (
+                [f"quality fails: {text['quality']}"] if n_unsound else [],
+                f"Analysed: {text['left']} scans",
+            ),
+        ),
+    )
+
+
+def completeness_tables(cohort: Cohort, min_count: int) -> list[Shown]:
+    """Count what became of scans by sex, age, body mass index and centre."""
+    scans = cohort.scans
+    outcome = scans["reason"].where(scans["status"] != "done", "measured").astype(str)
+    common = outcome[outcome != "measured"].value_counts().index[:_N_REASONS]
+    outcome = outcome.where(outcome.isin({"measured", *common}), "other reason")
+    names = [name for name in ("measured", *common, "other reason") if (outcome == name).any()]
+    tables = []
+    for column, title in GROUPS.items():
+        groups = _groups(scans[column], column)
+        if set(groups) == {"unknown"}:
+            continue
+        counts = pd.crosstab(groups, outcome, margins=True, margins_name=TOTAL)
+        cells: dict[Cell, int] = {
+            (str(group), name): int(of_group[name])
+            for group, of_group in counts.to_dict("index").items()
+            for name in map(str, counts.columns)
+        }
+        hidden = suppressed_cells(cells, min_count=min_count)
+
+        def cell(
+            group: str,
+            name: str,
+            cells: Mapping[Cell, int] = cells,
+            hidden: set[Cell] = hidden,
+        ) -> str:
+            key = (group, name)
+            return HIDDEN if key in hidden else f"{cells.get(key, 0):,}"
+
+        order = [*sorted(set(groups), key=_band_order), TOTAL]
+        rows = [
+            [group, *(cell(group, name) for name in names), cell(group, TOTAL)] for group in order
+        ]
+        tables.append(Shown(f"Scans by {title}", [title, *names, TOTAL], rows))
+    return tables
+
+
+def _groups(values: pd.Series, column: str) -> pd.Series:
+    if column in _BANDS:
+        width, unit = _BANDS[column]
+        low = np.floor(values / width) * width
+        texts = low.map("{:g}".format) + " to below " + (low + width).map("{:g}".format)
+        values = (texts + f" {unit}").where(low.notna(), None)
+    groups: pd.Series = values.astype(object).where(values.notna(), "unknown").astype(str)
+    return groups
+
+
+def _band_order(group: str) -> tuple[float, str]:
+    first = group.split(" ")[0]
+    return (float(first) if first.replace(".", "").isdigit() else np.inf, group)
+
+
+def organ_completeness(cohort: Cohort, min_count: int) -> Shown:
+    """Count volumes and reasons organ by organ."""
+    rows = []
+    for organ, by_reason in cohort.organ_reasons.items():
+        counts = {str(reason or "volume"): n for reason, n in by_reason.items()}
+        text = counts_of(counts, min_count)
+        reasons = sorted((n for n in counts if n != "volume"), key=lambda name: -counts[name])
+        said = ", ".join(f"{name} {text[name]}" for name in reasons) or "none"
+        rows.append([organ, text.get("volume", "0"), text[TOTAL], said])
+    return Shown(
+        "Organs of measured scans",
+        ["organ", "with a volume", "scans", "reasons of the others"],
+        rows,
+    )
+
+
+def volume_statistics(cohort: Cohort, min_count: int) -> Shown:
+    """Summarise volumes by sex and contrast; of few people only how many."""
+    least = max(min_count, 2)
+    visits = cohort.visits
+    sexes, contrasts = visits["sex"].fillna("unknown"), visits["contrast"].fillna("unknown")
+    rows = []
+    for place, name in enumerate(cohort.structures):
+        values = cohort.volume_ml[:, place]
+        known = np.isfinite(values)
+        groups = pd.DataFrame({"sex": sexes[known], "contrast": contrasts[known]})
+        found = pd.Series(values[known]).groupby([groups[n].to_numpy() for n in groups])
+        for (sex, contrast), group in found:
+            few = len(group) < least
+            n = HIDDEN if len(group) < min_count else f"{len(group):,}"
+            numbers = () if few else (group.mean(), group.std(), *group.quantile((0.05, 0.5, 0.95)))
+            cells = [f"{value:.1f}" for value in numbers] or [NOTHING] * 5
+            if len(group) < 20 * max(1, min_count):  # few people on either side of the ends
+                cells[2] = cells[4] = NOTHING
+            rows.append([name, sex, contrast, n, *cells])
+    columns = ["structure", "sex", "contrast", "n", "mean", "SD", "5 %", "median", "95 %"]
+    return Shown("Volumes in mL by sex and contrast", columns, rows)
+
+
+def side_table(cohort: Cohort, min_count: int) -> Shown:
+    """Compare left and right of each pair: 200 (left - right) / (left + right)."""
+    names = {name: place for place, name in enumerate(cohort.structures)}
+    rows = []
+    for name, place in names.items():
+        other = names.get(name.replace("left_", "right_", 1), place)
+        if other == place:
+            continue
+        left, right = cohort.volume_ml[:, place], cohort.volume_ml[:, other]
+        asymmetry = 200 * (left - right) / (left + right)
+        asymmetry = asymmetry[np.isfinite(asymmetry)]
+        n = len(asymmetry)
+        if n >= max(2, min_count):
+            numbers = (np.median(asymmetry), asymmetry.mean(), asymmetry.std(ddof=1))
+            rows.append([name.removeprefix("left_"), f"{n:,}", *(f"{v:.1f}" for v in numbers)])
+    columns = ["pair", "n", "median, %", "mean, %", "SD, %"]
+    return Shown("Asymmetry, 200 (left - right) / (left + right)", columns, rows)
+
+
+def agreement_table(found: Iterable[Mapping[str, Any]], title: str, min_count: int) -> Shown:
+    """Write bias and limits of agreement."""
+    rows = [
+        [one["structure"], one["kind"], f"{one['n']:,}"]
+        + [
+            NOTHING if value is None else f"{value:g}"
+            for value in (*one["limits"], *one["percent"])
+        ]
+        for one in found
+        if one["n"] >= min_count
+    ]
+    columns = ["structure", "compared", "n", "bias, mL", "lower", "upper"]
+    return Shown(
+        title,
+        [*columns, "bias, %", "lower, %", "upper, %"],
+        rows,
+        "Limits of agreement: bias ± 1.96 SD of the differences.",
+    )
+
+
+def repeatability_table(frame: pd.DataFrame, min_count: int) -> Shown:
+    """Show what ``organome repeatability`` found."""
+    wanted = ["twice", "organ", "n", "cv_pct", "detectable_pct", "icc"]
+    names = [name for name in wanted if name in frame]
+    kept = frame[frame["n"] >= max(min_count, 3)]
+    rows = [
+        [f"{v:.3g}" if isinstance(v, float) else v for v in row]
+        for row in kept[names].itertuples(index=False, name=None)
+    ]
+    return Shown("Repeatability of volumes", names, rows)
+
+
+def rule_table(cohort: Cohort, min_count: int) -> Shown:
+    """Count how often each rule fired."""
+    rows = []
+    for row in cohort.rules.to_dict("records"):
+        n, fired = int(row["n_checked"]), int(row["n_warn"] + row["n_fail"])
+        text = counts_of({"fired": fired, "not": n - fired}, min_count)
+        share = NOTHING if text["fired"] == HIDDEN or not n else f"{100 * fired / n:.2f}"
+        rows.append([row["rule"], row["judged"], text[TOTAL], text["fired"], share])
+    return Shown("Rules", ["rule", "judges", "checked", "fired", "fired, %"], rows)
+
+
+def seam_table(cohort: Cohort, min_count: int) -> Shown:
+    """Count seams, stations, and fat and water exchanged."""
+    scans = cohort.scans[cohort.scans["status"] == "done"]
+    rows = []
+    stations = scans["n_stations"].map(lambda n: "unknown" if pd.isna(n) else f"{int(n)}")
+    for what, values in (
+        ("fat and water", scans["fat_water"].fillna("not both there")),
+        ("stations", stations),
+    ):
+        text = counts_of({str(k): int(n) for k, n in values.value_counts().items()}, min_count)
+        rows += [[what, name, n] for name, n in text.items() if name != TOTAL]
+    flags = scans["flags"].dropna().str.split(";").explode().value_counts()
+    for name, n in flags.items():
+        if name:
+            text = counts_of({"with": int(n), "without": len(scans) - int(n)}, min_count)
+            rows.append(["flag", str(name), text["with"]])
+    return Shown("Seams, stations and swaps of measured scans", ["what", "found", "scans"], rows)
+
+
+def rater_table(words: Mapping[tuple[Target, str], Rating]) -> Shown | None:
+    """Compare raters two by two: Cohen's kappa of what both looked at; None for fewer than two."""
+    by_rater: dict[str, dict[Target, Rating]] = {}
+    for (target, rater), rating in words.items():
+        by_rater.setdefault(rater, {})[target] = rating
+    rows = []
+    for one, other in combinations(sorted(by_rater), 2):
+        both = sorted(by_rater[one].keys() & by_rater[other].keys(), key=str)
+        first, second = ([by_rater[who][target] for target in both] for who in (one, other))
+        kappa = _kappa(first, second)
+        agree = sum(a is b for a, b in zip(first, second, strict=True))
+        share = f"{100 * agree / len(both):.0f}" if both else NOTHING
+        rows.append([one, other, len(both), share, NOTHING if kappa is None else f"{kappa:.2f}"])
+    columns = ["rater", "other rater", "rated by both", "agreement, %", "kappa"]
+    return Shown(counted(len(by_rater), "rater"), columns, rows) if rows else None
+
+
+def _kappa(first: Sequence[Rating], second: Sequence[Rating]) -> float | None:
+    """Return Cohen's kappa; None where both said one and the same word throughout, or nothing."""
+    if not first:
+        return None
+    n = len(first)
+    agreed = sum(a is b for a, b in zip(first, second, strict=True)) / n
+    by_chance = sum(first.count(word) * second.count(word) for word in Rating) / n**2
+    return None if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)

@@ -1,0 +1,182 @@
+"""The report of a made-up cohort: what its pages say, and what the shareable form does not."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from doubles.report_runs import N_AGAIN, N_MEN, N_WOMEN, participant, scan_of, write_run
+from organome.domain.errors import SetupError
+from organome.domain.quality import Rating
+from organome.io.tables.parquet import read_table
+from organome.io.tables.ratings import read_last_words, read_ratings
+from organome.steps.report import rate, write_report
+from organome.steps.report.tables import HIDDEN, counts_of, rater_table
+
+N_SCANS = N_WOMEN + N_MEN + N_AGAIN
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with both forms of the report."""
+    run = write_run(tmp_path_factory.mktemp("report") / "run")
+    write_report.run(run)
+    write_report.run(run, shareable=True)
+    return run
+
+
+def page_of(folder: Path, name: str = "index.html") -> str:
+    return (folder / "results" / "report" / name).read_text()
+
+
+def test_the_flow_adds_up(folder: Path) -> None:
+    page = page_of(folder)
+    assert f"Listed: {N_SCANS} scans of {N_WOMEN + N_MEN} participants" in page
+    assert "archive_broken: 2" in page
+    assert f"Measured: {N_SCANS - 2} scans" in page
+
+
+def test_every_scan_is_in_a_row_the_most_doubtful_first(folder: Path) -> None:
+    pages = sorted((folder / "results" / "report").glob("scans-*.html"), key=lambda p: p.stem)
+    assert len(pages) == -(-N_SCANS // 50)
+    keys = [re.findall(r'data-scan="([^"]+)"', page.read_text()) for page in pages]
+    assert sorted(chain.from_iterable(keys)) == sorted(
+        read_table(folder / "results/tables/scans/part-0000.parquet")["scan"].to_pylist()
+    )
+    quality = read_table(folder / "results/quality/quality/part-0000.parquet").to_pylist()
+    worst = {row["scan"] for row in quality if row["quality"] == "warn"}
+    assert worst and worst <= set(keys[0])
+    assert set(re.findall(r'data-scan="([^"]+)"', pages[0].read_text())[: len(worst)]) == worst
+
+
+def test_every_page_says_that_it_is_internal(folder: Path) -> None:
+    pages = list((folder / "results" / "report").glob("*.html"))
+    assert all("Not to be shared" in page.read_text() for page in pages)
+
+
+def test_nothing_is_asked_of_a_network(folder: Path) -> None:
+    pages = (folder / "results" / "report").glob("*.html")
+    links = [
+        one for page in pages for one in re.findall(r'(?:src|href)="([^"]+)"', page.read_text())
+    ]
+    assert links and not [one for one in links if one.startswith(("http", "//"))]
+
+
+def test_the_shareable_form_has_no_id_date_or_picture(folder: Path) -> None:
+    shareable = folder / "results" / "report_shareable"
+    names = {path.name for path in shareable.iterdir()}
+    assert names == {
+        "index.html",
+        "data.js",
+        "plotly.min.js",
+        "report.js",
+        "ratings.js",
+        "report.css",
+    }
+    content = "".join(
+        path.read_text() for path in shareable.iterdir() if path.name != "plotly.min.js"
+    )
+    people = range(N_WOMEN + N_MEN)
+    ids = [participant(p) for p in people] + [scan_of(p, again=a) for p in people for a in (0, 1)]
+    assert not [one for one in ids if one in content]
+    assert "2017" not in content
+    assert "data:image" not in content
+    page = page_of(folder, "../report_shareable/index.html")
+    assert "Not to be shared" not in page
+    assert "archive_broken: hidden" in page
+    assert "archive_broken 2" not in page  # nor does the methods paragraph say it
+
+
+def test_equal_tables_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
+    write_report.run(folder, output=tmp_path / "again")
+    first = folder / "results" / "report"
+    assert {p.name: p.read_bytes() for p in first.iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()
+    }
+
+
+def test_of_many_scans_some_are_shown_and_the_page_says_so(folder: Path, tmp_path: Path) -> None:
+    written = write_report.run(folder, output=tmp_path / "few", max_scans=60)
+    assert written.n_shown <= 60
+    assert (
+        f"of {N_SCANS} scans: the most doubtful, and people drawn"
+        in (tmp_path / "few" / "index.html").read_text()
+    )
+    data = json.loads((tmp_path / "few" / "data.js").read_text()[14:-2])
+    n_livers = sum(map(sum, data["bins"]["liver"]["n"]))
+    assert n_livers == N_SCANS - 2  # all, whatever is shown
+
+
+def test_no_tables_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    with pytest.raises(SetupError, match="no tables yet"):
+        write_report.run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ({"a": 20, "b": 30}, {"a": "20", "b": "30", "all": "50"}),
+        # One small cell could be had from the total: a second one is hidden with it.
+        ({"a": 3, "b": 30, "c": 40}, {"a": HIDDEN, "b": HIDDEN, "c": "40", "all": "73"}),
+    ],
+)
+def test_small_counts_are_hidden(counts: dict[str, int], shown: dict[str, str]) -> None:
+    assert counts_of(counts, 10) == shown
+
+
+def test_kappa_is_that_of_scikit_learn(tmp_path: Path) -> None:
+    said = {"ann": "pass fail pass unsure pass fail", "bob": "pass fail fail unsure pass pass"}
+    for rater, words in said.items():
+        for place, rating in enumerate(words.split()):
+            row = {"scan": f"0000-000{place}", "organ": "", "rating": rating, "rater": rater}
+            rate.append_rating(tmp_path / f"{rater}.tsv", row | {"note": 'a "b"', "time": "1"})
+    table = rater_table(read_last_words(tmp_path.glob("*.tsv"), ()))
+    assert table is not None
+    expected = cohen_kappa_score(*(words.split() for words in said.values()))
+    assert table.rows == [["ann", "bob", 6, "67", f"{expected:.2f}"]]
+
+
+@pytest.fixture
+def server(folder: Path, tmp_path: Path) -> Iterator[rate.RatingServer]:
+    made = rate.make_server(folder / "results" / "report", tmp_path / "ratings")
+    thread = Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def post(address: str, content: object) -> int:
+    request = urllib.request.Request(address, json.dumps(content).encode(), method="POST")
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_the_server_writes_what_check_quality_reads(
+    server: rate.RatingServer, tmp_path: Path
+) -> None:
+    place = rate.address(server).replace("index.html", "ratings")
+    row = {"scan": "0000-0001", "organ": "liver", "rating": "fail", "rater": "ann", "note": "x\ty"}
+    assert post(place, row) == 204
+    assert read_ratings([tmp_path / "ratings" / "ann.tsv"], ["liver"]) == {
+        ("0000-0001", "liver"): Rating.FAIL
+    }
+    assert post(place, row | {"rater": "../x"}) == 400
+    assert post(place, row | {"rating": "perhaps"}) == 400
+    assert post(place, [1]) == 400
+    assert post(place.replace(server.token, "guessed"), row) == 403
+    assert [path.name for path in (tmp_path / "ratings").iterdir()] == ["ann.tsv"]
+    assert server.server_address[0] == "127.0.0.1"
