@@ -26,10 +26,11 @@ import numpy as np
 import SimpleITK as sitk
 
 REPOSITORY: Final = Path(__file__).parents[1]
+_ITK: Final = ("", "-core", "-filtering", "-io", "-numerics", "-registration", "-segmentation")
 # Programs of other people, with what they need beside what is here.
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "flash": ("flash-radiomics==1.0.0", "h5py"),
-    "mirp": ("mirp==2.7.0",),
+    "mirp": ("mirp==2.7.0", *(f"itk{part}==5.4.5" for part in _ITK)),
     "zrad": ("z-rad==26.9.0",),
     "fastrad": ("fastrad==1.0.0",),
 }
@@ -190,7 +191,7 @@ def _pyradiomics(
     logging.disable(logging.CRITICAL)
     np.seterr(all="ignore")
     extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=not cropped, **setting)
-    return _by_label(extractor.execute, spent, cropped=cropped)
+    return _by_label(extractor.execute, spent, cropped=cropped, may_refuse=True)
 
 
 def _flash(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
@@ -209,7 +210,7 @@ def _flash(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
         )
         return found
 
-    return _by_label(execute, spent, cropped=True)
+    return _by_label(execute, spent, cropped=True, may_refuse=True)
 
 
 def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
@@ -237,7 +238,7 @@ def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
 
 def _zrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
     from zrad.image import Image
-    from zrad.preprocessing import IntensityMaskBuilder, RoiData, TextureDiscretizer
+    from zrad.preprocessing import IntensityMaskBuilder, Resegmenter, RoiData, TextureDiscretizer
     from zrad.radiomics import Radiomics
 
     def execute(image: sitk.Image, labelmap: sitk.Image, label: int) -> Mapping[str, Any]:
@@ -247,9 +248,13 @@ def _zrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
             image=Image._from_sitk_image(sitk.Cast(image, sitk.sitkFloat64)),
             morphological_mask=Image._from_sitk_image(mask),
         )
-        roi = TextureDiscretizer(bin_size=setting["binWidth"]).apply(
-            IntensityMaskBuilder().apply(roi)
-        )
+        least = float(sitk.GetArrayViewFromImage(image).min())  # where its levels begin
+        for each in (
+            IntensityMaskBuilder(),
+            Resegmenter((least, np.inf)),
+            TextureDiscretizer(bin_size=setting["binWidth"]),
+        ):
+            roi = each.apply(roi)
         found = Radiomics().extract_features(roi_data=roi)
         return {f"original_{name}": value for name, value in found.items()}
 
@@ -278,7 +283,11 @@ def _fastrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
 
 
 def _by_label(
-    execute: Callable[..., Mapping[str, Any]], spent: dict[int, float], *, cropped: bool
+    execute: Callable[..., Mapping[str, Any]],
+    spent: dict[int, float],
+    *,
+    cropped: bool,
+    may_refuse: bool = False,
 ) -> Measure:
     def measure(image: sitk.Image, labelmap: sitk.Image, labels: list[int]) -> Values:
         values: dict[int, dict[str, float]] = {}
@@ -292,6 +301,8 @@ def _by_label(
             try:
                 found = execute(*pair, label=label)
             except ValueError:
+                if not may_refuse:
+                    raise
                 found = {}
             values[label] = {
                 name: float(np.real(value))

@@ -149,15 +149,14 @@ def local_peaks(
     high = np.minimum(first + region.size_zyx + margin, image_zyx.shape)
     part = image_zyx[tuple(slice(*ends) for ends in zip(low, high, strict=True))]
     n_x = part.shape[2]
-    sums = np.zeros((*part.shape[:2], n_x + 1 + 2 * reach_x))
-    ends = sums[..., reach_x + 1 : reach_x + 1 + n_x]
-    np.cumsum(part, axis=2, dtype=np.float64, out=ends)
-    sums[..., reach_x + 1 + n_x :] = ends[..., -1:]
+    sums = np.zeros((2 * reach_z + 1, part.shape[1], n_x + 1 + 2 * reach_x))
     x, halves = np.arange(n_x), np.array([half for _, _, half in rows])[:, None]
     widths = np.minimum(x + halves + 1, n_x) - np.maximum(x - halves, 0).astype(np.float64)
     means = np.empty(intensities.size)
     shift = tuple((np.array(box.shift_zyx) - low).tolist())
-    ball_means(sums, widths, np.array(rows), region.voxels, box.padded_zyx.shape[1:], shift, means)
+    ball_means(
+        part, sums, widths, np.array(rows), region.voxels, box.padded_zyx.shape[1:], shift, means
+    )
     return {
         "loc": float(means[intensities == intensities.max()].max()),
         "glob": float(means.max()),
@@ -166,6 +165,7 @@ def local_peaks(
 
 @kernel(error_model="numpy")
 def ball_means(
+    part_zyx: NDArray[Any],
     sums: Floats,
     widths: Floats,
     rows: NDArray[np.int64],
@@ -177,21 +177,32 @@ def ball_means(
     """Average over a ball around each voxel, or over that of it which lies in the image.
 
     Args:
-        sums: Sums along x, from 0, with as much room before and after as a ball reaches.
+        part_zyx: Intensities.
+        sums: As many planes as a ball has, zeros: becomes sums along x of the planes at hand, with
+            as much room before and after as a ball reaches.
         widths: Voxels of each row of the ball that lie in the image, by x of its middle.
         rows: Rows of the ball: steps along z and y, half of the length.
         voxels: The voxels, flat indices in raster order into an array of ``shape_yx`` rows and
             columns, in which no row is full.
         shape_yx: See above.
-        shift_zyx: From places in that array to those in ``sums``.
+        shift_zyx: From places in that array to those in ``part_zyx``.
         means: Filled.
     """
-    n_z, n_y, room = sums.shape[0], sums.shape[1], (sums.shape[2] - widths.shape[1] - 1) // 2
-    n, counts, begin = voxels.size, np.empty(widths.shape[1]), 0
+    n_z, n_y, n_x = part_zyx.shape
+    n_planes, room = sums.shape[0], (sums.shape[2] - n_x - 1) // 2
+    n, counts, begin, n_summed = voxels.size, np.empty(n_x), 0, 0
     while begin < n:
         row = voxels[begin] // shape_yx[1]
         z, y = row // shape_yx[0] + shift_zyx[0], row % shape_yx[0] + shift_zyx[1]
         x = voxels[begin] % shape_yx[1] + shift_zyx[2]
+        while n_summed < min(z + n_planes // 2 + 1, n_z):
+            for to_y in range(n_y):
+                total, of_row = 0.0, sums[n_summed % n_planes, to_y]
+                for to_x in range(n_x):
+                    total += part_zyx[n_summed, to_y, to_x]
+                    of_row[room + 1 + to_x] = total
+                of_row[room + 1 + n_x :] = total
+            n_summed += 1
         end = begin + 1
         while end < n and voxels[end] == voxels[end - 1] + 1:
             end += 1
@@ -201,12 +212,12 @@ def ball_means(
         for which in range(rows.shape[0]):
             to_z, to_y, half = z + rows[which, 0], y + rows[which, 1], rows[which, 2]
             if 0 <= to_z < n_z and 0 <= to_y < n_y:
-                lows = sums[to_z, to_y, x - half + room :]
-                highs = sums[to_z, to_y, x + half + 1 + room :]
-                of_row = widths[which, x:]
+                lows = sums[to_z % n_planes, to_y, x - half + room :]
+                highs = sums[to_z % n_planes, to_y, x + half + 1 + room :]
+                width = widths[which, x:]
                 for place in range(length):
                     totals[place] += highs[place] - lows[place]
-                    counts[place] += of_row[place]
+                    counts[place] += width[place]
         for place in range(length):
             totals[place] /= counts[place]
         begin = end

@@ -315,8 +315,8 @@ def region_diameters(
         diameters: Filled: in planes of equal z, y, x.
 
     Returns:
-        Points that can be ends of the diameter in space, in mm: corners of the hull both of their
-        plane of equal z and of equal y.
+        Points that can be ends of the diameter in space, in mm: corners of the hulls of their
+        planes of equal z, y and x, as those of the hull in space are.
     """
     mm_z, mm_y, mm_x = half_zyx_mm
     n_z, n_y = along_x.shape[0], along_x.shape[1]
@@ -329,10 +329,18 @@ def region_diameters(
     for y in range(n_y):
         widest = plane_diameter(along_x[:, y], mm_z, mm_x, hull_y[y])
         diameters[1] = max(diameters[1], widest)
-    unused = np.zeros((n_z, 2), np.bool_)
+    hull_x = np.zeros((along_y.shape[1], n_z, 2), np.bool_)
     for x in range(along_y.shape[1]):
-        widest = plane_diameter(along_y[:, x], mm_z, mm_y, unused)
+        widest = plane_diameter(along_y[:, x], mm_z, mm_y, hull_x[x])
         diameters[2] = max(diameters[2], widest)
+    for z in range(n_z):
+        for y in range(n_y):
+            for side in range(2):
+                if hull_z[z, y, side] and hull_y[y, z, side]:
+                    x = along_x[z, y, side]
+                    hull_z[z, y, side] = (along_y[z, x, 0] == y and hull_x[x, z, 0]) or (
+                        along_y[z, x, 1] == y and hull_x[x, z, 1]
+                    )
     n = 0
     for z in range(n_z):
         for y in range(n_y):
