@@ -16,15 +16,16 @@ from organome.compute.pictures.overview import draw_overview
 from organome.compute.pictures.planes import Body
 from organome.compute.pictures.planes_picture import draw_planes
 from organome.domain.errors import SetupError
-from organome.domain.organs import ORGANS
+from organome.domain.organs import Organ
 from organome.domain.outcomes import Status
 from organome.domain.scans import Scan
 from organome.io.files.atomic import atomic_path, write_bytes_atomic
 from organome.io.images.labelmaps import labelmap_content, labelmap_path
 from organome.io.labelled import LabelledShard
 from organome.io.runs import Run, open_run
-from organome.io.tables.ledgers import LEDGER
+from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.pictures import read_pictures
+from organome.io.tables.schemes import scheme_of_labelmaps
 from organome.io.viewers.itk_snap import write_workspace
 from organome.io.viewers.slicer import SUFFIX, write_scene, write_slicer_segmentation
 from organome.steps.inspect import show
@@ -88,7 +89,7 @@ def run(
         if not pictures:
             raise SetupError(f"{scan}: no picture of it was drawn, and its image was not kept")
         with atomic_path(png) as temporary:
-            legend = draw_legend(kept.shard.scheme.structures if kept else ORGANS)
+            legend = draw_legend(_structures(place, scan))
             stack([*pictures, legend]).save(temporary, "PNG")
         written.append(png)
     for folder, write in ((slicer, _Kept.write_for_slicer), (itksnap, _Kept.write_for_itk_snap)):
@@ -180,6 +181,12 @@ class _Kept:
         with atomic_path(copy) as temporary:
             shutil.copyfile(self.image, temporary)
         return copy
+
+
+def _structures(place: Run, scan: str) -> tuple[Organ, ...]:
+    """Return what the labels of a scan mean."""
+    labelmaps = place.results / "segment_organs" / scan.partition("-")[0]
+    return scheme_of_labelmaps(labelmaps, read_ledger(labelmaps / LEDGER)).structures
 
 
 def _stored(place: Run, scan: str, organ: str | None) -> list[Image.Image]:
