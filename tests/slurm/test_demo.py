@@ -89,7 +89,8 @@ def test_the_demo_uses_gpus_for_segmenting_only_and_makes_the_same_tables(
     others = [job for job in jobs if job not in segmenting]
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     assert len(segmenting) == N_SHARDS
-    assert len(others) == 4 * N_SHARDS + 2  # prepared, measured twice, drawn; collected, checked
+    # Prepared, measured twice, drawn; collected, checked, reported.
+    assert len(others) == 4 * N_SHARDS + 3
     assert {job["NodeList"] for job in segmenting} <= set(N_GPUS)
     assert {job["NodeList"] for job in others} <= set(CPU_NODES)
     for job in segmenting:

@@ -303,7 +303,7 @@ def test_no_configuration_and_no_shards_are_said_in_words(tmp_path: Path) -> Non
 
 def test_nothing_of_a_participant_stands_in_the_logs(folder: Path) -> None:
     logs = [path.read_text() for path in (folder / "run" / "logs").rglob("*.log")]
-    assert len(logs) == 2 * len(STEPS) + len(["listing", "collection", "quality"])
+    assert len(logs) == 2 * len(STEPS) + len(["listing", "collection", "quality", "report"])
     assert not [log for log in logs if "p001" in log or "001.nii.gz" in log]
 
 
