@@ -71,7 +71,7 @@ def fix_logits() -> None:
         return FixedSums(tiling, n_labels, importance_zyx)
 
     vars(labelling)["make_sums"] = make_sums
-    vars(labelling)["_add"] = lambda *_: None
+    vars(labelling)["_add"] = lambda *_, **__: None
 
 
 def main() -> None:

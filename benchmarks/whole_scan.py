@@ -37,10 +37,12 @@ from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
-from benchmarks.segmentation_meter import Cost, measure
+from benchmarks.segmentation_meter import CommandFailedError, Cost, measure
 from benchmarks.segmentation_peers import LOGITS, STAGES
 
+from organome.domain.outcomes import Status
 from organome.domain.scans import Contrast, Scan, Source, scan_key
+from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.scan_lists import write_shard
 
 N_SCANS: Final = 3
@@ -182,6 +184,9 @@ def _step(case: Case, shard: Path, step: str, environment: Mapping[str, str]) ->
         if "stage" in noted:  # logits of the file, read in the midst of labels
             noted = {"network": noted["cpu_s"], "labels": -noted["cpu_s"]}
         stages.update(noted)
+    for outcome in read_ledger(output / LEDGER).values():
+        if outcome.status is not Status.DONE:
+            raise CommandFailedError(f"{step}: {outcome.scan} {outcome.reason} {outcome.fact}")
     return _Run(cost, sum(one.is_file() for one in output.rglob("*")), stages)
 
 
@@ -283,7 +288,7 @@ def measure_peers(case: Case, folder: Path, logits: Path, dcm2niix: str) -> dict
         costs["zipfile"] = measure(_peer("unpack", str(case.source), str(dicom)), environment={})
     else:
         dicom = case.source
-    convert = [dcm2niix, "-z", "y", "-b", "n", "-f", "%s", "-o", str(series), str(dicom)]
+    convert = [dcm2niix, "-z", "y", "-b", "n", "-f", "%s_", "-o", str(series), str(dicom)]
     costs["dcm2niix"] = measure(convert, environment={})
     if case.kind == "ukb":
         costs["nibabel: stitch"] = measure(

@@ -42,7 +42,7 @@ def stitch(folder: str, output: str) -> None:
 
     Series come in the order of the stations and, within each, of the contrasts.
     """
-    series = sorted(Path(folder).glob("*.nii.gz"), key=lambda path: int(path.name.split(".")[0]))
+    series = sorted(Path(folder).glob("*.nii.gz"), key=lambda path: int(path.name.split("_")[0]))
     by_contrast: dict[int, list[Any]] = defaultdict(list)
     for place, path in enumerate(series):
         by_contrast[place % 4].append(load(path))
