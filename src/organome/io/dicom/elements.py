@@ -133,6 +133,9 @@ def tags_to_read() -> dict[int, BaseTag]:
     return {int(tag): tag for tag in tags}
 
 
+# Facts by what files say that are alike, and whether anything was odd; a scan has 24 series.
+_KNOWN: Final[dict[Any, tuple[dict[str, Any], bool]]] = {}
+_MAX_KNOWN: Final = 64
 _WITH_COMMA: Final = re.compile(r"(-?\d+),(\d+)")
 
 
@@ -251,6 +254,22 @@ class Elements:
             return None
         return int(number)
 
+    def facts_of_series(self) -> dict[str, Any]:
+        """Return the facts that slices of a series share, made once for slices that are alike."""
+        alike = None if self._groups else getattr(self._file, "alike", None)
+        known = _KNOWN.get(alike)
+        if known is None:
+            was_odd, self.is_odd = self.is_odd, False
+            known = _facts_of_series(self), self.is_odd
+            self.is_odd |= was_odd
+            if alike is not None:
+                if len(_KNOWN) >= _MAX_KNOWN:
+                    _KNOWN.clear()
+                _KNOWN[alike] = known
+        facts, is_odd = known
+        self.is_odd |= is_odd
+        return facts
+
     def rescale(self) -> tuple[float, float]:
         """Return slope and intercept, 1 and 0 if absent; a slope of 0 counts as absent.
 
@@ -331,12 +350,28 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
     between_rows_mm, between_columns_mm = map(float, elements.value("PixelSpacing"))
     x_mm, y_mm, z_mm = map(float, elements.value("ImagePositionPatient"))
     rx, ry, rz, cx, cy, cz = map(float, elements.value("ImageOrientationPatient"))
-    facts: dict[str, Any] = {
+    facts = elements.facts_of_series()
+    return Header(
+        file=name,
+        frame=frame,
+        instance_number=elements.integer("InstanceNumber"),
+        acquired_at=_acquired_at(elements),
+        series_uid=str(elements.value("SeriesInstanceUID")),
+        size_xy=(int(elements.value("Columns")), int(elements.value("Rows"))),
+        spacing_xy_mm=(between_columns_mm, between_rows_mm),
+        position_xyz_mm=(x_mm, y_mm, z_mm),
+        orientation=(rx, ry, rz, cx, cy, cz),
+        flags=frozenset(odd | ({Flag.HEADER_ODD} if elements.is_odd else set())),
+        **facts,
+    )
+
+
+def _facts_of_series(elements: "Elements") -> dict[str, Any]:
+    return {
         "series_number": elements.integer("SeriesNumber"),
         "series_description": elements.text("SeriesDescription") or "",
         "series_time": (elements.text("SeriesDate") or "") + (elements.text("SeriesTime") or ""),
         "image_type": _words(elements),
-        "instance_number": elements.integer("InstanceNumber"),
         "modality": elements.text("Modality") or "",
         "manufacturer": elements.text("Manufacturer"),
         "scanner_model": elements.text("ManufacturerModelName"),
@@ -354,23 +389,11 @@ def read_header(name: str, frame: int, elements: Elements, odd: set[Flag]) -> He
         "receive_coil": coil_name(_short(elements.text("ReceiveCoilName"))),
         "patient_position": patient_position(elements.text("PatientPosition")),
         "conditions": _conditions(elements),
-        "acquired_at": _acquired_at(elements),
         "slice_thickness_mm": elements.number("SliceThickness"),
         "slice_spacing_mm": elements.number("SpacingBetweenSlices"),
         "frame_of_reference_uid": elements.text("FrameOfReferenceUID") or "",
         "covariates": _covariates(elements),
     }
-    return Header(
-        file=name,
-        frame=frame,
-        series_uid=str(elements.value("SeriesInstanceUID")),
-        size_xy=(int(elements.value("Columns")), int(elements.value("Rows"))),
-        spacing_xy_mm=(between_columns_mm, between_rows_mm),
-        position_xyz_mm=(x_mm, y_mm, z_mm),
-        orientation=(rx, ry, rz, cx, cy, cz),
-        flags=frozenset(odd | ({Flag.HEADER_ODD} if elements.is_odd else set())),
-        **facts,
-    )
 
 
 def _short(text: str | None) -> str | None:

@@ -45,10 +45,29 @@ _CLASS: Final = Tag("MediaStorageSOPClassUID")
 _SYNTAX: Final = Tag("TransferSyntaxUID")
 _OF_META: Final = {int(one): one for one in (_CLASS, _SYNTAX)}
 
+# What differs between slices of a series that are alike in all else.
+OF_A_SLICE: Final = frozenset(
+    {
+        *map(Tag, ("InstanceNumber", "ImagePositionPatient", "ContentDate", "ContentTime")),
+        *map(Tag, ("AcquisitionTime", "AcquisitionDateTime", "PixelData")),
+    }
+)
+
 _Raw = dict[BaseTag, DataElement | RawDataElement]
 
 
-def read_plain(content: bytes, wanted: Mapping[int, BaseTag]) -> FileDataset | None:
+class PlainFile(FileDataset):
+    """A file whose elements were cut out here.
+
+    Attributes:
+        alike: What the file says apart from ``OF_A_SLICE``; files of which it is equal say the
+            same there.
+    """
+
+    alike: tuple[tuple[BaseTag, str, Any], ...]
+
+
+def read_plain(content: bytes, wanted: Mapping[int, BaseTag]) -> PlainFile | None:
     """Read elements of a file.
 
     Args:
@@ -70,7 +89,10 @@ def read_plain(content: bytes, wanted: Mapping[int, BaseTag]) -> FileDataset | N
     if found is None or found[1] != len(content):
         return None
     raw = found[0]
-    dataset = FileDataset(BytesIO(), raw, None, _meta(storage_class), False, True)
+    dataset = PlainFile(BytesIO(), raw, None, _meta(storage_class), False, True)
+    dataset.alike = tuple(
+        (tag, one.VR, one.value) for tag, one in raw.items() if tag not in OF_A_SLICE
+    )
     named = raw.get(_CHARACTER_SET)
     encoding = (
         default_encoding
