@@ -5,7 +5,8 @@ Of a training: from epochs that are through, how long its folds take.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import numpy as np
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
+from organome.io.tables.ledgers import LEDGER
 from organome.steps.inspect.benchmarks import peaks_gb
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
 from organome.steps.inspect.training_estimates import TrainingEstimate, estimate_training
@@ -26,6 +28,9 @@ _S_PER_H: Final = 3600
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
 _MEMORY_MARGIN: Final = 1.2  # scans differ, and the kernel kills at the limit
 _N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
+_BILL_SCANS: Final = 100_000
+_N_WEIGHED: Final = 3  # shards whose files are looked at
+_BYTES_PER_GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,19 @@ class ShardSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a step has published, a scan.
+
+    Attributes:
+        n_files: Files, those of the shard dealt to its scans.
+        n_bytes: Their size.
+    """
+
+    n_files: float
+    n_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What the rest of a cohort needs.
 
@@ -95,6 +113,7 @@ class Estimate:
         core_h: Hours of CPU cores that are left to do, those beside the GPUs left out.
         gpu_h: Hours of GPUs that are left to do.
         mem_gb: Memory of a process that jobs should ask for, by step, where it was measured.
+        leftovers: What scans have left, by step, as far as it is still there.
     """
 
     n_scans: int
@@ -105,6 +124,7 @@ class Estimate:
     core_h: float
     gpu_h: float
     mem_gb: Mapping[str, float] = field(default_factory=dict)
+    leftovers: Mapping[str, Leftover] = field(default_factory=dict)
 
     @property
     def n_shards(self) -> int:
@@ -170,7 +190,27 @@ def run(
         core_h=core_h,
         gpu_h=gpu_h,
         mem_gb={cost.step: mem_gb for cost in costs if (mem_gb := _mem_gb(place, cost.step))},
+        leftovers={
+            cost.step: left
+            for cost in costs
+            if (left := weigh_shards(place.results / cost.step, n_by_shard))
+        },
     )
+
+
+def weigh_shards(published: Path, n_by_shard: Mapping[str, int]) -> Leftover | None:
+    """Look at what a step has published of the first shards; None where nothing is there.
+
+    Args:
+        published: Folder with a folder for each shard.
+        n_by_shard: Scans of each shard.
+    """
+    there = (shard for shard in n_by_shard if (published / shard / LEDGER).exists())
+    shards = list(islice(there, _N_WEIGHED))
+    files = (one for shard in shards for one in (published / shard).iterdir() if one.is_file())
+    sizes = [one.stat().st_size for one in files]
+    n_scans = sum(n_by_shard[shard] for shard in shards)
+    return Leftover(len(sizes) / n_scans, sum(sizes) / n_scans) if n_scans else None
 
 
 def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[StepCost, ...]:
@@ -288,6 +328,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield f"(bound by {size.bound_by}; {FIXED_JOB_S} s of each job go into starting it)"
     yield from _jobs_lines(estimate)
     yield f"left to do: {estimate.core_h:.1f} core-hours and {estimate.gpu_h:.1f} GPU-hours"
+    yield from _bill_lines(estimate)
     if shapes[SEGMENT].n_gpus:
         yield "several processes on a GPU pay as long as their memory fits"
     yield ""
@@ -296,6 +337,21 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     for cost in estimate.costs:
         if cost.n_measured:
             yield f"  {cost.step}: {_resources(cost, shapes[cost.step], estimate.mem_gb)}"
+
+
+def _bill_lines(estimate: Estimate) -> Iterator[str]:
+    costs = [replace(one, n_left=_BILL_SCANS) for one in estimate.costs]
+    core_h, gpu_h = hours_left(costs, estimate.shapes, shard_size=estimate.size.n_scans)
+    yield (
+        f"{_BILL_SCANS:,} scans like these take {core_h:,.0f} core-hours and {gpu_h:,.0f} GPU-hours"
+    )
+    for step, left in estimate.leftovers.items():
+        n_files, n_bytes = left.n_files * _BILL_SCANS, left.n_bytes * _BILL_SCANS
+        shard_gib = left.n_bytes * estimate.size.n_scans / _BYTES_PER_GIB
+        yield (
+            f"  {step} publishes {n_files:,.0f} files of {n_bytes / _BYTES_PER_GIB:,.0f} GiB,"
+            f" {shard_gib:.2f} GiB a shard"
+        )
 
 
 def _jobs_lines(estimate: Estimate) -> Iterator[str]:

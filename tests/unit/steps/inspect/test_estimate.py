@@ -14,6 +14,7 @@ from organome.steps.inspect.estimate import (
     FIXED_JOB_S,
     Estimate,
     JobShape,
+    Leftover,
     StepCost,
     hours_left,
     propose_size,
@@ -179,6 +180,19 @@ def test_nothing_measured_is_nothing_to_estimate_from(tmp_path: Path) -> None:
     cohort.publish(SEGMENT, 0, [], 2)
     with pytest.raises(SetupError, match="run one shard first"):
         cohort.estimate()
+
+
+def test_the_bill_of_a_hundred_thousand_scans(cohort: Cohort) -> None:
+    shard = cohort.folder / "results" / SEGMENT / "0000"  # of five scans
+    (shard / "labelmaps.zip").write_bytes(bytes(200_000 - (shard / LEDGER).stat().st_size))
+    estimate = cohort.estimate()
+    assert estimate.leftovers[SEGMENT] == Leftover(n_files=2 / 5, n_bytes=40_000)
+    starts_h = math.ceil(100_000 / estimate.size.n_scans) * 20 / 3600
+    core_h = 100_000 * (6.075 + 1) / 3600 + 2 * starts_h
+    gpu_h = 100_000 * 9.75 / 3600 + starts_h
+    told = str(estimate)
+    assert f"scans like these take {core_h:,.0f} core-hours and {gpu_h:,.0f} GPU-hours" in told
+    assert "segment_organs publishes 40,000 files of 4 GiB" in told
 
 
 def test_the_start_of_jobs_is_told(cohort: Cohort) -> None:
