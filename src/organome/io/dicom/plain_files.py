@@ -64,7 +64,7 @@ class PlainFile(FileDataset):
             same there.
     """
 
-    alike: tuple[tuple[BaseTag, str, Any], ...]
+    alike: tuple[tuple[BaseTag, str | None, Any], ...]
 
 
 def read_plain(content: bytes, wanted: Mapping[int, BaseTag]) -> PlainFile | None:

@@ -312,7 +312,7 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
         return []
     with refusing(Reason.FILE_BROKEN, f"{which} has a broken header"):
         _check_deflated(content, which)
-        plain = read_plain(content, tags_to_read()) if is_whole else None
+        plain: FileDataset | None = read_plain(content, tags_to_read()) if is_whole else None
         if plain is None:
             tags = [*tags_to_read().values()]
             plain = pydicom.dcmread(BytesIO(content), specific_tags=tags, force=True)
