@@ -191,7 +191,7 @@ def _pyradiomics(
     logging.disable(logging.CRITICAL)
     np.seterr(all="ignore")
     extractor = featureextractor.RadiomicsFeatureExtractor(additionalInfo=not cropped, **setting)
-    return _by_label(extractor.execute, spent, cropped=cropped, may_refuse=True)
+    return _by_label(extractor.execute, spent, cropped=cropped, refusals=(ValueError,))
 
 
 def _flash(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
@@ -210,7 +210,7 @@ def _flash(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
         )
         return found
 
-    return _by_label(execute, spent, cropped=True, may_refuse=True)
+    return _by_label(execute, spent, cropped=True, refusals=(ValueError,))
 
 
 def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
@@ -225,7 +225,7 @@ def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
             mask=(sitk.GetArrayFromImage(labelmap) == label).astype(np.uint8),
             image_spacing=image.GetSpacing()[::-1],
             base_discretisation_method="fixed_bin_size",
-            base_discretisation_bin_width=setting["binWidth"],
+            base_discretisation_bin_width=float(setting["binWidth"]),
             resegmentation_intensity_range=[float(voxels_zyx.min()), float(voxels_zyx.max())],
             write_features=False,
             export_features=True,
@@ -237,6 +237,7 @@ def _mirp(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
 
 
 def _zrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
+    from zrad.exceptions import DataStructureError
     from zrad.image import Image
     from zrad.preprocessing import IntensityMaskBuilder, Resegmenter, RoiData, TextureDiscretizer
     from zrad.radiomics import Radiomics
@@ -258,7 +259,7 @@ def _zrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
         found = Radiomics().extract_features(roi_data=roi)
         return {f"original_{name}": value for name, value in found.items()}
 
-    return _by_label(execute, spent, cropped=True)
+    return _by_label(execute, spent, cropped=True, refusals=(DataStructureError,))
 
 
 def _fastrad(setting: Mapping[str, float], spent: dict[int, float]) -> Measure:
@@ -287,7 +288,7 @@ def _by_label(
     spent: dict[int, float],
     *,
     cropped: bool,
-    may_refuse: bool = False,
+    refusals: tuple[type[Exception], ...] = (),
 ) -> Measure:
     def measure(image: sitk.Image, labelmap: sitk.Image, labels: list[int]) -> Values:
         values: dict[int, dict[str, float]] = {}
@@ -300,9 +301,7 @@ def _by_label(
                 pair = _crop(image, labelmap, boxes.GetBoundingBox(label))
             try:
                 found = execute(*pair, label=label)
-            except ValueError:
-                if not may_refuse:
-                    raise
+            except refusals:
                 found = {}
             values[label] = {
                 name: float(np.real(value))
