@@ -62,6 +62,6 @@ def _inverted(voxels_zyx: Floats) -> Floats:
 def _equalised(voxels_zyx: Floats) -> Floats:
     """Replace each intensity by the share of voxels that are not brighter."""
     # Flat: three slices are not a picture in colour.
-    ranks = equalize_hist(voxels_zyx.ravel(), nbins=_N_BINS)  # type: ignore[no-untyped-call]
+    ranks = equalize_hist(voxels_zyx.ravel(), nbins=_N_BINS)
     equalised: Floats = _EQUALISED * ranks.reshape(voxels_zyx.shape)
     return equalised

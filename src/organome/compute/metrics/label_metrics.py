@@ -148,7 +148,7 @@ def centreline_dice(predicted_zyx: Mask, reference_zyx: Mask) -> float | None:
         Shit et al. 2021, CVPR, "clDice"; skeletons of Lee et al. 1994 by scikit-image.
     """
     masks = (predicted_zyx, reference_zyx)
-    lines = [skeletonize(one) > 0 for one in masks]  # type: ignore[no-untyped-call] # scikit-image
+    lines = [skeletonize(one) > 0 for one in masks]
     if not all(line.any() for line in lines):
         return None
     precision = float(reference_zyx[lines[0]].mean())
