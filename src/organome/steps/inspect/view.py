@@ -1,6 +1,5 @@
 """view: a picture of one scan and its facts, in the terminal, as PNG, or opened in a viewer."""
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -63,8 +62,9 @@ def run(
     png: Path | None = None,
     slicer: Path | None = None,
     itksnap: Path | None = None,
+    picture: bool = True,
 ) -> ScanView:
-    """Show a scan: its picture where the terminal has colours, and what the run knows of it.
+    """Show a scan: its picture where a terminal is there, and what the run knows of it.
 
     Drawn anew where the images were kept, else as it was drawn while they were there.
 
@@ -75,6 +75,7 @@ def run(
         png: File to write the pictures to, with a legend.
         slicer: Folder to write image, segmentation and a scene script for 3D Slicer into.
         itksnap: Folder to write image, labelmap and a workspace for ITK-SNAP into.
+        picture: Whether a terminal shows the picture, which takes 24-bit colours.
 
     Raises:
         SetupError: It is not a run folder, no such scan is listed, or what is asked for needs an
@@ -97,9 +98,9 @@ def run(
             raise SetupError(f"{scan}: not segmented, or its image not kept (keep_images: true)")
         if folder is not None and kept is not None:
             written.append(write(kept, folder))
-    in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    columns = shutil.get_terminal_size().columns
-    text = half_blocks(pictures[0], columns) if pictures and in_colour else ""
+    text = ""
+    if pictures and picture and sys.stdout.isatty():
+        text = half_blocks(pictures[0], shutil.get_terminal_size().columns)
     return ScanView(str(history), text, tuple(written))
 
 

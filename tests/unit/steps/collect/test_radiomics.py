@@ -14,6 +14,7 @@ from doubles.radiomics import NOISY, STEADY, write_radiomics_shards
 from organome.io.tables.parquet import read_table
 from organome.steps.collect import parts
 from organome.steps.collect.collect_tables import _write_tables, run
+from organome.steps.collect.found import Notes
 from organome.steps.collect.shards import Published
 from organome.steps.collect.workers import on_cluster
 
@@ -115,6 +116,8 @@ def test_bytes_are_the_same_by_threads_and_by_dask_workers(
     published, shards = Published(**measured), ["0000", "0001", "0002"]
     with on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute:
         dask, _, _ = _write_tables(
-            published, shards, True, 2, tmp_path / "dask", tmp_path / "new", compute
+            *(published, shards, True, 2, tmp_path / "dask", tmp_path / "new", compute),
+            mixed_models=False,
+            notes=Notes(None),
         )
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "many") == bytes_of(dask)

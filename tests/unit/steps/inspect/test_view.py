@@ -97,11 +97,9 @@ def test_without_its_image_the_stored_picture_is_shown_in_the_terminal(
     }
     write_table(pictures_path(folder / "results", "0000"), pictures_to_arrow([row]))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.delenv("NO_COLOR", raising=False)
     shown = run(KEY, folder, png=folder / "a.png")
     assert "\x1b[38;2;200;0;0;48;2;200;0;0m" in shown.picture
     assert (folder / "a.png").is_file()
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not run(KEY, folder).picture
+    assert not run(KEY, folder, picture=False).picture
     with pytest.raises(SetupError, match="--organ liver: not drawn"):
         run(KEY, folder, organ="liver")
