@@ -82,6 +82,8 @@ format: setup ## bring the code into shape
 # Three at a time on two cores, because many wait for processes and clocks. What a module shares is made once,
 # because its tests stay together; the longest modules begin, so that all end together. The slow ones share little.
 PYTEST := pytest -n 3 --durations=12
+# Three that each take all cores get in each other's way.
+test test-slow test-workflow: export OMP_NUM_THREADS := 1
 BY_MODULE := --dist loadscope --no-loadscope-reorder
 SUITES := tests/unit/steps tests/workflow $(wildcard tests/reports) tests/unit
 
