@@ -156,26 +156,36 @@ def organ_completeness(cohort: Cohort, min_count: int) -> Shown:
 
 
 def volume_statistics(cohort: Cohort, min_count: int) -> Shown:
-    """Summarise volumes by sex and contrast; of few people only how many."""
-    least = max(min_count, 2)
+    """Summarise volumes by sex and contrast.
+
+    With a least count, a structure of which any group has fewer people has no row: what is left
+    of a sum would give the group away.
+    """
     visits = cohort.visits
     sexes, contrasts = visits["sex"].fillna("unknown"), visits["contrast"].fillna("unknown")
-    rows = []
+    rows, left_out = [], 0
     for place, name in enumerate(cohort.structures):
         values = cohort.volume_ml[:, place]
         known = np.isfinite(values)
-        groups = pd.DataFrame({"sex": sexes[known], "contrast": contrasts[known]})
-        found = pd.Series(values[known]).groupby([groups[n].to_numpy() for n in groups])
-        for (sex, contrast), group in found:
-            few = len(group) < least
-            n = HIDDEN if len(group) < min_count else f"{len(group):,}"
+        of_structure = visits.assign(sex=sexes, contrast=contrasts, value=values)[known]
+        found = of_structure.groupby(["sex", "contrast"])
+        if (found["participant"].nunique() < min_count).any():
+            left_out += 1
+            continue
+        for (sex, contrast), group in found["value"]:
+            few = len(group) < 2
             numbers = () if few else (group.mean(), group.std(), *group.quantile((0.05, 0.5, 0.95)))
             cells = [f"{value:.1f}" for value in numbers] or [NOTHING] * 5
             if len(group) < 20 * max(1, min_count):  # few people on either side of the ends
                 cells[2] = cells[4] = NOTHING
-            rows.append([name, sex, contrast, n, *cells])
+            rows.append([name, sex, contrast, f"{len(group):,}", *cells])
     columns = ["structure", "sex", "contrast", "n", "mean", "SD", "5 %", "median", "95 %"]
-    return Shown("Volumes in mL by sex and contrast", columns, rows)
+    note = (
+        f"{counted(left_out, 'structure')} left out: a group has fewer than {min_count} people."
+        if left_out
+        else ""
+    )
+    return Shown("Volumes in mL by sex and contrast", columns, rows, note)
 
 
 def side_table(cohort: Cohort, min_count: int) -> Shown:

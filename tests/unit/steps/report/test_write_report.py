@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
@@ -18,7 +21,7 @@ from organome.domain.quality import Rating
 from organome.io.tables.parquet import read_table
 from organome.io.tables.ratings import read_last_words, read_ratings
 from organome.steps.report import rate, write_report
-from organome.steps.report.tables import HIDDEN, counts_of, rater_table
+from organome.steps.report.tables import HIDDEN, counts_of, rater_table, volume_statistics
 
 N_SCANS = N_WOMEN + N_MEN + N_AGAIN
 
@@ -130,6 +133,32 @@ def test_no_tables_is_said_in_a_line(tmp_path: Path) -> None:
 )
 def test_small_counts_are_hidden(counts: dict[str, int], shown: dict[str, str]) -> None:
     assert counts_of(counts, 10) == shown
+
+
+def test_a_structure_with_a_group_of_few_people_has_no_volumes() -> None:
+    volumes = np.ones((26, 3))
+    volumes[-3:, 1] = np.nan  # spleen: eleven visits of men
+    volumes[-5:, 2] = np.nan  # heart: nine men
+    cohort = SimpleNamespace(
+        structures=("liver", "spleen", "heart"),
+        visits=pd.DataFrame(
+            {
+                # The first of the men came twice.
+                "participant": [f"p{n}" for n in (*range(12), 12, *range(12, 25))],
+                "sex": ["female"] * 12 + ["male"] * 14,
+                "contrast": "water",
+            }
+        ),
+        volume_ml=volumes,
+    )
+    shown = volume_statistics(cohort, 10)
+    assert [row[:4] for row in shown.rows] == [
+        ["liver", "female", "water", "12"],
+        ["liver", "male", "water", "14"],
+        ["spleen", "female", "water", "12"],
+        ["spleen", "male", "water", "11"],
+    ]
+    assert shown.note == "1 structure left out: a group has fewer than 10 people."
 
 
 def test_kappa_is_that_of_scikit_learn(tmp_path: Path) -> None:
