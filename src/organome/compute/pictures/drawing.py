@@ -76,9 +76,9 @@ class Panel:
         """Show a plane in grey, each pixel as wide as it is high in the body."""
         height_px, width_px = (max(1, int(mm / mm_per_px + 1e-6)) for mm in cut.size_mm)
         row_mm, column_mm = cut.spacing_mm
-        seen = (0.0, 0.0, width_px * mm_per_px / column_mm, height_px * mm_per_px / row_mm)
         n_rows, n_columns = cut.labels.shape
-        seen = (0.0, 0.0, min(seen[2], n_columns), min(seen[3], n_rows))
+        right = min(width_px * mm_per_px / column_mm, n_columns)
+        seen = (0.0, 0.0, right, min(height_px * mm_per_px / row_mm, n_rows))
         grey = Image.fromarray(np.ascontiguousarray(grey_levels(cut.voxels, window)))
         size = (_FINER * width_px, _FINER * height_px)
         shown = grey.resize(size, Image.Resampling.BILINEAR, box=seen)

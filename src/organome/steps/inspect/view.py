@@ -94,10 +94,11 @@ def run(
             stack([*pictures, legend]).save(temporary, "PNG")
         written.append(png)
     for folder, write in ((slicer, _Kept.write_for_slicer), (itksnap, _Kept.write_for_itk_snap)):
-        if folder is not None and kept is None:
+        if folder is None:
+            continue
+        if kept is None:
             raise SetupError(f"{scan}: not segmented, or its image not kept (keep_images: true)")
-        if folder is not None and kept is not None:
-            written.append(write(kept, folder))
+        written.append(write(kept, folder))
     text = ""
     if pictures and picture and sys.stdout.isatty():
         text = half_blocks(pictures[0], shutil.get_terminal_size().columns)
