@@ -7,7 +7,9 @@ the median absolute deviation 2. Intensities of livers are 100 plus five times s
 """
 
 import csv
+import logging
 from collections.abc import Mapping
+from io import StringIO
 from math import exp, log
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,25 @@ scan\torgan\trating\trater\tnote\ttime
 """
 OTHER_RATER = "scan\torgan\trating\n0000-0005\tliver\tfail\n"
 EXCLUDED = "participant\tscan\torgan\treason\nm2\t\t\tpregnant\n\t0000-0010\tspleen\tcyst\n"
+# Worked out on paper, a line a visit: participant, instance; of liver, left kidney, both kidneys,
+# spleen and bladder mL, mL per m2 of body surface, mL per m2 of height. Right kidneys are 100 mL.
+# Surfaces are the root of height times weight over 3600: 2.0, 1.649242 (f3), 1.683251 (f4) m2.
+INDICES_BY_HAND = """\
+f1 2 1500      100      200      200 150 750      50       100      100      75       585.9375 39.0625  78.125   78.125   58.59375
+f1 3 1657.7564 100      200      200 150 828.8782 50       100      100      75       647.5611 39.0625  78.125   78.125   58.59375
+f2 2 1228.0961 100      200      200 150 -        -        -        -        -        424.9468 34.60208 69.20415 69.20415 51.90311
+f2 3 1357.2561 100      200      200 150 -        -        -        -        -        469.6388 34.60208 69.20415 69.20415 51.90311
+f3 2 1500      102.0202 202.0202 200 150 909.5086 61.85883 122.4927 121.2678 90.95086 519.0311 35.30111 69.90318 69.20415 51.90311
+f3 3 1832.1041 98.0198  198.0198 200 150 -        -        -        -        -        -        -        -        -        -
+f4 2 3689.4047 98.0198  198.0198 200 150 2191.833 58.23244 117.6413 118.8177 89.11328 1276.611 33.91689 68.51896 69.20415 51.90311
+m1 2 1500      102.0202 202.0202 200 150 750      51.0101  101.0101 100      75       462.9630 31.48772 62.35191 61.7284  46.2963
+m1 3 1657.7564 104.0816 204.0816 200 150 828.8782 52.04082 102.0408 100      75       511.6532 32.12396 62.98816 61.7284  46.2963
+m2 2 1228.0961 104.0816 204.0816 200 150 614.0481 52.04082 102.0408 100      75       379.0420 32.12396 62.98816 61.7284  46.2963
+m3 2 1357.2561 96.07843 196.0784 200 150 678.6281 48.03922 98.03922 100      75       418.9062 29.65384 60.51803 61.7284  46.2963
+m4 2 1832.1041 150      250      200 150 916.0521 75       125      100      75       565.4642 46.2963  77.16049 61.7284  46.2963
+"""  # noqa: E501 - a table
+MEASURED = ("liver", "left_kidney", "both_kidney", "spleen", "urinary_bladder", "right_kidney")
+Z_BY_HAND = {("f1", "2"): 0.6062462, ("f1", "3"): 1.6062462, ("f4", "2"): 9.0}  # livers
 THRESHOLDS = Path(__file__).parents[4] / "config/quality/default.yaml"
 
 
@@ -464,6 +485,70 @@ def test_change_stands_where_nothing_but_the_body_changed(
     assert rows["f2", "liver"]["interval_years"] is None
 
 
+def about(*values: float | None) -> tuple[Any, ...]:
+    return tuple(None if one is None else pytest.approx(one, rel=1e-6) for one in values)
+
+
+def test_every_index_of_every_visit(found: dict[str, list[dict[str, Any]]]) -> None:
+    by_hand = {}
+    for line in INDICES_BY_HAND.splitlines():
+        participant, instance, *cells = line.split()
+        values = [None if cell == "-" else float(cell) for cell in cells]
+        of_visit = [values[place : place + 5] for place in (0, 5, 10)]
+        # Of the 100 mL of the right kidney: half of what 200 mL of spleen are.
+        for per, of_right in zip(
+            of_visit, (100.0, *(each[3] for each in of_visit[1:])), strict=True
+        ):
+            per.append(of_right and (of_right if per is of_visit[0] else of_right / 2))
+        by_hand[participant, instance] = dict(
+            zip(MEASURED, zip(*of_visit, strict=True), strict=True)
+        )
+    columns = ("volume_ml", "volume_per_bsa_ml_per_m2", "volume_per_height2_ml_per_m2")
+    asymmetries = {visit[:2]: visit[3] for visit in VISITS_BY_HAND}
+    for row in found["indices"]:
+        visit, structure = (row["participant"], row["instance"]), row["structure"]
+        expected = by_hand.get(visit, {}).get(structure, (None, None, None))
+        assert tuple(row[name] for name in columns) == about(*expected)
+        unknown = {"f2": "weight_unknown", "f3": "height_unknown"}.get(visit[0])
+        why = "no_volume" if expected[0] is None else unknown if expected[1] is None else None
+        assert row["index_na_reason"] == why
+        pair = asymmetries.get(visit) if structure == "both_kidney" else None
+        assert (row["asymmetry_pct"],) == about(pair)
+        z = Z_BY_HAND.get(visit) if structure == "liver" else None
+        assert (row["z"],) == about(z)
+        assert (row["z_na_reason"] is None) == (z is not None)
+
+
+def test_every_change_of_every_pair(found: dict[str, list[dict[str, Any]]]) -> None:
+    refused = {"f2": "scanner_differs", "f3": "model_differs", "m1": "completeness_differs"}
+    intervals = {"f1": 3.0007461, "m1": 1.9986721}  # 1096 and 730 days of 365.2425 a year
+    volumes = {
+        (visit[0], visit[1], name): float(cell)
+        for line in INDICES_BY_HAND.splitlines()
+        for visit in [line.split()]
+        for name, cell in zip(MEASURED, [*visit[2:7], "100"], strict=True)
+    }
+    columns = ("change_ml", "change_pct", "change_pct_per_year", "detectable_pct", "is_detectable")
+    for row in found["pairs"]:
+        who, structure = row["participant"], row["structure"]
+        assert (row["first_instance"], row["second_instance"]) == ("2", "3")
+        assert (row["protocol"], row["contrast"]) == ("dixon", "water")
+        for instance, which in (("2", "first"), ("3", "second")):
+            expected = volumes.get((who, instance, structure))
+            assert (row[f"{which}_volume_ml"],) == about(expected)
+        assert (row["interval_years"],) == about(intervals.get(who))
+        not_said = "no_volume" if row["first_volume_ml"] is None else None
+        why = refused.get(who, "quality_fails" if structure == "spleen" else not_said)
+        assert row["na_reason"] == why
+        least = 5.0 if structure == "liver" else None
+        change: tuple[Any, ...] = (None, None, None, least, None)
+        if why is None:
+            change = (0, 0, 0, None, None)
+            if structure == "liver":
+                change = (157.7564, 10.5170918, 3.5048256, 5.0, True)
+        assert tuple(row[name] for name in columns) == about(*change)
+
+
 def test_rates_and_roc_of_each_rule(found: dict[str, list[dict[str, Any]]]) -> None:
     rules = {(row["judged"], row["rule"]): row for row in found["rules"]}
     outlier = rules["organ", "volume_outlier"]
@@ -487,15 +572,30 @@ def test_rates_and_roc_of_each_rule(found: dict[str, list[dict[str, Any]]]) -> N
     assert curve[-1] == pytest.approx((0, 1, 0))
 
 
+@pytest.fixture(scope="module")
+def again(
+    inputs: dict[str, Any], found: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """Run once more; return where, and what was logged."""
+    output, log = tmp_path_factory.mktemp("again") / "quality", StringIO()
+    handler, logger = logging.StreamHandler(log), logging.getLogger("organome")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    check_quality.run(**inputs, output=output)
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    return output, log.getvalue()
+
+
 def test_a_rerun_keeps_what_people_wrote_and_gives_the_same_bytes(
-    inputs: dict[str, Any], found: dict[str, Any], tmp_path: Path
+    inputs: dict[str, Any], again: tuple[Path, str]
 ) -> None:
-    before = {path.name: path.read_bytes() for path in inputs["ratings"]}
+    one, two = (path.read_text() for path in inputs["ratings"])
+    assert (one, two) == (RATINGS, OTHER_RATER)
     first = inputs["tables"].parent / "quality"
-    check_quality.run(**inputs, output=tmp_path / "again")
-    assert {path.name: path.read_bytes() for path in inputs["ratings"]} == before
     for path in sorted(first.rglob("*.*")):
-        assert (tmp_path / "again" / path.relative_to(first)).read_bytes() == path.read_bytes()
+        assert (again[0] / path.relative_to(first)).read_bytes() == path.read_bytes()
 
 
 def test_without_people_files_nothing_is_guessed(inputs: dict[str, Any], tmp_path: Path) -> None:
@@ -514,12 +614,8 @@ def test_without_people_files_nothing_is_guessed(inputs: dict[str, Any], tmp_pat
     assert {row["z_na_reason"] for row in liver} == {"no_volume", "sex_unknown", "age_unknown"}
 
 
-def test_no_name_of_a_participant_is_logged(
-    inputs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    check_quality.run(**inputs, output=tmp_path / "out")
-    text = caplog.text
+def test_no_name_of_a_participant_is_logged(again: tuple[Path, str]) -> None:
+    _, text = again
     assert "people.tsv: column weight_kg: 1 values are not of its kind, null" in text
     assert "11 visits of 13 have a row; 2 visits have none; 1 of 9 participants" in text
     assert "1 ratings and 0 exclusions name scans that are not listed" in text
