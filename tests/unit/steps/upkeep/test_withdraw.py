@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,22 +32,30 @@ KEYS = ("0000-0002", "0002-0003")
 STEPS = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 
 
-def fill(folder: Path) -> None:
+def participant(number: int) -> str:
+    """Name a participant; no volume, 1000 above the name, is the name of another."""
+    return f"{1000000 + 10 * (number + number // 100 * 100)}"
+
+
+def fill(folder: Path, n_shards: int = N_SHARDS, n_scans: int = N_SCANS) -> None:
     """Make a run folder with whatever may name somebody."""
-    numbers = [range(N_SCANS * one, N_SCANS * (one + 1)) for one in range(N_SHARDS)]
-    deliveries = [[scan_of(f"{1000000 + 10 * number}") for number in each] for each in numbers]
-    places = cohort(folder, deliveries)
-    write_radiomics_shards(folder / "results")
+    numbers = [range(n_scans * one, n_scans * (one + 1)) for one in range(n_shards)]
+    places = cohort(folder, [[scan_of(participant(number)) for number in each] for each in numbers])
+    write_radiomics_shards(folder / "results", contrasts=("water",))
     for path in sorted((folder / "scans").iterdir()):
         fill_shard(folder, path.stem, [scan.scan for scan in read_shard(path)])
-    collect_tables(**places, output=folder / "results/tables", radiomics=True, scans_per_file=8)
+    per_file = 8 if n_scans == N_SCANS else 5000
+    collect_tables(
+        **places, output=folder / "results/tables", radiomics=True, scans_per_file=per_file
+    )
     texts = {
         "logs/run/1.log": "event=listed n=20\nscan 0000-0002 of 1000020\n",
         ".snakemake/log/1.snakemake.log": "shard 0002\n/data/1000130_20201_2_0.zip\nshard 0003\n",
         ".snakemake/metadata/c2Nhbg": json.dumps(
             {"input": ["/data/1000020.zip", "b"], "rule": "a"}
         ),
-        "work/failures/prepare_images.0002.jsonl": '{"message": "0002-0003 and all"}\n{"a": 1}\n',
+        "work/failures/prepare_images.0002.jsonl": '{"message": "0002-0003 and all"}\n{"a": 1}\n'
+        '{"traceback": "Error\\n1000130"}\n',
         "annotations/participants.tsv": "round\tscan\tparticipant\n1\t0000-0002\t1000020\n"
         "1\t0000-0001\t1000010\n",
         "annotations/round_001/round.json": json.dumps(
@@ -231,22 +240,25 @@ def test_tables_collected_again_are_the_same_rows(folder: Path, names: Path) -> 
         assert kept == again
 
 
-def test_no_listing_brings_them_back(folder: Path, names: Path, tmp_path: Path) -> None:
-    run(folder, list=names)
-    shards = sorted((folder / "scans").glob("*.parquet"))
-    before = [path.read_bytes() for path in shards]
-    listed = [f"{1000000 + 10 * number}" for number in range(N_SCANS * N_SHARDS)]
-    rows = [f"{one}\t2\t0\tdixon\t{one}.nii.gz\twater" for one in (*listed, "1999999")]
-    (tmp_path / f"{listed[0]}.nii.gz").write_bytes(b"")
+def list_again(folder: Path, listed: list[str], n_gone: int) -> None:
+    """List all who were there before; they are known or were withdrawn."""
+    rows = [f"{one}\t2\t0\tdixon\t{one}.nii.gz\twater" for one in listed]
+    sheet = folder.with_name("cohort.tsv")
+    folder.with_name(f"{listed[0]}.nii.gz").write_bytes(b"")
     heading = "participant\tinstance\tarray\tprotocol\timage\tcontrast"
-    (tmp_path / "cohort.tsv").write_text("\n".join([heading, *rows]) + "\n")
+    sheet.write_text("\n".join([heading, *rows]) + "\n")
+    n_shards = len([*(folder / "scans").glob("*.parquet")])
+    summary = list_scans(kind="folder", cohort="demo", root=sheet, scans=folder / "scans")
+    assert (summary.n_new, summary.n_known) == (0, len(listed) - n_gone)
+    assert dict(summary.left_out) == {"scans of participants who withdrew": n_gone}
+    assert len([*(folder / "scans").glob("*.parquet")]) == n_shards
+
+
+def test_no_listing_brings_them_back(folder: Path, names: Path) -> None:
+    run(folder, list=names)
+    listed = [participant(number) for number in range(N_SCANS * N_SHARDS)]
     for _ in range(2):
-        summary = list_scans(
-            kind="folder", cohort="demo", root=tmp_path / "cohort.tsv", scans=folder / "scans"
-        )
-        assert (summary.n_new, summary.n_known) == (0, N_SCANS * N_SHARDS - 2)
-        assert dict(summary.left_out) == {"scans of participants who withdrew": 3}
-    assert len(before) == len(sorted((folder / "scans").glob("*.parquet")))
+        list_again(folder, [*listed, "1999999"], n_gone=3)
     assert traces(folder, (*GONE, "1999999")) == []
 
 
@@ -290,3 +302,47 @@ def test_short_names_are_looked_for_in_their_columns(folder: Path, tmp_path: Pat
     path.write_text("participant_id\nsub-002\n")
     run(folder, list=path)
     assert (folder / "short.tsv").read_text() == "participant\tage\n003\t002\n"
+
+
+@pytest.mark.slow
+def test_fifty_of_five_thousand_withdraw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, undisturbed, n_scans = tmp_path / "run", tmp_path / "undisturbed", 250
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)  # of what is made up, thousands of times
+        fill(folder, 5000 // n_scans, n_scans)
+    # 2, 13 and 503 are those whom logs, JSON and text tables of the run name.
+    numbers = [2, 13, 503, *range(20, 80, 5), *range(510, 605, 5), *range(1800, 1848, 3)]
+    gone = [participant(number) for number in numbers]
+    keys = [f"{number // n_scans:04d}-{number % n_scans:04d}" for number in numbers]
+    assert len(set(gone)) == 50
+    names = tmp_path / "list.csv"
+    names.write_text("\n".join(["eid", *gone]) + "\n")
+    before = tree(folder)
+    shutil.copytree(folder, undisturbed)
+    expected = run(undisturbed, list=names)
+    assert (expected.n_participants, expected.n_scans, expected.n_shards) == (50, 50, 3)
+    assert expected.holds
+    kill_at_change(12, monkeypatch, folder, names)
+    assert run(folder, list=names) == expected
+    after = tree(folder)
+    assert after == tree(undisturbed)
+    assert traces(folder, (*gone, *keys)) == []
+    changed = {path for path, content in before.items() if after.get(path) != content}
+    of_shards = (re.search(r"/(\d{4})[/.]", path) for path in changed)
+    assert {found[1] for found in of_shards if found} == {"0000", "0002", "0007"}
+    for path in (path for path in changed & set(after) if path.endswith(".parquet")):
+        was, now = (pq.read_table(pa.BufferReader(each[path])) for each in (before, after))
+        kept = pc.invert(pc.is_in(was.column("scan"), pa.array(keys)))
+        assert now.equals(was.filter(kept))
+    list_again(folder, [participant(number) for number in range(5000)], n_gone=50)
+    collect_tables(
+        scans=folder / "scans",
+        results=folder / "results",
+        output=folder / "results/tables",
+        radiomics=True,
+    )
+    flow = pq.read_table(folder / "results/tables/flow", partitioning=None).to_pylist()
+    assert sum(row["n_scans"] for row in flow) == 5000
+    assert [row["n_scans"] for row in flow if row["status"] == "withdrawn"] == [50]
+    again = (folder / "results/tables", folder / "scans")
+    assert [traces(one, (*gone, *keys)) for one in again] == [[], []]
