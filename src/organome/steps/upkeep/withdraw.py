@@ -6,14 +6,16 @@ through, nothing else works on the run. Digests stay (``scans/withdrawn.json``),
 passes these participants over whatever is delivered.
 
 Only files that hold something of them are written again, and all keep their times, so that no shard
-is done again. The tables lose their rows at once; what is computed over the cohort is made anew by
-the next ``organome run``.
+is done again. The tables lose their rows at once. Reports are removed whole at once, because their
+pages, pictures and plots are of single people; these and whatever else is computed over the cohort
+are made anew by the next ``organome run``.
 """
 
 import csv
 import io
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -41,8 +43,11 @@ CERTIFICATES: Final = "withdrawals"
 _OF_THE_COHORT: Final = (
     "results/tables/dictionary.json",
     "results/quality/dictionary.json",
-    "results/report/index.html",
     "results/evaluation/evaluation.md",
+)
+# Folders with pages of many scans; one that was being written, or replaced, is hidden.
+_REPORTS: Final = tuple(
+    f"results/{name}" for base in ("report", "report_shareable") for name in (base, f".{base}.*")
 )
 _LONG_AGO_S: Final = 1
 _HEADINGS: Final = frozenset({"eid", "participant", "participant_id", "id"})
@@ -177,13 +182,15 @@ def _go_on(
     """Remove what is planned, see that nothing is left, and certify it."""
     scans = frozenset(plan["scans"])
     removal = Removal(frozenset(named), scans, apply=True)
+    for report in _reports(place) if scans else ():
+        _remove_folder(report)
     for file, relative in _files(place, path):
         removal.from_file(file, relative)
     if scans:
         amend_releases(place, plan["certificate"]["date"])
     _remove_empty_canaries(place)
     if scans:
-        for one in (place.folder, *(place.folder / VERSIONS).glob("*/")):
+        for one in _run_folders(place):
             for made in filter(Path.is_file, (one / name for name in _OF_THE_COHORT)):
                 os.utime(made, (_LONG_AGO_S, _LONG_AGO_S))
     left = Removal(frozenset(named), scans)
@@ -201,7 +208,29 @@ def _look(place: Run, removal: Removal, path: Path) -> dict[str, int]:
     for file, relative in _files(place, path):
         found += removal.from_file(file, relative)
     del found[LEFT]
+    if removal.scans:
+        found += Counter({"reports": len(_reports(place))})
     return dict(sorted(found.items()))
+
+
+def _run_folders(place: Run) -> list[Path]:
+    return [place.folder, *(place.folder / VERSIONS).glob("*/")]
+
+
+def _reports(place: Run) -> list[Path]:
+    return [
+        found
+        for one in _run_folders(place)
+        for name in _REPORTS
+        for found in one.glob(name)
+        if found.is_dir()
+    ]
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder, or what a link leads to and the link."""
+    shutil.rmtree(folder.resolve())
+    folder.unlink(missing_ok=True)
 
 
 def _files(place: Run, path: Path) -> Iterator[tuple[Path, Path]]:

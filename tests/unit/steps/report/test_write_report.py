@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,13 +16,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from doubles.leftovers import traces
 from doubles.report_runs import N_AGAIN, N_MEN, N_WOMEN, participant, scan_of, write_run
 from organome.domain.errors import SetupError
 from organome.domain.quality import Rating
+from organome.domain.scans import Scan
 from organome.io.tables.parquet import read_table
 from organome.io.tables.ratings import read_last_words, read_ratings
+from organome.io.tables.scan_lists import write_shard
 from organome.steps.report import rate, write_report
 from organome.steps.report.tables import HIDDEN, counts_of, rater_table, volume_statistics
+from organome.steps.upkeep import withdraw
 
 N_SCANS = N_WOMEN + N_MEN + N_AGAIN
 
@@ -115,6 +120,26 @@ def test_of_many_scans_some_are_shown_and_the_page_says_so(folder: Path, tmp_pat
     data = json.loads((tmp_path / "few" / "data.js").read_text()[14:-2])
     n_livers = sum(map(sum, data["bins"]["liver"]["n"]))
     assert n_livers == N_SCANS - 2  # all, whatever is shown
+
+
+def test_of_who_withdraws_nothing_is_left_in_the_run_nor_its_reports(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder, run)
+    theirs = [participant(1), scan_of(1), scan_of(1, again=True)]
+    shard = [Scan(scan_of(1), "made_up", participant(1), "2", "0", "dixon", ())]
+    write_shard(run / "scans" / "7350.parquet", shard)
+    assert {name.split("/")[1] for name in traces(run, theirs) if name.startswith("results/")} == {
+        "quality",
+        "report",
+        "tables",
+    }
+    names = tmp_path / "list.txt"
+    names.write_text(participant(1))
+    assert withdraw.run(run, list=names).holds
+    assert traces(run, theirs[:2]) == []
+    assert not list((run / "results").glob("*report*"))
 
 
 def test_no_tables_is_said_in_a_line(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ import gzip
 import json
 import re
 import shutil
-import zipfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from doubles.leftovers import traces
 from doubles.measured import cohort, scan_of
 from doubles.radiomics import write_radiomics_shards
 from organome.domain.errors import SetupError
@@ -66,7 +65,10 @@ def fill(folder: Path, n_shards: int = N_SHARDS, n_scans: int = N_SCANS) -> None
             {"scans": [{"scan": key} for key in ("0001-0001", *KEYS)]}
         ),
         "canary/0002-0003_water.nii.gz": "image",
-        "results/report/report.html": "<p>1000020</p>",
+        "results/report/scans-1.html": "<p>0000-0002</p>",
+        "results/report/report.css": "p {}",
+        "results/report_shareable/index.html": "<p>20 people</p>",
+        "results/.report.host-1.tmp/index.html": "<p>20 people</p>",
         "covariates.csv": "eid,sex\n1000010,f\n1000020,m\n",
         "short.tsv": "participant\tage\n002\t1000\n003\t002\n",
         "config.yaml": "cohort: {name: demo, kind: folder, root: ../cohort.tsv}\n",
@@ -114,34 +116,6 @@ def names(tmp_path: Path) -> Path:
     return path
 
 
-def contents(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file as they lie there, and all that is packed into them."""
-    content = path.read_bytes()
-    yield content
-    if content[:4] == b"PAR1":
-        table = pq.read_table(path, partitioning=None)
-        for column in table.columns:
-            is_text = pa.types.is_string(column.type)
-            yield str((column.unique() if is_text else column).to_pylist()).encode()
-        yield str(table.schema.metadata).encode()
-    elif content[:2] == b"PK":
-        with zipfile.ZipFile(path) as pack:
-            yield from (name.encode() + pack.read(name) for name in pack.namelist())
-    elif content[:2] == b"\x1f\x8b":
-        yield gzip.decompress(content)
-
-
-def traces(folder: Path, words: tuple[str, ...]) -> list[str]:
-    """Name the files that hold one of some words anywhere."""
-    any_word = re.compile("|".join(words).encode())
-    return [
-        str(path.relative_to(folder))
-        for path in sorted(folder.rglob("*"))
-        if any_word.search(str(path.relative_to(folder)).encode())
-        or (path.is_file() and any(map(any_word.search, contents(path))))
-    ]
-
-
 def tree(folder: Path) -> dict[str, bytes]:
     """Return all files but those that differ from one salt to the next."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -179,6 +153,8 @@ def test_nothing_of_those_who_withdrew_is_left(folder: Path, names: Path) -> Non
     (certificate,) = (folder / "withdrawals").iterdir()
     said = json.loads(certificate.read_text())
     assert said["removed"]["rows of tables"] > 2 * 40 * 2
+    assert said["removed"]["reports"] == 3
+    assert [str(path) for path in folder.rglob("*report*")] == []
     assert not (folder / "scans" / "withdrawal.json").exists()
 
 
