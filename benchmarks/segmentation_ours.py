@@ -51,7 +51,8 @@ class FixedSums(HostSums):
             (n_labels, n_z, n_y, n_x), _, kind = np.lib.format.read_array_header_1_0(file)
             first = file.tell()
             row_cyx = np.empty((n_labels, n_y, n_x), kind)
-            for number, row in zip(range(start, stop), self._rows(start, stop), strict=True):
+            for number in range(start, stop):
+                row = number % self._n_held
                 for label in range(n_labels):
                     file.seek(first + (label * n_z + number) * n_y * n_x * kind.itemsize)
                     file.readinto(row_cyx[label].data)

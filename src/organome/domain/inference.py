@@ -46,7 +46,8 @@ class InferenceSettings:
 
     Attributes:
         tile_step_size: Step of the sliding window as a share of the patch, above 0 and up to 1.
-        tile_batch: Tiles that go through the network at a time.
+        tile_batch: Tiles that go through the network at a time; 0 for one on a processor, and on a
+            GPU as many as it was seen to hold.
         precision: With what numbers the network computes.
         skip_air: Whether tiles that hold nothing but air are background without a look at them.
         compile: Whether the network is compiled first; pays on GPUs, after minutes.
@@ -61,7 +62,7 @@ class InferenceSettings:
     """
 
     tile_step_size: float = 0.5
-    tile_batch: int = 1
+    tile_batch: int = 0
     precision: Precision = Precision.STOCK
     skip_air: bool = False
     compile: bool = False

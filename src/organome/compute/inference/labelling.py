@@ -6,7 +6,6 @@ exist. Sums are the same, in the same order, as if they did.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,16 +55,31 @@ def visit_tiles(
     for row in tiling.rows():
         for one in sums:
             one.open(row.start)
-        wanted = (
+        wanted = [
             corner
             for corner in row.corners
             if body_zyx is None or _cut(body_zyx, corner, tiling).any()
-        )
-        while corners := list(islice(wanted, settings.tile_batch)):
+        ]
+        for corners in batches(wanted, settings.tile_batch):
             tiles = torch.stack([_cut(voxels_zyx, corner, tiling) for corner in corners])
             _add(networks, tiles[:, None], corners, sums, averages=averages)
         _finish(sums, max(row.start, first), min(row.finished, first + n_rows), averages=averages)
         yield row.finished
+    for one in sums:
+        one.check()
+
+
+def batches(corners: Sequence[Corner], size: int) -> Iterator[Sequence[Corner]]:
+    """Divide tiles into batches of the wanted size, and what is left into powers of two.
+
+    So a GPU sees few shapes, all of them before the first image: each new one costs it a search for
+    the quickest way to compute it, and compiled networks their compiler.
+    """
+    first = 0
+    while n_left := len(corners) - first:
+        n = size if n_left >= size else 1 << (n_left.bit_length() - 1)
+        yield corners[first : first + n]
+        first += n
 
 
 def _finish(sums: Sequence[TileSums], start: int, stop: int, *, averages: bool) -> None:

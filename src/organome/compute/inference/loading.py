@@ -6,19 +6,23 @@ predictor; why it is not used stands in ``docs/decisions/0018``.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import SimpleITK as sitk
 import torch
+from llvmlite import binding
 
-from organome.compute.inference.gpu_faults import check_device
+from organome.compute.inference.batches import Batch, choose_batch
+from organome.compute.inference.gpu_faults import check_device, gpu_faults_stop_the_job
 from organome.compute.inference.memory import ModelSize, count_activations
 from organome.compute.inference.network import FoldNetworks, build_network, load_networks
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
-from organome.domain.errors import MachineFault
-from organome.domain.inference import Device, InferenceSettings
+from organome.domain.errors import MachineFault, SetupError
+from organome.domain.inference import Device, InferenceSettings, Precision
 from organome.domain.models import Model, model_classes
+
+_BFLOAT16_FEATURES: Final = ("avx512bf16", "amx-bf16", "bf16")  # the last one is ARM's
 
 
 def choose_device(device: Device, *, number: int | None = None) -> torch.device:
@@ -48,6 +52,7 @@ def load_segmenter(
     device: Device,
     tile_step_size: float | None = None,
     gpu: int | None = None,
+    n_sharing: int = 1,
     settings: InferenceSettings | None = None,
 ) -> Segmenter:
     """Load a model, ready for any number of images.
@@ -57,10 +62,12 @@ def load_segmenter(
         device: Where to run. A GPU must pass a small check.
         tile_step_size: Step of the sliding window, in place of the one in the settings.
         gpu: Which of the GPUs of this job, counted from 0; None for the first.
+        n_sharing: Processes of this job that share the GPU.
         settings: How it is run; None for as nnU-Net does.
 
     Raises:
-        SetupError: The model cannot be run, as ``load_networks`` says.
+        SetupError: The model cannot be run, as ``load_networks`` says; or bfloat16 is wanted where
+            the device has no instructions for it.
         MachineFault: The GPU is missing or broken.
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -72,7 +79,9 @@ def load_segmenter(
     where = choose_device(device, number=gpu)
     if where.type == "cuda":
         check_device(where)
-        torch.backends.cudnn.benchmark = True  # all tiles have one shape
+        _set_cudnn()
+    if settings.precision is Precision.BFLOAT16:
+        check_bfloat16(where)
     plans = PlansManager(dict(model.plans))
     n_labels = len(model_classes(model.dataset, model=model.name)) + 1
     configuration = plans.get_configuration(model.configuration)
@@ -82,13 +91,49 @@ def load_segmenter(
         mirroring_axes=model.mirroring_axes or (),
         settings=settings,
     )
+    batch = Batch(settings.tile_batch or 1, None)
+    if where.type == "cuda":
+        with gpu_faults_stop_the_job():
+            room = gpu_budget_bytes(where, n_sharing=n_sharing) or 0
+            patch, wanted = configuration.patch_size, settings.tile_batch
+            batch = choose_batch(folds, patch, wanted=wanted, room_bytes=room)
+    size = _measure(model, plans.transpose_forward, configuration, n_labels=n_labels)
     return Segmenter(
         folds,
         Preparation(plans, configuration, settings.resampling),
         dataset=model.dataset,
-        model_size=_measure(model, plans.transpose_forward, configuration, n_labels=n_labels),
-        settings=settings,
+        model_size=replace(size, batch_bytes=batch.n_bytes),
+        settings=replace(settings, tile_batch=batch.n_tiles),
     )
+
+
+def _set_cudnn() -> None:
+    """Have cuDNN choose the quickest way for each shape, among those that repeat to the last bit.
+
+    Single precision is what it says: no rounding of what is multiplied.
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def check_bfloat16(device: torch.device) -> None:
+    """Refuse bfloat16 where it would have to be emulated, which takes longer than what it replaces.
+
+    Raises:
+        SetupError: The device has no instructions for it.
+    """
+    if device.type == "cuda":
+        known = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = binding.get_host_cpu_features()
+        known = any(features.get(name) for name in _BFLOAT16_FEATURES)
+    if not known:
+        kind = "GPU" if device.type == "cuda" else "processor"
+        raise SetupError(
+            f"segment.precision is bfloat16, but this {kind} has no instructions for it: ask for"
+            " nodes that have them, or leave it at stock"
+        )
 
 
 def segment(image: sitk.Image, segmenter: Segmenter) -> sitk.Image:

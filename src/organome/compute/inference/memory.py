@@ -12,12 +12,15 @@ import torch
 from torch import nn
 
 from organome.compute.inference.preparation import model_shape
+from organome.compute.inference.sums import SLICES_AT_A_TIME, VOXELS_AT_A_TIME
 from organome.compute.inference.tiling import Tiling, place_tiles
 from organome.domain.inference import InferenceSettings, MemoryNeed
 
 _PIXEL: Final = 4  # bytes of a voxel of the image: no more than single precision is expected
 _SINGLE: Final = 4
 _HALF: Final = 2
+_LONG: Final = 8  # of an index in torch
+_N_INTERPOLATED: Final = 16  # sets of logits that live while voxels are interpolated on a GPU
 # Tensors as large as the largest between two layers of a U-Net that live at the same time where it
 # is widest: what was skipped, what came up, both together, the result before and after its norm,
 # and what a convolution lays out again. Measured on a processor: 6.9.
@@ -41,6 +44,7 @@ class ModelSize:
         n_activations: Numbers in the largest tensor between two layers, for one tile.
         n_parameters: Numbers in the weights of one network.
         is_mirrored: Whether tiles are mirrored.
+        batch_bytes: What a batch of tiles was seen to take on this GPU, besides the weights.
     """
 
     n_labels: int
@@ -51,6 +55,7 @@ class ModelSize:
     n_activations: int
     n_parameters: int
     is_mirrored: bool
+    batch_bytes: int | None = None
 
 
 def predict_memory(
@@ -81,8 +86,13 @@ def predict_memory(
     labels = n_native * n_wholes
     sums = n_sums * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
     on_gpu = device.type == "cuda"
-    network = _network_bytes(model, settings, on_gpu=on_gpu)
     sums_on_gpu = on_gpu and settings.sums_on_device
+    network = _tiles_bytes(model, settings)
+    if sums_on_gpu:
+        network = max(network, _labels_bytes(tiling, model.n_labels, native))
+    # On a processor weights are there since the model was loaded, but layers lay them out again.
+    n_networks = model.n_folds if on_gpu and settings.folds_resident else 1
+    network += n_networks * _SINGLE * model.n_parameters
     on_host = (0 if on_gpu else network) + (0 if sums_on_gpu else sums)
     on_device = (network if on_gpu else 0) + (sums if sums_on_gpu else 0)
     prepared = _SINGLE * prod(shape)
@@ -110,16 +120,26 @@ def _sums_bytes(tiling: Tiling, n_labels: int) -> int:
     return n_voxels * (_HALF * (n_labels + 1) + 1)
 
 
-def _network_bytes(model: ModelSize, settings: InferenceSettings, *, on_gpu: bool) -> int:
+def _labels_bytes(tiling: Tiling, n_labels: int, native: Sequence[int]) -> int:
+    """Bound what a GPU takes to make labels of sums; no tile goes through the network meanwhile."""
+    # The places of the highest logits, and where no tile was.
+    finish = (_LONG + 1) * tiling.patch[0] * tiling.shape[1] * tiling.shape[2]
+    # Labels of some slices at the corners, and where they differ; their logits, 8 corners and more.
+    export = (3 * _LONG + 4) * SLICES_AT_A_TIME * native[1] * native[2]
+    export += _N_INTERPOLATED * _SINGLE * n_labels * VOXELS_AT_A_TIME
+    return max(finish, export)
+
+
+def _tiles_bytes(model: ModelSize, settings: InferenceSettings) -> int:
+    if model.batch_bytes is not None:
+        return model.batch_bytes
     n_logits = model.n_labels * prod(model.patch)
     n_averaged = 1 if model.n_folds > 1 or model.is_mirrored else 0
     tile = max(
         _N_WIDEST * model.n_activations + n_averaged * n_logits,
         _N_LAST * model.n_activations + int((_N_LOGITS + n_averaged) * n_logits),
     )
-    # On a processor weights are there since the model was loaded, but layers lay them out again.
-    n_networks = model.n_folds if on_gpu and settings.folds_resident else 1
-    return _SINGLE * (settings.tile_batch * tile + n_networks * model.n_parameters)
+    return _SINGLE * max(1, settings.tile_batch) * tile
 
 
 def count_activations(network: nn.Module, patch: Sequence[int], *, n_labels: int) -> int:

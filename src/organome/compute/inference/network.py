@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
 
 from organome.compute.inference.cpu_layers import quicken_layers
 from organome.domain.errors import SetupError
@@ -117,7 +118,8 @@ class FoldNetworks:
         self._settings = settings
         self._resident = settings.folds_resident or device.type == "cpu"
         where = device if self._resident else torch.device("cpu")
-        self.networks = [one.eval().to(where) for one in networks]
+        self._lower = _lower_precision(settings, device)
+        self.networks = [_in_precision(one.eval(), self._lower).to(where) for one in networks]
         if self._resident:  # weights that come and go cannot be compiled in
             self.networks = [_made_ready(one, settings, device) for one in self.networks]
         axes = [axis + _SPATIAL for axis in mirroring_axes]
@@ -150,12 +152,27 @@ class FoldNetworks:
         return found.clone() if self._settings.cuda_graphs else found
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        match self._settings.precision:
-            case Precision.STOCK if self.device.type == "cuda":
-                return torch.autocast("cuda")
-            case Precision.BFLOAT16:
-                return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        if self._lower is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self._lower)
+
+
+def _lower_precision(settings: InferenceSettings, device: torch.device) -> torch.dtype | None:
+    """Return what layers compute in that can do with less than single precision."""
+    match settings.precision:
+        case Precision.STOCK if device.type == "cuda":
+            return torch.half
+        case Precision.BFLOAT16:
+            return torch.bfloat16
+    return None
+
+
+def _in_precision(network: nn.Module, lower: torch.dtype | None) -> nn.Module:
+    """Round the weights of convolutions once, which autocast would do for each tile."""
+    for layer in network.modules() if lower is not None else ():
+        if isinstance(layer, _ConvNd):
+            layer.to(lower)
+    return network
 
 
 def _made_ready(network: nn.Module, settings: InferenceSettings, device: torch.device) -> nn.Module:

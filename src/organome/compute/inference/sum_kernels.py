@@ -60,6 +60,7 @@ def add_tile(
     sums_zycx: Halves,
     weights_zyx: Halves,
     logits_czyx: Singles,
+    factors_zyx: Singles,
     importance_zyx: Singles,
     corner: tuple[int, int, int],
 ) -> None:
@@ -69,6 +70,7 @@ def add_tile(
         sums_zycx: Ring of sums.
         weights_zyx: Ring of sums of weights.
         logits_czyx: Of the tile.
+        factors_zyx: What to multiply them by: their weights, or 1 where that has been done.
         importance_zyx: Weights of the tile.
         corner: First voxel of the tile.
     """
@@ -77,7 +79,7 @@ def add_tile(
     for z in range(n_z):
         row = (first_z + z) % sums_zycx.shape[0]
         for y in range(n_y):
-            importance = importance_zyx[z, y]
+            importance, factors = importance_zyx[z, y], factors_zyx[z, y]
             weights = weights_zyx[row, first_y + y, first_x : first_x + n_x]
             for x in range(n_x):
                 weights[x] = narrowed(widened(weights[x]) + importance[x])
@@ -85,7 +87,7 @@ def add_tile(
                 sums = sums_zycx[row, first_y + y, label, first_x : first_x + n_x]
                 logits = logits_czyx[label, z, y]
                 for x in range(n_x):
-                    sums[x] = narrowed(widened(sums[x]) + logits[x] * importance[x])
+                    sums[x] = narrowed(widened(sums[x]) + logits[x] * factors[x])
 
 
 @kernel(error_model="numpy")

@@ -5,7 +5,8 @@ device of torch: from a GPU nothing but labels comes back. Both give the same, t
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -17,8 +18,8 @@ from organome.compute.inference.logits_interpolation import AxisInterpolation, L
 from organome.compute.inference.tiling import Corner, Tiling
 
 _NOT_SEEN: Final = -100.0  # no label but background where no tile was
-_VOXELS_AT_A_TIME: Final = 1 << 17  # whose logits are interpolated together
-_SLICES_AT_A_TIME: Final = 16
+VOXELS_AT_A_TIME: Final = 1 << 17  # whose logits are interpolated together
+SLICES_AT_A_TIME: Final = 16
 _CORNERS: Final = tuple((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1))
 
 
@@ -37,8 +38,8 @@ class TileSums(ABC):
     def open(self, start: int) -> None:
         """Prepare for tiles that begin at a row."""
         stop = min(start + self._depth, self._n_rows)
-        for row in self._rows(self._n_opened, stop):
-            self._clear(row)
+        for ring, _ in self._stretches(self._n_opened, stop):
+            self._clear(ring)
         self._n_opened = max(stop, self._n_opened)
 
     @abstractmethod
@@ -48,6 +49,13 @@ class TileSums(ABC):
     @abstractmethod
     def finish(self, start: int, stop: int) -> None:
         """Turn the sums of rows, to which no further tile adds, into logits and labels.
+
+        Raises:
+            NotFiniteError: Logits are NaN or infinite; ``check`` may say so instead.
+        """
+
+    def check(self) -> None:  # noqa: B027
+        """Say whether all logits up to now were numbers, where ``finish`` does not wait for that.
 
         Raises:
             NotFiniteError: Logits are NaN or infinite.
@@ -76,16 +84,21 @@ class TileSums(ABC):
         """
 
     @abstractmethod
-    def _clear(self, row: int) -> None:
-        """Set a row of the ring to 0."""
+    def _clear(self, ring: slice) -> None:
+        """Set rows of the ring to 0."""
 
-    def _rows(self, start: int, stop: int) -> Sequence[int]:
-        """Return where rows of the image lie in the ring."""
-        return [row % self._n_held for row in range(start, stop)]
+    def _stretches(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+        """Find where rows of the image lie in the ring: in one stretch, or in two.
 
-    def _rows_of_slice(self, z: AxisInterpolation, number: int) -> tuple[int, int]:
-        """Return where the rows lie that a slice of the image is made from."""
-        return int(z.lower[number]) % self._n_held, int(z.upper[number]) % self._n_held
+        Yields:
+            Rows of the ring, and which of the rows asked for they are.
+        """
+        row = start
+        while row < stop:
+            first = row % self._n_held
+            n = min(stop - row, self._n_held - first)
+            yield slice(first, first + n), slice(row - start, row - start + n)
+            row += n
 
 
 class DeviceSums(TileSums):
@@ -119,53 +132,58 @@ class DeviceSums(TileSums):
         self._sums_czyx = torch.zeros((n_labels, *shape), dtype=torch.half, device=device)
         self._weights_zyx = torch.zeros(shape, dtype=torch.half, device=device)
         self._labels_zyx = torch.zeros(shape, dtype=torch.uint8, device=device)
+        self._are_numbers = torch.ones((), dtype=torch.bool, device=device)
+        self._axes: tuple[_DeviceAxis, ...] = ()
 
-    def _clear(self, row: int) -> None:
-        self._sums_czyx[:, row] = 0
-        self._weights_zyx[row] = 0
+    def _clear(self, ring: slice) -> None:
+        self._sums_czyx[:, ring] = 0
+        self._weights_zyx[ring] = 0
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
-        """Add the logits of a tile, weighted."""
+        """Add the logits of a tile, weighted in the precision that they have."""
         n_z, n_y, n_x = self._patch
         z, y, x = corner
-        weighted = logits_czyx.to(self._device).float() * self._importance_zyx
+        weighted = logits_czyx.to(self._device) * self._importance_zyx
         within = (slice(y, y + n_y), slice(x, x + n_x))
-        rows = self._rows(z, z + n_z)
-        turn = n_z if rows[-1] >= rows[0] else n_z - rows[-1] - 1
-        for first, stop in ((0, turn), (turn, n_z)):
-            if first < stop:
-                ring = slice(rows[first], rows[first] + stop - first)
-                self._sums_czyx[:, ring, *within] += weighted[:, first:stop]
-                self._weights_zyx[ring, *within] += self._importance_zyx[first:stop]
+        for ring, rows in self._stretches(z, z + n_z):
+            self._sums_czyx[:, ring, *within] += weighted[:, rows]
+            self._weights_zyx[ring, *within] += self._importance_zyx[rows]
 
     def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
         """Take the logits of several folds for sums."""
-        for row in self._rows(start, stop):
+        for ring, _ in self._stretches(start, stop):
             for one in finished:
-                self._sums_czyx[:, row] += one._sums_czyx[:, row]
-            self._weights_zyx[row] = len(finished)
+                self._sums_czyx[:, ring] += one._sums_czyx[:, ring]
+            self._weights_zyx[ring] = len(finished)
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
-        for row in self._rows(start, stop):
-            sums_cyx, weights_yx = self._sums_czyx[:, row], self._weights_zyx[row]
-            unseen = weights_yx == 0
-            sums_cyx[1:].masked_fill_(unseen, _NOT_SEEN)
-            weights_yx.masked_fill_(unseen, 1.0)
-            sums_cyx.div_(weights_yx)
-            self._labels_zyx[row] = sums_cyx.argmax(0)
-        rows = torch.tensor(self._rows(start, stop), device=self._device)
-        if not self._sums_czyx.index_select(1, rows).isfinite().all():
+        for ring, _ in self._stretches(start, stop):
+            sums_czyx, weights_zyx = self._sums_czyx[:, ring], self._weights_zyx[ring]
+            unseen = weights_zyx == 0
+            sums_czyx[1:].masked_fill_(unseen, _NOT_SEEN)
+            weights_zyx.masked_fill_(unseen, 1.0)
+            sums_czyx.div_(weights_zyx)
+            self._labels_zyx[ring] = sums_czyx.argmax(0)
+            # Nothing here waits for the device, and nothing as large as the sums is made.
+            for extreme in sums_czyx.aminmax():
+                self._are_numbers &= extreme.isfinite()
+
+    def check(self) -> None:
+        """Say whether all logits up to now were numbers."""
+        if not self._are_numbers:
             raise NotFiniteError
 
     def export(
         self, interpolation: LogitsInterpolation, first: int, found_zyx: npt.NDArray[np.uint8]
     ) -> None:
-        """Label slices of the image."""
-        for start in range(0, len(found_zyx), _SLICES_AT_A_TIME):
-            slices = range(first + start, first + min(start + _SLICES_AT_A_TIME, len(found_zyx)))
-            labels = self._label_slices(interpolation, slices)
-            found_zyx[start : start + len(slices)] = labels.cpu().numpy()
+        """Label slices of the image; always by the same interpolation."""
+        if not self._axes:
+            self._axes = tuple(_DeviceAxis.of(one, self._device) for one in interpolation.axes)
+        for start in range(0, len(found_zyx), SLICES_AT_A_TIME):
+            slices = slice(first + start, first + min(start + SLICES_AT_A_TIME, len(found_zyx)))
+            labels = self._label_slices(slices, rounds_to_half=interpolation.rounds_to_half)
+            found_zyx[start : start + len(labels)] = labels.cpu().numpy()
 
     def logits(self, shape_zyx: tuple[int, ...]) -> torch.Tensor:
         """Return all logits of the image, without padding, where all rows are held and finished."""
@@ -173,42 +191,32 @@ class DeviceSums(TileSums):
         logits_czyx: torch.Tensor = self._sums_czyx[(slice(None), *within)].cpu()
         return logits_czyx
 
-    def _label_slices(self, interpolation: LogitsInterpolation, slices: range) -> torch.Tensor:
-        z, y, x = interpolation.axes
-        rows = np.array([self._rows_of_slice(z, number) for number in slices])
-        ends = tuple(
-            (self._place(lower), self._place(upper))
-            for lower, upper in (
-                (rows[:, 0], rows[:, 1]),
-                (y.lower, y.upper),
-                (x.lower, x.upper),
-            )
-        )
-        labels = self._corner(self._labels_zyx, ends, (0, 0, 0))
+    def _label_slices(self, slices: slice, *, rounds_to_half: bool) -> torch.Tensor:
+        z, *others = self._axes
+        axes = (z.part(slices, n_held=self._n_held), *others)
+        labels = self._corner(axes, (0, 0, 0))
         mixed = torch.zeros_like(labels, dtype=torch.bool)
         for corner in _CORNERS[1:]:
-            mixed |= self._corner(self._labels_zyx, ends, corner) != labels
-        z_weight = z.weight[slices.start : slices.stop]
-        weights = tuple(self._place(one) for one in (z_weight, y.weight, x.weight))
-        for places in mixed.nonzero().split(_VOXELS_AT_A_TIME):
-            values = self._interpolate(places, ends, weights)
-            if interpolation.rounds_to_half:
+            mixed |= self._corner(axes, corner) != labels
+        for places in mixed.nonzero().split(VOXELS_AT_A_TIME):
+            values = self._interpolate(places, axes)
+            if rounds_to_half:
                 values = values.half()
             labels[places[:, 0], places[:, 1], places[:, 2]] = values.argmax(0).to(torch.uint8)
         return labels
 
-    def _interpolate(
-        self,
-        places: torch.Tensor,
-        ends: "tuple[tuple[torch.Tensor, torch.Tensor], ...]",
-        weights: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
+    def _interpolate(self, places: torch.Tensor, axes: "tuple[_DeviceAxis, ...]") -> torch.Tensor:
         """Interpolate all labels at some voxels: along z first, then y, then x."""
         corners = {}
         for corner in _CORNERS:
-            z, y, x = (ends[axis][end][places[:, axis]] for axis, end in enumerate(corner))
+            z, y, x = (
+                axis.ends[end][places[:, number]]
+                for number, (axis, end) in enumerate(zip(axes, corner, strict=True))
+            )
             corners[corner] = self._sums_czyx[:, z, y, x].float()
-        z_weight, y_weight, x_weight = (weights[axis][places[:, axis]] for axis in range(3))
+        z_weight, y_weight, x_weight = (
+            axis.weight[places[:, number]] for number, axis in enumerate(axes)
+        )
         lines = {
             (y, x): _between(corners[0, y, x], corners[1, y, x], z_weight)
             for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -216,18 +224,35 @@ class DeviceSums(TileSums):
         left, right = (_between(lines[0, x], lines[1, x], y_weight) for x in (0, 1))
         return _between(left, right, x_weight)
 
-    def _place(self, numbers: npt.NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(numbers)).to(self._device)
-
-    @staticmethod
     def _corner(
-        ring: torch.Tensor,
-        ends: "tuple[tuple[torch.Tensor, torch.Tensor], ...]",
-        corner: tuple[int, int, int],
+        self, axes: "tuple[_DeviceAxis, ...]", corner: tuple[int, int, int]
     ) -> torch.Tensor:
-        for axis, end in enumerate(corner):
-            ring = ring.index_select(axis, ends[axis][end])
-        return ring
+        """Return the label at one corner of the cell that each voxel lies in."""
+        labels = self._labels_zyx
+        for number, (axis, end) in enumerate(zip(axes, corner, strict=True)):
+            labels = labels.index_select(number, axis.ends[end])
+        return labels
+
+
+@dataclass(frozen=True, slots=True)
+class _DeviceAxis:
+    """An ``AxisInterpolation`` on a device: indices before and after, and weights of the latter."""
+
+    ends: tuple[torch.Tensor, torch.Tensor]
+    weight: torch.Tensor
+
+    @classmethod
+    def of(cls, axis: AxisInterpolation, device: torch.device) -> Self:
+        lower, upper, weight = (
+            torch.from_numpy(np.ascontiguousarray(numbers)).to(device)
+            for numbers in (axis.lower, axis.upper, axis.weight)
+        )
+        return cls((lower, upper), weight)
+
+    def part(self, voxels: slice, *, n_held: int) -> "_DeviceAxis":
+        """Return that of some voxels, in a ring of so many rows."""
+        lower, upper = self.ends
+        return _DeviceAxis((lower[voxels] % n_held, upper[voxels] % n_held), self.weight[voxels])
 
 
 def _between(lower: torch.Tensor, upper: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -248,32 +273,38 @@ class HostSums(TileSums):
         self._labels_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint8)
         self._line = np.empty((n_labels, n_x), dtype=np.float32)
 
-    def _clear(self, row: int) -> None:
-        self._sums_zycx[row] = 0
-        self._weights_zyx[row] = 0
+    def _clear(self, ring: slice) -> None:
+        self._sums_zycx[ring] = 0
+        self._weights_zyx[ring] = 0
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
-        """Add the logits of a tile, weighted."""
+        """Add the logits of a tile, weighted in the precision that they have."""
         from organome.compute.inference.sum_kernels import add_tile
 
+        factors_zyx = self._importance_zyx
+        if logits_czyx.dtype is torch.half:
+            weights = torch.from_numpy(factors_zyx).to(logits_czyx.device, torch.half)
+            logits_czyx, factors_zyx = logits_czyx * weights, np.ones_like(factors_zyx)
         logits = logits_czyx.float().contiguous().numpy(force=True)
-        add_tile(self._sums_zycx, self._weights_zyx, logits, self._importance_zyx, corner)
+        weights_zyx = self._importance_zyx
+        add_tile(self._sums_zycx, self._weights_zyx, logits, factors_zyx, weights_zyx, corner)
 
     def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
         """Take the logits of several folds for sums."""
         from organome.compute.inference.sum_kernels import add_halves
 
-        for row in self._rows(start, stop):
+        for ring, _ in self._stretches(start, stop):
             for one in finished:
-                add_halves(self._sums_zycx[row].reshape(-1), one._sums_zycx[row].reshape(-1))
-            self._weights_zyx[row] = np.float16(len(finished)).view(np.uint16)
+                add_halves(self._sums_zycx[ring].reshape(-1), one._sums_zycx[ring].reshape(-1))
+            self._weights_zyx[ring] = np.float16(len(finished)).view(np.uint16)
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
         from organome.compute.inference.sum_kernels import finish_row
 
         lines = np.empty((2, self._sums_zycx.shape[3]), dtype=np.float32)
-        for row in self._rows(start, stop):
+        for number in range(start, stop):
+            row = number % self._n_held
             sums, weights = self._sums_zycx[row], self._weights_zyx[row]
             if not finish_row(sums, weights, self._labels_zyx[row], lines):
                 raise NotFiniteError
@@ -286,11 +317,12 @@ class HostSums(TileSums):
 
         z, y, x = interpolation.axes
         labels_yx = np.empty(found_zyx.shape[1:], dtype=np.uint8)
+        n_held = self._n_held
         for number, found_yx in enumerate(found_zyx, start=first):
             export_slice(
                 self._sums_zycx,
                 self._labels_zyx,
-                (*self._rows_of_slice(z, number), z.weight[number]),
+                (z.lower[number] % n_held, z.upper[number] % n_held, z.weight[number]),
                 (y.lower, y.upper, y.weight),
                 (x.lower, x.upper, x.weight),
                 interpolation.rounds_to_half,

@@ -128,5 +128,6 @@ class ModelLabeller:
             read_model(self.folder, known_digest=self.digest),
             device=self.device,
             gpu=self.gpu,
+            n_sharing=self.n_sharing,
             settings=self.inference,
         )

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from doubles.inference import tiny_model
 from doubles.plans import CONFIGURATION
 from organome.compute.inference.loading import choose_device, gpu_budget_bytes, load_segmenter
 from organome.domain.errors import MachineFault, SetupError
+from organome.domain.inference import InferenceSettings, Precision
 from organome.domain.models import Model
 
 
@@ -63,6 +65,17 @@ def spoilt(model: Model, what: str) -> Model:
 def test_a_model_that_cannot_be_run_is_refused(what: str, says: str) -> None:
     with pytest.raises(SetupError, match=says):
         load_segmenter(spoilt(tiny_model(), what), device="cpu")
+
+
+@pytest.mark.parametrize("feature", ["avx512bf16", "amx-bf16", "bf16", "avx2"])
+def test_bfloat16_is_refused_where_it_would_be_emulated(
+    monkeypatch: pytest.MonkeyPatch, feature: str
+) -> None:
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: {feature: True})
+    settings = InferenceSettings(precision=Precision.BFLOAT16)
+    refused = feature == "avx2"
+    with pytest.raises(SetupError, match="no instructions") if refused else nullcontext():
+        load_segmenter(tiny_model(), device="cpu", settings=settings)
 
 
 def test_all_folds_are_loaded_and_no_weight_is_held_twice() -> None:

@@ -139,6 +139,19 @@ def test_what_is_no_number_is_found(make: Make, value: float) -> None:
     sums.add(spoilt, row.corners[-1])
     with pytest.raises(NotFiniteError):
         sums.finish(row.start, row.finished)
+        sums.check()
+
+
+def test_logits_of_a_gpu_are_weighted_in_half_precision_as_nnunet_does() -> None:
+    tiling = place_tiles(PATCH, PATCH, 0.5)
+    logits = next(iter(tile_logits(tiling).values())).half()
+    weighted = logits.clone()
+    weighted *= torch.from_numpy(tile_weights(PATCH).copy())
+    for make in (host, device):
+        sums = make(tiling)
+        sums.open(0)
+        sums.add(logits, (0, 0, 0))
+        assert torch.equal(in_half(sums), weighted)
 
 
 def test_without_a_processor_for_halves_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
