@@ -1,6 +1,6 @@
 """The share of fat in the signal of a two-point Dixon scan."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,11 @@ _MAX_SAMPLE: Final = 2_000_000  # voxels that percentiles are of
 _MAX_DARK_SAMPLE: Final = 250_000  # those that only a wide margin is compared with
 
 
-def fat_and_signal(fat: sitk.Image, water: sitk.Image) -> tuple[Singles, Singles]:
-    """Return fat, and fat + water, as arrays (z, y, x) that are nowhere negative."""
+def fat_and_signal(fat: npt.NDArray[Any], water: npt.NDArray[Any]) -> tuple[Singles, Singles]:
+    """Return fat, and fat + water, of voxels as two images hold them; nowhere negative."""
     # Resampling can overshoot below 0, which no signal does.
-    fat_zyx = np.maximum(sitk.GetArrayViewFromImage(fat), 0).astype(np.float32)
-    signal_zyx = fat_zyx + np.maximum(sitk.GetArrayViewFromImage(water), 0)
-    return fat_zyx, signal_zyx
+    singles = np.maximum(fat, 0).astype(np.float32, copy=False)
+    return singles, singles + np.maximum(water, 0)
 
 
 def are_magnitudes(fat: sitk.Image, water: sitk.Image) -> bool:
@@ -54,7 +53,7 @@ def are_magnitudes(fat: sitk.Image, water: sitk.Image) -> bool:
     return min(darkest) <= MAX_OFFSET_SHARE
 
 
-def signal_floor(signal_zyx: npt.NDArray[np.floating]) -> float:
+def signal_floor(fat_zyx: npt.NDArray[Any], water_zyx: npt.NDArray[Any]) -> float:
     """Return the signal below which a voxel holds no tissue, from the noise of the air.
 
     A share of the signal range alone would be too high for an iron-loaded liver beside fat that is
@@ -62,13 +61,15 @@ def signal_floor(signal_zyx: npt.NDArray[np.floating]) -> float:
     is no air, the darkest tissue is no noise, for neighbours there are alike.
 
     Args:
-        signal_zyx: Fat + water.
+        fat_zyx: Voxels of the fat image.
+        water_zyx: Those of the water image.
 
     Source: Langner et al. 2020 drop voxels below 10 % of the intensity range; here that is the
     highest floor, and the noise sets a lower one.
     """
-    rows = signal_zyx.reshape(-1, signal_zyx.shape[-1])
-    rows = rows[:: max(1, signal_zyx.size // _MAX_SAMPLE)]
+    every = max(1, fat_zyx.size // _MAX_SAMPLE)
+    fat, water = (one.reshape(-1, one.shape[-1])[::every] for one in (fat_zyx, water_zyx))
+    _, rows = fat_and_signal(fat, water)
     dark, bright = np.percentile(rows, (AIR_PERCENTILE, FAT_FRACTION_RANGE_PERCENTILE)).tolist()
     floor = min(AIR_FACTOR * dark, FAT_FRACTION_FLOOR * bright)
     steps = np.abs(np.diff(rows, axis=1))[rows[:, :-1] <= dark]
@@ -83,10 +84,12 @@ def fat_fraction(fat: sitk.Image, water: sitk.Image) -> Singles:
     Returns:
         Array (z, y, x), 0 to 1; NaN where fat+water is not above ``signal_floor``.
     """
-    fat_zyx, signal_zyx = fat_and_signal(fat, water)
-    counts_zyx = has_signal(signal_zyx, signal_floor(signal_zyx))
-    fraction_zyx = np.full(fat_zyx.shape, np.nan, np.float32)
-    np.divide(fat_zyx, signal_zyx, out=fraction_zyx, where=counts_zyx)
+    images = [sitk.GetArrayViewFromImage(image) for image in (fat, water)]
+    floor = signal_floor(*images)
+    fraction_zyx, signal_zyx = fat_and_signal(*images)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(fraction_zyx, signal_zyx, out=fraction_zyx)
+    fraction_zyx[~has_signal(signal_zyx, floor)] = np.nan
     return fraction_zyx
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import cc3d
 import numpy as np
 import numpy.typing as npt
 import scipy
@@ -152,8 +153,10 @@ def measure_organs(
     if labels_zyx.min() < 0 or labels_zyx.max() > n_labels:
         raise ScanError(Reason.LABEL_UNKNOWN, f"the labelmap holds values beyond 0 to {n_labels}")
     image_zyx = None if image is None else sitk.GetArrayViewFromImage(image)
-    dixon_zyx = None if fat is None or water is None else fat_and_signal(fat, water)
-    floor = 0.0 if dixon_zyx is None else signal_floor(dixon_zyx[1])
+    dixon_zyx = None
+    if fat is not None and water is not None:
+        dixon_zyx = [sitk.GetArrayViewFromImage(one) for one in (fat, water)]
+    floor = 0.0 if dixon_zyx is None else signal_floor(*dixon_zyx)
     view = View.of(labelmap.GetSize(), seen_xyz)
     measures = {}
     for label, box in enumerate(scipy.ndimage.find_objects(labels_zyx, n_labels), start=1):
@@ -169,7 +172,7 @@ def measure_organs(
             values=None if image_zyx is None else image_zyx[box][mask_zyx],
         )
         if dixon_zyx is not None:
-            fat_values, signal = (one[box][mask_zyx] for one in dixon_zyx)
+            fat_values, signal = fat_and_signal(*(one[box][mask_zyx] for one in dixon_zyx))
             mean, share = mean_fat_fraction(fat_values, signal, floor)
             measure = replace(measure, fat_fraction_mean=mean, fat_fraction_share=share)
         measures[label] = measure
@@ -289,7 +292,7 @@ def _centroid_xyz_mm(
 
 def _main_pieces(mask_zyx: Mask, n_voxels: int) -> tuple[Mask, int, int]:
     """Find the pieces that matter; count all pieces, and the voxels of the largest."""
-    pieces_zyx, n_pieces = scipy.ndimage.label(mask_zyx)
+    pieces_zyx, n_pieces = cc3d.connected_components(mask_zyx, connectivity=6, return_N=True)
     if n_pieces == 1:
         return mask_zyx, 1, n_voxels
     n_of_piece = np.bincount(pieces_zyx[mask_zyx], minlength=n_pieces + 1)

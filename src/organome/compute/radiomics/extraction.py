@@ -4,15 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import isnan
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from organome.compute.radiomics.first_order import Sample
 from organome.compute.radiomics.ibsi import Form, IbsiFeatures
 from organome.compute.radiomics.matrices import Matrices
-from organome.compute.radiomics.preparation import filtered_images, prepare, within_range
+from organome.compute.radiomics.preparation import (
+    Normalization,
+    filtered_images,
+    late_normalization,
+    prepare,
+    within_range,
+)
 from organome.compute.radiomics.regions import (
     LabelledBox,
     Region,
@@ -84,9 +91,12 @@ def extract_features(
         raise ValueError(f"image {image.GetSize()} and labelmap {labelmap.GetSize()} differ")
     if labelmap.GetPixelID() != sitk.sitkUInt8:
         raise ValueError(f"labels are {labelmap.GetPixelIDTypeAsString()}, not uint8")
-    prepared, prepared_labels = prepare(image, labelmap, settings.preparation)
+    late = late_normalization(image, settings)
+    prepared, prepared_labels = (
+        prepare(image, labelmap, settings.preparation) if late is None else (image, labelmap)
+    )
     box = find_regions(sitk.GetArrayViewFromImage(prepared_labels))
-    found = {} if box is None else _Extraction(prepared, box, settings).run()
+    found = {} if box is None else _Extraction(prepared, box, settings, late).run()
     if prepared_labels is not labelmap:
         labels = np.unique(sitk.GetArrayViewFromImage(labelmap)).tolist()
         for label in set(labels) - {BACKGROUND} - set(found):
@@ -97,8 +107,15 @@ def extract_features(
 class _Extraction:
     """One prepared image and its regions."""
 
-    def __init__(self, image: sitk.Image, box: LabelledBox, settings: RadiomicsSettings) -> None:
+    def __init__(
+        self,
+        image: sitk.Image,
+        box: LabelledBox,
+        settings: RadiomicsSettings,
+        late: Normalization | None,
+    ) -> None:
         self._image = image
+        self._late = late
         self._settings = settings
         x_mm, y_mm, z_mm = image.GetSpacing()
         self._spacing_zyx_mm = (z_mm, y_mm, x_mm)
@@ -134,7 +151,7 @@ class _Extraction:
         for whole in self._box.regions:
             reason, region = refusal(whole, self._settings), whole
             if reason is None and preparation.leaves_out:
-                kept = within_range(self._box.intensities(image_zyx, whole), preparation)
+                kept = within_range(self._intensities_of(image_zyx, whole), preparation)
                 part = part_of(whole, kept, self._box)
                 self._n_voxels[whole.label] = part.n_voxels if part else 0
                 if part is None or part.n_voxels == 1:
@@ -148,6 +165,10 @@ class _Extraction:
                 self._regions[whole.label] = region
                 self._values[whole.label] = {}
                 self._intensities[whole.label] = {}
+
+    def _intensities_of(self, image_zyx: NDArray[Any], region: Region) -> NDArray[Any]:
+        intensities = self._box.intensities(image_zyx, region)
+        return intensities if self._late is None else self._late.of(intensities)
 
     def _measure_shapes(self) -> None:
         box, preparation = self._box, self._settings.preparation
@@ -176,7 +197,7 @@ class _Extraction:
         for label, region in self._regions.items():
             places, box_zyx = self._box.places(region)
             features, self._intensities[label][name] = intensity_features(
-                self._box.intensities(image_zyx, region),
+                self._intensities_of(image_zyx, region),
                 places,
                 box_zyx,
                 settings=self._settings.texture_of(name),

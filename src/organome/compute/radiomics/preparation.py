@@ -6,6 +6,7 @@ the whole grid.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from organome.domain.radiomics_settings import (
     NormalizeOver,
     Preparation,
     Processing,
+    RadiomicsSettings,
     ResegmentMode,
     log_image_type,
     wavelet_image_type,
@@ -126,6 +128,57 @@ def within_range(intensities: NDArray[Any], preparation: Preparation) -> NDArray
     return kept
 
 
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """What intensities go through so that the body has mean 0 and a given standard deviation.
+
+    Attributes:
+        mean: Of the body.
+        sd: Of the body.
+        limit: How many deviations from the mean values are clipped; None: they are not.
+        scale: The deviation that comes out.
+    """
+
+    mean: float
+    sd: float
+    limit: float | None
+    scale: float
+
+    def of(self, intensities: NDArray[Any]) -> Floats:
+        """Normalise some intensities."""
+        normalized = intensities.astype(np.float64)
+        normalized -= self.mean
+        normalized /= self.sd or 1.0
+        if self.limit is not None:
+            np.clip(normalized, -self.limit, self.limit, out=normalized)
+        if self.scale != 1:
+            normalized *= self.scale
+        return normalized
+
+
+def late_normalization(image: sitk.Image, settings: RadiomicsSettings) -> Normalization | None:
+    """Return what labelled voxels can go through by themselves, if nothing needs those around."""
+    preparation, filters = settings.preparation, settings.filters
+    needs_others = (
+        preparation.resampled_spacing_xyz_mm is not None
+        or filters.log_sigmas_mm
+        or filters.wavelet is not None
+        or settings.ibsi.extents
+    )
+    is_of_body = preparation.normalize and preparation.normalize_over is NormalizeOver.BODY
+    return body_normalization(image, preparation) if is_of_body and not needs_others else None
+
+
+def body_normalization(image: sitk.Image, preparation: Preparation) -> Normalization:
+    """Find mean and deviation of the body.
+
+    It is all voxels with signal: at least a tenth of the 99.9th percentile, which is also the rule
+    of the fat fraction.
+    """
+    limit, scale = preparation.remove_outliers, preparation.normalize_scale
+    return Normalization(*_body_moments(image), limit=limit, scale=scale)
+
+
 def prepare(
     image: sitk.Image, labelmap: sitk.Image, preparation: Preparation
 ) -> tuple[sitk.Image, sitk.Image]:
@@ -138,18 +191,11 @@ def prepare(
 
 
 def normalize(image: sitk.Image, preparation: Preparation) -> sitk.Image:
-    """Bring intensities to mean 0 and a given standard deviation.
-
-    The body is all voxels with signal: at least a tenth of the 99.9th percentile, which is also the
-    rule of the fat fraction.
-    """
+    """Bring intensities to mean 0 and a given standard deviation."""
     if preparation.normalize_over is NormalizeOver.BODY:
-        mean, sd = _body_moments(image)
-        normalized: sitk.Image = sitk.Cast(image, sitk.sitkFloat64)
-        normalized -= mean  # in place, for a new image costs more than the arithmetic
-        normalized /= sd or 1.0
-    else:
-        normalized = sitk.Normalize(image)
+        change = body_normalization(image, preparation)
+        return _like(change.of(sitk.GetArrayViewFromImage(image)), image)
+    normalized: sitk.Image = sitk.Normalize(image)
     if preparation.remove_outliers is not None:
         limit = preparation.remove_outliers
         normalized = sitk.Clamp(normalized, normalized.GetPixelID(), -limit, limit)

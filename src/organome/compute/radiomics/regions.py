@@ -265,6 +265,14 @@ class LabelledBox:
         return places, (size_z, size_y, size_x)
 
 
+def count_labels(labels_zyx: Labels) -> Counts:
+    """Count the voxels of each label; background stays 0."""
+    counts = np.zeros(N_LABELS, np.int64)
+    scan_rows(labels_zyx, counts, np.empty(6, np.int64))
+    counts[0] = 0
+    return counts
+
+
 def find_regions(labels_zyx: NDArray[np.uint8]) -> LabelledBox | None:
     """Find all regions of a labelmap.
 

@@ -36,6 +36,7 @@ from organome.steps.radiomics.plans import (
     measure,
     read_for,
     read_plans,
+    reader_of,
 )
 from organome.steps.radiomics.region_rows import region_values
 
@@ -165,7 +166,7 @@ class MeasureOverlaps(PlannedStep):
             return
         found = []
         for scan, labelmap, other in zip(pair, labelmaps, reversed(labelmaps), strict=True):
-            pictures = read_for(plan, self._published, scan, labelmap)
+            pictures = read_for(plan, reader_of(self._published, scan), labelmap)
             shared = labels_in_view_of(pictures.labels, other)
             if shared is None:
                 return

@@ -32,6 +32,7 @@ from organome.steps.radiomics.plans import (
     measure,
     read_for,
     read_plans,
+    reader_of,
 )
 from organome.steps.radiomics.region_rows import region_values, without_intensities
 
@@ -177,6 +178,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     labelmap = published.read_labelmap(scan)
     ends = organ_ends(labelmap, published.seen_xyz(scan))
     features = joint_feature_names(plans)
+    read = reader_of(published, scan)
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             yield from missing_radiomics_rows(
@@ -184,7 +186,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             )
             continue
         facts = published.prepared[scan.scan].facts
-        found = measure(plan, read_for(plan, published, scan, labelmap))
+        found = measure(plan, read_for(plan, read, labelmap))
         for organ in scheme.structures:
             row = {**plan.row_key(scan, organ), "status": Status.DONE.value}
             if organ.label in found:

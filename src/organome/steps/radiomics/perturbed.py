@@ -29,6 +29,7 @@ from organome.steps.radiomics.plans import (
     measure,
     read_for,
     read_plans,
+    reader_of,
 )
 
 _LOG: Final = logging.getLogger(__name__)
@@ -134,10 +135,11 @@ def _measured(
     labelmap = published.read_labelmap(scan)
     ends = organ_ends(labelmap, published.seen_xyz(scan))
     of_others = [_labelmap_of(by_identity, scan, labelmap) for by_identity in others]
+    read = reader_of(published, scan)
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             continue
-        pictures = read_for(plan, published, scan, labelmap)
+        pictures = read_for(plan, read, labelmap)
         original = measure(plan, pictures)
         for repeat, changed in _versions(pictures, of_others):
             versions = [original, *(measure(plan, each) if each else {} for each in changed)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import filter as filter_names
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.labelmaps.volumes import check_grid
 from organome.compute.radiomics.extraction import RegionFeatures, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
-from organome.compute.radiomics.regions import N_LABELS
+from organome.compute.radiomics.regions import count_labels
 from organome.domain.columns import Table
 from organome.domain.errors import SetupError
 from organome.domain.features import FEATURES, FeatureClass
@@ -165,19 +166,28 @@ class Pictures:
     signal_zyx: NDArray[np.bool_] | None = None
 
 
-def read_for(plan: Plan, published: LabelledShard, scan: Scan, labelmap: sitk.Image) -> Pictures:
+def reader_of(published: LabelledShard, scan: Scan) -> Callable[[str], sitk.Image]:
+    """Return what reads images of a scan by contrast, and keeps the last two at hand.
+
+    Water is one of those that a fat fraction is of, and often the one that is measured next.
+    """
+    return lru_cache(maxsize=2)(partial(published.read_image, scan))
+
+
+def read_for(plan: Plan, read: Callable[[str], sitk.Image], labelmap: sitk.Image) -> Pictures:
     """Read the image of a plan; a fat fraction is computed.
 
     Raises:
         ScanError: If an image does not lie on the grid of the labelmap, or a file is broken.
     """
     is_fraction = plan.contrast == FAT_FRACTION
-    sources = (Contrast.FAT, Contrast.WATER) if is_fraction else (plan.contrast,)
-    images = [published.read_image(scan, source) for source in sources]
+    sources = (Contrast.FAT.value, Contrast.WATER.value) if is_fraction else (plan.contrast,)
+    images = [read(source) for source in sources]
     check_grid(labelmap, images)
     if not is_fraction:
         return Pictures(images[0], labelmap)
-    percent_zyx = fat_fraction(*images) * _PERCENT
+    percent_zyx = fat_fraction(*images)
+    percent_zyx *= _PERCENT
     signal_zyx = ~np.isnan(percent_zyx)
     percent_zyx[~signal_zyx] = 0
     percent = sitk.GetImageFromArray(percent_zyx)
@@ -198,13 +208,11 @@ def measure(plan: Plan, pictures: Pictures) -> dict[int, tuple[RegionFeatures, R
     with_signal_zyx = np.where(pictures.signal_zyx, labels_zyx, np.uint8(0))
     with_signal = sitk.GetImageFromArray(with_signal_zyx)
     with_signal.CopyInformation(pictures.labels)
-    n_voxels, n_with_signal = (
-        np.bincount(each.reshape(-1), minlength=N_LABELS) for each in (labels_zyx, with_signal_zyx)
-    )
     whole = plan.of_classes({FeatureClass.SHAPE}).region_features(pictures.image, pictures.labels)
     parts = plan.of_classes({*FeatureClass} - {FeatureClass.SHAPE}).region_features(
         pictures.image, with_signal
     )
+    n_voxels, n_with_signal = count_labels(labels_zyx), count_labels(with_signal_zyx)
     no_signal = RegionFeatures(n_voxels=0, reason=FeatureReason.NO_SIGNAL)
     return {
         label: (

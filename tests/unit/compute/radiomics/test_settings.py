@@ -1,5 +1,6 @@
 """Every setting that is done natively, against pyradiomics with the very same parameters."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,25 @@ def test_normalising_within_the_body_does_not_depend_on_the_type_of_the_voxels()
     integers = extract_features(image, labelmap, settings)
     floats = extract_features(sitk.Cast(image, sitk.sitkFloat64), labelmap, settings)
     assert differences(integers[1].values, floats[1].values) == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{}, {"removeOutliers": 1}, {"resegmentRange": [-1, 1.5], "resegmentMode": "sigma"}],
+    ids=["plain", "outliers", "resegmented"],
+)
+def test_normalising_labelled_voxels_alone_gives_the_very_same_numbers(
+    setting: dict[str, Any],
+) -> None:
+    image, labelmap = small_pair()
+    changes = {"normalize": True, "normalizeScale": 100, "binWidth": 5, **setting}
+    parameters = {"setting": changes, "organome": {"normalizeOver": "body"}}
+    settings = read_parameters(parameters, source="test")
+    voxels = sitk.GetArrayViewFromImage(image)
+    body = voxels[voxels >= 0.1 * np.percentile(voxels, 99.9)].astype(np.float64)
+    normalized = (sitk.Cast(image, sitk.sitkFloat64) - body.mean()) / body.std()
+    if "removeOutliers" in setting:
+        normalized = sitk.Clamp(normalized, sitk.sitkFloat64, -1, 1)
+    before = replace(settings, preparation=replace(settings.preparation, normalize=False))
+    whole = extract_features(normalized * 100, labelmap, before)
+    assert differences(whole[1].values, extract_features(image, labelmap, settings)[1].values) == []

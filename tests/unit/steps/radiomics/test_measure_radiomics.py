@@ -23,11 +23,13 @@ from organome.domain.radiomics_settings import Engine, TextureSettings
 from organome.domain.radiomics_tables import feature_columns
 from organome.domain.scans import Scan
 from organome.io.images.image_files import read_image, write_image
+from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import read_table
 from organome.shards.run import run_shard
 from organome.shards.work_folder import read_outcomes
 from organome.steps.radiomics import measure_radiomics
-from organome.steps.radiomics.measure_radiomics import peak_bytes, run
+from organome.steps.radiomics.measure_radiomics import measured_rows, peak_bytes, run
+from organome.steps.radiomics.plans import read_plans
 from organome.steps.radiomics.region_rows import region_values
 
 CONTRASTS = ("fat", "water")
@@ -308,6 +310,24 @@ def test_order_of_settings_does_not_matter(tmp_path: Path) -> None:
     shard.measure("water", "fat", output="one")
     shard.measure("fat", "water", output="other")
     assert shard.rows("one") == shard.rows("other")
+
+
+def test_an_image_of_two_plans_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, read, real = Shard(tmp_path, n_scans=1), list[str](), LabelledShard.read_image
+
+    def noted(published: LabelledShard, scan: Scan, contrast: str) -> sitk.Image:
+        read.append(contrast)
+        return real(published, scan, contrast)
+
+    monkeypatch.setattr(LabelledShard, "read_image", noted)
+    shard.write_ledgers()
+    published = LabelledShard.open(shard.images, shard.labelmaps, shard.scans)
+    settings = [f"{contrast}={shard.parameters()}" for contrast in ("fat_fraction", "water")]
+    plans = read_plans(settings, Engine.NATIVE)
+    assert len(list(measured_rows(shard.scans[0], published, plans))) == 2 * 40
+    assert read == ["fat", "water"]
 
 
 def test_numbers_are_those_of_the_image(tmp_path: Path) -> None:
