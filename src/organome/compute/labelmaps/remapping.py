@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 import SimpleITK as sitk
 
+from organome.compute.geometry.boxes import label_boxes
 from organome.domain.errors import ScanError
 from organome.domain.organs import BACKGROUND
 from organome.domain.outcomes import Reason
@@ -140,10 +140,7 @@ def label_extents(labelmap: sitk.Image) -> dict[int, tuple[int, int, int, int, i
     Returns:
         For each label that is there, its first and last voxel along x, y and z.
     """
-    boxes_zyx = scipy.ndimage.find_objects(sitk.GetArrayViewFromImage(labelmap))
-    extents = {}
-    for label, box_zyx in enumerate(boxes_zyx, start=1):
-        if box_zyx is not None:
-            z, y, x = box_zyx
-            extents[label] = (x.start, x.stop - 1, y.start, y.stop - 1, z.start, z.stop - 1)
-    return extents
+    return {
+        label: (x.start, x.stop - 1, y.start, y.stop - 1, z.start, z.stop - 1)
+        for label, (z, y, x) in label_boxes(sitk.GetArrayViewFromImage(labelmap)).items()
+    }

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import cc3d
 import numpy as np
 import numpy.typing as npt
-import scipy
 import SimpleITK as sitk
 
 from organome.compute.dixon.fat_fraction import (
@@ -16,6 +15,7 @@ from organome.compute.dixon.fat_fraction import (
     signal_floor,
 )
 from organome.compute.geometry.arrays import Mask
+from organome.compute.geometry.boxes import BoxZyx, label_boxes
 from organome.compute.geometry.grids import (
     MM3_PER_ML,
     Grid,
@@ -30,8 +30,6 @@ from organome.domain.geometry import Face
 from organome.domain.organs import N_ORGANS
 from organome.domain.outcomes import Reason
 from organome.domain.volume_bounds import MAIN_PIECE_SHARE
-
-_Box: TypeAlias = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +157,7 @@ def measure_organs(
     floor = 0.0 if dixon_zyx is None else signal_floor(*dixon_zyx)
     view = View.of(labelmap.GetSize(), seen_xyz)
     measures = {}
-    for label, box in enumerate(scipy.ndimage.find_objects(labels_zyx, n_labels), start=1):
-        if box is None:
-            continue
+    for label, box in label_boxes(labels_zyx, n_labels).items():
         mask_zyx = labels_zyx[box] == label
         measure = _measure_organ(
             labelmap,
@@ -196,7 +192,7 @@ def check_grid(labelmap: sitk.Image, images: Sequence[sitk.Image]) -> None:
 
 def _measure_organ(
     labelmap: sitk.Image,
-    box_zyx: _Box,
+    box_zyx: BoxZyx,
     mask_zyx: Mask,
     *,
     view: View,
@@ -235,15 +231,14 @@ def organ_ends(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> d
     view = View.of(labelmap.GetSize(), seen_xyz)
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     ends = {}
-    for label, box in enumerate(scipy.ndimage.find_objects(labels_zyx), start=1):
-        if box is not None:
-            mask_zyx = labels_zyx[box] == label
-            main_zyx, _, _ = _main_pieces(mask_zyx, int(np.count_nonzero(mask_zyx)))
-            ends[label] = _ends(labelmap, view, box, main_zyx)
+    for label, box in label_boxes(labels_zyx).items():
+        mask_zyx = labels_zyx[box] == label
+        main_zyx, _, _ = _main_pieces(mask_zyx, int(np.count_nonzero(mask_zyx)))
+        ends[label] = _ends(labelmap, view, box, main_zyx)
     return ends
 
 
-def _ends(labelmap: sitk.Image, view: View, box_zyx: _Box, main_zyx: Mask) -> OrganEnds:
+def _ends(labelmap: sitk.Image, view: View, box_zyx: BoxZyx, main_zyx: Mask) -> OrganEnds:
     gaps_xyz = view.gaps_zyx(main_zyx, [extent.start for extent in box_zyx])[::-1]
     faces_xyz = array_faces_xyz(labelmap.GetDirection())
     touched = {
@@ -265,7 +260,7 @@ def _ends(labelmap: sitk.Image, view: View, box_zyx: _Box, main_zyx: Mask) -> Or
 
 
 def _owned(
-    ownership: Ownership, box_zyx: _Box, mask_zyx: Mask, main_zyx: Mask, one_ml: float
+    ownership: Ownership, box_zyx: BoxZyx, mask_zyx: Mask, main_zyx: Mask, one_ml: float
 ) -> OwnedPart:
     share_zyx = ownership.share_zyx[box_zyx]
     owned_zyx = main_zyx & (share_zyx > 0)
@@ -278,7 +273,7 @@ def _owned(
 
 
 def _centroid_xyz_mm(
-    labelmap: sitk.Image, box_zyx: _Box, mask_zyx: Mask, n_voxels: int
+    labelmap: sitk.Image, box_zyx: BoxZyx, mask_zyx: Mask, n_voxels: int
 ) -> tuple[float, float, float]:
     n_yx = np.count_nonzero(mask_zyx, axis=0)
     n_zyx = (np.count_nonzero(mask_zyx, axis=(1, 2)), n_yx.sum(axis=1), n_yx.sum(axis=0))

@@ -11,6 +11,7 @@ import cc3d
 import numpy as np
 import SimpleITK as sitk
 
+from organome.compute.geometry.boxes import labelled_box
 from organome.compute.geometry.grids import Grid, voxel_ml
 from organome.domain.flags import Flag
 from organome.domain.organs import Organ, SideFinding
@@ -54,9 +55,15 @@ def orientation_flags(
 
 def _heights_mm(labelmap: sitk.Image, structures: Sequence[Organ]) -> list[float | None]:
     """Return the mean height of each tier of the body, None where nothing of it is in view."""
-    statistics = cc3d.statistics(sitk.GetArrayViewFromImage(labelmap), no_slice_conversion=True)
+    labels_zyx = sitk.GetArrayViewFromImage(labelmap)
+    box = labelled_box(labels_zyx)
+    if box is None:
+        return [None] * len(_TIERS)
+    within_zyx = np.ascontiguousarray(labels_zyx[box])
+    statistics = cc3d.statistics(within_zyx, no_slice_conversion=True)
     counts = statistics["voxel_counts"]
-    places_xyz_mm = Grid.of(labelmap).places_xyz_mm(np.nan_to_num(statistics["centroids"]))
+    centroids_zyx = np.nan_to_num(statistics["centroids"]) + [extent.start for extent in box]
+    places_xyz_mm = Grid.of(labelmap).places_xyz_mm(centroids_zyx)
     labels = {organ.name: organ.label for organ in structures if organ.label < len(counts)}
     heights_mm: list[float | None] = []
     for names in _TIERS:

@@ -10,10 +10,10 @@ from typing import Any, Final
 import cc3d
 import numpy as np
 import numpy.typing as npt
-import scipy
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Floats, Indices, Labels
+from organome.compute.geometry.boxes import label_boxes
 from organome.compute.geometry.grids import Grid
 from organome.domain.organs import MIDLINE_ORGANS, USUAL_SIDES, Organ, Side, pairs_of
 
@@ -92,11 +92,11 @@ def places_of_labels_xyz_mm(
     labels_zyx: npt.NDArray[Any], labels: Sequence[int], grid: Grid
 ) -> Floats:
     """Return the places of all voxels with one of these labels; shape (n, 3)."""
-    boxes = scipy.ndimage.find_objects(labels_zyx, max(labels, default=0))
+    boxes = label_boxes(labels_zyx)
     found = [
-        np.argwhere(labels_zyx[box] == label) + [extent.start for extent in box]
-        for label, box in ((label, boxes[label - 1]) for label in labels)
-        if box is not None
+        np.argwhere(labels_zyx[boxes[label]] == label) + [extent.start for extent in boxes[label]]
+        for label in labels
+        if label in boxes
     ]
     return grid.places_xyz_mm(np.concatenate(found)) if found else np.zeros((0, 3))
 
@@ -165,9 +165,13 @@ def find_side_pieces(labelmap: sitk.Image, structures: Sequence[Organ]) -> SideP
     """
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     sided = _lookup(structures)
-    box = next(iter(scipy.ndimage.find_objects(sided[labels_zyx] > 0, 1)), None)
-    if box is None:
+    of_sided = [box for label, box in label_boxes(labels_zyx).items() if sided[label]]
+    if not of_sided:
         return None
+    box = tuple(
+        slice(min(one.start for one in extents), max(one.stop for one in extents))
+        for extents in zip(*of_sided, strict=True)
+    )
     kept_zyx = np.ascontiguousarray(sided[labels_zyx[box]])
     pieces_zyx, n_pieces = cc3d.connected_components(
         kept_zyx, connectivity=CONNECTIVITY, return_N=True
