@@ -168,11 +168,20 @@ def _add(app: App, commands: Mapping[str, Mapping[str, str]], *, show: bool = Tr
             )
 
 
-def run(tokens: Sequence[str]) -> int:
-    """Run one sub-command and return the exit code."""
+def run(tokens: Sequence[str], *, own_process: bool = False) -> int:
+    """Run one sub-command and return the exit code.
+
+    Args:
+        tokens: Sub-command and its flags.
+        own_process: Whether nothing else goes on in this process.
+    """
     try:
         app = build_app()
         command, bound, unbound = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        if own_process and {"shard", "n_processes"} <= bound.signature.parameters.keys():
+            from organome.shards.pool import fork_server_early
+
+            fork_server_early()
         with progress_bars(unbound, bound.arguments) as (console, callbacks), log_to(console):
             result = command(*bound.args, **bound.kwargs, **callbacks)
         # What is done is done: a late signal must not make it a failure.
@@ -244,4 +253,4 @@ def _lines(summary: Any) -> list[str]:
 
 def main() -> None:
     """Enter here from the console script."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], own_process=True))

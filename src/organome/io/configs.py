@@ -7,14 +7,15 @@ check before a cohort runs.
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
 
 from organome.domain.errors import SetupError
 from organome.io.files.strict_yaml import StrictLoader
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _MAX_LETTERS: Final = 300
 _TYPES: Final = {
@@ -70,6 +71,9 @@ def find_mistake(config: Any, schema: Mapping[str, Any]) -> str | None:
         return "a configuration consists of lines `key: value`"
     for section, known, name in _unknown_keys(config, schema, prefix=""):
         return _misspelt(section + name, known, schema)
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     return None if error is None else _in_one_line(error)
 
@@ -115,7 +119,7 @@ def _yaml_mistake(error: yaml.YAMLError) -> str:
     return f"{where}: {' '.join(problem.split())}"
 
 
-def _in_one_line(error: ValidationError) -> str:
+def _in_one_line(error: "ValidationError") -> str:
     place = ".".join(map(str, error.absolute_path))
     kind, wanted = str(error.validator), error.validator_value
     if kind == "required":

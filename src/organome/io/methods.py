@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from organome import __version__
 from organome.domain.errors import OrganomeError, SetupError
@@ -73,6 +72,8 @@ def read_facts(place: Run) -> Facts:
     folder = place.tables / SCANS.name
     if not any(folder.glob("*.parquet")):
         raise SetupError(f"{place.folder}: no tables yet; `organome run` makes them")
+    import pyarrow.dataset as ds  # here: pandas comes with it
+
     scans = ds.dataset(folder, format="parquet").to_table(columns=list(_SCAN_COLUMNS))
     organs = ds.dataset(place.tables / ORGAN_ROWS.name, format="parquet")
     reasons: Counter[str | None] = Counter()

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from organome.io.files.atomic import write_text_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NOTHING: Final = "\N{EN DASH}"
 _TWO_DECIMALS: Final = ("_mm", "_ml", "_pct", "years")
@@ -54,9 +55,11 @@ def write_table_files(folder: Path, table: ReportTable) -> None:
     write_text_atomic(folder / f"{table.name}.tex", latex(table))
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> None:
+def save_figure(figure: "Figure", folder: Path, name: str) -> None:
     """Write a figure as PNG and SVG."""
     folder.mkdir(parents=True, exist_ok=True)
+    import matplotlib as mpl  # here: it takes long, and most tables go without pictures
+
     with mpl.rc_context(_STABLE):
         figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None})
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})

@@ -5,16 +5,19 @@ of finished files stay with the process that started them. A process may die of 
 or take all memory: it is ended, and what it had in hand is done again, each scan alone.
 """
 
+import os
 import signal
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
-from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing import forkserver, get_context, resource_tracker, util
 from multiprocessing.connection import wait
-from typing import Final
+from typing import Any, Final
 
 from organome.domain.errors import MachineFault
 from organome.domain.outcomes import Reason
@@ -37,6 +40,43 @@ _LIBRARIES: Final = ("SimpleITK", "nibabel", "scipy.ndimage")
 # A fork of this program would copy locks that its threads hold, and CUDA forbids it. Forks of a
 # fresh server that has the libraries loaded start in milliseconds.
 _CONTEXT: Final = get_context("forkserver")
+
+
+def fork_server_early() -> None:
+    """Make the fork server of this program by a fork, so that nothing is imported twice.
+
+    For a command that has imported its step and begun nothing: no file is open, no thread runs, no
+    signal is handled. Where that does not hold, the server starts afresh with its first worker.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return
+    starts_afresh = util.spawnv_passfds
+    util.spawnv_passfds = _fork_in_place
+    try:
+        _CONTEXT.set_forkserver_preload(list(_LIBRARIES))
+        forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = starts_afresh
+
+
+def _fork_in_place(_path: bytes, command: Sequence[Any], open_fds: Sequence[int]) -> int:
+    """Run the Python code that ends a command line in a fork of this process.
+
+    Returns:
+        The number of the new process.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        first = 3  # after standard input, output and errors
+        for fd in sorted(open_fds):
+            os.closerange(first, fd)
+            first = fd + 1
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        exec(command[-1], {})
+    finally:
+        os._exit(0)
 
 
 @dataclass(frozen=True, slots=True)

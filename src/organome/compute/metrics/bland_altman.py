@@ -5,8 +5,8 @@ from math import sqrt
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from organome.compute.geometry.arrays import Floats
 from organome.compute.metrics.estimates import Estimate
@@ -73,8 +73,8 @@ def bland_altman(first: NDArray[Any], second: NDArray[Any]) -> BlandAltman:
 def _agreement(differences: Floats) -> Agreement:
     n = len(differences)
     bias, sd = float(differences.mean()), float(differences.std(ddof=1))
-    z = float(ndtri(0.5 + COVERAGE / 2))
-    t = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
+    z = float(scipy.special.ndtri(0.5 + COVERAGE / 2))
+    t = float(scipy.special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2))
     of_bias, of_limit = t * sd / sqrt(n), t * sd * sqrt(1 / n + z * z / (2 * (n - 1)))
     lower, upper = bias - z * sd, bias + z * sd
     return Agreement(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.spatial import KDTree
+import scipy
 
 from organome.compute.geometry.arrays import Floats, Mask
 
@@ -93,7 +93,9 @@ def border(mask_zyx: Mask) -> Mask:
 
 def _distances_mm(from_zyx: Mask, to_zyx: Mask, spacing_zyx_mm: Sequence[float]) -> Floats:
     """Return the distance from each border voxel of one mask; 0 first, for those in both."""
-    tree = KDTree(np.argwhere(to_zyx) * spacing_zyx_mm, compact_nodes=False, balanced_tree=False)
+    tree = scipy.spatial.KDTree(
+        np.argwhere(to_zyx) * spacing_zyx_mm, compact_nodes=False, balanced_tree=False
+    )
     apart_mm, _ = tree.query(np.argwhere(from_zyx & ~to_zyx) * spacing_zyx_mm)
     n_shared = np.count_nonzero(from_zyx & to_zyx)
     return np.concatenate((np.zeros(n_shared), apart_mm))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE: Final = 0.95
 MIN_PAIRS: Final = 3  # two points always lie on a line
@@ -104,9 +104,11 @@ def power_of_t_test(
     freedom = n_first + n_second - 2
     shift = effect_size * np.sqrt(n_first * n_second / (n_first + n_second))
     if one_sided:
-        return float(stats.nct.sf(stats.t.ppf(1 - alpha, freedom), freedom, shift))
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
-    beyond = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
+        return float(scipy.stats.nct.sf(scipy.stats.t.ppf(1 - alpha, freedom), freedom, shift))
+    critical = scipy.stats.t.ppf(1 - alpha / 2, freedom)
+    beyond = scipy.stats.nct.sf(critical, freedom, shift) + scipy.stats.nct.cdf(
+        -critical, freedom, shift
+    )
     return float(beyond)
 
 
@@ -121,8 +123,8 @@ def correlate(first: NDArray[Any], second: NDArray[Any]) -> LinearCorrelation | 
     if len(pairs) < MIN_PAIRS or not np.ptp(pairs, axis=0).all():
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        found = stats.pearsonr(*pairs.T)
+        warnings.simplefilter("ignore", scipy.stats.NearConstantInputWarning)
+        found = scipy.stats.pearsonr(*pairs.T)
     between = found.confidence_interval(CONFIDENCE)
     return LinearCorrelation(
         len(pairs), float(found.statistic), float(found.pvalue), *map(float, between)
@@ -137,7 +139,7 @@ def p_of_correlation(r: float, n: int) -> float:
         n: 3 or more.
     """
     freedom = n - 2
-    return float(2 * stats.t.sf(abs(r) * np.sqrt(freedom / (1 - r * r)), freedom))
+    return float(2 * scipy.stats.t.sf(abs(r) * np.sqrt(freedom / (1 - r * r)), freedom))
 
 
 def _moments(values: NDArray[np.float64]) -> Moments | None:
@@ -152,6 +154,6 @@ def _t_test(first: Moments, second: Moments, *, equal_var: bool) -> TTest | None
     if first.sd is None or second.sd is None or not (first.sd or second.sd):
         return None
     groups = (first.mean, first.sd, first.n, second.mean, second.sd, second.n)
-    two_sided = stats.ttest_ind_from_stats(*groups, equal_var=equal_var)
-    greater = stats.ttest_ind_from_stats(*groups, equal_var=equal_var, alternative="greater")
+    two_sided = scipy.stats.ttest_ind_from_stats(*groups, equal_var=equal_var)
+    greater = scipy.stats.ttest_ind_from_stats(*groups, equal_var=equal_var, alternative="greater")
     return TTest(float(two_sided.statistic), float(two_sided.pvalue), float(greater.pvalue))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import scipy.ndimage
+import scipy
 import SimpleITK as sitk
 from skimage.morphology import skeletonize
 

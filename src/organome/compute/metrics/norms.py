@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import ndtr, ndtri
 
 from organome.compute.geometry.arrays import Floats
 
@@ -138,15 +137,17 @@ def score(norm: Norm, volume_ml: Floats, age_years: Floats, height_m: Floats) ->
         (-found.by_log[:, None] * centres, -found.z[:, None] * spreads, found.by_nu)
     )
     error = np.sqrt(np.einsum("ni,ij,nj->n", slopes, norm.covariance, slopes, optimize=True))
-    half = float(ndtri(0.5 + CONFIDENCE / 2)) * error
-    return Scores(found.z, *(100 * ndtr(found.z + one) for one in (0.0, -half, half)))
+    half = float(scipy.special.ndtri(0.5 + CONFIDENCE / 2)) * error
+    return Scores(found.z, *(100 * scipy.special.ndtr(found.z + one) for one in (0.0, -half, half)))
 
 
 def volume_at(norm: Norm, centile_pct: float, age_years: Floats, height_m: Floats) -> Floats:
     """Return the volume in mL below which a share of people of that age and height lies."""
     centres, spreads = _terms(age_years, height_m, np.array(norm.age_knots_years))
     nu = norm.coefficients[-1]
-    scaled = float(ndtri(centile_pct / 100)) * np.exp(spreads @ norm.coefficients[N_MU:-1])
+    scaled = float(scipy.special.ndtri(centile_pct / 100)) * np.exp(
+        spreads @ norm.coefficients[N_MU:-1]
+    )
     return np.exp(
         centres @ norm.coefficients[:N_MU] + (np.log1p(nu * scaled) / nu if nu else scaled)
     )
@@ -226,5 +227,7 @@ def _fit(started: Floats, logs: Floats, centres: Floats, spreads: Floats) -> Flo
         return gradients.T @ gradients / len(gradients)
 
     first: Any = started
-    found = minimize(loss, first, jac=slopes, hess=curvature, method="trust-exact", tol=1e-6)
+    found = scipy.optimize.minimize(
+        loss, first, jac=slopes, hess=curvature, method="trust-exact", tol=1e-6
+    )
     return np.asarray(found.x, np.float64)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import fdtri
 
 from organome.compute.geometry.arrays import Floats
 from organome.compute.metrics.estimates import Estimate
@@ -95,8 +95,8 @@ def _agreement(ms: _MeanSquares, tail: float) -> Estimate | None:
         return None
     freedom = (a * ms.measurements + b * ms.error) ** 2 / spread
     rest = k * ms.measurements + (k * n - k - n) * ms.error
-    upper = float(fdtri(n - 1, freedom, tail))
-    lower = float(fdtri(freedom, n - 1, tail))
+    upper = float(scipy.special.fdtri(n - 1, freedom, tail))
+    lower = float(scipy.special.fdtri(freedom, n - 1, tail))
     return Estimate(
         value,
         n * (ms.subjects - upper * ms.error) / (upper * rest + n * ms.subjects),
@@ -111,6 +111,6 @@ def _consistency(ms: _MeanSquares, tail: float) -> Estimate | None:
     if ms.error == 0:
         return Estimate(1.0, 1.0, 1.0)
     ratio, freedom = ms.subjects / ms.error, (n - 1) * (k - 1)
-    low = ratio / float(fdtri(n - 1, freedom, tail))
-    high = ratio * float(fdtri(freedom, n - 1, tail))
+    low = ratio / float(scipy.special.fdtri(n - 1, freedom, tail))
+    high = ratio * float(scipy.special.fdtri(freedom, n - 1, tail))
     return Estimate(*((each - 1) / (each + k - 1) for each in (ratio, low, high)))

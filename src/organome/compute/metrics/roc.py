@@ -3,8 +3,8 @@
 from math import sqrt
 from typing import Any, Final
 
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from organome.compute.metrics.estimates import Estimate
 
@@ -24,5 +24,5 @@ def auc_interval(area: float, is_positive: NDArray[Any]) -> Estimate:
         + (n_positive - 1) * (two_positive - area**2)
         + (n_negative - 1) * (two_negative - area**2)
     ) / (n_positive * n_negative)
-    half = float(ndtri(0.5 + CONFIDENCE / 2)) * sqrt(max(variance, 0.0))
+    half = float(scipy.special.ndtri(0.5 + CONFIDENCE / 2)) * sqrt(max(variance, 0.0))
     return Estimate(area, max(area - half, 0.0), min(area + half, 1.0))

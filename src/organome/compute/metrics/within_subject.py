@@ -5,8 +5,8 @@ from math import exp, sqrt
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import chdtri, ndtri
 
 from organome.compute.metrics.bland_altman import MIN_PAIRS
 from organome.compute.metrics.estimates import Estimate
@@ -69,11 +69,11 @@ def detectable_change(cv_pct: Estimate | None) -> Estimate | None:
     """
     if cv_pct is None:
         return None
-    times = float(ndtri(0.5 + CONFIDENCE / 2)) * sqrt(2)
+    times = float(scipy.special.ndtri(0.5 + CONFIDENCE / 2)) * sqrt(2)
     return Estimate(*(times * one for one in (cv_pct.value, cv_pct.low, cv_pct.high)))
 
 
 def _interval(variance: float, n: int) -> tuple[float, float, float]:
     tail = (1 - CONFIDENCE) / 2
-    low, high = (n * variance / float(chdtri(n, share)) for share in (tail, 1 - tail))
+    low, high = (n * variance / float(scipy.special.chdtri(n, share)) for share in (tail, 1 - tail))
     return variance, low, high

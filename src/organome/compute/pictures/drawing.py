@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
+import scipy
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt, find_objects
 from skimage.measure import find_contours
 
 from organome.compute.geometry.arrays import Floats, Mask
@@ -97,7 +97,7 @@ class Panel:
 
     def _present(self, structures: Sequence[Organ]) -> Iterator[tuple[Organ, Mask, Floats]]:
         """Yield what is in the plane: its mask with a margin of one, and where that begins."""
-        boxes = find_objects(np.ascontiguousarray(self.cut.labels))
+        boxes = scipy.ndimage.find_objects(np.ascontiguousarray(self.cut.labels))
         for organ in structures:
             box = boxes[organ.label - 1] if organ.label <= len(boxes) else None
             if box is not None:
@@ -122,7 +122,7 @@ class Panel:
         """Write the numbers of structures inside of them, the largest first; some find no room."""
         places = []
         for organ, mask, corner in present:
-            depth_mm = distance_transform_edt(mask, sampling=self.cut.spacing_mm)
+            depth_mm = scipy.ndimage.distance_transform_edt(mask, sampling=self.cut.spacing_mm)
             deepest = np.array(np.unravel_index(int(depth_mm.argmax()), depth_mm.shape))
             inside_px = float(depth_mm.max()) / self.mm_per_px
             places.append((inside_px, organ, self._to_px(corner + deepest[None])[0]))

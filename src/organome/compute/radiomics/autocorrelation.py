@@ -16,8 +16,8 @@ from math import prod
 from typing import Any, Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.fft import fft, fftn, hfft, next_fast_len, rfft
 
 from organome.compute.kernels import kernel
 
@@ -81,7 +81,7 @@ def _sum_pairs(fields: Single, spacing: Spacing) -> NDArray[np.float64]:
 
 def _padded(fields: Single) -> list[int]:
     """Sizes of a box in which no voxel meets another around its ends."""
-    return [next_fast_len(2 * n - 1, real=True) for n in fields.shape[:3]]
+    return [scipy.fft.next_fast_len(2 * n - 1, real=True) for n in fields.shape[:3]]
 
 
 def _fourier_sums(fields: Single, spacing: Spacing, reach: float) -> NDArray[np.float64]:
@@ -95,11 +95,15 @@ def _fourier_sums(fields: Single, spacing: Spacing, reach: float) -> NDArray[np.
     apart = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
     weights = _smooth(apart, reach)
     # Even along each axis, so that its transform is real: half of x is enough.
-    weights = hfft(weights, sizes[2], axis=2)[..., : len(x)]
-    weights = fftn(weights, axes=(0, 1)).real / prod(sizes)
+    weights = scipy.fft.hfft(weights, sizes[2], axis=2)[..., : len(x)]
+    weights = scipy.fft.fftn(weights, axes=(0, 1)).real / prod(sizes)
     weights[..., 1 : (sizes[2] + 1) // 2] *= 2  # frequencies whose opposites are left out
     one, away, square = (
-        fft(fft(rfft(fields[..., each], sizes[2], axis=2), sizes[1], axis=1), sizes[0], axis=0)
+        scipy.fft.fft(
+            scipy.fft.fft(scipy.fft.rfft(fields[..., each], sizes[2], axis=2), sizes[1], axis=1),
+            sizes[0],
+            axis=0,
+        )
         for each in range(3)
     )
     return np.array(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from scipy.spatial import ConvexHull
+import scipy
 
 from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.regions import Region
@@ -36,7 +36,7 @@ def shape_features(
     a, b, c = major / 2, minor / 2, least / 2
     ellipsoid_mm3 = 4 / 3 * math.pi * a * b * c
     ellipsoid_mm2 = 4 * math.pi * a * b * _series(1 - (b / a) ** 2, 1 - (c / a) ** 2)
-    hull = ConvexHull(hull_points_mm)
+    hull = scipy.spatial.ConvexHull(hull_points_mm)
     features = {
         "volume": volume,
         "vol_approx": shape["VoxelVolume"],

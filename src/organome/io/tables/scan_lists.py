@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from organome.domain.errors import SetupError
@@ -91,6 +90,8 @@ def read_keys(path: Path) -> pa.Table:
 
 def listed_contrasts(folder: Path) -> set[str] | None:
     """Return which contrasts the scans of a sample sheet show; None where it does not say."""
+    import pyarrow.compute as pc  # here: it takes long, and jobs do without
+
     shown: set[str | None] = set()
     for _, path in listed_shards(folder):
         try:

@@ -6,11 +6,10 @@ Participants are matched by pseudonym and visit; none of them stands in what is 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from organome.compute.metrics.bland_altman import bland_altman
 from organome.compute.metrics.columns import agreement_columns, correlation_columns
@@ -27,6 +26,9 @@ from organome.io.report_tables import (
 )
 from organome.steps.compare.others import read_others
 from organome.steps.compare.volumes import KEY, one_a_visit, read_volumes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE: Final = "comparison.md"
 _WRONG_UNIT: Final = 5.0  # no two ways to measure an organ differ by this factor in the median
@@ -175,10 +177,12 @@ def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def _draw(pairs: pd.DataFrame) -> Figure:
+def _draw(pairs: pd.DataFrame) -> "Figure":
     names = [one.name for one in ORGANS if (pairs["organ"] == one.name).any()]
     n_columns = min(4, len(names))
     n_rows = -(-len(names) // n_columns)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(3.2 * n_columns, 2.6 * n_rows), layout="constrained")
     places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes in places[len(names) :]:

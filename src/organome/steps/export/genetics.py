@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.stats import norm, rankdata
+import scipy
 
 from organome.domain.columns import ColumnType, Table
 from organome.domain.errors import SetupError
@@ -62,8 +62,8 @@ def inverse_normal(values: pd.Series) -> pd.Series:
     """
     is_there = values.notna()
     made = pd.Series(np.nan, index=values.index)
-    ranks = rankdata(values[is_there])
-    made[is_there] = norm.ppf((ranks - _BLOM) / (is_there.sum() + 1 - 2 * _BLOM))
+    ranks = scipy.stats.rankdata(values[is_there])
+    made[is_there] = scipy.special.ndtri((ranks - _BLOM) / (is_there.sum() + 1 - 2 * _BLOM))
     return made
 
 

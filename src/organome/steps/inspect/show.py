@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow.dataset as ds
-
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import Attempt, Outcome
 from organome.domain.scans import Scan
@@ -157,6 +155,8 @@ def _rows(place: Run, table: str, scan: str) -> list[dict[str, Any]]:
     folder = place.tables / table
     if not any(folder.glob("*.parquet")):
         return []
+    import pyarrow.dataset as ds  # here: pandas comes with it
+
     found: list[dict[str, Any]] = (
         ds.dataset(folder, format="parquet").to_table(filter=ds.field("scan") == scan).to_pylist()
     )

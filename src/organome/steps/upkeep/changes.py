@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.domain.wording import counted
@@ -89,6 +88,8 @@ def _on_volumes(now: Path, before: Path) -> Iterator[str]:
 
 
 def _read(tables: Path, name: str, columns: list[str]) -> pa.Table:
+    import pyarrow.dataset as ds  # here: pandas comes with it
+
     return ds.dataset(tables / name, format="parquet").to_table(columns=columns)
 
 

@@ -1,0 +1,44 @@
+"""What a command does not import before it is needed: each takes a tenth to two seconds."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    *("SimpleITK", "cc3d", "highdicom", "matplotlib", "nibabel", "numba", "pandas", "pydicom"),
+    *("pyarrow.compute", "pyarrow.dataset", "scipy.fft", "scipy.optimize", "scipy.spatial"),
+    *("jsonschema", "scipy.special", "scipy.stats", "skimage", "snakemake", "torch"),
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [
+        ("cli.app", ""),
+        ("steps.cluster.run", ""),
+        ("steps.inspect.status", ""),
+        ("steps.prepare.prepare_images", "SimpleITK pydicom"),
+        ("steps.segment.segment_organs", "SimpleITK cc3d"),
+        ("steps.measure.measure_volumes", "SimpleITK"),
+        ("steps.radiomics.measure_radiomics", "SimpleITK numba"),
+        ("steps.quality.check_quality", "pandas pyarrow.compute"),
+    ],
+)
+def test_a_command_imports_no_library_that_it_may_not_need(module: str, needed: str) -> None:
+    script = f"import sys, organome.cli.app, organome.{module}; print(*sys.modules)"
+    printed = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert set(printed.split()) & set(HEAVY) == set(needed.split())
+
+
+def test_workers_have_what_the_command_has_imported() -> None:
+    script = (
+        "import sys; from organome.shards import pool; pool.fork_server_early();"
+        " import organome.cli.app;"
+        ' look = \'import sys; sys.exit(2 * ("organome.shards.pool" in sys.modules)'
+        ' + ("organome.cli.app" in sys.modules))\';'
+        " one = pool._CONTEXT.Process(target=exec, args=(look,)); one.start(); one.join();"
+        " print(one.exitcode)"
+    )
+    # Were the fork server to stay, it would hold this pipe open.
+    assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "2\n"
