@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from doubles.places import REPOSITORY, quick_environment
+from doubles.snakemakes import run_snakemake
 
 BIN = Path(sys.executable).parent
 SIZE_ZYX = (12, 14, 16)
@@ -96,10 +98,9 @@ class Run:
         (folder / "config.yaml").write_text(config + more)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")]
         return subprocess.Popen(
-            [*command, "--directory", str(self.folder), "--cores", "2", *arguments],
-            env=quick_environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+            [str(BIN / "snakemake"), *self._flags(arguments)],
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -107,9 +108,14 @@ class Run:
         )
 
     def snakemake(self, *arguments: str) -> Result:
-        process = self.start(*arguments)
-        output, _ = process.communicate()
-        return Result(process.returncode, output)
+        return Result(*run_snakemake(self._flags(arguments), self._environment()))
+
+    def _flags(self, arguments: Sequence[str]) -> list[str]:
+        where = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        return [*where, "--cores", "2", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return quick_environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
     def whole(self) -> Result:
         """List and run everything; it must go well."""

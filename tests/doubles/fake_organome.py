@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from doubles.cohorts import BIN, Result
 from doubles.places import REPOSITORY, quick_environment
+from doubles.snakemakes import run_snakemake
 
 _ORGANOME = """\
 #!{python} -S
@@ -59,17 +59,9 @@ class PretendedRun:
     def snakemake(self, *arguments: str, impossible: str = "") -> Result:
         """Run Snakemake; jobs named as ``measure-volumes 0000`` in ``impossible`` fail."""
         path = f"{self._bin}:{BIN}:{os.environ['PATH']}"
-        done = subprocess.run(
-            [
-                *(str(BIN / "snakemake"), "--snakefile", str(REPOSITORY / "Snakefile")),
-                *("--directory", str(self.folder), "--cores", "2", *arguments),
-            ],
-            env=quick_environment() | {"PATH": path, "IMPOSSIBLE": impossible},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout + done.stderr)
+        where = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        environment = quick_environment() | {"PATH": path, "IMPOSSIBLE": impossible}
+        return Result(*run_snakemake([*where, "--cores", "2", *arguments], environment))
 
     @property
     def calls(self) -> list[list[str]]:

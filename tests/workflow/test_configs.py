@@ -1,15 +1,13 @@
 """Every example configuration and profile plans without an error."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from doubles.places import REPOSITORY, quick_environment
+from doubles.snakemakes import run_snakemake
 
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
 
 
@@ -25,15 +23,12 @@ def plan(config: Path, run: Path, *more: str) -> str:
         (run / "scans").mkdir(parents=True, exist_ok=True)
         (run / "scans" / f"{shard}.parquet").touch()
     where = ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(run)]
-    result = subprocess.run(
-        [str(SNAKEMAKE), *where, "--configfile", str(config), "--dry-run", *more],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=quick_environment() | {"XDG_DATA_HOME": str(run.parent / "data")},
+    code, said = run_snakemake(
+        [*where, "--configfile", str(config), "--dry-run", *more],
+        quick_environment() | {"XDG_DATA_HOME": str(run.parent / "data")},
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
+    assert code == 0, said
+    return said
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -59,7 +59,11 @@ def fork_server_early() -> None:
         util.spawnv_passfds = starts_afresh
 
 
-def _fork_in_place(_path: bytes, command: Sequence[Any], open_fds: Sequence[int]) -> int:
+def _fork_in_place(
+    path: bytes,  # noqa: ARG001 as it is called in place of another
+    args: Sequence[Any],
+    passfds: Sequence[int],
+) -> int:
     """Run the Python code that ends a command line in a fork of this process.
 
     Returns:
@@ -70,11 +74,11 @@ def _fork_in_place(_path: bytes, command: Sequence[Any], open_fds: Sequence[int]
         return pid
     try:
         first = 3  # after standard input, output and errors
-        for fd in sorted(open_fds):
+        for fd in sorted(passfds):
             os.closerange(first, fd)
             first = fd + 1
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-        exec(command[-1], {})
+        exec(args[-1], {})
     finally:
         os._exit(0)
 
