@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from organome import __version__
 from organome.domain.fingerprints import digest_of
-from organome.domain.organs import Region, numbered
+from organome.domain.organs import Organ, Region, numbered
 from organome.domain.outcomes import JsonValue
 from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import write_text_atomic
@@ -99,6 +100,11 @@ def _kind_as_json(kind: Any) -> Any:
 
 def _kind_of_json(noted: Any) -> Any:
     if isinstance(noted, list):
-        return numbered((name, Region(region)) for name, region in noted)
+        return _structures(tuple(map(tuple, noted)))
     pairs = {name: tuple(map(tuple, noted[name])) for name in ("images", "organs")}
     return replace(Radiomics((), (), ()), features=tuple(noted["features"]), **pairs)
+
+
+@lru_cache(maxsize=4)  # those of most shards are the same
+def _structures(noted: tuple[tuple[str, str], ...]) -> tuple[Organ, ...]:
+    return numbered((name, Region(region)) for name, region in noted)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from organome.domain.errors import SetupError
 
 ORDER: Final = ("cohort", "participant", "instance", "array", "protocol", "station")
-SHARDS_PER_FILE: Final = 16  # part of the tables' layout: other files hold other rows
+SHARDS_PER_FILE: Final = 8  # part of the tables' layout: other files hold other rows
 _VISIT: Final = ORDER[:3]
 
 
@@ -75,13 +75,15 @@ def cut(scans: pa.Table, scans_per_file: int) -> Iterator[tuple[str, pa.Table]]:
     before it as they are.
     """
     starts = np.flatnonzero(np.r_[True, ~_equal_neighbours(scans, _VISIT)])
-    ends = np.r_[starts[1:], len(scans)]
+    n_scans = np.diff(np.r_[starts, len(scans)])
     shards = scans.column("shard").cast(pa.int32()).to_numpy()
     groups = np.minimum.reduceat(shards, starts) // SHARDS_PER_FILE
     for group in np.unique(groups).tolist():
         visits = np.flatnonzero(groups == group)
-        for place, run in enumerate(_runs(visits, (ends - starts)[visits], scans_per_file)):
-            rows = np.concatenate([np.arange(starts[one], ends[one]) for one in run])
+        for place, run in enumerate(_runs(visits, n_scans[visits], scans_per_file)):
+            of_run = np.zeros(len(starts), bool)
+            of_run[run] = True
+            rows = np.flatnonzero(np.repeat(of_run, n_scans))
             name = f"part-{group:04d}{f'_{place:03d}' if place else ''}.parquet"
             yield name, scans.take(pa.array(rows)).combine_chunks()
 
@@ -91,7 +93,10 @@ def shards_of(scans: pa.Table) -> list[str]:
     return sorted(pc.unique(scans.column("shard")).to_pylist())
 
 
-def _runs(visits: NDArray[Any], n_scans: NDArray[Any], scans_per_file: int) -> Iterator[list[int]]:
+def _runs(visits: NDArray[Any], n_scans: NDArray[Any], scans_per_file: int) -> Iterator[Any]:
+    if n_scans.sum() <= scans_per_file:
+        yield visits
+        return
     run: list[int] = []
     n_in_run = 0
     for visit, n in zip(visits.tolist(), n_scans.tolist(), strict=True):
