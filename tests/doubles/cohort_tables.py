@@ -35,7 +35,7 @@ def write_cohort_tables(folder: Path) -> None:
         scans.append(
             key
             | {"status": "done", "flags": "header_odd" if person == 3 else "", "n_stations": 6}
-            | {"sex": _sex(person), "site": "S1", "contrast_agent": None if person else True}
+            | {"sex": _sex(person), "site": "Site 1", "contrast_agent": None if person else True}
         )
         liver = liver_ml(person)
         visits.append(
@@ -44,7 +44,7 @@ def write_cohort_tables(folder: Path) -> None:
             | {
                 "contrast": "water",
                 "sex": _sex(person),
-                "site": "S1",
+                "site": "Site 1",
                 "age_years": 45.0 + person / 2,
             }
             | {f"{organ.name}_na_reason": "not_found" for organ in ORGANS}

@@ -157,7 +157,7 @@ class ScoreReason(StrEnum):
 
 
 SCORE_REASON_MEANINGS: Final[dict[ScoreReason, str]] = {
-    ScoreReason.NO_VOLUME: "There is no volume: na_reason of the organ says why.",
+    ScoreReason.NO_VOLUME: "The structure has no volume; its na_reason says why.",
     ScoreReason.SEX_UNKNOWN: "Neither female nor male is known of the participant.",
     ScoreReason.AGE_UNKNOWN: "The age at the scan is not known.",
     ScoreReason.HEIGHT_UNKNOWN: "The height is not known.",
@@ -184,5 +184,5 @@ PAIR_REASON_MEANINGS: Final[dict[PairReason, str]] = {
     PairReason.SCANNER_DIFFERS: "Another maker, type or field strength of the scanner.",
     PairReason.COMPLETENESS_DIFFERS: "The images are made of another number of stations.",
     PairReason.QUALITY_FAILS: "The organ or the scan fails at one of the visits.",
-    PairReason.NO_VOLUME: "One of the visits has no volume: na_reason of the organ says why.",
+    PairReason.NO_VOLUME: "A visit has no volume of it; na_reason in indices says why.",
 }

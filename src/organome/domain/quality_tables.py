@@ -162,6 +162,7 @@ COVARIATES: Final = Table(
             "m2",
         ),
         Column("centre", _STRING, "Code of the centre or site."),
+        Column("scan_date", _STRING, "Day of the scan, ISO 8601; null: the file lacks it."),
         Column(
             "from_scans",
             _STRING,

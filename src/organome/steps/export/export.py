@@ -92,7 +92,7 @@ def run(
         values: Columns of ``organs`` that each organ has, such as ``fat_fraction_mean``, and of
             ``indices`` and ``organ_quality``, such as ``quality``, ``z``, ``centile_pct``.
         scan_columns: Columns of ``scans``, such as ``flags``, ``model_digest``, ``acq_month``, and
-            of ``quality``, such as ``quality`` and ``rules``.
+            of ``quality`` and ``covariates``, such as ``rules``, ``scan_date`` and ``bsa_m2``.
         radiomics: Features that each organ has.
         contrasts: Images that the features are of.
         protocol: Rows of this protocol only.

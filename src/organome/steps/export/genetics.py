@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ def write_phenotypes(
     path = folder / PHENOTYPES
     write_text_atomic(path, _text(pd.concat([ids, pd.DataFrame(numbers)], axis=1)))
     if covariates:
-        extra = rows.select(list(covariates)).to_pandas()
+        extra = pd.DataFrame({name: _covariate(rows.column(name)) for name in covariates})
         write_text_atomic(folder / COVARIATES, _text(pd.concat([ids, extra], axis=1)))
     return path
 
@@ -65,6 +65,17 @@ def inverse_normal(values: pd.Series) -> pd.Series:
     ranks = scipy.stats.rankdata(values[is_there])
     made[is_there] = scipy.special.ndtri((ranks - _BLOM) / (is_there.sum() + 1 - 2 * _BLOM))
     return made
+
+
+def _covariate(column: pa.ChunkedArray) -> "pd.Series[Any]":
+    """Return words without spaces, which separate columns there, and 0 or 1 for booleans."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    values: pd.Series[Any] = column.to_pandas()
+    if pa.types.is_string(column.type):
+        values = values.str.strip().str.replace(r"\s+", "_", regex=True)
+        values = values.where(values != "", None)
+    return values
 
 
 def _text(frame: pd.DataFrame) -> str:

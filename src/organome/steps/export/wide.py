@@ -28,6 +28,7 @@ _ORDERS: Final = {
     "indices": ("quality", "ascending"),
     "scans": ("station", "ascending"),
     "quality": ("quality", "ascending"),
+    "covariates": ("instance", "ascending"),  # one row a visit
 }
 _WORST_FIRST: Final = pa.array([*reversed(Quality)], pa.string())
 
@@ -40,7 +41,7 @@ class Width:
         organs: Names of the organs; empty: all of the run.
         values: Columns of ``organs``, or of ``indices`` or ``organ_quality`` of check_quality, once
             for each organ.
-        scan_columns: Columns of ``scans``, or of ``quality`` of check_quality.
+        scan_columns: Columns of ``scans``, or of ``quality`` or ``covariates`` of check_quality.
         features: Columns of ``radiomics``, once for each organ and contrast.
         contrasts: Images that these are of.
         protocol: The protocol whose rows are wanted; None: all.
@@ -118,7 +119,7 @@ def _scan_columns(
     tables: Path, width: Width, visits: pa.Table
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     wanted = [name for name in width.scan_columns if name not in visits.column_names]
-    of_scans = (tables, "scans"), (width.quality, "quality")
+    of_scans = (tables, "scans"), *((width.quality, one) for one in ("quality", "covariates"))
     for (folder, name), names in _dealt(wanted, of_scans).items():
         yield from _values(folder, name, names, visits, {}, _ORDERS[name])
 

@@ -166,7 +166,8 @@ class _Judged:
 
 def _covariate_table(people: pd.DataFrame) -> pa.Table:
     names = [column.name for column in COVARIATES.columns]
-    return pa.Table.from_pandas(people[names], arrow_schema(COVARIATES), preserve_index=False)
+    rows = people[names].assign(scan_date=people["scan_date"].dt.strftime("%Y-%m-%d"))
+    return pa.Table.from_pandas(rows, arrow_schema(COVARIATES), preserve_index=False)
 
 
 def _judge_all(

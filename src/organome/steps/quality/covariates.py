@@ -27,8 +27,8 @@ def visit_covariates(collected: Collected, path: Path | None) -> pd.DataFrame:
 
     Returns:
         A row a visit in the order of the tables: ``VISIT``, sex, age_years, height_m, weight_kg,
-        bmi_kg_per_m2, bsa_m2, centre, from_scans; beyond those of the table of covariates
-        scan_date, acq_month, and sex_of_scans, that of the images.
+        bmi_kg_per_m2, bsa_m2, centre, scan_date, from_scans; beyond those of the table of
+        covariates acq_month, and sex_of_scans, that of the images.
 
     Raises:
         SetupError: The file cannot be read.

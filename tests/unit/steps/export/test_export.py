@@ -179,15 +179,46 @@ def test_mistakes_are_named(
     assert not list(tmp_path.iterdir())
 
 
+def words_of(path: Path) -> list[dict[str, str]]:
+    """Read a file as regenie and PLINK do: any white space separates, each row has all columns."""
+    heading, *lines = (line.split() for line in path.read_text().splitlines())
+    heading[0] = heading[0].removeprefix("#")  # as PLINK writes it
+    assert heading[:2] == ["FID", "IID"] and len({*heading}) == len(heading)
+    assert {len(line) for line in lines} == {len(heading)}
+    rows = [dict(zip(heading, line, strict=True)) for line in lines]
+    ids = [(row["FID"], row["IID"]) for row in rows]
+    assert len({*ids}) == len(ids) and "0" not in {one for pair in ids for one in pair}
+    return rows
+
+
 def test_phenotypes_of_regenie(tables: Path, tmp_path: Path) -> None:
-    flags: dict[str, Any] = {"organs": ["liver"], "scan_columns": ["sex", "site"], "instance": "2"}
+    covariates = ["sex", "site", "contrast_agent", "age_years"]
+    flags: dict[str, Any] = {"organs": ["liver"], "scan_columns": covariates, "instance": "2"}
     written = run(tables=tables, output=tmp_path, format=Format.REGENIE, **flags)
-    lines = [line.split("\t") for line in written.file.read_text().splitlines()]
-    assert lines[0][:2] == ["FID", "IID"]
-    place = lines[0].index("liver_volume_ml")
-    assert [*lines[1][:2], lines[1][place]] == ["000", "000", "NA"]
-    assert float(lines[2][place]) == liver_ml(1)
-    assert (tmp_path / "covariates.txt").read_text().splitlines()[1] == "000\t000\tfemale\tS1"
+    rows, others = words_of(written.file), words_of(tmp_path / "covariates.txt")
+    assert [row["IID"] for row in rows] == [f"{person:03d}" for person in range(N_PEOPLE)]
+    cells = [row["liver_volume_ml"] for row in rows]
+    numbers = [None if cell == "NA" else float(cell) for cell in cells]
+    assert numbers == [liver_ml(person) for person in range(N_PEOPLE)]
+    assert [*others[0].values()] == ["000", "000", "female", "Site_1", "1.0", "45.0"]
+    assert (others[1]["contrast_agent"], others[59]["sex"]) == ("NA", "NA")
+
+
+@pytest.mark.skipif(shutil.which("plink2") is None, reason="PLINK 2 is not installed")
+def test_plink_reads_phenotypes_and_covariates(tables: Path, tmp_path: Path) -> None:
+    flags: dict[str, Any] = {"organs": ["liver"], "scan_columns": ["site"], "instance": "2"}
+    run(tables=tables, output=tmp_path, format=Format.REGENIE, **flags)
+    people = [f"{person:03d}" for person in range(N_PEOPLE)]
+    lines = ["#FID IID SEX", *(f"{one} {one} NA" for one in people)]
+    (tmp_path / "people.psam").write_text("\n".join(lines) + "\n")
+    read = ("--psam", "people.psam", "--pheno", "phenotypes.txt", "--covar", "covariates.txt")
+    write = ("--write-covar", "cols=fid,phenos", "--make-just-psam", "--out", "read")
+    subprocess.run(["plink2", *read, *write], cwd=tmp_path, check=True, capture_output=True)
+    rows = words_of(tmp_path / "read.cov")
+    assert [(row["IID"], row["site"]) for row in rows] == [(one, "Site_1") for one in people]
+    known = [liver_ml(person) for person in range(N_PEOPLE)]
+    in_six_digits = ["NA" if one is None else f"{one:.6g}" for one in known]
+    assert [row["liver_volume_ml"] for row in rows] == in_six_digits
 
 
 def test_ranks_become_a_normal_distribution(tables: Path, tmp_path: Path) -> None:

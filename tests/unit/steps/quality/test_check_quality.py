@@ -376,12 +376,17 @@ def test_flow_counts_scans_by_what_became_of_them(inputs: dict[str, Any], tmp_pa
 def test_export_takes_quality_and_scores(
     inputs: dict[str, Any], found: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    wide = {"values": ["volume_ml", "z", "quality", "volume_z"], "scan_columns": ["quality"]}
+    wide = {
+        "values": ["volume_ml", "z", "quality", "volume_z"],
+        "scan_columns": ["quality", "scan_date", "bsa_m2"],
+    }
     export(tables=inputs["tables"], output=tmp_path, organs=["liver"], **wide)
     with (tmp_path / "visits.csv").open() as file:
         rows = {(row["participant"], row["instance"]): row for row in csv.DictReader(file)}
     assert float(rows["f1", "2"]["liver_z"]) == pytest.approx(log(1.7 / 1.6) / 0.1)
     assert float(rows["f4", "2"]["liver_volume_z"]) == pytest.approx(9 / MAD)
+    dates = {who: (row["scan_date"], row["bsa_m2"]) for who, row in rows.items()}
+    assert (dates["f1", "3"], dates["z1", "2"]) == (("2019-01-01", "2"), ("", ""))
     judged = {who: (row["quality"], row["liver_quality"]) for who, row in rows.items()}
     assert judged["m2", "2"] == ("fail", "fail")
     assert judged["f2", "2"] == ("warn", "fail")
