@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from organome import __version__
+from organome.compute.pictures.legend import draw_legend
 from organome.domain.errors import OrganomeError, SetupError
 from organome.domain.organs import ORGANS
 from organome.domain.quality import RULE_MEANINGS, Rating, Rule
@@ -35,6 +36,7 @@ from organome.steps.report.plot_data import choose_shown, plot_data
 _logger = logging.getLogger(__name__)
 
 INDEX: Final = "index.html"
+LEGEND: Final = "legend.webp"
 PAGE_SIZE: Final = 50
 MIN_COUNT: Final = 10  # people in a cell of the shareable form
 _SEED: Final = 1
@@ -109,6 +111,7 @@ def run(
                 "gallery": [] if shareable else page.gallery(),
                 "n_all": len(cohort.scans),
                 "n_curves": len(data["curves"]),
+                "has_ages": bool(cohort.scans["age_years"].notna().any()),
                 "min_count": min_count,
             }
             page.write(temporary / INDEX, "index.html.j2", **content)
@@ -248,6 +251,9 @@ class _Pages:
     def write_scans(self, folder: Path) -> int:
         """Write the pages of scans; return how many there are."""
         n_pages = int(self._shared["n_pages"])
+        numbered = [one for one in ORGANS if one.name in self._cohort.organ_reasons]
+        if n_pages and numbered:
+            draw_legend(numbered).save(folder / LEGEND, lossless=True)
         for page in range(1, n_pages + 1):
             of_page = self._shown.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
             pictures = self._read_pictures(of_page["scan"])
@@ -263,6 +269,8 @@ class _Pages:
                 rows=rows,
                 organs=self._organs,
                 ratings=[rating.value for rating in Rating],
+                legend=LEGEND if numbered else None,
+                legend_text=", ".join(f"{one.label} {one.name}" for one in numbered),
             )
         return n_pages
 
