@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = (
-    *("SimpleITK", "cc3d", "highdicom", "matplotlib", "nibabel", "numba", "pandas", "pydicom"),
+    *("SimpleITK", "highdicom", "matplotlib", "nibabel", "numba", "pandas", "pydicom"),
     *("pyarrow.compute", "pyarrow.dataset", "scipy.fft", "scipy.optimize", "scipy.spatial"),
     *("jsonschema", "scipy.special", "scipy.stats", "skimage", "snakemake", "torch"),
 )
@@ -19,7 +19,7 @@ HEAVY = (
         ("steps.cluster.run", ""),
         ("steps.inspect.status", ""),
         ("steps.prepare.prepare_images", "SimpleITK pydicom"),
-        ("steps.segment.segment_organs", "SimpleITK cc3d"),
+        ("steps.segment.segment_organs", "SimpleITK"),
         ("steps.measure.measure_volumes", "SimpleITK"),
         ("steps.radiomics.measure_radiomics", "SimpleITK numba"),
         ("steps.quality.check_quality", "pandas pyarrow.compute"),
