@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics bench-report docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -125,6 +125,10 @@ bench-overhead: setup ## what a job costs on SLURM beyond its work
 bench-scan: setup ## a whole scan from archive to rows, beside the peers' programs (half an hour)
 	python -m benchmarks.whole_scan
 
+bench-report: setup ## what the report of 100,000 participants costs to make and to open
+	@tests/browser/install.sh
+	python -m benchmarks.report | tee benchmarks/report.txt
+
 bench-radiomics: setup ## what radiomics costs, beside pyradiomics and others (a quarter of an hour)
 	python -m benchmarks.radiomics 2>&1 | tee benchmarks/radiomics.txt
 
@@ -147,8 +151,10 @@ docs: setup ## write the pages that are made from schemas
 	python docs/draw_map.py
 	python docs/draw_inputs.py
 
-pictures: setup ## draw the picture of the README from the demo
+pictures: setup ## draw the pictures of README and pages from the demo
 	python docs/draw_pictures.py
+	@tests/browser/install.sh
+	python docs/draw_screenshots.py
 
 lock: ## write envs/constraints.txt from what is installed in .venv
 	@# +cpu and the like name a build, which is the platform's choice. All: setuptools, too.

@@ -13,8 +13,9 @@ keeps both cohorts, and is measured again where it has them.
 ``page_mb`` is the start page with all that it loads, ``report_mb`` the whole folder. ``make_s`` is
 the wall time of the command, ``make_cpu_s`` its processor time, ``peak_gib`` its memory.
 ``interactive_s`` is the wall time from navigation until the plots are drawn and a click with the
-mouse on a point has chosen its scan, the median of five; ``interactive_cpu_s`` what the main thread
-of the page computes in it, which other work on the machine hardly changes. The last line is JSON.
+mouse on a point has chosen its scan, the median of three; ``interactive_cpu_s`` what the main
+thread of the page computes in it, which other work on the machine hardly changes. The last line is
+JSON.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from organome.io.tables.pictures import pictures_path, pictures_to_arrow
 from organome.io.tables.scan_lists import read_shard
 
 ORGANOME: Final = str(Path(shutil.which("organome") or "organome"))
-N_OPENED: Final = 5
+N_OPENED: Final = 3
 FIGURES: Final = ("page_mb", "make_cpu_s", "interactive_cpu_s", "peak_gib")
 PICTURES: Final = (("planes", None), ("coronal", None), ("planes", "liver"))
 
