@@ -11,7 +11,7 @@ from typing import Final
 from doubles.cohorts import BIN
 from doubles.places import REPOSITORY
 from doubles.traces import read_events, scans_done_twice, traced_pids
-from slurm.processes import belonging_to, children, descendants, kill_trees, wait_until
+from slurm.processes import belonging_to, children, kill_trees, wait_until
 
 _TRACING: Final = REPOSITORY / "tests" / "slurm" / "bin"
 _PACE: Final = ("--poll-s", "0.5", "--pause-s", "0", "--stop-s", "30")
@@ -106,10 +106,8 @@ class CampaignRun:
         return [pid for pid in self.processes() if pid in traced and pid not in self.controller()]
 
     def workers(self, job: int) -> list[int]:
-        """Return the processes below a job in which scans are done."""
-        lines = dict(belonging_to(self.folder))
-        servers = [pid for pid in descendants(job) if "forkserver" in lines.get(pid, "")]
-        return [pid for server in servers for pid in children(server)]
+        """Return the processes below a job in which scans are done: forks of its fork server."""
+        return [pid for server in children(job) for pid in children(server)]
 
     def tables(self) -> dict[str, bytes]:
         """Read every file of the tables."""
