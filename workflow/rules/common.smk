@@ -140,6 +140,12 @@ def transform_flag():
     )
 
 
+def precision_flag():
+    """Return with what numbers the network computes, as a flag; none for what nnU-Net does."""
+    precision = config["segment"]["precision"]
+    return as_flag("--precision", [precision] if precision != "stock" else [])
+
+
 def on_gpu():
     """Decide whether jobs ask for a GPU: with `auto` on this machine if it has one, else always."""
     device = config["segment"]["device"]

@@ -59,6 +59,10 @@ rule segment_organs:
         transform=compared(transform_flag()),
         orientation=compared(config["prepare"]["orientation"]),
         tile_step_size=compared(config["segment"]["tile_step_size"]),
+        precision=compared(precision_flag()),
+        tile_batch=uncompared(config["segment"]["tile_batch"]),
+        channels_last=uncompared(config["segment"]["channels_last"]),
+        cuda_graphs=uncompared(config["segment"]["cuda_graphs"]),
         device=uncompared(config["segment"]["device"]),
         canary=uncompared(config["segment"]["canary"] if WITH_MODEL else ""),
         pack=uncompared(config["segment"]["pack"]),
@@ -71,7 +75,7 @@ rule segment_organs:
         " organome check-canary --canary={params.canary:q} --checks=work/canary"
         " --model={params.model:q} {params.only_model} --scheme={params.scheme:q}"
         " --device={params.device:q} --tile-step-size={params.tile_step_size:q}"
-        f" --n-threads={NETWORK_THREADS} || exit $?; fi;"
+        f" {{params.precision:q}} --n-threads={NETWORK_THREADS} || exit $?; fi;"
         " organome segment-organs --shard={input.shard:q}"
         " --images=results/prepare_images/{wildcards.shard}"
         " --output=results/segment_organs/{wildcards.shard}"
@@ -80,8 +84,9 @@ rule segment_organs:
         " --scheme={params.scheme:q} --contrasts {params.contrasts:q}"
         " --combine={params.combine:q} --fold-agreement={params.fold_agreement:q}"
         " --repair-sides={params.repair_sides:q} --orientation={params.orientation:q}"
-        " {params.transform:q}"
-        " --device={params.device:q}"
+        " {params.transform:q} {params.precision:q}"
+        " --tile-batch={params.tile_batch:q} --channels-last={params.channels_last:q}"
+        " --cuda-graphs={params.cuda_graphs:q} --device={params.device:q}"
         f" --tile-step-size={{params.tile_step_size:q}} --n-threads={NETWORK_THREADS}"
         " --n-processes={params.n_processes} --n-gpus={params.n_gpus:q}"
         " --max-scan-min={params.max_scan_min:q} --pack={params.pack:q}"

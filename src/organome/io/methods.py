@@ -151,6 +151,8 @@ def _on_labelmaps(facts: Facts, *, counts: bool) -> Iterator[str]:
         folds = f", {counted(facts.model.n_folds, 'fold')} averaged" if facts.model else ""
         step = facts.settings.get("tile_step_size")
         tiles = f", in tiles with a step of {step:g} of their size" if step else ""
+        precision = facts.settings.get("precision")
+        tiles += f", computed in precision {precision}" if precision else ""
         yield (
             f"They were labelled by {_joined(models)} (SHA-256 {digests}; label scheme"
             f" {schemes}{folds}), a network of nnU-Net{tiles}."

@@ -27,7 +27,7 @@ from organome.domain.canaries import (
     Tolerance,
 )
 from organome.domain.errors import ScanError, SetupError
-from organome.domain.inference import Device
+from organome.domain.inference import Device, InferenceSettings, Precision
 from organome.domain.outcomes import JsonValue
 from organome.domain.schemes import LabelScheme
 from organome.io.canaries.references import (
@@ -58,6 +58,7 @@ def run(
     scheme: str = "mrsegmentator",
     device: Device = "auto",
     tile_step_size: float = 0.5,
+    precision: Precision = Precision.STOCK,
     n_threads: int = 1,
     min_dice: float = 0.99,
     max_volume_change: float = 0.01,
@@ -73,6 +74,7 @@ def run(
         scheme: What the model's labels mean: a built-in scheme, or a file (.yaml, .json).
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
+        precision: With what numbers the network computes.
         n_threads: Threads of the network on a CPU.
         min_dice: Lowest Dice coefficient of an organ that is not drift.
         max_volume_change: Largest change of an organ's volume that is not drift, as a share.
@@ -89,7 +91,12 @@ def run(
     reference, canary_digest = read_canary(canary)
     digest = models.read_pinned(model_digest) if model_digest else models.model_digest(model)
     meaning = find_scheme(scheme)
-    settings: dict[str, JsonValue] = {"scheme": meaning.name, "tile_step_size": tile_step_size}
+    inference = InferenceSettings(tile_step_size=tile_step_size, precision=precision)
+    settings: dict[str, JsonValue] = {
+        "scheme": meaning.name,
+        "tile_step_size": tile_step_size,
+        **inference.of_labels(),
+    }
     _refuse_another(reference, model_digest=digest, settings=settings)
     if min_volume_ml <= 0:
         raise SetupError(f"min_volume_ml is {min_volume_ml:g}, must be above 0")
@@ -106,7 +113,7 @@ def run(
                     model,
                     digest=digest,
                     device=device,
-                    tile_step_size=tile_step_size,
+                    inference=inference,
                     n_threads=n_threads,
                 )
                 compared = [_compare(canary, scan, segmenter, meaning) for scan in reference.scans]
@@ -135,7 +142,7 @@ def _refuse_another(canary: Canary, *, model_digest: str, settings: dict[str, Js
 
 
 def _load(
-    model: Path, *, digest: str, device: Device, tile_step_size: float, n_threads: int
+    model: Path, *, digest: str, device: Device, inference: InferenceSettings, n_threads: int
 ) -> "Segmenter":
     import torch
 
@@ -145,7 +152,7 @@ def _load(
     return loading.load_segmenter(
         models.read_model(model, expected_digest=digest),
         device=device,
-        tile_step_size=tile_step_size,
+        settings=inference,
     )
 
 

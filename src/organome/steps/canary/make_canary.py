@@ -27,9 +27,10 @@ from organome.io.tables.step_settings import read_settings
 _PLAIN: Final = frozenset(
     {
         *("source", "model_name", "model_digest", "tile_step_size", "scheme"),
-        *("contrasts", "fold_labels"),
+        *("contrasts", "fold_labels", "fold_average", "precision"),
     }
 )
+_COMPARED: Final = ("scheme", "tile_step_size", "precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def run(
         made = Canary(
             model_name=str(settings["model_name"]),
             model_digest=str(settings["model_digest"]),
-            settings={name: settings[name] for name in ("scheme", "tile_step_size")},
+            settings={name: settings[name] for name in _COMPARED if name in settings},
             labelled_on=_hosts(labelmaps / LEDGER, picked),
             packed_on=read_machine("auto"),
             scans=tuple(

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 from organome.domain.contrasts import BEST_CONTRASTS, Combine
 from organome.domain.errors import SetupError
-from organome.domain.inference import Device, InferenceSettings, Transform
+from organome.domain.inference import Device, InferenceSettings, Precision, Transform
 from organome.domain.models import check_labels
 from organome.domain.outcomes import Outcome
 from organome.domain.scans import Contrast
@@ -50,6 +50,10 @@ def run(
     orientation: str = "",
     device: Device = "auto",
     tile_step_size: float = 0.5,
+    precision: Precision = Precision.STOCK,
+    tile_batch: int = 0,
+    channels_last: bool = False,
+    cuda_graphs: bool = False,
     n_threads: int = 1,
     n_processes: int = 1,
     n_gpus: int = 1,
@@ -86,6 +90,11 @@ def run(
         orientation: As of ``prepare_images``, for labelmaps that do not say it themselves.
         device: Where the network runs.
         tile_step_size: Step of the sliding window as a share of the patch.
+        precision: With what numbers the network computes; ``stock`` as nnU-Net does.
+        tile_batch: Tiles that go through the network at a time; 0 for one on a CPU, and on a GPU as
+            many as it was seen to hold.
+        channels_last: Give the network its channels last in memory.
+        cuda_graphs: Have a GPU record the calls of the network once and replay them.
         n_threads: Threads of the network on a CPU, in each process.
         n_processes: Scans that are done at the same time on each GPU, or without a GPU.
         n_gpus: GPUs to use, where the network runs on GPUs.
@@ -135,7 +144,12 @@ def run(
                 n_threads=n_threads,
                 n_sharing=n_processes,
                 inference=InferenceSettings(
-                    tile_step_size=tile_step_size, fold_labels=fold_agreement
+                    tile_step_size=tile_step_size,
+                    precision=precision,
+                    tile_batch=tile_batch,
+                    channels_last=channels_last,
+                    cuda_graphs=cuda_graphs,
+                    fold_labels=fold_agreement,
                 ),
                 for_phantoms=is_for_phantoms(model),
             )

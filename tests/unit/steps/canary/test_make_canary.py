@@ -122,6 +122,16 @@ def test_labelmaps_that_are_not_the_models_of_one_image_are_no_reference(
         make(own_shard, tmp_path / "canary", n_scans=1)
 
 
+def test_a_precision_is_part_of_it_and_how_folds_are_averaged_is_no_hindrance(
+    own_shard: LabelledShard, tmp_path: Path
+) -> None:
+    of_five = {"precision": "bfloat16", "fold_average": "as_nnunet"}
+    write_settings(own_shard.labelmaps, read_settings(own_shard.labelmaps) | of_five)
+    settings = make(own_shard, tmp_path / "canary", n_scans=1).canary.settings
+    assert settings["precision"] == "bfloat16"
+    assert "fold_average" not in settings
+
+
 def test_what_made_the_labels_must_be_there(own_shard: LabelledShard, tmp_path: Path) -> None:
     (own_shard.labelmaps / "settings.json").unlink()
     with pytest.raises(SetupError, match=r"settings\.json: cannot be read; run the step again"):
