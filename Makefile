@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-radiomics bench-report docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -139,6 +139,9 @@ bench: setup ## what planning and collecting cost, by size of the cohort
 
 bench-segmentation: setup ## segmentation beside stock nnU-Net and mrsegmentator (16 GiB, an hour)
 	python -m benchmarks.segmentation
+
+bench-gpu: setup ## segmentation on a GPU beside stock nnU-Net; writes docs/gpu.md (an hour)
+	python -m benchmarks.segmentation_gpu
 
 PARITY_PEER := .venv/peers/mrsegmentator==2.0.0
 parity: setup ## the labels of mrsegmentator 2.0.0 and ours, in all orientations

@@ -16,9 +16,7 @@ importing, loading, ending; a shard has hundreds of scans, so ratios leave it an
 both sides, and ``with_start`` figures have it.
 Memory is the peak of the proportional set sizes of all processes together.
 
-With ``--device cuda`` it tells scans per GPU-hour and how busy the GPU was instead: 32 stitched
-scans, five folds at 1.5 mm, through both peers and through a shard of ours. That has not been
-measured on a GPU yet.
+On a GPU ``benchmarks.segmentation_gpu`` measures.
 
 A run that does not fit into what is free is not started, and the table says so. The last line is
 one JSON object.
@@ -37,7 +35,6 @@ from typing import Final
 
 from benchmarks.segmentation_agreement import Agreement, compare
 from benchmarks.segmentation_cases import MODELS, REPOSITORY, SIZES
-from benchmarks.segmentation_gpu import busy_share, gpu_watched
 from benchmarks.segmentation_levers import LEVERS, line_of_lever
 from benchmarks.segmentation_peers import MRSEGMENTATOR, SUFFIX
 from benchmarks.segmentation_runs import OURS, STAGE_NAMES, Case, Row, Runs, n_workers_of_peers
@@ -47,8 +44,6 @@ REUSABLE: Final = (*ENGINES, "shard", "levers")
 NETWORKS: Final = ("fixed", "real")
 N_SCANS: Final = {"station": 6, "stitched": 1, "ct": 1}
 N_SHARD_SCANS: Final = {"station": 32, "stitched": 8, "ct": 4}
-N_GPU_SCANS: Final = 32
-N_GPU_FOLDS: Final = 5
 N_LEVER_SCANS: Final = {"station": 3, "stitched": 1, "ct": 1}
 # The network is run at the shipped model's own grid: at 2 mm it takes minutes a scan on a CPU.
 REAL_MODELS: Final = ("phantom",)
@@ -66,7 +61,6 @@ def main() -> None:
     parser.add_argument(
         "--shards", action=argparse.BooleanOptionalAction, default=True, help="whole shards of ours"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--levers", action=argparse.BooleanOptionalAction, default=True, help="settings of ours"
     )
@@ -87,18 +81,13 @@ def main() -> None:
             print(f"rows of {' and '.join(arguments.reuse)} are kept from an earlier run here")
         runs = Runs(
             folder,
-            device=arguments.device,
             peers=arguments.peers / MRSEGMENTATOR,
             reuse=arguments.reuse,
             patience_s=arguments.patience_s,
         )
-        if arguments.device == "cuda":
-            figures = compare_on_gpu(runs, arguments)
-        else:
-            figures = compare_engines(runs, arguments)
-            figures |= run_shards(runs, arguments) if arguments.shards else {}
-        if arguments.levers and arguments.device == "cpu":
-            figures |= compare_levers(runs, arguments)
+        figures = compare_engines(runs, arguments)
+        figures |= run_shards(runs, arguments) if arguments.shards else {}
+        figures |= compare_levers(runs, arguments) if arguments.levers else {}
     print(json.dumps({name: float(f"{value:.6g}") for name, value in figures.items()}))
 
 
@@ -163,33 +152,6 @@ def run_shards(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
             flush=True,
         )
         figures |= {f"shard_cpu_s_{size}": row.all_s, f"shard_peak_gib_{size}": row.peak_gib}
-    return figures
-
-
-def compare_on_gpu(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
-    """Print scans per GPU-hour and the busy share of the GPU, with five folds; real networks."""
-    print("engine          n  scans per GPU-hour  GPU busy  CPU s a scan  peak GiB")
-    figures: dict[str, float] = {}
-    n_scans = arguments.n_scans or N_GPU_SCANS
-    case = runs.case("stitched", "phantom1.5", "real", n_scans=n_scans, n_folds=N_GPU_FOLDS)
-    for engine in ("stock", "mrsegmentator", "shard"):
-        with gpu_watched() as percents:
-            row = runs.run(engine, case)
-        if isinstance(row, str):
-            print(f"{engine:13} {row}", flush=True)
-            continue
-        hourly, busy = 3600 * row.n_scans / row.wall_s, busy_share(percents)
-        print(
-            f"{engine:13} {row.n_scans:3} {hourly:19.1f} "
-            f"{'unknown' if busy is None else f'{100 * busy:.1f} %':>9} "
-            f"{row.cpu_s / row.n_scans:13.1f} {row.peak_gib:9.2f}",
-            flush=True,
-        )
-        figures[f"{engine}_scans_per_gpu_hour"] = hourly
-        figures |= {} if busy is None else {f"{engine}_gpu_busy_share": busy}
-    for agreement in _agree(runs, case, ("mrsegmentator", "shard")):
-        figures["agreement_min"] = min(figures.get("agreement_min", 1.0), agreement.share)
-        figures["dice_min"] = min(figures.get("dice_min", 1.0), agreement.dice_min)
     return figures
 
 

@@ -113,28 +113,24 @@ def prepare_shard(images: Path) -> Path:
     return folder
 
 
-def copy_model(folder: Path, model: str, *, n_folds: int = 1) -> Path:
+def copy_model(folder: Path, model: str) -> Path:
     """Copy the shipped model to another grid, or give the shipped one itself.
 
     Args:
         folder: Where copies are made.
         model: One of ``MODELS``.
-        n_folds: More than one repeats the weights: their cost is that of so many folds.
     """
     spacing_mm = MODELS[model]
-    if spacing_mm is None and n_folds == 1:
+    if spacing_mm is None:
         return SHIPPED
-    copy = folder / (model if n_folds == 1 else f"{model}-{n_folds}folds")
+    copy = folder / model
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(SHIPPED, copy)
-    for fold in range(1, n_folds):
-        shutil.copytree(copy / "fold_0", copy / f"fold_{fold}")
-    if spacing_mm is not None:
-        plans: dict[str, Any] = json.loads((copy / "plans.json").read_text())
-        for configuration in plans["configurations"].values():
-            configuration["spacing"] = [spacing_mm] * 3
-            configuration |= STOCK_RESAMPLING
-        (copy / "plans.json").write_text(json.dumps(plans, indent=2))
+    plans: dict[str, Any] = json.loads((copy / "plans.json").read_text())
+    for configuration in plans["configurations"].values():
+        configuration["spacing"] = [spacing_mm] * 3
+        configuration |= STOCK_RESAMPLING
+    (copy / "plans.json").write_text(json.dumps(plans, indent=2))
     return copy
 
 

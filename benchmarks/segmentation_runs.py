@@ -92,7 +92,6 @@ class Runs:
         self,
         folder: Path,
         *,
-        device: str,
         peers: Path,
         patience_s: float,
         reuse: Collection[str] = (),
@@ -101,7 +100,6 @@ class Runs:
 
         Args:
             folder: For images, logits, labelmaps and rows.
-            device: ``cpu`` or ``cuda``.
             peers: Environment of mrsegmentator; made when it is first needed.
             patience_s: How long to wait for free memory.
             reuse: Engines, or ``levers``, whose rows are taken from the folder if they are there.
@@ -109,12 +107,11 @@ class Runs:
         self.folder = folder
         self.reuse = reuse
         self.patience_s = patience_s
-        self.device = device
         self.peers = peers
 
-    def case(self, size: str, model: str, network: str, *, n_scans: int, n_folds: int = 1) -> Case:
+    def case(self, size: str, model: str, network: str, *, n_scans: int) -> Case:
         """Make what a case needs, or take what is there."""
-        model_folder = copy_model(self.folder, model, n_folds=n_folds)
+        model_folder = copy_model(self.folder, model)
         logits = None
         if network == "fixed":
             logits = self.folder / f"logits_{size}_{model}.npy"
@@ -167,7 +164,7 @@ class Runs:
         environment = {STAGES: str(notes)}
         if case.logits is not None:
             environment[LOGITS] = str(case.logits)
-        flags = ["--device", self.device]
+        flags = []
         if settings:
             flags += ["--settings", json.dumps(settings)]
         given = prepare_shard(case.images) if engine == "shard" else case.images
