@@ -28,11 +28,12 @@ import os
 import platform
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import torch
 from benchmarks.segmentation_agreement import Agreement, compare
 from benchmarks.segmentation_cases import MODELS, REPOSITORY, SIZES
 from benchmarks.segmentation_levers import LEVERS, line_of_lever
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--repeats", type=int, default=1, help="runs of a row; its median is told")
     parser.add_argument("--n-scans", type=int, help="of each size; 6 stations, 1 of the others")
     parser.add_argument(
         "--shards", action=argparse.BooleanOptionalAction, default=True, help="whole shards of ours"
@@ -99,6 +101,8 @@ def print_machine() -> None:
     print(
         f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {libraries}; one thread per library\n"
+        f"instructions: {torch.backends.cpu.get_cpu_capability()}, "
+        f"bfloat16 {'yes' if torch.cpu._is_avx512_bf16_supported() else 'no'}\n"
         f"{MRSEGMENTATOR} runs on these too (installed without its pins); "
         "load of the machine before: " + " ".join(f"{load:.1f}" for load in os.getloadavg())
     )
@@ -109,7 +113,7 @@ def compare_engines(runs: Runs, arguments: argparse.Namespace) -> dict[str, floa
     print(
         "workers: processes for preprocessing, and as many for the export\n"
         "size     model      network engine        workers  n  start |   read prepare network  "
-        "export   write    rest | steady s  wall s peak GiB\n"
+        "export   write    rest | steady s  wall s peak GiB spread\n"
         "                                                     CPU s | CPU s per scan"
     )
     rows: dict[tuple[str, str], Row] = {}
@@ -122,14 +126,25 @@ def compare_engines(runs: Runs, arguments: argparse.Namespace) -> dict[str, floa
                 n_scans = arguments.n_scans or N_SCANS[size]
                 case = runs.case(size, model, network, n_scans=n_scans)
                 for engine in arguments.engines:
-                    row = runs.run(engine, case)
+                    row, spread = _median(
+                        [runs.run(engine, case) for _ in range(arguments.repeats)]
+                    )
                     n_workers = 1 if engine in OURS else n_workers_of_peers(case)
                     shown = f"{size:8} {model:10} {network:7} {engine:13} {n_workers:7} "
-                    print(shown + line_of(row), flush=True)
+                    print(f"{shown}{line_of(row)} {spread}", flush=True)
                     if isinstance(row, Row):
                         rows[case.name, engine] = row
                 agreements[case.name] = _agree(runs, case, arguments.engines)
     return figures_of(rows, agreements)
+
+
+def _median(rows: Sequence[Row | str]) -> tuple[Row | str, str]:
+    """Return the row with the median of the steady seconds, and how far all lie apart."""
+    done = sorted((row for row in rows if isinstance(row, Row)), key=lambda row: row.steady_s)
+    if len(done) < len(rows):
+        return next(row for row in rows if isinstance(row, str)), ""
+    middle = done[len(done) // 2]
+    return middle, f"{100 * (done[-1].steady_s - done[0].steady_s) / middle.steady_s:.0f} %"
 
 
 def run_shards(runs: Runs, arguments: argparse.Namespace) -> dict[str, float]:
