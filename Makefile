@@ -123,7 +123,7 @@ bench-overhead: setup ## what a job costs on SLURM beyond its work
 	python benchmarks/slurm_overhead.py
 
 bench-scan: setup ## a whole scan from archive to rows, beside the peers' programs (half an hour)
-	python -m benchmarks.whole_scan
+	python -m benchmarks.whole_scan 2>&1 | tee benchmarks/whole_scan.txt
 
 bench-report: setup ## what the report of 100,000 participants costs to make and to open
 	@tests/browser/install.sh
