@@ -1,8 +1,8 @@
 """measure_radiomics: images + labelmap -> radiomics features, a row per scan, image and organ.
 
-A process holds one scan at a time: the labelmap, one image and its copies, see ``peak_bytes``. Its
-rows become a small file, from which the shard's table is put together in the end, some scans at a
-time.
+A process holds one scan at a time: the labelmap, one image and its copies, and the two images that
+were read last, see ``peak_bytes``. Its rows become a small file, from which the shard's table is
+put together in the end, some scans at a time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,9 +40,10 @@ RADIOMICS_FILE: Final = "radiomics.parquet"
 PACK: Final = "radiomics.zip"
 _ROWS_PER_PIECE: Final = 1000
 # Measured, rounded up: 19 bytes a voxel for integers as they are, 44 for floats, 42 for a
-# normalised image, most of a body being labelled. Filters take a copy of the image more.
+# normalised image, most of a body being labelled; 8 for two images at hand, if they are floats.
+# Filters take a copy of the image more.
 _FIXED_BYTES: Final = 500_000_000
-_BYTES_PER_VOXEL: Final = 50
+_BYTES_PER_VOXEL: Final = 55
 
 
 def run(
