@@ -40,7 +40,7 @@ segmenter = load_segmenter(
 )
 small = soft_image((40, 40, 40), (2.1, 2.1, 2.1))
 segmenter.restore(segmenter.infer(segmenter.prepare(small)))
-size, spacing = (200, 180, 120), (1.5, 1.5, 2.5)
+size, spacing = (160, 150, 100), (1.5, 1.5, 2.5)
 need = segmenter.predicted_memory_bytes(size, spacing)
 image = soft_image(size, spacing)
 for stage in ("prepare", "infer", "restore"):
