@@ -66,7 +66,7 @@ def write_model(folder: Path, size: str) -> Path:
     patch, widths, n_folds = SIZES[size][3]
     plans = json.loads((SHIPPED / "plans.json").read_text())
     configuration = plans["configurations"][CONFIGURATION]
-    spacing_mm = 1.5 if size != "smoke" else 20.0
+    spacing_mm = 1.5 if size != "smoke" else 36.0
     configuration |= {"patch_size": [patch] * 3, "spacing": [spacing_mm] * 3, **STOCK_RESAMPLING}
     n = len(widths)
     configuration["architecture"]["arch_kwargs"] |= {
