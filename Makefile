@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs docs-site pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -155,12 +155,20 @@ docs: setup ## write the pages that are made from schemas
 	python docs/draw_map.py
 	python docs/draw_inputs.py
 
+DOCS_TOOLS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])
+docs-site: setup ## build the pages as a site, in site/ (opens from a disk)
+	@python -c 'import material, mkdocs' 2> /dev/null || python -m pip install --disable-pip-version-check --quiet \
+	  --constraint envs/constraints.txt $$(python -c '$(DOCS_TOOLS)')
+	@# Without --quiet, which would keep warnings from counting.
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "site/index.html"
+
 pictures: setup ## draw the pictures of README and pages from the demo
 	python docs/draw_pictures.py
 	@tests/browser/install.sh
 	python docs/draw_screenshots.py
 
-lock: ## write envs/constraints.txt from what is installed in .venv
+lock: ## write envs/constraints.txt from what is installed in .venv (make docs-site first)
 	@# +cpu and the like name a build, which is the platform's choice. All: setuptools, too.
 	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --all --exclude-editable \
 	  | grep -vE '^(#|-e|pip==|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
@@ -170,5 +178,5 @@ train-phantom: setup ## train models/phantom on by the training workflow, and ev
 	@workflow/scripts/train_phantom.sh demo/phantom_model
 
 clean: ## remove what the demo and the tools made; .venv stays
-	rm -rf demo .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
+	rm -rf demo site .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,8 @@ def constrained() -> dict[str, str]:
 
 def test_every_dependency_is_pinned_to_a_version_of_no_particular_platform() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *chain.from_iterable(extras)]
     pins = constrained()
     assert {normal(name) for name in wanted} <= set(pins)
     assert not [version for version in pins.values() if "+" in version]
