@@ -75,4 +75,4 @@ def _kind(key: Mapping[str, Any]) -> str:
 
 
 def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value).replace('"', "")
+    return value or '""' if isinstance(value, str) else json.dumps(value).replace('"', "")
