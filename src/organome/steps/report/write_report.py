@@ -8,7 +8,6 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from organome import __version__
 from organome.compute.pictures.legend import draw_legend
-from organome.domain.errors import OrganomeError, SetupError
+from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.domain.quality import RULE_MEANINGS, Rating, Rule
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
@@ -32,6 +31,7 @@ from organome.shards.faults import machine_faults_stop_the_job
 from organome.steps.report import tables
 from organome.steps.report.cohort import Cohort, Odd, read_cohort
 from organome.steps.report.plot_data import choose_shown, plot_data
+from organome.steps.report.run_facts import run_facts
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ MIN_COUNT: Final = 10  # people in a cell of the shareable form
 _SEED: Final = 1
 _N_PICTURES: Final = 3  # of a scan
 _GALLERY_BYTES: Final = 6_000_000  # pictures on the start page
-_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 _SCRIPTS: Final = ("report.js", "ratings.js", "report.css")
 
 
@@ -106,7 +105,7 @@ def run(
             (temporary / "data.js").write_text(f"window.REPORT={text};\n", encoding="utf-8")
             content = {
                 "sections": _sections(cohort, words, data, repeatability, min_count),
-                "facts": _run_facts(place, facts.model),
+                "facts": run_facts(place, facts.model),
                 "methods": methods_text(facts, counts=not shareable),
                 "gallery": [] if shareable else page.gallery(),
                 "n_all": len(cohort.scans),
@@ -169,39 +168,6 @@ def _sections(
         "seams": tables.seam_table(cohort, min_count),
         "raters": None if min_count else tables.rater_table(words),
     }
-
-
-def _run_facts(place: Run, model: Any) -> list[tuple[str, str]]:
-    """Say what the run took and what is left, step by step; no date, no host."""
-    rows = [("Organome", __version__)]
-    if model is not None:
-        rows.append(("model", f"{model.name} {model.digest[:12]}"))
-    shards = len(list(place.scans.glob("[0-9]*.parquet")))
-    config: dict[str, Any] = {}
-    with suppress(OrganomeError):
-        config = place.config()
-    for key in ("stations", "shard_size", "keep_images"):
-        if key in config:
-            rows.append((key, str(config[key])))
-    if config:
-        segment = config["segment"]
-        rows += [(f"segment.{k}", str(segment[k])) for k in ("source", "device", "combine")]
-    for step in _STEPS:
-        ledgers = sorted((place.results / step).glob("*/ledger.parquet"))
-        if not ledgers:
-            continue
-        seconds = pd.concat(
-            [pq.read_table(one, columns=["elapsed_s"]).to_pandas() for one in ledgers]
-        )["elapsed_s"]
-        hours, n = float(seconds.sum()) / 3600, len(seconds)
-        said = f"{n:,} scans in {hours:.2f} hours of processes"
-        if hours > 0:
-            said += f", {n / hours:,.0f} scans an hour each"
-        left = shards - len(ledgers)
-        if left > 0:
-            said += f"; {left} shards left, about {hours / len(ledgers) * left:.1f} hours"
-        rows.append((step, said))
-    return rows
 
 
 class _Pages:

@@ -1,0 +1,94 @@
+"""What a run took and what is left, step by step; no date, no host."""
+
+import csv
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from organome import __version__
+from organome.domain.errors import OrganomeError
+from organome.domain.models import ModelNote
+from organome.domain.wording import counted
+from organome.io.runs import Run
+
+_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
+_BENCHMARKS: Final = "logs/benchmarks"  # what Snakemake measures of a job
+
+
+def run_facts(place: Run, model: ModelNote | None) -> list[tuple[str, str]]:
+    """Name settings, time by step, CPU-hours and GPU-hours."""
+    rows = [("Organome", __version__)]
+    if model is not None:
+        rows.append(("model", f"{model.name} {model.digest[:12]}"))
+    config: dict[str, Any] = {}
+    with suppress(OrganomeError):
+        config = place.config()
+    for key in ("stations", "shard_size", "keep_images"):
+        if key in config:
+            rows.append((key, str(config[key])))
+    if config:
+        segment = config["segment"]
+        rows += [(f"segment.{k}", str(segment[k])) for k in ("source", "device", "combine")]
+    n_shards = len(list(place.scans.glob("[0-9]*.parquet")))
+    for step in _STEPS:
+        ledgers = sorted((place.results / step).glob("*/ledger.parquet"))
+        if ledgers:
+            rows.append((step, _of_step(ledgers, n_shards)))
+    rows.append(("CPU-hours", _cpu_hours(place.folder / _BENCHMARKS)))
+    rows.append(("GPU-hours", _gpu_hours(place, config)))
+    return rows
+
+
+def _of_step(ledgers: list[Path], n_shards: int) -> str:
+    seconds = pd.concat([pq.read_table(one, columns=["elapsed_s"]).to_pandas() for one in ledgers])
+    hours, n = float(seconds["elapsed_s"].sum()) / 3600, len(seconds)
+    said = f"{n:,} scans in {hours:.2f} hours of processes"
+    if hours > 0:
+        said += f", {n / hours:,.0f} scans an hour each"
+    if (left := n_shards - len(ledgers)) > 0:
+        said += f"; {counted(left, 'shard')} left, about {hours / len(ledgers) * left:.1f} hours"
+    return said
+
+
+def _cpu_hours(jobs: Path) -> str:
+    cpu_s = [s for folder in jobs.glob("*/") for s in _column(folder, "cpu_time").values()]
+    if not cpu_s:
+        return f"not known: Snakemake left no measurement of a job in {_BENCHMARKS}"
+    measured = counted(len(cpu_s), "finished job")
+    return f"{sum(cpu_s) / 3600:.2f} in {measured} of all steps, as Snakemake sampled them"
+
+
+def _gpu_hours(place: Run, config: Mapping[str, Any]) -> str:
+    if not config:
+        return "not known: the run folder has no configuration that says where networks run"
+    segment = config["segment"]
+    if segment["source"] != "model" or segment["device"] == "cpu":
+        return "none: the segmentation asks for no GPU"
+    if segment["device"] == "auto":
+        return "not known: segment.device is auto, which takes a processor where there is no GPU"
+    wall_s = _column(place.folder / _BENCHMARKS / "segment_organs", "s")
+    n_gpus = config["resources"]["segment_organs"]["gpus"]
+    hours = n_gpus * sum(wall_s.values()) / 3600
+    if not hours:
+        return f"not known: Snakemake left no measurement of segment_organs in {_BENCHMARKS}"
+    ledgers = [place.results / "segment_organs" / shard / "ledger.parquet" for shard in wall_s]
+    n_scans = sum(pq.read_metadata(one).num_rows for one in ledgers if one.is_file())
+    jobs = (
+        f"{counted(len(wall_s), 'finished job')} of segment_organs, {counted(n_gpus, 'GPU')} each"
+    )
+    return f"{hours:.2f}, {n_scans / hours:,.0f} scans an hour: wall time of {jobs}"
+
+
+def _column(folder: Path, name: str) -> dict[str, float]:
+    """Read a number of each job of a rule; of very short ones Snakemake has none."""
+    found = {}
+    for path in sorted(folder.glob("*.tsv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                with suppress(ValueError, TypeError, KeyError):
+                    found[path.stem] = float(row[name])
+    return found
