@@ -64,7 +64,10 @@ RULE_MEANINGS: Final[dict[Rule, str]] = {
     ),
     Rule.REMOVED_OR_MISSED: "The organ should be in view, and was not found.",
     Rule.LEFT_RIGHT_ORDER: "The left one of a pair lies to the right of the right one.",
-    Rule.SIDE_SUSPECT: "Any other finding in side_finding.",
+    Rule.SIDE_SUSPECT: (
+        "The organ, a large part of it, or separate pieces of it lie on the other side of the body "
+        "than they should; side_finding says which."
+    ),
     Rule.HEAD_FOOT_ORDER: (
         "Its centroid lies below that of an organ that is always lower, or above one that is "
         "always higher."
