@@ -36,6 +36,9 @@ def main() -> None:
         for section in SECTIONS:
             place = page.locator(f"#{section}")
             place.scroll_into_view_if_needed()
+            if place.locator(".plot").count():  # drawn when it comes into view
+                place.locator(".plot").scroll_into_view_if_needed()
+                page.wait_for_selector(f"#{section} .scatterlayer .point")
             _save(place.screenshot(), section)
         page.goto((report / "scans-1.html").as_uri())
         page.evaluate(LOAD_PICTURES)

@@ -1,15 +1,21 @@
 """The report in a real browser, without a network: plots, marks, ratings, three widths, axe."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from doubles.report_runs import judge, write_run
 from organome.io.tables.parquet import read_table
+from organome.io.tables.pictures import pictures_path, pictures_to_arrow
+from organome.steps.compare import repeatability
 from organome.steps.report import rate, write_report
 
 pytestmark = [
@@ -24,15 +30,43 @@ SECTIONS = (
     *("outliers", "seams", "ratings", "run", "methods"),
 )
 SERIOUS = {"serious", "critical"}
+PLOTS = ("volumes", "sides", "contrasts", "visits")
+SHAPES = """() => Promise.all([...document.images].map(async (one) => {
+  one.loading = "eager";
+  await one.decode();
+  const box = one.getBoundingClientRect();
+  return [[box.width, box.height], [one.naturalWidth, one.naturalHeight]];
+}))"""
+SIZES = ((480, 200), (150, 400), (330, 110))  # of pictures side by side, width and height
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with its report, and the shareable form beside."""
     run = write_run(tmp_path_factory.mktemp("browser") / "run")
-    write_report.run(run)
+    repeatability.run(run, output=run / "repeated")
+    draw_noise(run)
+    write_report.run(run, repeatability=run / "repeated" / "repeatability.csv")
     write_report.run(run, shareable=True)
     return run
+
+
+def draw_noise(run: Path) -> None:
+    """Draw pictures of each scan of the shard of second visits, long ones and tall ones."""
+    scans = read_table(run / "results/tables/scans/part-0000.parquet").to_pylist()
+    rows = []
+    for scan in (one for one in scans if one["scan"].startswith("7351")):
+        key = {k: scan[k] for k in ("cohort", "participant", "instance", "array", "protocol")}
+        for organ, (width, height) in zip((None, "liver", "spleen"), SIZES, strict=True):
+            noise = np.random.default_rng(width).integers(0, 99, (height, width), np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(noise).save(file, "webp")
+            what = {"picture": "planes", "organ": organ, "alt_text": "Noise.", "mm_per_px": 1.0}
+            size = {"width_px": width, "height_px": height, "webp": file.getvalue()}
+            rows.append({**key, "scan": scan["scan"], **what, **size})
+    path = pictures_path(run / "results", "7351")
+    path.parent.mkdir(parents=True)
+    pq.write_table(pictures_to_arrow(rows), path)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +107,18 @@ def open_report(page: Any, folder: Path, name: str = "report", fragment: str = "
     page.wait_for_selector("html[data-ready]")
 
 
+def scroll_to(page: Any, name: str) -> None:
+    """Bring a plot into view, and wait until it is drawn."""
+    page.evaluate(f"document.getElementById('{name}-plot').scrollIntoView()")
+    page.wait_for_selector(f"#{name}-plot .scatterlayer .point")
+
+
+def n_drawn(page: Any) -> int:
+    return sum(page.locator(f"#{name}-plot .point").count() > 0 for name in PLOTS)
+
+
 def n_marked(page: Any, name: str) -> int:
+    scroll_to(page, name)
     found = page.evaluate(f"document.getElementById('{name}-plot').data.at(-1).x.length")
     return int(found)
 
@@ -95,7 +140,8 @@ def test_every_section_renders_and_nothing_sticks_out(page: Any, folder: Path, w
     open_report(page, folder)
     for section in SECTIONS:
         assert len(page.inner_text(f"#{section}")) > len(section) + 10
-    for name in ("volumes", "sides", "visits"):
+    for name in PLOTS:
+        scroll_to(page, name)
         n_points = page.locator(f"#{name}-plot .scatterlayer .point").count()
         assert n_points >= 11
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -107,6 +153,8 @@ def test_every_section_renders_and_nothing_sticks_out(page: Any, folder: Path, w
 def test_axe_finds_nothing_serious(page: Any, folder: Path, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     open_report(page, folder)
+    for name in PLOTS:
+        scroll_to(page, name)
     assert serious(page) == []
     page.goto((folder / "results/report/scans-1.html").as_uri())
     assert serious(page) == []
@@ -114,6 +162,8 @@ def test_axe_finds_nothing_serious(page: Any, folder: Path, scheme: str) -> None
 
 def test_a_point_marks_its_scan_in_all_plots_and_leads_to_its_row(page: Any, folder: Path) -> None:
     open_report(page, folder)
+    for name in ("volumes", "visits"):  # the others are not drawn when it is chosen
+        scroll_to(page, name)
     at = page.evaluate(
         """() => {
           const plot = document.getElementById("visits-plot");
@@ -127,15 +177,44 @@ def test_a_point_marks_its_scan_in_all_plots_and_leads_to_its_row(page: Any, fol
     assert page.url.endswith(f"#scan={scan}")
     assert scan in page.inner_text("#selected")
     assert [n_marked(page, name) for name in ("volumes", "sides", "visits")] == [1, 1, 1]
+    scroll_to(page, "contrasts")
+    pairs = page.evaluate("document.getElementById('contrasts-plot').items")
+    assert n_marked(page, "contrasts") == sum(at[-1] in pair["at"] for pair in pairs)
     page.click("#selected a")
     assert page.locator(f"#scan-{scan}").count() == 1
     page.click(f"#scan-{scan} >> text=In all plots")
     page.wait_for_selector("html[data-ready]")
     assert scan in page.inner_text("#selected")
+    assert [n_marked(page, name) for name in ("volumes", "sides", "visits")] == [1, 1, 1]
+
+
+def test_plots_are_drawn_when_they_come_into_view_and_all_before_printing(
+    page: Any, folder: Path
+) -> None:
+    open_report(page, folder)
+    assert n_drawn(page) == 0
+    scroll_to(page, "visits")
+    assert 1 <= n_drawn(page) < len(PLOTS)
+    page.pdf()
+    assert n_drawn(page) == len(PLOTS)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pictures_keep_the_shape_of_their_files(page: Any, folder: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    seen = set()
+    for name in ("index", "scans-1"):
+        page.goto((folder / f"results/report/{name}.html").as_uri())
+        shapes = page.evaluate(SHAPES)
+        for shown, of_file in shapes:
+            assert shown[0] / shown[1] == pytest.approx(of_file[0] / of_file[1], rel=0.01)
+        seen |= {tuple(of_file) for _, of_file in shapes}
+    assert seen >= set(SIZES)
 
 
 def test_a_click_with_the_mouse_on_a_point_chooses_a_scan(page: Any, folder: Path) -> None:
     open_report(page, folder)
+    scroll_to(page, "visits")
     point = page.locator("#visits-plot .scatterlayer .point").first
     point.scroll_into_view_if_needed()
     box = point.bounding_box()
@@ -194,6 +273,8 @@ def test_ratings_go_to_the_server_where_there_is_one(
 
 def test_the_shareable_form_renders(page: Any, folder: Path) -> None:
     open_report(page, folder, "report_shareable")
+    page.locator("#volumes-plot").scroll_into_view_if_needed()
+    page.wait_for_selector("#volumes-plot .scatterlayer .trace")
     assert page.locator("#volumes-plot .scatterlayer .trace").count() >= 3  # centiles
     assert page.locator(".plot .point").count() == 0
     assert serious(page) == []

@@ -71,7 +71,7 @@
     const items = one.mean.map((x, n) => ({ x, y: one.difference[n], at: one.at[n] }));
     const ends = [Math.min(...one.mean), Math.max(...one.mean)];
     const traces = one.limits.map((y, n) => y === null ? null : line(ends, [y, y], ["bias", "lower limit", "upper limit"][n], n ? "dot" : "solid")).filter(Boolean);
-    return { items, traces, x: "mean of both, mL", y: kind === "visits" ? "second less first, mL" : "difference, mL" };
+    return { items, traces, x: "mean of both, mL", y: `${one.kind}, mL` };
   };
 
   const named = (kind) => (data[kind] || []).filter((one) => one.at.length).map((one) => `${one.structure}, ${one.kind}`);
@@ -122,7 +122,12 @@
 
   const fromHash = () => { const found = /^#scan=(.+)$/.exec(location.hash); if (found) select(decodeURIComponent(found[1])); };
 
-  async function start() {
+  // A plot is drawn, with its mark, when it comes into view: all at once would keep the page busy for seconds.
+  const inView = new IntersectionObserver((seen) => {
+    for (const one of seen) if (one.isIntersecting && !one.target.data) draw(one.target.dataset.plot);
+  });
+
+  function start() {
     const shown = Object.keys(PLOTS).filter((name) => document.getElementById(`${name}-plot`));
     for (const name of shown) {
       const choice = document.getElementById(`${name}-choice`);
@@ -131,17 +136,17 @@
       choice.selectedIndex = Math.max(0, first);
       choice.addEventListener("change", () => draw(name));
     }
-    fromHash();
     for (const name of shown) {
-      if (document.getElementById(`${name}-choice`).options.length) await draw(name);
-      else document.getElementById(`${name}-plot`).closest("figure").replaceWith("None of the scans that are shown has a value here.");
-      await new Promise((done) => setTimeout(done));  // the page answers between two plots
+      const div = document.getElementById(`${name}-plot`);
+      if (document.getElementById(`${name}-choice`).options.length) inView.observe(div);
+      else div.closest("figure").replaceWith("None of the scans that are shown has a value here.");
     }
     fromHash();
     document.documentElement.dataset.ready = "true";
   }
 
   addEventListener("hashchange", fromHash);
+  addEventListener("beforeprint", () => document.querySelectorAll(".plot").forEach((div) => { if (!div.data) draw(div.dataset.plot); }));
   dark.addEventListener("change", () => Object.keys(PLOTS).forEach((name) => { const div = document.getElementById(`${name}-plot`); if (div && div.data) draw(name); }));
   start();
 })();
