@@ -15,6 +15,7 @@ from organome.steps.quality import check_quality
 N_WOMEN: Final = 215  # enough for norms
 N_MEN: Final = 25
 N_AGAIN: Final = 12  # who came twice
+N_OTHER: Final = 12  # who were imaged by a second protocol, of another contrast, too
 THRESHOLDS: Final = asset("config/quality/default.yaml")
 _BROKEN, _SWAPPED, _HUGE, _ODD_PAIR = 3, 5, 7, 9  # places of scans with something odd
 
@@ -24,9 +25,9 @@ def participant(person: int) -> str:
     return f"P{7_000_001 + 13 * person}X"
 
 
-def scan_of(person: int, *, again: bool = False) -> str:
-    """Return the key of a scan."""
-    return f"{'7351' if again else '7350'}-{4000 + person}"
+def scan_of(person: int, *, again: bool = False, other: bool = False) -> str:
+    """Return the key of a scan: of the first visit, the second, or by the other protocol."""
+    return f"{7350 + again + 2 * other}-{4000 + person}"
 
 
 def write_run(folder: Path) -> Path:
@@ -42,13 +43,16 @@ def write_run(folder: Path) -> Path:
         age, height = 45 + 30 * chance.random(), 1.5 + 0.35 * chance.random()
         body = (sex, f"{age:.1f}", f"{height:.3f}", "71", f"C{person % 3}")
         factor = np.exp(0.1 * chance.normal(size=len(ORGANS)))
-        for again in (False, True)[: 1 + (person < N_AGAIN)]:
+        twice = [{"again": True}] * (person < N_AGAIN) + [{"other": True}] * (person < N_OTHER)
+        for which in [{}, *twice]:
             key = {
                 **{"cohort": "made_up", "participant": participant(person), "array": "0"},
-                **{"instance": "3" if again else "2", "protocol": "dixon"},
-                "scan": scan_of(person, again=again),
+                "instance": "3" if "again" in which else "2",
+                "protocol": "flash" if "other" in which else "dixon",
+                "scan": scan_of(person, **which),
             }
-            people.append("\t".join((key["participant"], key["instance"], *body)))
+            if "other" not in which:
+                people.append("\t".join((key["participant"], key["instance"], *body)))
             volumes = 100 * (1 + np.arange(40) % 7) * factor * np.exp(0.01 * chance.normal(size=40))
             _add(key, person, volumes, scans, organs, visits)
     for table, rows in ((SCANS, scans), (ORGAN_ROWS, organs), (VISITS, visits)):
@@ -72,12 +76,13 @@ def _add(
     if person == _ODD_PAIR:
         volumes[1] *= 4
     status = {"status": "failed" if is_broken else "done"}
+    contrast = "t1" if key["protocol"] == "flash" else "water"
     scans.append(
         key
         | status
         | {"fat_water": "swapped" if person == _SWAPPED else "sound", "n_stations": 6}
         | {"reason": "archive_broken" if is_broken else None, "organome_version": "0"}
-        | {"contrast": None if is_broken else "water", "acq_month": "2017-09"}
+        | {"contrast": None if is_broken else contrast, "acq_month": "2017-09"}
     )
     reasons = ["truncated" if organ.label == 40 else None for organ in ORGANS]
     if is_broken:

@@ -130,7 +130,7 @@ def _of_visits(cohort: Cohort, places: dict[str, int]) -> list[dict[str, Any]]:
     return [
         agreement(
             name,
-            "first to second visit",
+            "second less first visit",
             groups[name][["second_volume_ml", "first_volume_ml"]].to_numpy(np.float64),
             groups[name][["b", "a"]].to_numpy(np.float64),
         )
@@ -157,7 +157,7 @@ def _of_contrasts(cohort: Cohort, places: dict[str, int]) -> list[dict[str, Any]
         at = group[["place_a", "place_b"]].to_numpy(np.float64)
         for place, name in enumerate(cohort.structures):
             volumes = np.column_stack((first[:, place], second[:, place]))
-            made.append(agreement(name, " and ".join(map(str, names)), volumes, at))
+            made.append(agreement(name, " less ".join(map(str, names)), volumes, at))
     return [one for one in made if one["n"]]
 
 
@@ -166,8 +166,8 @@ def agreement(structure: str, kind: str, volumes: Floats, at: Floats) -> dict[st
 
     Args:
         structure: What was measured.
-        kind: What is compared.
-        volumes: Array (pairs, 2); the difference is first less second.
+        kind: What is compared, first less second.
+        volumes: Array (pairs, 2).
         at: Array (pairs, 2), places of the scans among those shown; NaN: not shown.
     """
     volumes, at = (one[np.isfinite(volumes).all(axis=1)] for one in (volumes, at))

@@ -1,5 +1,6 @@
 """Tables of the report, and the numbers of its flow chart; small cells are hidden on request."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,6 +17,8 @@ from organome.io.tables.ratings import Target
 from organome.steps.report.cohort import Cohort
 
 HIDDEN: Final = "hidden"
+_NUMBER: Final = re.compile(rf"-?[\d.,]+(e[-+]\d+)?|{NOTHING}|{HIDDEN}")
+_REPEATED: Final = (("cv_pct", 1), ("detectable_pct", 1), ("icc", 3))  # and decimals
 _N_REASONS: Final = 5  # columns of their own
 _BANDS: Final = {"age_years": (10, "years"), "bmi_kg_per_m2": (5, "kg/m²")}
 GROUPS: Final = {
@@ -33,7 +36,7 @@ class Shown:
     Attributes:
         title: What it is.
         columns: Its headings.
-        rows: Its cells; numbers are right-aligned.
+        rows: Its cells.
         note: How to read it, a sentence or none.
     """
 
@@ -41,6 +44,13 @@ class Shown:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     note: str = ""
+
+    @property
+    def is_number(self) -> list[bool]:
+        """Whether each column has nothing but numbers, to be written at the right."""
+        cells = list(zip(*self.rows, strict=True))[1:]
+        found = [all(_NUMBER.fullmatch(str(cell)) for cell in column) for column in cells]
+        return [False, *found] if self.rows else [False] * len(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +222,13 @@ def agreement_table(found: Iterable[Mapping[str, Any]], title: str, min_count: i
     rows = [
         [one["structure"], one["kind"], f"{one['n']:,}"]
         + [
-            NOTHING if value is None else f"{value:g}"
+            NOTHING if value is None else f"{value:z.2f}"
             for value in (*one["limits"], *one["percent"])
         ]
         for one in found
         if one["n"] >= min_count
     ]
-    columns = ["structure", "compared", "n", "bias, mL", "lower", "upper"]
+    columns = ["structure", "compared", "n", "bias, mL", "lower, mL", "upper, mL"]
     return Shown(
         title,
         [*columns, "bias, %", "lower, %", "upper, %"],
@@ -229,14 +239,22 @@ def agreement_table(found: Iterable[Mapping[str, Any]], title: str, min_count: i
 
 def repeatability_table(frame: pd.DataFrame, min_count: int) -> Shown:
     """Show what ``organome repeatability`` found."""
-    wanted = ["twice", "organ", "n", "cv_pct", "detectable_pct", "icc"]
-    names = [name for name in wanted if name in frame]
     kept = frame[frame["n"] >= max(min_count, 3)]
     rows = [
-        [f"{v:.3g}" if isinstance(v, float) else v for v in row]
-        for row in kept[names].itertuples(index=False, name=None)
+        [row["twice"], row["organ"], f"{row['n']:,}"]
+        + [
+            NOTHING if pd.isna(row[name]) else f"{row[name]:.{digits}f}"
+            for name, digits in _REPEATED
+        ]
+        for row in kept.to_dict("records")
     ]
-    return Shown("Repeatability of volumes", names, rows)
+    columns = ["measured twice", "organ", "pairs", "CV within a person, %"]
+    return Shown(
+        "Repeatability of volumes",
+        [*columns, "smallest detectable change, %", "ICC"],
+        rows,
+        "Between visits, organs truly change, too.",
+    )
 
 
 def rule_table(cohort: Cohort, min_count: int) -> Shown:

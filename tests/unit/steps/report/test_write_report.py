@@ -14,21 +14,34 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn.metrics import cohen_kappa_score
 
 from doubles.leftovers import traces
-from doubles.report_runs import N_AGAIN, N_MEN, N_WOMEN, participant, scan_of, write_run
+from doubles.report_runs import N_AGAIN, N_MEN, N_OTHER, N_WOMEN, participant, scan_of, write_run
 from organome.domain.errors import SetupError
+from organome.domain.outcomes import Outcome, Status
 from organome.domain.quality import Rating
 from organome.domain.scans import Scan
+from organome.io.runs import Run
+from organome.io.tables.ledgers import write_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.ratings import read_last_words, read_ratings
 from organome.io.tables.scan_lists import write_shard
 from organome.steps.report import rate, write_report
-from organome.steps.report.tables import HIDDEN, counts_of, rater_table, volume_statistics
+from organome.steps.report.run_facts import run_facts
+from organome.steps.report.tables import (
+    HIDDEN,
+    Shown,
+    counts_of,
+    rater_table,
+    repeatability_table,
+    volume_statistics,
+)
 from organome.steps.upkeep import withdraw
 
-N_SCANS = N_WOMEN + N_MEN + N_AGAIN
+N_SCANS = N_WOMEN + N_MEN + N_AGAIN + N_OTHER
+N_FAILED = 3  # of one who came twice and has the other protocol, too
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +60,8 @@ def page_of(folder: Path, name: str = "index.html") -> str:
 def test_the_flow_adds_up(folder: Path) -> None:
     page = page_of(folder)
     assert f"Listed: {N_SCANS} scans of {N_WOMEN + N_MEN} participants" in page
-    assert "archive_broken: 2" in page
-    assert f"Measured: {N_SCANS - 2} scans" in page
+    assert f"archive_broken: {N_FAILED}" in page
+    assert f"Measured: {N_SCANS - N_FAILED} scans" in page
 
 
 def test_every_scan_is_in_a_row_the_most_doubtful_first(folder: Path) -> None:
@@ -92,14 +105,15 @@ def test_the_shareable_form_has_no_id_date_or_picture(folder: Path) -> None:
         path.read_text() for path in shareable.iterdir() if path.name != "plotly.min.js"
     )
     people = range(N_WOMEN + N_MEN)
-    ids = [participant(p) for p in people] + [scan_of(p, again=a) for p in people for a in (0, 1)]
+    whiches: tuple[dict[str, bool], ...] = ({}, {"again": True}, {"other": True})
+    ids = [participant(p) for p in people] + [scan_of(p, **w) for p in people for w in whiches]
     assert not [one for one in ids if one in content]
     assert "2017" not in content
     assert "data:image" not in content
     page = page_of(folder, "../report_shareable/index.html")
     assert "Not to be shared" not in page
     assert "archive_broken: hidden" in page
-    assert "archive_broken 2" not in page  # nor does the methods paragraph say it
+    assert f"archive_broken {N_FAILED}" not in page  # nor does the methods paragraph say it
 
 
 def test_equal_tables_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_of_many_scans_some_are_shown_and_the_page_says_so(folder: Path, tmp_pat
     )
     data = json.loads((tmp_path / "few" / "data.js").read_text()[14:-2])
     n_livers = sum(map(sum, data["bins"]["liver"]["n"]))
-    assert n_livers == N_SCANS - 2  # all, whatever is shown
+    assert n_livers == N_SCANS - N_FAILED  # all, whatever is shown
 
 
 def test_of_who_withdraws_nothing_is_left_in_the_run_nor_its_reports(
@@ -184,6 +198,54 @@ def test_a_structure_with_a_group_of_few_people_has_no_volumes() -> None:
         ["spleen", "male", "water", "11"],
     ]
     assert shown.note == "1 structure left out: a group has fewer than 10 people."
+
+
+def test_columns_of_numbers_stand_at_the_right_and_numbers_among_words_do_not() -> None:
+    rows = [["6", "6", "1,204", "-0.50"], ["water", "swapped", HIDDEN, "\N{EN DASH}"]]
+    assert Shown("x", ["a", "b", "c", "d"], rows).is_number == [False, False, True, True]
+
+
+def test_repeatability_has_no_row_of_fewer_than_three_pairs_and_no_nan() -> None:
+    names = ["twice", "organ", "n", "cv_pct", "detectable_pct", "icc"]
+    rows = [("visits", "liver", 11, 1.25, 3.465, np.nan), ("visits", "heart", 2, 9, 9, 0.5)]
+    shown = repeatability_table(pd.DataFrame(rows, columns=names), 0)
+    assert shown.rows == [["visits", "liver", "11", "1.2", "3.5", "\N{EN DASH}"]]
+
+
+@pytest.mark.parametrize(
+    ("segment", "shown"),
+    [
+        # Two jobs of 30 and 15 minutes on two GPUs each; three scans.
+        ("{source: model, device: cuda}", "1.50, 2 scans an hour: wall time of 2 finished jobs"),
+        ("{source: model, device: auto}", "not known: segment.device is auto"),
+        ("{source: model, device: cpu}", "none"),
+        ("{source: labelmaps}", "none"),
+    ],
+)
+def test_gpu_hours_are_wall_time_of_jobs_on_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment: str, shown: str
+) -> None:
+    config = {
+        "segment": {"device": "auto", "combine": "consensus"} | yaml.safe_load(segment),
+        "resources": {"segment_organs": {"gpus": 2}},
+    }
+    monkeypatch.setattr(Run, "config", lambda _: config)
+    measured = tmp_path / "logs/benchmarks/segment_organs"
+    measured.mkdir(parents=True)
+    for shard, wall_s, scans in (("0000", 1800, "ab"), ("0001", 900, "c")):
+        (measured / f"{shard}.tsv").write_text(f"s\tcpu_time\n{wall_s}\t3600.0\n")
+        ledger = tmp_path / "results/segment_organs" / shard / "ledger.parquet"
+        write_ledger(ledger, [Outcome(s, "x", Status.DONE, "f") for s in scans])
+    (measured / "0002.tsv").write_text("s\tcpu_time\nNA\tNA\n")
+    facts = dict(run_facts(Run(tmp_path), None))
+    assert facts["GPU-hours"].startswith(shown)
+    assert facts["CPU-hours"].startswith("2.00 in 2 finished jobs")
+
+
+def test_without_measurements_hours_are_not_known(tmp_path: Path) -> None:
+    facts = dict(run_facts(Run(tmp_path), None))
+    assert facts["CPU-hours"].startswith("not known")
+    assert facts["GPU-hours"].startswith("not known")
 
 
 def test_kappa_is_that_of_scikit_learn(tmp_path: Path) -> None:
