@@ -251,6 +251,7 @@ def where_to_collect(wildcards, resources):
 
 QUALITY = "results/quality/dictionary.json"
 REPORT = "results/report/index.html"
+JOB_COSTS = "logs/job_costs.html"
 
 
 def thresholds_file():

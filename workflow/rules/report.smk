@@ -1,5 +1,5 @@
 # Takes results/tables/, results/quality/, ratings, and results/draw_pictures/ where there are any
-# Makes results/report/: pages to look at the cohort and to rate its scans
+# Makes results/report/: pages to look at the cohort and to rate its scans; logs/job_costs.html
 
 
 rule write_report:
@@ -11,11 +11,17 @@ rule write_report:
         ratings=hand_files("ratings"),
         repeatability=named_file("repeatability"),
     output:
-        report(
+        page=report(
             REPORT,
             caption="../report/report.rst",
             category="Report",
             labels={"what": "start page"},
+        ),
+        jobs=report(
+            JOB_COSTS,
+            caption="../report/job_costs.rst",
+            category="Report",
+            labels={"what": "cost of jobs"},
         ),
     log:
         "logs/write_report/write_report.log",
@@ -33,5 +39,6 @@ rule write_report:
             f"--repeatability={path}" for path in input.repeatability
         ),
     shell:
-        "organome write-report . --output=results/report {params.ratings} {params.repeatability}"
+        "organome write-report . --output=results/report --jobs={output.jobs:q}"
+        " {params.ratings} {params.repeatability}"
         " > {log:q} 2>&1"

@@ -1,6 +1,9 @@
 """A run folder: its configuration, and where its parts lie."""
 
+import csv
+import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +19,7 @@ from organome.io.tables.scan_lists import listed_contrasts
 from organome.io.tables.schemes import find_scheme
 
 CONFIG: Final = "config.yaml"
+BENCHMARKS: Final = "logs/benchmarks"
 _SCHEMA: Final = "workflow/schemas/config.schema.yaml"
 _TRAIN_SCHEMA: Final = "workflow/schemas/train.schema.yaml"
 _MADE: Final = ("scans", "results", "work")
@@ -203,3 +207,22 @@ def open_run(folder: Path) -> Run:
             f"{folder}: not a run folder: no {CONFIG} in it; `organome init` makes one"
         )
     return run
+
+
+def job_measurements(run: Run, step: str) -> dict[str, dict[str, float]]:
+    """Read what Snakemake measured of each finished job of a step, by its shard.
+
+    Returns:
+        ``s`` (wall time), ``cpu_time`` in seconds, ``max_rss`` in MiB and others by name, without
+        those that it could not measure.
+
+    Source: Snakemake's ``benchmark:``, a TSV of one row for each job.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted((run.folder / BENCHMARKS / step).glob("*.tsv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for name, text in next(csv.DictReader(file, delimiter="\t"), {}).items():
+                with suppress(TypeError, ValueError):  # "NA" of a job that was too short
+                    if math.isfinite(value := float(text)):
+                        found.setdefault(path.stem, {})[name] = value
+    return found

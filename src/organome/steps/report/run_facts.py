@@ -1,6 +1,5 @@
 """What a run took and what is left, step by step; no date, no host."""
 
-import csv
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +12,9 @@ from organome import __version__
 from organome.domain.errors import OrganomeError
 from organome.domain.models import ModelNote
 from organome.domain.wording import counted
-from organome.io.runs import Run
+from organome.io.runs import BENCHMARKS, Run, job_measurements
 
 _STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
-_BENCHMARKS: Final = "logs/benchmarks"  # what Snakemake measures of a job
 
 
 def run_facts(place: Run, model: ModelNote | None) -> list[tuple[str, str]]:
@@ -38,7 +36,7 @@ def run_facts(place: Run, model: ModelNote | None) -> list[tuple[str, str]]:
         ledgers = sorted((place.results / step).glob("*/ledger.parquet"))
         if ledgers:
             rows.append((step, _of_step(ledgers, n_shards)))
-    rows.append(("CPU-hours", _cpu_hours(place.folder / _BENCHMARKS)))
+    rows.append(("CPU-hours", _cpu_hours(place)))
     rows.append(("GPU-hours", _gpu_hours(place, config)))
     return rows
 
@@ -54,12 +52,14 @@ def _of_step(ledgers: list[Path], n_shards: int) -> str:
     return said
 
 
-def _cpu_hours(jobs: Path) -> str:
-    cpu_s = [s for folder in jobs.glob("*/") for s in _column(folder, "cpu_time").values()]
+def _cpu_hours(place: Run) -> str:
+    steps = [folder.name for folder in (place.folder / BENCHMARKS).glob("*/")]
+    measured = [job for step in steps for job in job_measurements(place, step).values()]
+    cpu_s = [job["cpu_time"] for job in measured if "cpu_time" in job]
     if not cpu_s:
-        return f"not known: Snakemake left no measurement of a job in {_BENCHMARKS}"
-    measured = counted(len(cpu_s), "finished job")
-    return f"{sum(cpu_s) / 3600:.2f} in {measured} of all steps, as Snakemake sampled them"
+        return f"not known: Snakemake left no measurement of a job in {BENCHMARKS}"
+    jobs = counted(len(cpu_s), "finished job")
+    return f"{sum(cpu_s) / 3600:.2f} in {jobs} of all steps, as Snakemake sampled them"
 
 
 def _gpu_hours(place: Run, config: Mapping[str, Any]) -> str:
@@ -70,25 +70,15 @@ def _gpu_hours(place: Run, config: Mapping[str, Any]) -> str:
         return "none: the segmentation asks for no GPU"
     if segment["device"] == "auto":
         return "not known: segment.device is auto, which takes a processor where there is no GPU"
-    wall_s = _column(place.folder / _BENCHMARKS / "segment_organs", "s")
+    measured = job_measurements(place, "segment_organs")
+    wall_s = {shard: job["s"] for shard, job in measured.items() if "s" in job}
     n_gpus = config["resources"]["segment_organs"]["gpus"]
     hours = n_gpus * sum(wall_s.values()) / 3600
     if not hours:
-        return f"not known: Snakemake left no measurement of segment_organs in {_BENCHMARKS}"
+        return f"not known: Snakemake left no measurement of segment_organs in {BENCHMARKS}"
     ledgers = [place.results / "segment_organs" / shard / "ledger.parquet" for shard in wall_s]
     n_scans = sum(pq.read_metadata(one).num_rows for one in ledgers if one.is_file())
     jobs = (
         f"{counted(len(wall_s), 'finished job')} of segment_organs, {counted(n_gpus, 'GPU')} each"
     )
     return f"{hours:.2f}, {n_scans / hours:,.0f} scans an hour: wall time of {jobs}"
-
-
-def _column(folder: Path, name: str) -> dict[str, float]:
-    """Read a number of each job of a rule; of very short ones Snakemake has none."""
-    found = {}
-    for path in sorted(folder.glob("*.tsv")):
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                with suppress(ValueError, TypeError, KeyError):
-                    found[path.stem] = float(row[name])
-    return found

@@ -30,6 +30,7 @@ from organome.io.tables.ratings import Target, read_last_words
 from organome.shards.faults import machine_faults_stop_the_job
 from organome.steps.report import tables
 from organome.steps.report.cohort import Cohort, Odd, read_cohort
+from organome.steps.report.job_costs import write_job_costs
 from organome.steps.report.plot_data import choose_shown, plot_data
 from organome.steps.report.run_facts import run_facts
 
@@ -68,6 +69,7 @@ def run(
     repeatability: Path | None = None,
     shareable: bool = False,
     max_scans: int = 2000,
+    jobs: Path | None = None,
 ) -> Written:
     """Write the report of a cohort: a start page, and pages of scans sorted by doubt.
 
@@ -79,6 +81,7 @@ def run(
         repeatability: ``repeatability.csv`` of ``organome repeatability``.
         shareable: Leave out scans, dates and pictures, and hide numbers of fewer than ten people.
         max_scans: Scans that are shown one by one at most: half the most doubtful, half by chance.
+        jobs: File to write what jobs cost into, step by step, as HTML; without, none is written.
 
     Raises:
         SetupError: There are no tables, or a file is not what it should be.
@@ -116,6 +119,8 @@ def run(
             page.write(temporary / INDEX, "index.html.j2", **content)
             n_pages = page.write_scans(temporary)
             replace_folder(temporary, output)
+            if jobs is not None:
+                write_job_costs(place, jobs)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return Written(output / INDEX, n_pages, len(shown), len(cohort.scans))

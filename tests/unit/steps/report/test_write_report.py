@@ -29,6 +29,7 @@ from organome.io.tables.parquet import read_table
 from organome.io.tables.ratings import read_last_words, read_ratings
 from organome.io.tables.scan_lists import write_shard
 from organome.steps.report import rate, write_report
+from organome.steps.report.job_costs import job_costs, write_job_costs
 from organome.steps.report.run_facts import run_facts
 from organome.steps.report.tables import (
     HIDDEN,
@@ -296,3 +297,25 @@ def test_the_server_writes_what_check_quality_reads(
     assert post(place.replace(server.token, "guessed"), row) == 403
     assert [path.name for path in (tmp_path / "ratings").iterdir()] == ["ann.tsv"]
     assert server.server_address[0] == "127.0.0.1"
+
+
+def test_costs_of_jobs_are_summed_up_by_step(tmp_path: Path) -> None:
+    jobs = {
+        "prepare_images/0000": (3600, 1000, 7200),
+        "prepare_images/0001": (1800, 2000, 3600),
+        "segment_organs/0000": (1800, "NA", 18000),
+        "check_quality/check_quality": ("0.5", "NA", "NA"),
+    }
+    for name, (wall_s, peak_mib, cpu_s) in jobs.items():
+        path = tmp_path / "logs" / "benchmarks" / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tmax_rss\tcpu_time\n{wall_s}\t{peak_mib}\t{cpu_s}\n")
+    costs = job_costs(Run(tmp_path)).set_index("step")
+    assert costs.index.tolist() == ["segment_organs", "prepare_images", "check_quality"]
+    assert costs["CPU-hours"].tolist()[:2] == [5, 3]
+    assert costs.loc["prepare_images"].tolist() == [2, 1.5, 3, 1, 2000 * 2**20 / 1e9]
+    assert costs["most memory, GB"].isna().tolist() == [True, False, True]
+    assert pd.isna(costs.loc["check_quality", "CPU-hours"])
+    write_job_costs(Run(tmp_path), tmp_path / "costs.html")
+    assert "<td>segment_organs</td>" in (tmp_path / "costs.html").read_text()
+    assert job_costs(Run(tmp_path / "no_run")).empty
