@@ -18,7 +18,7 @@
     const axis = (title) => ({ title: { text: title, standoff: 8 }, automargin: true, gridcolor: colour("soft"), zeroline: false, linecolor: colour("line") });
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("text"), size: 13 },
-      margin: { l: 60, r: 20, t: 20, b: 50 }, xaxis: axis(x), yaxis: axis(y), hovermode: "closest",
+      margin: { l: 60, r: 20, t: 20, b: 50 }, xaxis: axis(x), yaxis: axis(y.length > 40 ? y.replace(" less ", "<br>less ") : y), hovermode: "closest",
       showlegend: (scans.sex || []).some((sex) => sex !== null), legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, dragmode: false, ...more,
     };
   }
