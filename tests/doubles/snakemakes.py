@@ -35,9 +35,9 @@ def run_snakemake(arguments: Sequence[str], environment: Mapping[str, str]) -> t
 @cache
 def _server() -> subprocess.Popen[str]:
     # It ends when this process does: then its input ends.
-    return subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    # -P: `import radiomics` finds pyradiomics, not the double beside this file.
+    command = [sys.executable, "-P", __file__]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _serve() -> None:
