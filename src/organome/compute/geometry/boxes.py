@@ -1,5 +1,6 @@
 """Boxes of what is labelled: most of an image is not, and need not be gone through again."""
 
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,16 @@ def labelled_box(labels_zyx: NDArray[Any]) -> BoxZyx | None:
     if not places[0].size:
         return None
     return tuple(slice(int(one[0]), int(one[-1]) + 1) for one in places)
+
+
+def joint_box(boxes: Collection[BoxZyx]) -> BoxZyx | None:
+    """Return the smallest box around some boxes; None around none."""
+    if not boxes:
+        return None
+    return tuple(
+        slice(min(one.start for one in extents), max(one.stop for one in extents))
+        for extents in zip(*boxes, strict=True)
+    )
 
 
 def label_boxes(labels_zyx: NDArray[Any], max_label: int = 0) -> dict[int, BoxZyx]:

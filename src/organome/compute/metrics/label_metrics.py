@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import scipy
 import SimpleITK as sitk
 from skimage.morphology import skeletonize
 
 from organome.compute.geometry.arrays import Mask
+from organome.compute.geometry.boxes import joint_box, label_boxes
 from organome.compute.geometry.grids import share_grid, voxel_ml
 from organome.compute.metrics.distances import SurfaceDistances
 from organome.domain.errors import ScanError
@@ -19,7 +19,7 @@ from organome.domain.presence import Presence, presence_of
 # Spacing along x, y, z on which the authors of MRSegmentator compare labelmaps.
 RELEASED_SPACING_MM: Final = (1.5, 1.5, 3.0)
 
-_Box = tuple[slice, ...]
+_EMPTY: Final = (slice(0),) * 3  # box of a label that neither has
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,10 @@ def compare_labelmaps(
     if not share_grid(predicted, reference):
         raise ScanError(Reason.LABELMAP_OFF_GRID, _off_grid(predicted, reference))
     given, true = (sitk.GetArrayViewFromImage(one) for one in (predicted, reference))
-    boxes_given, boxes_true = (
-        scipy.ndimage.find_objects(one, max_label=max(labels, default=0)) for one in (given, true)
-    )
+    boxes = [label_boxes(one, max(labels, default=0)) for one in (given, true)]
     found = []
     for label in labels:
-        box = _joint_box(boxes_given[label - 1], boxes_true[label - 1])
+        box = joint_box([one[label] for one in boxes if label in one]) or _EMPTY
         tolerance = tolerance_mm[label] if isinstance(tolerance_mm, Mapping) else tolerance_mm
         found.append(
             _compare_masks(
@@ -183,14 +181,6 @@ def resample_nearest(labelmap: sitk.Image, spacing_xyz_mm: Sequence[float]) -> s
     filter_.SetUseNearestNeighborExtrapolator(True)
     resampled: sitk.Image = filter_.Execute(labelmap)
     return resampled
-
-
-def _joint_box(one: _Box | None, other: _Box | None) -> _Box:
-    if one is None or other is None:
-        return one or other or (slice(0),) * 3
-    return tuple(
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
 
 
 def _off_grid(predicted: sitk.Image, reference: sitk.Image) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Floats, Indices, Labels
-from organome.compute.geometry.boxes import label_boxes
+from organome.compute.geometry.boxes import joint_box, label_boxes
 from organome.compute.geometry.grids import Grid
 from organome.domain.organs import MIDLINE_ORGANS, USUAL_SIDES, Organ, Side, pairs_of
 
@@ -165,13 +165,9 @@ def find_side_pieces(labelmap: sitk.Image, structures: Sequence[Organ]) -> SideP
     """
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     sided = _lookup(structures)
-    of_sided = [box for label, box in label_boxes(labels_zyx).items() if sided[label]]
-    if not of_sided:
+    box = joint_box([box for label, box in label_boxes(labels_zyx).items() if sided[label]])
+    if box is None:
         return None
-    box = tuple(
-        slice(min(one.start for one in extents), max(one.stop for one in extents))
-        for extents in zip(*of_sided, strict=True)
-    )
     kept_zyx = np.ascontiguousarray(sided[labels_zyx[box]])
     pieces_zyx, n_pieces = cc3d.connected_components(
         kept_zyx, connectivity=CONNECTIVITY, return_N=True

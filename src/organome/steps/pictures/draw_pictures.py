@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import scipy
 
+from organome.compute.geometry.boxes import label_boxes
 from organome.compute.geometry.grids import voxel_ml
 from organome.compute.labelmaps.volumes import check_grid
 from organome.compute.pictures.encoding import encode_webps
@@ -165,8 +165,7 @@ class DrawPictures:
 
     def _in_question(self, body: Body, labelled: Outcome, ml: float) -> list[Organ]:
         """Choose organs that are there: those asked for, then those in doubt."""
-        boxes = scipy.ndimage.find_objects(body.labels_zyx)
-        found = {label: box for label, box in enumerate(boxes, start=1) if box is not None}
+        found = label_boxes(body.labels_zyx)
         structures = [one for one in self._published.scheme.structures if one.label in found]
         sides = labelled.facts.get("sides") or {}
 
