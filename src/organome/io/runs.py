@@ -209,6 +209,11 @@ def open_run(folder: Path) -> Run:
     return run
 
 
+def measured_steps(run: Run) -> list[str]:
+    """Return the steps of which Snakemake measured jobs, by name."""
+    return sorted(folder.name for folder in (run.folder / BENCHMARKS).glob("*/"))
+
+
 def job_measurements(run: Run, step: str) -> dict[str, dict[str, float]]:
     """Read what Snakemake measured of each finished job of a step, by its shard.
 

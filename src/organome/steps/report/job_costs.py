@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 
 from organome.io.files.atomic import write_text_atomic
-from organome.io.runs import BENCHMARKS, Run, job_measurements
+from organome.io.runs import Run, job_measurements, measured_steps
 
 _S_PER_H: Final = 3600
 _MEASURED: Final = ["s", "cpu_time", "max_rss"]
@@ -30,10 +30,10 @@ def job_costs(place: Run) -> pd.DataFrame:
         A row a step; null where no job was measured, as happens with very short ones.
     """
     rows = []
-    for folder in sorted((place.folder / BENCHMARKS).glob("*/")):
-        jobs = pd.DataFrame(job_measurements(place, folder.name).values(), columns=_MEASURED)
+    for step in measured_steps(place):
+        jobs = pd.DataFrame(job_measurements(place, step).values(), columns=_MEASURED)
         wall_h, cpu_h = jobs["s"] / _S_PER_H, jobs["cpu_time"] / _S_PER_H
         peak_gb = jobs["max_rss"].max() * 2**20 / 1e9
         sums = (one.sum(min_count=1) for one in (wall_h, cpu_h))
-        rows.append((folder.name, len(jobs), *sums, wall_h.max(), peak_gb))
+        rows.append((step, len(jobs), *sums, wall_h.max(), peak_gb))
     return pd.DataFrame(rows, columns=_COLUMNS).sort_values("CPU-hours", ascending=False)

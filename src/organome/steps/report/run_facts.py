@@ -12,7 +12,7 @@ from organome import __version__
 from organome.domain.errors import OrganomeError
 from organome.domain.models import ModelNote
 from organome.domain.wording import counted
-from organome.io.runs import BENCHMARKS, Run, job_measurements
+from organome.io.runs import BENCHMARKS, Run, job_measurements, measured_steps
 
 _STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 
@@ -53,7 +53,7 @@ def _of_step(ledgers: list[Path], n_shards: int) -> str:
 
 
 def _cpu_hours(place: Run) -> str:
-    steps = [folder.name for folder in (place.folder / BENCHMARKS).glob("*/")]
+    steps = measured_steps(place)
     measured = [job for step in steps for job in job_measurements(place, step).values()]
     cpu_s = [job["cpu_time"] for job in measured if "cpu_time" in job]
     if not cpu_s:
