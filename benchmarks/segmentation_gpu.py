@@ -25,11 +25,10 @@ import SimpleITK as sitk
 import torch
 from benchmarks.segmentation_cases import REPOSITORY, SEED, SHIPPED, STOCK_RESAMPLING, prepare_shard
 from benchmarks.segmentation_meter import GIB, CommandFailedError, measure
-from benchmarks.segmentation_peers import SUFFIX
+from benchmarks.segmentation_peers import SUFFIX, stock_predictor
 
 from organome.compute.inference.loading import load_segmenter, segment
 from organome.compute.inference.network import build_network
-from organome.domain.models import Model
 from organome.domain.scans import Contrast
 from organome.io.images.image_files import read_image, write_image
 from organome.io.models.checkpoints import CHECKPOINT, minimal_checkpoint
@@ -107,30 +106,14 @@ def write_images(folder: Path, size: str, *, n_scans: int) -> Path:
     return folder
 
 
-def _load_ours(model: Model, device: str) -> Callable[[sitk.Image], sitk.Image]:
-    segmenter = load_segmenter(model, device="cuda" if device == "cuda" else "cpu")
+def _load_ours(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
+    segmenter = load_segmenter(read_model(model), device="cuda" if device == "cuda" else "cpu")
     print(f"tiles at a time: {segmenter.settings.tile_batch}", file=sys.stderr)
     return lambda image: segment(image, segmenter)
 
 
-def _load_stock(model: Model, device: str) -> Callable[[sitk.Image], sitk.Image]:
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    on_gpu = device == "cuda"
-    predictor = nnUNetPredictor(
-        perform_everything_on_device=on_gpu, device=torch.device(device), allow_tqdm=False
-    )
-    plans = PlansManager(dict(model.plans))
-    predictor.manual_initialization(
-        build_network(model.plans, model.configuration, n_outputs=N_LABELS),
-        plans,
-        plans.get_configuration(model.configuration),
-        [dict(fold) for fold in model.weights],
-        dict(model.dataset),
-        "nnUNetTrainer",
-        None,
-    )
+def _load_stock(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
+    predictor = stock_predictor(model, device)
 
     def label(image: sitk.Image) -> sitk.Image:
         voxels = sitk.GetArrayFromImage(image)[None].astype(np.float32)
@@ -148,7 +131,7 @@ LOADERS: Final = {"ours": _load_ours, "again": _load_ours, "stock": _load_stock}
 
 def label_one(engine: str, image: Path, output: Path, model: Path, *, device: str) -> None:
     """Label an image twice in this process; write its labels, and what the second time cost."""
-    label = LOADERS[engine](read_model(model), device)
+    label = LOADERS[engine](model, device)
     scan = sitk.DICOMOrient(read_image(image), "LPS")
     label(scan)
     if device == "cuda":

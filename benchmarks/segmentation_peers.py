@@ -116,20 +116,19 @@ def _fixed_logits(_predictor: Any, data: Any) -> Any:
     return torch.from_numpy(logits_czyx)
 
 
-def run_stock(arguments: argparse.Namespace) -> None:
-    """Predict a folder by nnU-Net's multi-process file interface."""
+def stock_predictor(folder: Path, device: str) -> Any:
+    """Make nnU-Net's own predictor of a model's folder, with all its folds."""
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    device = torch.device(arguments.device)
     folds = [
         torch.load(path, map_location="cpu", weights_only=True)
-        for path in sorted(arguments.model.glob("fold_*/checkpoint_final.pth"))
+        for path in sorted(folder.glob("fold_*/checkpoint_final.pth"))
     ]
-    dataset = json.loads((arguments.model / "dataset.json").read_text())
-    plans = PlansManager(json.loads((arguments.model / "plans.json").read_text()))
+    dataset = json.loads((folder / "dataset.json").read_text())
+    plans = PlansManager(json.loads((folder / "plans.json").read_text()))
     configuration = plans.get_configuration(folds[0]["init_args"]["configuration"])
     # By hand and not from the folder: that resolves the trainer by its name, and imports them all.
     network = get_network_from_plans(
@@ -140,7 +139,7 @@ def run_stock(arguments: argparse.Namespace) -> None:
         plans.get_label_manager(dataset).num_segmentation_heads,
         deep_supervision=False,
     )
-    predictor = nnUNetPredictor(device=device, allow_tqdm=False)
+    predictor = nnUNetPredictor(device=torch.device(device), allow_tqdm=False)
     predictor.manual_initialization(
         network,
         plans,
@@ -150,6 +149,12 @@ def run_stock(arguments: argparse.Namespace) -> None:
         folds[0]["trainer_name"],
         folds[0].get("inference_allowed_mirroring_axes"),
     )
+    return predictor
+
+
+def run_stock(arguments: argparse.Namespace) -> None:
+    """Predict a folder by nnU-Net's multi-process file interface."""
+    predictor = stock_predictor(arguments.model, arguments.device)
     images = sorted(arguments.images.glob(f"*{SUFFIX}"))
     _note_start()
     predictor.predict_from_files(
