@@ -121,7 +121,7 @@ def multiply(tenth: Path, run: Path) -> None:
 
 
 def _renamed(rows: pa.Table, copy: int, n_shards: int) -> pa.Table:
-    """Give each participant and scan another name."""
+    """Rename each participant and scan."""
 
     def other_scan(key: str | None) -> str | None:
         shard, _, place = (key or "").partition("-")

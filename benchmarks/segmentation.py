@@ -58,7 +58,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--repeats", type=int, default=1, help="runs of a row; its median is told")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="runs of each row; the median is printed"
+    )
     parser.add_argument("--n-scans", type=int, help="of each size; 6 stations, 1 of the others")
     parser.add_argument(
         "--shards", action=argparse.BooleanOptionalAction, default=True, help="whole shards of ours"
