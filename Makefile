@@ -88,7 +88,7 @@ BY_MODULE := --dist loadscope --no-loadscope-reorder
 SUITES := tests/unit/steps tests/workflow $(wildcard tests/reports) tests/unit
 
 test: setup ## unit, workflow and report tests
-	$(PYTEST) $(BY_MODULE) $(SUITES) -m "not slow and not slurm and not gpu"
+	$(PYTEST) $(BY_MODULE) $(SUITES) -m "not slow and not fuzz and not slurm and not gpu"
 
 test-slow: setup ## tests that take longer than ten seconds each
 	$(PYTEST) --dist worksteal $(SUITES) -m "slow and not slurm and not gpu"
@@ -110,7 +110,8 @@ campaign: setup ## kill and damage whole runs, hundreds of times (an hour)
 	@cd tests && python -m campaigns $(CAMPAIGN)
 
 FUZZ ?= --n 2000 --seed 1
-fuzz: setup ## corrupt deliveries at random and take them through the steps (a quarter of an hour)
+fuzz: setup ## damage files at every place, and deliveries at random through the steps (half an hour)
+	$(PYTEST) $(SUITES) -m fuzz
 	@cd tests && python -m fuzz $(FUZZ)
 
 SOAK ?= --minutes 30

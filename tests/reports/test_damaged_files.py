@@ -71,7 +71,7 @@ def test_every_other_byte_of_an_archive_flipped(tmp_path: Path, method: int) -> 
         _check_archive(tmp_path / "a.zip", damaged, members)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("method", METHODS)
 def test_every_bit_of_an_archive_flipped_and_every_cut(tmp_path: Path, method: int) -> None:
     members, whole = _archive(method)
@@ -128,7 +128,7 @@ def test_dicom_header_cut_or_flipped(syntax: str) -> None:
     _check_flips(files, _places(150, n_bytes))
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_dicom_header_cut_at_every_place_and_flipped_thousands_of_times(syntax: str) -> None:
     files = ct_slices(syntax=syntax)
@@ -171,7 +171,7 @@ def test_headers_of_images_flipped(tmp_path: Path) -> None:
     _check_image_flips(tmp_path, n_flips=60)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_headers_of_images_flipped_thousands_of_times(tmp_path: Path) -> None:
     _check_image_flips(tmp_path, n_flips=3700)
 

@@ -25,7 +25,7 @@ from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
 from organome.steps.segment.label_with_model import SegmentOrgans
 
-PATIENCE_S = 400
+PATIENCE_S = 1800  # beside other suites all takes many times as long
 
 
 @pytest.fixture(autouse=True)
@@ -151,13 +151,9 @@ def test_network_killed_in_mid_scan_costs_nothing_but_time(
     assert published(shard) == published(undisturbed)
 
 
-@pytest.mark.slow
-def test_export_that_may_take_no_more_memory_is_a_row(
+def test_export_that_gets_no_more_memory_is_a_row(
     shard: PreparedShard, undisturbed: PreparedShard
 ) -> None:
-    # Large enough for the labelmap to need memory of its own, small where the network sees it.
-    voxels = (np.indices((300, 400, 400)).sum(axis=0) % 97).astype(np.int16)
-    put_image(shard.image(1), voxels, (0.8, 0.8, 0.8))
     outcomes = run(shard, shard.step(Cramped))
     reasons = [outcome.reason for outcome in outcomes]
     assert reasons == [None, Reason.OUT_OF_MEMORY, None, None, None]
