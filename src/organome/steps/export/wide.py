@@ -87,7 +87,8 @@ def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
     """Make the rows of visits as wide as asked for.
 
     A visit of several stations has the values of the station that shows most of an organ, except
-    for its volume, which is that of ``visits``.
+    for its volume, which is that of ``visits``. Sex, age, height and weight are those that
+    check_quality scored by, where it has run: of the file of participants, else of the images.
 
     Raises:
         SetupError: A table, an organ or a column is not there.
@@ -108,6 +109,11 @@ def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
     if not visits.num_rows:
         raise SetupError(f"{tables}: no visit" + ("" if which is None else f" of {width.protocol}"))
     rows = visits.select([column.name for column in columns])
+    for column, values in _known_covariates(width, rows):
+        place = rows.column_names.index(column.name)
+        of_images = rows.column(column.name)
+        known = pc.coalesce(values.cast(of_images.type), of_images)  # visits collected since
+        rows, columns[place] = rows.set_column(place, column.name, known), column
     extra = [*_scan_columns(tables, width, rows), *_organ_columns(tables, width, visits, organs)]
     for column, values in extra:
         rows = rows.append_column(column.name, values)
@@ -115,11 +121,20 @@ def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
     return _sorted(replace(table, columns=tuple(columns)), rows)
 
 
+def _known_covariates(width: Width, visits: pa.Table) -> list[tuple[Column, pa.ChunkedArray]]:
+    """Return what ``covariates`` knows of columns that visits have from the images."""
+    if width.quality is None or not (width.quality / "covariates").is_dir():
+        return []
+    known = open_table(width.quality, "covariates")[0].schema.names
+    names = [name for name in visits.column_names if name in known and name not in _KEY]
+    return _values(width.quality, "covariates", names, visits, {}, _ORDERS["covariates"])
+
+
 def _scan_columns(
     tables: Path, width: Width, visits: pa.Table
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     wanted = [name for name in width.scan_columns if name not in visits.column_names]
-    of_scans = (tables, "scans"), *((width.quality, one) for one in ("quality", "covariates"))
+    of_scans = (width.quality, "covariates"), (tables, "scans"), (width.quality, "quality")
     for (folder, name), names in _dealt(wanted, of_scans).items():
         yield from _values(folder, name, names, visits, {}, _ORDERS[name])
 
@@ -153,15 +168,20 @@ def _organ_columns(
 def _dealt(
     names: Sequence[str], places: Sequence[tuple[Path | None, str]]
 ) -> dict[tuple[Path, str], list[str]]:
-    """Deal columns to the first of some tables that has them; the first, where none does."""
+    """Deal columns to the first of some tables that has them.
+
+    Raises:
+        SetupError: None has one of them.
+    """
     there = [(folder, table) for folder, table in places if folder and (folder / table).is_dir()]
     known = {place: {*open_table(*place)[0].schema.names} for place in there if names}
     dealt: dict[tuple[Path, str], list[str]] = {}
     for name in names:
-        place = next((one for one, columns in known.items() if name in columns), places[0])
-        folder, table = place
-        assert folder is not None
-        dealt.setdefault((folder, table), []).append(name)
+        place = next((one for one, columns in known.items() if name in columns), None)
+        if place is None:
+            tables = ", ".join(table for _, table in there)
+            raise SetupError(f"no column {_advice(name, set().union(*known.values()))} ({tables})")
+        dealt.setdefault(place, []).append(name)
     return dealt
 
 

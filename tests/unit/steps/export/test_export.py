@@ -17,6 +17,8 @@ from frictionless import Package
 
 from doubles.cohort_tables import FEATURE, N_PEOPLE, liver_ml, write_cohort_tables
 from organome.domain.errors import SetupError
+from organome.domain.quality_tables import COVARIATES
+from organome.io.tables.parquet import rows_to_arrow, write_table
 from organome.steps.export.export import Format, run
 
 WIDE: dict[str, Any] = {
@@ -148,6 +150,29 @@ def test_r_reads_what_was_exported(exported: Path) -> None:
         ["Rscript", "-e", R_SCRIPT], cwd=exported, capture_output=True, text=True, check=False
     )
     assert run_r.stdout == "sound", run_r.stderr
+
+
+def test_sex_and_age_are_those_that_volumes_were_scored_by(tables: Path, tmp_path: Path) -> None:
+    known = {"cohort": "demo", "instance": "2", "age_years": 61.5}
+    known |= {"height_m": 1.7, "weight_kg": 70.0}
+    rows = [known | {"participant": "001", "sex": "male"}, known | {"participant": "002"}]
+    path = tmp_path / "quality/covariates/part.parquet"
+    path.parent.mkdir(parents=True)
+    write_table(path, rows_to_arrow(COVARIATES, rows))
+    flags: dict[str, Any] = {"organs": ["liver"], "scan_columns": ["weight_kg", "height_m"]}
+    run(tables=tables, quality=tmp_path / "quality", output=tmp_path / "known", **flags)
+    run(tables=tables, output=tmp_path / "images", organs=["liver"])
+    of_file, of_images = (
+        pd.read_csv(tmp_path / name / "visits.csv", dtype={"participant": str})
+        for name in ("known", "images")
+    )
+    assert of_images.loc[1, ["sex", "age_years"]].tolist() == ["female", 45.5]
+    assert of_file.loc[1, ["sex", "age_years"]].tolist() == ["male", 61.5]
+    assert of_file.loc[2, ["sex", "age_years"]].tolist() == ["female", 61.5]
+    assert of_file.loc[1, ["height_m", "weight_kg"]].tolist() == [1.7, 70.0]
+    # A visit that was collected since then.
+    same = ["sex", "age_years"]
+    assert of_file.loc[3:, same].equals(of_images.loc[3:, same])
 
 
 def test_another_table_is_exported_by_columns(tables: Path, tmp_path: Path) -> None:
