@@ -53,11 +53,11 @@ class Rule(StrEnum):
 
 
 RULE_MEANINGS: Final[dict[Rule, str]] = {
-    Rule.VOLUME_OUTLIER: "|volume_z| is this or more.",
-    Rule.ASYMMETRY_OUTLIER: "|asymmetry_z| is this or more.",
-    Rule.INTENSITY_OUTLIER: "|intensity_z| is this or more.",
-    Rule.CONTRASTS_DISAGREE: "contrast_dice of the table of organs is this or less.",
-    Rule.FOLDS_DISAGREE: "fold_dice of the table of organs is this or less.",
+    Rule.VOLUME_OUTLIER: "volume_z lies the threshold or more away from 0.",
+    Rule.ASYMMETRY_OUTLIER: "asymmetry_z lies the threshold or more away from 0.",
+    Rule.INTENSITY_OUTLIER: "intensity_z lies the threshold or more away from 0.",
+    Rule.CONTRASTS_DISAGREE: "contrast_dice of the table of organs is the threshold or less.",
+    Rule.FOLDS_DISAGREE: "fold_dice of the table of organs is the threshold or less.",
     Rule.VOLUME_IMPLAUSIBLE: (
         "What is in view is smaller or larger than the organ can be: na_reason says so, or the "
         "bounds_ml of the thresholds do."
