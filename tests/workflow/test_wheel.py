@@ -77,8 +77,11 @@ def test_a_phantom_cohort_runs_from_another_folder_in_three_commands(installed: 
         *("init", "run", "--kind", "ukb", "--root", "cohort/ukb", "--model", "phantom")
     )
     assert said.splitlines() == ["wrote run/config.yaml", "next: organome run run"]
-    assert "done: 1 of 1 scans" in installed.organome("run", "run", "--", "--cores", 2)
+    said = installed.organome("run", "run", "--", "--cores", 2)
+    assert "done: 1 of 1 scans" in said
     run = installed.folder / "elsewhere" / "run"
+    report = said.splitlines()[-1].removeprefix("report: ")
+    assert (run.parent / report).read_text().startswith("<!doctype html>")
     rows = pq.read_table(run / "results" / "tables" / "organs").to_pylist()
     assert len(rows) == 40
     assert "1 scan in the tables" in installed.organome("status", "run")

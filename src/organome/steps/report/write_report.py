@@ -44,6 +44,9 @@ _SEED: Final = 1
 _N_PICTURES: Final = 3  # of a scan
 _GALLERY_BYTES: Final = 6_000_000  # pictures on the start page
 _SCRIPTS: Final = ("report.js", "ratings.js", "report.css")
+# Chromium then compiles all of a script while it loads, in a thread of its own, and not once more
+# on the page's thread, function by function: a third of what opening the page takes there.
+_COMPILE_AT_ONCE: Final = b"//# allFunctionsCalledOnLoad\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def _copy_assets(folder: Path) -> None:
         (folder / name).write_bytes((here / name).read_bytes())
     # Only the script of the package is needed; importing it would take seconds.
     plotly = files("plotly") / "package_data" / "plotly.min.js"
-    (folder / "plotly.min.js").write_bytes(plotly.read_bytes())
+    (folder / "plotly.min.js").write_bytes(_COMPILE_AT_ONCE + plotly.read_bytes())
 
 
 def _sections(
