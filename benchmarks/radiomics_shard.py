@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import product
@@ -15,6 +13,7 @@ from typing import Any, Final
 import psutil
 import SimpleITK as sitk
 from benchmarks.radiomics_phantoms import draw_phantom
+from benchmarks.segmentation_meter import measure
 
 from organome.domain.outcomes import Outcome, Status
 from organome.domain.scans import Scan
@@ -135,13 +134,9 @@ def _watched(command: Sequence[str]) -> tuple[float, float, float]:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    start_s, before = time.perf_counter(), os.times()
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        cost = measure(command, environment={})
     finally:
         over.set()
         thread.join()
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    after = os.times()
-    return time.perf_counter() - start_s, sum(after[:4]) - sum(before[:4]), max(peaks)
+    return cost.wall_s, cost.cpu_s, max(peaks)
