@@ -7,7 +7,8 @@ Images are phantoms: a station 224x174x44 (2.232x2.232x4.5 mm), the six stitched
 (3 mm slices), a CT 512x512x300 (0.8x0.8x1.5 mm). Models are the shipped phantom model, and copies
 of it whose plans have MRSegmentator's own scale of grid (2 and 1.5 mm) and its resampling of
 logits (nnU-Net's default); what these copies label has no meaning, what they cost has. In rows
-``fixed`` the network is replaced by a fixed array of logits, in all engines: all else alone.
+``tiles`` the network says the same of every tile, in all engines: all else alone, sums over tiles
+included. In rows ``fixed`` they are left out, too: the sums are replaced by logits of the image.
 
 Every row is a fresh process with one thread per library. CPU seconds are those of all its
 processes; stages are timed in the engines' own functions, in the workers too; ``rest`` is
@@ -42,7 +43,7 @@ from benchmarks.segmentation_runs import OURS, STAGE_NAMES, Case, Row, Runs, n_w
 
 ENGINES: Final = ("stock", "mrsegmentator", "ours")
 REUSABLE: Final = (*ENGINES, "shard", "levers")
-NETWORKS: Final = ("fixed", "real")
+NETWORKS: Final = ("tiles", "fixed", "real")
 N_SCANS: Final = {"station": 6, "stitched": 1, "ct": 1}
 N_SHARD_SCANS: Final = {"station": 32, "stitched": 8, "ct": 4}
 N_LEVER_SCANS: Final = {"station": 3, "stitched": 1, "ct": 1}
@@ -216,7 +217,7 @@ def _agree(runs: Runs, case: Case, engines: Iterable[str]) -> list[Agreement]:
         if engine == "stock" or not stock.exists():
             continue
         one = [
-            compare(path, stock / path.name, case.logits)
+            compare(path, stock / path.name, case.logits if case.network == "fixed" else None)
             for path in sorted(runs.output(engine, case).glob(f"*{SUFFIX}"))
         ]
         if one:
@@ -255,7 +256,7 @@ def figures_of(
         figures[f"{engine}_peak_gib_{case}"] = row.peak_gib
         ours = rows.get((case, "ours"))
         size, model, network = case.split("_")
-        at_scale = network == "fixed" and model != "phantom"
+        at_scale = network == "tiles" and model != "phantom"
         if engine == "ours" and at_scale and size == "ct":
             least["export_ct"].append(-row.stages_s["export"] / row.n_scans)
         if engine in OURS or ours is None:

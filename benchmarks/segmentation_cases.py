@@ -173,6 +173,22 @@ def make_logits(path: Path, size: str, spacing_zyx_mm: Sequence[float]) -> tuple
     return shape
 
 
+def make_tile(logits: Path, model_folder: Path) -> Path:
+    """Cut a tile of the patch of a model from the middle of logits, in single precision."""
+    plans = json.loads((model_folder / "plans.json").read_text())
+    patch_zyx = plans["configurations"]["3d_fullres"]["patch_size"]
+    logits_czyx = np.load(logits, mmap_mode="r")
+    middle = tuple(
+        slice(max(0, (n - wanted) // 2), max(0, (n - wanted) // 2) + wanted)
+        for n, wanted in zip(logits_czyx.shape[1:], patch_zyx, strict=True)
+    )
+    cut_czyx = logits_czyx[(slice(None), *middle)]
+    lacking = [(0, wanted - n) for n, wanted in zip(cut_czyx.shape[1:], patch_zyx, strict=True)]
+    path = logits.with_name(logits.name.replace("logits", "tile"))
+    np.save(path, np.pad(cut_czyx, [(0, 0), *lacking], mode="edge").astype(np.float32))
+    return path
+
+
 def model_shape(grid: SampledGrid, spacing_zyx_mm: Sequence[float]) -> tuple[int, int, int]:
     """Count the voxels of an image on the grid of a model, as nnU-Net does; z, y, x."""
     z, y, x = (

@@ -6,7 +6,8 @@
 
 Both are called as their users do. Timers around their own functions note the CPU time of each
 stage into the file that the variable SEGMENTATION_STAGES names, in the workers too: a spawned
-worker runs this file before its work. The logits of a file may take the place of the network. This
+worker runs this file before its work. The logits of a file may take the place of the network and of
+the sums over its tiles, or those of a tile the place of the network alone. This
 module knows nothing of Organome: the environment of mrsegmentator has none.
 """
 
@@ -19,12 +20,13 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Final
 
 STAGES: Final = "SEGMENTATION_STAGES"
 LOGITS: Final = "SEGMENTATION_LOGITS"
+TILE: Final = "SEGMENTATION_TILE"
 MRSEGMENTATOR: Final = "mrsegmentator==2.0.0"
 N_WORKERS: Final = 3  # nnU-Net's default
 CHUNK: Final = 8  # mrsegmentator's default: images in memory at once
@@ -101,9 +103,26 @@ def _time_nnunet() -> None:
     time_calls(export_prediction, export, "export")
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+    if TILE in os.environ:
+        nnUNetPredictor._internal_maybe_mirror_and_predict = _fixed_tile
+        time_calls(nnUNetPredictor, "_internal_maybe_mirror_and_predict", "network")
+        return
     if LOGITS in os.environ:
         nnUNetPredictor.predict_logits_from_preprocessed_data = _fixed_logits
     time_calls(nnUNetPredictor, "predict_logits_from_preprocessed_data", "network")
+
+
+@cache
+def tile_logits() -> Any:
+    """Read the logits that every tile has."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.load(os.environ[TILE]))
+
+
+def _fixed_tile(_predictor: Any, tiles: Any) -> Any:
+    return tile_logits().repeat(len(tiles), 1, 1, 1, 1)  # a copy: nnU-Net weights it in place
 
 
 def _fixed_logits(_predictor: Any, data: Any) -> Any:

@@ -16,6 +16,7 @@ from benchmarks.segmentation_cases import (
     copy_model,
     draw_images,
     make_logits,
+    make_tile,
     model_shape,
     model_spacing_zyx_mm,
     prepare_shard,
@@ -27,6 +28,7 @@ from benchmarks.segmentation_peers import (
     N_WORKERS,
     STAGES,
     SUFFIX,
+    TILE,
     NoPeerError,
     make_environment,
 )
@@ -65,19 +67,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Images of one size, the model that labels them, and logits in place of its network."""
+    """Images of one size, the model that labels them, and what stands in place of its network.
+
+    Attributes:
+        network: ``real``; ``tiles``, of which all have the same logits; ``fixed``, the logits of
+            the whole image, which no tile adds to.
+        logits: File of those logits, None for the real network.
+    """
 
     size: str
     model: str
     n_scans: int
     images: Path
     model_folder: Path
+    network: str
     logits: Path | None
-
-    @property
-    def network(self) -> str:
-        """What gives logits."""
-        return "real" if self.logits is None else "fixed"
 
     @property
     def name(self) -> str:
@@ -113,11 +117,13 @@ class Runs:
         """Make what a case needs, or take what is there."""
         model_folder = copy_model(self.folder, model)
         logits = None
-        if network == "fixed":
+        if network != "real":
             logits = self.folder / f"logits_{size}_{model}.npy"
             make_logits(logits, size, model_spacing_zyx_mm(model_folder))
+        if network == "tiles" and logits is not None:
+            logits = make_tile(logits, model_folder)
         images = draw_images(self.folder, size, n_scans=n_scans)
-        return Case(size, model, n_scans, images, model_folder, logits)
+        return Case(size, model, n_scans, images, model_folder, network, logits)
 
     def output(self, engine: str, case: Case) -> Path:
         """Where an engine writes its labelmaps."""
@@ -163,7 +169,7 @@ class Runs:
         notes.unlink(missing_ok=True)
         environment = {STAGES: str(notes)}
         if case.logits is not None:
-            environment[LOGITS] = str(case.logits)
+            environment[TILE if case.network == "tiles" else LOGITS] = str(case.logits)
         flags = []
         if settings:
             flags += ["--settings", json.dumps(settings)]

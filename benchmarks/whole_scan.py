@@ -8,7 +8,7 @@ through all steps by the commands that jobs run; images that no later step reads
 with ``keep_images: false``. Logits of a file take the place of the shipped phantom model's network,
 and with ``--network`` it runs as well. Radiomics are of fat fraction and water, or of the CT.
 
-Each command runs on a shard of one scan and on one of three; half of the difference is what a
+Each command runs on a shard of one scan and on one of seven; a sixth of the difference is what a
 scan costs, the rest of the first what a job costs before its first scan. CPU seconds are of all
 processes (user and system); stages are those of the workers, ``other`` is what has no stage of its
 own (checks, journal, moving files). Bytes are of all calls that read or write.
@@ -46,7 +46,7 @@ from organome.domain.scans import Contrast, Scan, Source, scan_key
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.scan_lists import write_shard
 
-N_SCANS: Final = 3
+N_SCANS: Final = 7
 EVERY_ORGAN: Final = 8
 MIB: Final = 1 << 20
 ROOT: Final = Path(__file__).parents[1]
