@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs docs-site pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs docs-pages pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -150,14 +150,14 @@ parity: setup ## the labels of mrsegmentator 2.0.0 and ours, in all orientations
 	@python -m benchmarks.segmentation_peers environment $(PARITY_PEER)
 	pytest tests/parity
 
-docs: setup ## write the pages that are made from schemas
+docs-pages: setup ## write the pages that are made from schemas
 	organome dev describe-tables --output docs/tables.md
 	organome dev describe-config --schema workflow/schemas/config.schema.yaml --output config/README.md
 	python docs/draw_map.py
 	python docs/draw_inputs.py
 
 DOCS_TOOLS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])
-docs-site: setup ## build the pages as a site, in site/ (opens from a disk)
+docs: docs-pages ## write those pages, and build all as a site in site/ (opens from a disk, needs no network)
 	@python -c 'import material, mkdocs' 2> /dev/null || python -m pip install --disable-pip-version-check --quiet \
 	  --constraint envs/constraints.txt $$(python -c '$(DOCS_TOOLS)')
 	@# Without --quiet, which would keep warnings from counting.
@@ -169,7 +169,7 @@ pictures: setup ## draw the pictures of README and pages from the demo
 	@tests/browser/install.sh
 	python docs/draw_screenshots.py
 
-lock: ## write envs/constraints.txt from what is installed in .venv (make docs-site first)
+lock: ## write envs/constraints.txt from what is installed in .venv (make docs first)
 	@# +cpu and the like name a build, which is the platform's choice. All: setuptools, too.
 	@{ sed -n '/^#/p' envs/constraints.txt; .venv/bin/python -m pip freeze --all --exclude-editable \
 	  | grep -vE '^(#|-e|pip==|shfmt-py)' | sed -E 's/\+[a-z0-9.]+$$//'; } \
