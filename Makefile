@@ -124,6 +124,7 @@ bench-overhead: setup ## what a job costs on SLURM beyond its work
 	python benchmarks/slurm_overhead.py
 
 bench-scan: setup ## a whole scan from archive to rows, beside the peers' programs (half an hour)
+	@command -v dcm2niix > /dev/null || echo "dcm2niix is not on the PATH (pip has it), so the peers are left out" >&2
 	python -m benchmarks.whole_scan 2>&1 | tee benchmarks/whole_scan.txt
 
 bench-report: setup ## what the report of 100,000 participants costs to make and to open
