@@ -93,7 +93,7 @@ def fix_tiles() -> None:
         for _ in networks.networks:
             yield tile_logits().expand(len(tiles), -1, -1, -1, -1)
 
-    FoldNetworks.logits_by_fold = logits_by_fold  # type: ignore[method-assign]
+    setattr(FoldNetworks, logits_by_fold.__name__, logits_by_fold)
 
 
 def main() -> None:
