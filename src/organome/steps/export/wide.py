@@ -109,20 +109,20 @@ def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
     if not visits.num_rows:
         raise SetupError(f"{tables}: no visit" + ("" if which is None else f" of {width.protocol}"))
     rows = visits.select([column.name for column in columns])
+    extra = [*_scan_columns(tables, width, rows), *_organ_columns(tables, width, visits, organs)]
+    for column, values in extra:
+        rows = rows.append_column(column.name, values)
+    columns += [column for column, _ in extra]
     for column, values in _known_covariates(width, rows):
         place = rows.column_names.index(column.name)
         of_images = rows.column(column.name)
         known = pc.coalesce(values.cast(of_images.type), of_images)  # visits collected since
         rows, columns[place] = rows.set_column(place, column.name, known), column
-    extra = [*_scan_columns(tables, width, rows), *_organ_columns(tables, width, visits, organs)]
-    for column, values in extra:
-        rows = rows.append_column(column.name, values)
-    columns += [column for column, _ in extra]
     return _sorted(replace(table, columns=tuple(columns)), rows)
 
 
 def _known_covariates(width: Width, visits: pa.Table) -> list[tuple[Column, pa.ChunkedArray]]:
-    """Return what ``covariates`` knows of columns that visits have from the images."""
+    """Return what ``covariates`` knows of columns that are from the images."""
     if width.quality is None or not (width.quality / "covariates").is_dir():
         return []
     known = open_table(width.quality, "covariates")[0].schema.names
@@ -134,7 +134,7 @@ def _scan_columns(
     tables: Path, width: Width, visits: pa.Table
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     wanted = [name for name in width.scan_columns if name not in visits.column_names]
-    of_scans = (width.quality, "covariates"), (tables, "scans"), (width.quality, "quality")
+    of_scans = (tables, "scans"), *((width.quality, one) for one in ("quality", "covariates"))
     for (folder, name), names in _dealt(wanted, of_scans).items():
         yield from _values(folder, name, names, visits, {}, _ORDERS[name])
 
