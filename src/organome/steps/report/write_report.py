@@ -42,7 +42,8 @@ PAGE_SIZE: Final = 50
 MIN_COUNT: Final = 10  # people in a cell of the shareable form
 _SEED: Final = 1
 _N_PICTURES: Final = 3  # of a scan
-_GALLERY_BYTES: Final = 6_000_000  # pictures on the start page
+_N_WITH_PICTURE: Final = 8  # of each rule, on the start page
+_GALLERY_BYTES: Final = 6_000_000  # pictures there
 _SCRIPTS: Final = ("report.js", "ratings.js", "report.css")
 # Chromium then compiles all of a script while it loads, in a thread of its own, and not once more
 # on the page's thread, function by function: a third of what opening the page takes there.
@@ -254,7 +255,7 @@ class _Pages:
         for odd in self._cohort.worst:
             if odd.scan in self._page_of:
                 by_rule[odd.rule].append(odd)
-        first = {rule: found[:2] for rule, found in by_rule.items()}
+        first = {rule: found[:_N_WITH_PICTURE] for rule, found in by_rule.items()}
         pictures = self._read_pictures({odd.scan for found in first.values() for odd in found})
         room, made = _GALLERY_BYTES, []
         for rule in (rule.value for rule in Rule if rule.value in by_rule):
