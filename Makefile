@@ -60,7 +60,7 @@ demo-score: ## compare the demo with the truth of its phantoms
 	  --results demo/run/results demo/run_ct/results
 
 method-demo: setup ## the method on phantoms: train five folds, test, two rounds of annotation
-	@workflow/scripts/method_demo.sh demo demo/method 2 3 --n-participants 6 --n-ct 4
+	@workflow/scripts/method_demo.sh demo demo/method 2 3 --n-participants 4 --n-ct 2
 
 method-demo-small: setup ## the same in minutes with one round, to see that it works
 	@workflow/scripts/method_demo.sh small demo/method_small 1 2 --n-participants 2 --n-ct 1
