@@ -53,7 +53,8 @@ correct() {
 
 make_set phantoms 1 "$@"
 make_set unseen 2 --n-participants 2 --n-ct 1
-make_set others 3 --n-participants "$n_scans" --n-ct "$n_rounds"
+# Enough for each round to have scans that no annotator has seen.
+make_set others 3 --n-participants "$n_scans" --n-ct "$((n_scans * (n_rounds - 1) + 1))"
 mkdir -p "$folder/train_1"
 cp "config/method/train_$size.yaml" "$folder/train_1/config.yaml"
 organome run "$folder/train_1" -- --cores 2
