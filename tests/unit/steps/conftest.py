@@ -1,31 +1,26 @@
 """Processes that do scans, and Dask workers on this machine."""
 
-import signal
 from collections.abc import Iterator
 from multiprocessing import forkserver, get_context
 
 import pytest
 from distributed import LocalCluster, SpecCluster
 
-from organome.shards.worker import STOP_SIGNALS
+from organome.shards import worker
+from organome.shards.pool import _LIBRARIES, _signals_held
 from organome.steps.collect.workers import plain_dask_config
 
 # Each of hundreds of worker processes would import it for itself, seconds each.
-HEAVY = (
-    *("organome.shards.worker", "organome.compute.inference.loading"),
-    *("nnunetv2.utilities.plans_handling.plans_handler", "SimpleITK", "nibabel", "scipy.ndimage"),
-)
+NETWORK = ("organome.compute.inference.loading", "nnunetv2.utilities.plans_handling.plans_handler")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def server_has_torch() -> None:
     """The server whose forks do scans in these tests has imported what takes long."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        get_context("forkserver").set_forkserver_preload(list(HEAVY))
+    with _signals_held():
+        server = get_context("forkserver")
+        server.set_forkserver_preload([worker.__name__, *_LIBRARIES, *NETWORK])
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.fixture(scope="module")

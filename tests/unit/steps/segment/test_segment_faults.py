@@ -25,7 +25,7 @@ from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
 from organome.steps.segment.label_with_model import SegmentOrgans
 
-PATIENCE_S = 1800  # beside other suites all takes many times as long
+PATIENCE_S = 400
 
 
 @pytest.fixture(autouse=True)
