@@ -120,8 +120,8 @@ class Runs:
         if network != "real":
             logits = self.folder / f"logits_{size}_{model}.npy"
             make_logits(logits, size, model_spacing_zyx_mm(model_folder))
-        if network == "tiles" and logits is not None:
-            logits = make_tile(logits, model_folder)
+            if network == "tiles":
+                logits = make_tile(logits, model_folder)
         images = draw_images(self.folder, size, n_scans=n_scans)
         return Case(size, model, n_scans, images, model_folder, network, logits)
 
