@@ -54,20 +54,18 @@ class FixedSums(HostSums):
     def finish(self, start: int, stop: int) -> None:
         """Take rows of the file for the sums, then go on as with any."""
         began_s = time.thread_time()
-        sums_zycx: Any = self._sums_zycx
+        sums_zcyx: Any = self._sums_zcyx
         with Path(os.environ[LOGITS]).open("rb") as file:
             # Not mapped: pages of the file would count as memory of this process.
             version = np.lib.format.read_magic(file)
             assert version == (1, 0)
             (n_labels, n_z, n_y, n_x), _, kind = np.lib.format.read_array_header_1_0(file)
             first = file.tell()
-            row_cyx = np.empty((n_labels, n_y, n_x), kind)
             for number in range(start, stop):
                 row = number % self._n_held
                 for label in range(n_labels):
                     file.seek(first + (label * n_z + number) * n_y * n_x * kind.itemsize)
-                    file.readinto(row_cyx[label].data)
-                sums_zycx[row] = row_cyx.view(np.uint16).transpose(1, 0, 2)
+                    file.readinto(sums_zcyx[row, label].data)
                 self._weights_zyx[row] = ONE
         note("network", time.thread_time() - began_s, 0.0)
         super().finish(start, stop)

@@ -1,8 +1,9 @@
 """Compiled loops over sums of logits, held in half precision as nnU-Net holds them.
 
-Sums lie in a ring of rows: row z of the image is row z modulo their number. Within a row labels
-come before x, so that all that a voxel needs lies close together. Halves are passed as their bits:
-numba knows no such type, but processors convert it.
+Sums lie in a ring of rows: row z of the image is row z modulo their number. Within a row each label
+has a plane of its own, as in the logits of a tile: so both are read along long stretches of memory,
+whose speed is what limits the sums. Halves are passed as their bits: numba knows no such type, but
+processors convert it.
 
 Weights of linear interpolation are never negative and add up to 1. So the label that is highest at
 all corners of a cell of the grid is highest everywhere within it: it is copied. Only where corners
@@ -21,9 +22,12 @@ from organome.compute.geometry.arrays import Halves, Labels, Singles
 from organome.compute.kernels import kernel
 
 NOT_A_NUMBER = np.uint16(0x7C00)  # bits of the exponent that only NaN and infinity have all set
+SIZE = np.int32(0x7FFF)  # bits of all but the sign
+LAST_LABEL = np.int32(0xFF)  # that a labelmap can hold
 NOT_SEEN = np.uint16(0xD640)  # -100: no label but background where no tile was
 Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 MIXED = np.int16(-1)
+VOXELS = 2048  # of a row that are finished together: all that they need but the sums stays in the cache
 GAP = 32  # voxels of the model between two that are interpolated, up to which both are one stretch
 
 
@@ -57,7 +61,7 @@ def processor_converts_halves() -> bool:
 
 @kernel(error_model="numpy")
 def add_tile(
-    sums_zycx: Halves,
+    sums_zcyx: Halves,
     weights_zyx: Halves,
     logits_czyx: Singles,
     factors_zyx: Singles,
@@ -67,7 +71,7 @@ def add_tile(
     """Add the logits of a tile, weighted.
 
     Args:
-        sums_zycx: Ring of sums.
+        sums_zcyx: Ring of sums.
         weights_zyx: Ring of sums of weights.
         logits_czyx: Of the tile.
         factors_zyx: What to multiply them by: their weights, or 1 where that has been done.
@@ -77,15 +81,16 @@ def add_tile(
     n_labels, n_z, n_y, n_x = logits_czyx.shape
     first_z, first_y, first_x = corner
     for z in range(n_z):
-        row = (first_z + z) % sums_zycx.shape[0]
+        row = (first_z + z) % sums_zcyx.shape[0]
         for y in range(n_y):
-            importance, factors = importance_zyx[z, y], factors_zyx[z, y]
+            importance = importance_zyx[z, y]
             weights = weights_zyx[row, first_y + y, first_x : first_x + n_x]
             for x in range(n_x):
                 weights[x] = narrowed(widened(weights[x]) + importance[x])
-            for label in range(n_labels):
-                sums = sums_zycx[row, first_y + y, label, first_x : first_x + n_x]
-                logits = logits_czyx[label, z, y]
+        for label in range(n_labels):
+            for y in range(n_y):
+                sums = sums_zcyx[row, label, first_y + y, first_x : first_x + n_x]
+                logits, factors = logits_czyx[label, z, y], factors_zyx[z, y]
                 for x in range(n_x):
                     sums[x] = narrowed(widened(sums[x]) + logits[x] * factors[x])
 
@@ -99,57 +104,61 @@ def add_halves(sums: NDArray[np.uint16], others: NDArray[np.uint16]) -> None:
 
 @kernel(error_model="numpy")
 def finish_row(
-    sums_ycx: Halves, weights_yx: Halves, labels_yx: NDArray[np.uint8], lines: Singles
+    sums_cv: Halves, weights_v: Halves, labels_v: Labels, divisor: NDArray[np.float32]
 ) -> bool:
     """Turn the sums of a row into logits, and find the label with the highest, lowest label first.
 
     Args:
-        sums_ycx: Sums of one row of the ring; overwritten by logits.
-        weights_yx: Sums of weights.
-        labels_yx: Labels to set.
-        lines: Space for two lines of numbers.
+        sums_cv: Sums of one row of the ring, by label and voxel; overwritten by logits.
+        weights_v: Sums of weights.
+        labels_v: Labels to set.
+        divisor: Space for ``VOXELS`` numbers.
 
     Returns:
         Whether all logits are numbers.
     """
-    n_y, n_labels, n_x = sums_ycx.shape
-    divisor, best = lines[0], lines[1]  # unpacked as one the loop does not use vectors any more
-    winner = np.empty(n_x, dtype=np.int32)  # as wide as a logit: so the loop stays one of vectors
+    n_labels, n_voxels = sums_cv.shape
+    highest = np.empty(VOXELS, dtype=np.int32)
     exponents = np.uint16(0)
-    for y in range(n_y):
-        _see_nowhere_but_background(sums_ycx[y], weights_yx[y])
-        winner[:] = 0
-        best[:] = -np.inf
-        for x in range(n_x):
-            divisor[x] = widened(weights_yx[y, x])
+    for first in range(0, n_voxels, VOXELS):
+        n = min(VOXELS, n_voxels - first)
+        weights = weights_v[first : first + n]
+        _see_nowhere_but_background(sums_cv[:, first : first + n], weights)
+        for voxel in range(n):
+            divisor[voxel] = widened(weights[voxel])
+        highest[:] = np.iinfo(np.int32).min
         for label in range(n_labels):
-            sums = sums_ycx[y, label]
-            for x in range(n_x):
-                sums[x] = narrowed(widened(sums[x]) / divisor[x])
-            for x in range(n_x):
-                value = widened(sums[x])
-                higher = value > best[x]
-                winner[x] = label if higher else winner[x]
-                best[x] = value if higher else best[x]
-            for x in range(n_x):
-                exponents = max(exponents, sums[x] & NOT_A_NUMBER)
-        for x in range(n_x):
-            labels_yx[y, x] = winner[x]
+            sums = sums_cv[label, first : first + n]
+            for voxel in range(n):
+                sums[voxel] = narrowed(widened(sums[voxel]) / divisor[voxel])
+            # Bits of a half without its sign are in the order of numbers. Below them the label, the
+            # lowest highest: so one maximum finds both.
+            below = np.int32(LAST_LABEL - label)
+            for voxel in range(n):
+                bits = np.int32(sums[voxel])
+                size, sign = np.int32(bits & SIZE), np.int32(-(bits >> 15))
+                ordered = np.int32((((size ^ sign) - sign) << 8) + below)
+                highest[voxel] = ordered if ordered > highest[voxel] else highest[voxel]
+            for voxel in range(n):
+                exponents = np.uint16(max(exponents, np.uint16(sums[voxel] & NOT_A_NUMBER)))
+        labels = labels_v[first : first + n]
+        for voxel in range(n):
+            labels[voxel] = LAST_LABEL - (highest[voxel] & LAST_LABEL)
     return bool(exponents < NOT_A_NUMBER)
 
 
 @kernel(error_model="numpy")
-def _see_nowhere_but_background(sums_cx: Halves, weights_x: Halves) -> None:
+def _see_nowhere_but_background(sums_cv: Halves, weights_v: Halves) -> None:
     """Make background of the voxels that no tile has seen."""
-    for x in range(weights_x.shape[0]):
-        if weights_x[x] == 0:
-            weights_x[x] = narrowed(np.float32(1.0))
-            sums_cx[1:, x] = NOT_SEEN
+    for voxel in range(weights_v.shape[0]):
+        if weights_v[voxel] == 0:
+            weights_v[voxel] = narrowed(np.float32(1.0))
+            sums_cv[1:, voxel] = NOT_SEEN
 
 
 @kernel(error_model="numpy")
 def export_slice(
-    sums_zycx: Halves,
+    sums_zcyx: Halves,
     labels_zyx: Labels,
     z_place: tuple[int, int, float],
     y_axis: Axis,
@@ -161,7 +170,7 @@ def export_slice(
     """Label one slice of the image.
 
     Args:
-        sums_zycx: Ring of logits, by label.
+        sums_zcyx: Ring of logits, by label.
         labels_zyx: Ring of labels.
         z_place: Row before, row after, and weight of the latter; rows of the ring.
         y_axis: Indices before and after, and weights of the latter, of each voxel along y.
@@ -199,7 +208,7 @@ def export_slice(
                 stop += 1
             stretch = mixed[first:stop]
             low, high = x_lower[stretch[0]], x_upper[stretch[-1]] + 1
-            _interpolate_line(sums_zycx, z_place, y_place, (low, high), line)
+            _interpolate_line(sums_zcyx, z_place, y_place, (low, high), line)
             _label_stretch(line, low, stretch, x_axis, rounds_to_half, found)
             first = stop
 
@@ -232,7 +241,7 @@ def _copy_agreed(
 
 @kernel(error_model="numpy")
 def _interpolate_line(
-    sums_zycx: Halves,
+    sums_zcyx: Halves,
     z_place: tuple[int, int, float],
     y_place: tuple[int, int, float],
     stretch: tuple[int, int],
@@ -243,10 +252,10 @@ def _interpolate_line(
     lower, upper, y_weight = y_place
     low, high = stretch
     for label in range(line.shape[0]):
-        lower_before = sums_zycx[before, lower, label, low:high]
-        lower_after = sums_zycx[after, lower, label, low:high]
-        upper_before = sums_zycx[before, upper, label, low:high]
-        upper_after = sums_zycx[after, upper, label, low:high]
+        lower_before = sums_zcyx[before, label, lower, low:high]
+        lower_after = sums_zcyx[after, label, lower, low:high]
+        upper_before = sums_zcyx[before, label, upper, low:high]
+        upper_after = sums_zcyx[after, label, upper, low:high]
         values = line[label]
         for x in range(high - low):
             down = widened(lower_before[x]) * (one - z_weight) + widened(lower_after[x]) * z_weight

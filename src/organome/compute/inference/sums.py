@@ -268,13 +268,13 @@ class HostSums(TileSums):
         n_z, (_, n_y, n_x) = tiling.n_rows_held, tiling.shape
         super().__init__(tiling, n_z)
         self._importance_zyx = importance_zyx.astype(np.float32)
-        self._sums_zycx = np.zeros((n_z, n_y, n_labels, n_x), dtype=np.uint16)
+        self._sums_zcyx = np.zeros((n_z, n_labels, n_y, n_x), dtype=np.uint16)
         self._weights_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint16)
         self._labels_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint8)
         self._line = np.empty((n_labels, n_x), dtype=np.float32)
 
     def _clear(self, ring: slice) -> None:
-        self._sums_zycx[ring] = 0
+        self._sums_zcyx[ring] = 0
         self._weights_zyx[ring] = 0
 
     def add(self, logits_czyx: torch.Tensor, corner: Corner) -> None:
@@ -287,7 +287,7 @@ class HostSums(TileSums):
             logits_czyx, factors_zyx = logits_czyx * weights, np.ones_like(factors_zyx)
         logits = logits_czyx.float().contiguous().numpy(force=True)
         weights_zyx = self._importance_zyx
-        add_tile(self._sums_zycx, self._weights_zyx, logits, factors_zyx, weights_zyx, corner)
+        add_tile(self._sums_zcyx, self._weights_zyx, logits, factors_zyx, weights_zyx, corner)
 
     def average(self, finished: Sequence[Self], start: int, stop: int) -> None:
         """Take the logits of several folds for sums."""
@@ -295,18 +295,20 @@ class HostSums(TileSums):
 
         for ring, _ in self._stretches(start, stop):
             for one in finished:
-                add_halves(self._sums_zycx[ring].reshape(-1), one._sums_zycx[ring].reshape(-1))
+                add_halves(self._sums_zcyx[ring].reshape(-1), one._sums_zcyx[ring].reshape(-1))
             self._weights_zyx[ring] = np.float16(len(finished)).view(np.uint16)
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
-        from organome.compute.inference.sum_kernels import finish_row
+        from organome.compute.inference.sum_kernels import VOXELS, finish_row
 
-        lines = np.empty((2, self._sums_zycx.shape[3]), dtype=np.float32)
+        divisor = np.empty(VOXELS, dtype=np.float32)
+        n_labels = self._sums_zcyx.shape[1]
         for number in range(start, stop):
             row = number % self._n_held
-            sums, weights = self._sums_zycx[row], self._weights_zyx[row]
-            if not finish_row(sums, weights, self._labels_zyx[row], lines):
+            sums_cv = self._sums_zcyx[row].reshape(n_labels, -1)
+            weights_v, labels_v = self._weights_zyx[row].reshape(-1), self._labels_zyx[row].reshape(-1)
+            if not finish_row(sums_cv, weights_v, labels_v, divisor):
                 raise NotFiniteError
 
     def export(
@@ -320,7 +322,7 @@ class HostSums(TileSums):
         n_held = self._n_held
         for number, found_yx in enumerate(found_zyx, start=first):
             export_slice(
-                self._sums_zycx,
+                self._sums_zcyx,
                 self._labels_zyx,
                 (z.lower[number] % n_held, z.upper[number] % n_held, z.weight[number]),
                 (y.lower, y.upper, y.weight),

@@ -86,7 +86,7 @@ def test_all_rows_held_they_are_nnunets_sums_to_the_last_bit(shape: tuple[int, i
                 sums.add(tiles[corner], corner)
             sums.finish(row.start, row.finished)
         for z in range(row.start, row.finished):
-            held = rolling._sums_zycx[z % tiling.n_rows_held].transpose(1, 0, 2)
+            held = rolling._sums_zcyx[z % tiling.n_rows_held]
             logits = np.ascontiguousarray(held).view(np.float16)
             assert np.array_equal(logits, expected[:, z].numpy())
     assert tiling.n_rows_held <= tiling.shape[0]
@@ -193,4 +193,4 @@ def in_half(sums: Any) -> torch.Tensor:
     """Logits of all rows, label first."""
     if isinstance(sums, DeviceSums):
         return sums._sums_czyx
-    return torch.from_numpy(sums._sums_zycx.view(np.float16)).permute(2, 0, 1, 3)
+    return torch.from_numpy(sums._sums_zcyx.view(np.float16)).permute(1, 0, 2, 3)
