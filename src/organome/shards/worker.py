@@ -16,7 +16,12 @@ from multiprocessing.connection import Connection
 from typing import Final, TypeAlias
 
 from organome.domain.errors import MachineFault, ScanError
-from organome.io.machine.memory import job_memory_bytes, process_memory_bytes
+from organome.io.machine.memory import (
+    job_memory_bytes,
+    keep_freed_memory,
+    process_memory_bytes,
+    return_freed_memory,
+)
 from organome.shards.faults import lacks_memory, machine_faults_stop_the_job, scrubbed_traceback
 from organome.shards.memory import MemoryGate
 from organome.shards.pipeline import ScanPipeline, ScanResult, ScanWork
@@ -46,6 +51,7 @@ def work(connection: Connection, step: ScanStep, staging: Staging, n_workers: in
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _use_one_thread()
+    keep_freed_memory()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         if has_stages(step):
             try:
@@ -88,6 +94,7 @@ def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> 
         except Exception as error:
             end = _portable(error)
         connection.send((task.key, end))
+        return_freed_memory()
 
 
 def _do_overlapping(
@@ -98,6 +105,7 @@ def _do_overlapping(
     def send(key: str | None, end: ScanResult | BaseException) -> None:
         with sending:
             connection.send((key, end if isinstance(end, ScanResult) else _portable(end)))
+        return_freed_memory()
 
     def receive() -> None:
         while True:

@@ -1,8 +1,10 @@
-"""How much memory there is, for this job and in a process.
+"""How much memory there is, for this job and in a process, and whether a process keeps what it freed.
 
-Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides.
+Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides; mallopt(3), malloc_trim(3).
 """
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,9 @@ import psutil
 
 _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+_M_TRIM_THRESHOLD: Final = -1  # malloc.h
+_M_MMAP_THRESHOLD: Final = -3
+_MOST: Final = 2**31 - 1  # that mallopt takes
 _LIMIT_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of the second and the first version
 
 
@@ -40,6 +45,25 @@ def process_memory_bytes(pid: int) -> int:
     except psutil.Error:
         return 0
     return max(0, int(info.rss) - int(getattr(info, "shared", 0)))
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep the memory that it frees, for what it takes next.
+
+    Otherwise glibc takes every large array from the kernel anew, which sets all of its pages to 0:
+    up to a quarter of what a scan costs. ``return_freed_memory`` gives it back. Without effect where
+    memory comes from another library than glibc.
+    """
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MOST)
+        libc.mallopt(_M_TRIM_THRESHOLD, _MOST)
+
+
+def return_freed_memory() -> None:
+    """Give the kernel back all pages that this process has freed."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _control_groups(proc: Path, cgroups: Path) -> list[Path]:

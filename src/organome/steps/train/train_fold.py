@@ -21,6 +21,7 @@ from organome.domain.errors import MachineFault, SetupError
 from organome.domain.fingerprints import digest_of
 from organome.domain.outcomes import JsonValue
 from organome.io.files.atomic import write_text_atomic
+from organome.io.machine.memory import keep_freed_memory
 from organome.io.models.checkpoints import CHECKPOINT
 from organome.io.models.folders import model_digest, read_dataset, read_json, read_weights
 from organome.io.tables.cases import read_cases
@@ -105,6 +106,7 @@ def run(
     if len(set(folds.values())) == 1:
         n_validation = 0
     places.at_work(n_processes)
+    keep_freed_memory()
     import torch
 
     from organome.compute.inference.cpu_layers import quicken_layers

@@ -1,4 +1,8 @@
+import json
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,3 +75,37 @@ def test_what_this_process_takes_grows_with_what_it_takes() -> None:
     taken = bytearray(64 << 20)
     assert process_memory_bytes(os.getpid()) >= before + len(taken) // 2
     assert process_memory_bytes(os.getpid()) < memory.job_memory_bytes()
+
+
+KEEPS = """
+import json, resource
+import numpy as np
+from organome.io.machine.memory import (
+    keep_freed_memory, process_memory_bytes, return_freed_memory,
+)
+from os import getpid
+
+def take():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(64 << 20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+np.ones(1)
+keep_freed_memory()
+found = {"start": process_memory_bytes(getpid())}
+take()
+found["kept"] = process_memory_bytes(getpid())
+found["faults"] = take()
+return_freed_memory()
+found["returned"] = process_memory_bytes(getpid())
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
+def test_freed_memory_is_kept_until_it_is_returned() -> None:
+    ended = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    found = json.loads(ended.stdout)
+    assert found["kept"] - found["start"] > 60 << 20
+    assert found["faults"] < 100  # of 16,384 pages
+    assert found["returned"] - found["start"] < 8 << 20
