@@ -110,7 +110,7 @@ campaign: setup ## kill and damage whole runs, hundreds of times (an hour)
 	@cd tests && python -m campaigns $(CAMPAIGN)
 
 FUZZ ?= --n 2000 --seed 1
-fuzz: setup ## damage files at every place, and deliveries at random through the steps (half an hour)
+fuzz: setup ## damage files at every place; deliveries, regions and settings at random (half an hour)
 	$(PYTEST) $(SUITES) -m fuzz
 	@cd tests && python -m fuzz $(FUZZ)
 

@@ -21,11 +21,10 @@ from organome.io.tables.scan_lists import read_shard
 
 @pytest.mark.slow
 def test_corrupted_deliveries_are_rows_and_stop_nothing(tmp_path: Path) -> None:
-    findings = fuzzing.fuzz(tmp_path, n=140, seed=42)
+    findings = fuzzing.fuzz(tmp_path, n=100, seed=42)
     assert findings.broken == []
-    assert findings.n >= 140
+    assert findings.n >= 100
     assert findings.rows["done"] and findings.rows["file_broken"]
-    assert findings.slowest_s < 4 * fuzzing.MAX_SCAN_S  # a loaded machine is no fault of a scan
     assert set(findings.drawn) == set(product(KINDS, CARRIERS))
 
 
@@ -34,7 +33,7 @@ def test_every_kind_is_drawn_for_every_carrier() -> None:
     assert drawn == set(product(KINDS, set(CARRIERS) - {"tsv"}))  # each kind spoils tables
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_every_corruption_can_be_done(tmp_path: Path) -> None:
     for kind, bases in make_bases(tmp_path / "phantoms").items():
         n = 3 * len(CORRUPTIONS[kind])

@@ -282,7 +282,7 @@ def test_random_settings_are_honoured_or_refused(parameters: dict[str, Any], mad
     check_or_refused(parameters, *made)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @settings(PATIENT, max_examples=300)
 @given(parameters_of_all_kinds(), pairs())
 def test_300_random_settings_are_honoured_or_refused(parameters: dict[str, Any], made: Any) -> None:

@@ -82,7 +82,7 @@ def test_random_regions_have_the_numbers_of_pyradiomics(
     check(*pair, binning, n_dimensions)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @settings(deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 @given(regions(), st.integers(0, len(BINNINGS) - 1), st.integers(1, 3))
 def test_a_thousand_random_regions_have_the_numbers_of_pyradiomics(
