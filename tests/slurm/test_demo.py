@@ -17,7 +17,7 @@ from slurm.settings import CPU_NODES, N_GPUS
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 CONFIG = REPOSITORY / "config" / "demo.yaml"
-N_SHARDS = 3  # of eight: each costs six jobs, with the starts of Snakemake in them
+N_SHARDS = 2  # of four: each costs six jobs, with the starts of Snakemake in them
 
 
 @pytest.fixture(scope="module")

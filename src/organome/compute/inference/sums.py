@@ -268,9 +268,10 @@ class HostSums(TileSums):
         n_z, (_, n_y, n_x) = tiling.n_rows_held, tiling.shape
         super().__init__(tiling, n_z)
         self._importance_zyx = importance_zyx.astype(np.float32)
-        self._sums_zcyx = np.zeros((n_z, n_labels, n_y, n_x), dtype=np.uint16)
-        self._weights_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint16)
-        self._labels_zyx = np.zeros((n_z, n_y, n_x), dtype=np.uint8)
+        # Rows are cleared when they are opened.
+        self._sums_zcyx = np.empty((n_z, n_labels, n_y, n_x), dtype=np.uint16)
+        self._weights_zyx = np.empty((n_z, n_y, n_x), dtype=np.uint16)
+        self._labels_zyx = np.empty((n_z, n_y, n_x), dtype=np.uint8)
         self._line = np.empty((n_labels, n_x), dtype=np.float32)
 
     def _clear(self, ring: slice) -> None:

@@ -194,3 +194,22 @@ def in_half(sums: Any) -> torch.Tensor:
     if isinstance(sums, DeviceSums):
         return sums._sums_czyx
     return torch.from_numpy(sums._sums_zcyx.view(np.float16)).permute(1, 0, 2, 3)
+
+
+def test_of_all_halves_the_highest_is_found_and_of_equals_the_lowest_label() -> None:
+    from organome.compute.inference.sum_kernels import VOXELS, finish_row
+
+    finite = np.arange(1 << 16, dtype=np.uint16)
+    finite = finite[np.isfinite(finite.view(np.float16))]  # 0 and -0 among them
+    chance = np.random.default_rng(4)
+    logits_cv = np.stack([chance.permutation(finite) for _ in range(41)])
+    logits_cv[7, ::5] = logits_cv[2, ::5]
+    logits_cv[:2, ::3] = np.array([[0x8000], [0]])  # -0 and 0 are equal
+    logits_cv[2:, ::3] = np.float16(-1).view(np.uint16)
+    weights = np.full(finite.size, np.float16(1).view(np.uint16))
+    labels = np.empty(finite.size, dtype=np.uint8)
+    expected = logits_cv.view(np.float16).argmax(0)
+    assert (expected[::3] == 0).all()
+    assert len(set(expected)) == 41
+    assert finish_row(logits_cv, weights, labels, np.empty(VOXELS, dtype=np.float32))
+    assert np.array_equal(labels, expected)
