@@ -27,7 +27,7 @@ LAST_LABEL = np.int32(0xFF)  # that a labelmap can hold
 NOT_SEEN = np.uint16(0xD640)  # -100: no label but background where no tile was
 Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 MIXED = np.int16(-1)
-VOXELS = 2048  # of a row that are finished together: all that they need but the sums stays in the cache
+VOXELS = 2048  # of a row that are finished together: what they need stays in the cache
 GAP = 32  # voxels of the model between two that are interpolated, up to which both are one stretch
 
 

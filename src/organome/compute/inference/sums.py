@@ -304,12 +304,12 @@ class HostSums(TileSums):
         from organome.compute.inference.sum_kernels import VOXELS, finish_row
 
         divisor = np.empty(VOXELS, dtype=np.float32)
-        n_labels = self._sums_zcyx.shape[1]
+        sums_zcv = self._sums_zcyx.reshape(*self._sums_zcyx.shape[:2], -1)
+        weights_zv = self._weights_zyx.reshape(self._n_held, -1)
+        labels_zv = self._labels_zyx.reshape(self._n_held, -1)
         for number in range(start, stop):
             row = number % self._n_held
-            sums_cv = self._sums_zcyx[row].reshape(n_labels, -1)
-            weights_v, labels_v = self._weights_zyx[row].reshape(-1), self._labels_zyx[row].reshape(-1)
-            if not finish_row(sums_cv, weights_v, labels_v, divisor):
+            if not finish_row(sums_zcv[row], weights_zv[row], labels_zv[row], divisor):
                 raise NotFiniteError
 
     def export(

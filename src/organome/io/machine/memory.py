@@ -1,4 +1,4 @@
-"""How much memory there is, for this job and in a process, and whether a process keeps what it freed.
+"""How much memory there is, for this job and in a process, and keeping what is freed.
 
 Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides; mallopt(3), malloc_trim(3).
 """
@@ -51,8 +51,8 @@ def keep_freed_memory() -> None:
     """Have this process keep the memory that it frees, for what it takes next.
 
     Otherwise glibc takes every large array from the kernel anew, which sets all of its pages to 0:
-    up to a quarter of what a scan costs. ``return_freed_memory`` gives it back. Without effect where
-    memory comes from another library than glibc.
+    up to a quarter of what a scan costs. ``return_freed_memory`` gives it back. Without effect
+    where memory comes from another library than glibc.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)

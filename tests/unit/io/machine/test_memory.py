@@ -104,7 +104,8 @@ print(json.dumps(found))
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
 def test_freed_memory_is_kept_until_it_is_returned() -> None:
-    ended = subprocess.run([sys.executable, "-c", KEEPS], capture_output=True, text=True, check=True)
+    program = [sys.executable, "-c", KEEPS]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True)
     found = json.loads(ended.stdout)
     assert found["kept"] - found["start"] > 60 << 20
     assert found["faults"] < 100  # of 16,384 pages
