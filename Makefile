@@ -139,9 +139,9 @@ bench: setup ## what planning and collecting cost, by size of the cohort
 	python benchmarks/listing.py
 	python benchmarks/tables.py
 
-bench-segmentation: setup ## segmentation beside stock nnU-Net, each row three times (16 GiB, half an hour)
-	python -m benchmarks.segmentation --engines stock ours --models phantom2.0 phantom --repeats 3 \
-	  --patience-s 0 --no-levers 2>&1 | tee benchmarks/segmentation.txt
+bench-segmentation: setup ## MRI segmentation beside stock nnU-Net, each row three times (16 GiB, half an hour)
+	python -m benchmarks.segmentation --sizes station stitched --models phantom2.0 phantom --networks tiles real \
+	  --engines stock ours --repeats 3 --patience-s 0 --no-shards --no-levers 2>&1 | tee benchmarks/segmentation.txt
 
 bench-gpu: setup ## segmentation on a GPU beside stock nnU-Net; writes docs/gpu.md (an hour)
 	python -m benchmarks.segmentation_gpu
