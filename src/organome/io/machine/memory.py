@@ -13,7 +13,7 @@ import psutil
 _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
-_M_MMAP_THRESHOLD: Final = -3
+_M_MMAP_MAX: Final = -4
 _MOST: Final = 2**31 - 1  # that mallopt takes
 _LIMIT_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of the second and the first version
 
@@ -56,7 +56,7 @@ def keep_freed_memory() -> None:
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _MOST)
+        libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
