@@ -80,6 +80,7 @@ def _start(step: StagedStep, n_workers: int) -> MemoryGate:
             if not (isinstance(error, ScanError) or lacks_memory(error)):
                 raise
             raise MachineFault(f"a worker process could not start: {error!r}") from error
+        return_freed_memory()  # of loading
         host_bytes = job_memory_bytes() // n_workers - process_memory_bytes(os.getpid())
         return MemoryGate(max(0, host_bytes), step.device_free_bytes())
 

@@ -22,7 +22,7 @@ from organome.compute.geometry.arrays import Halves, Labels, Singles
 from organome.compute.kernels import kernel
 
 NOT_A_NUMBER = np.uint16(0x7C00)  # bits of the exponent that only NaN and infinity have all set
-SIZE = np.int32(0x7FFF)  # bits of all but the sign
+MAGNITUDE = np.int32(0x7FFF)  # bits of all but the sign
 LAST_LABEL = np.int32(0xFF)  # that a labelmap can hold
 NOT_SEEN = np.uint16(0xD640)  # -100: no label but background where no tile was
 Axis = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
@@ -103,21 +103,19 @@ def add_halves(sums: NDArray[np.uint16], others: NDArray[np.uint16]) -> None:
 
 
 @kernel(error_model="numpy")
-def finish_row(
-    sums_cv: Halves, weights_v: Halves, labels_v: Labels, divisor: NDArray[np.float32]
-) -> bool:
+def finish_row(sums_cv: Halves, weights_v: Halves, labels_v: Labels) -> bool:
     """Turn the sums of a row into logits, and find the label with the highest, lowest label first.
 
     Args:
         sums_cv: Sums of one row of the ring, by label and voxel; overwritten by logits.
         weights_v: Sums of weights.
         labels_v: Labels to set.
-        divisor: Space for ``VOXELS`` numbers.
 
     Returns:
         Whether all logits are numbers.
     """
     n_labels, n_voxels = sums_cv.shape
+    divisor = np.empty(VOXELS, dtype=np.float32)
     highest = np.empty(VOXELS, dtype=np.int32)
     exponents = np.uint16(0)
     for first in range(0, n_voxels, VOXELS):
@@ -131,13 +129,13 @@ def finish_row(
             sums = sums_cv[label, first : first + n]
             for voxel in range(n):
                 sums[voxel] = narrowed(widened(sums[voxel]) / divisor[voxel])
-            # Bits of a half without its sign are in the order of numbers. Below them the label, the
-            # lowest highest: so one maximum finds both.
+            # Bits of a half without its sign are in the order of numbers. The byte below holds
+            # 255 - label: so one maximum finds value and label, of equal values the lowest label.
             below = np.int32(LAST_LABEL - label)
             for voxel in range(n):
                 bits = np.int32(sums[voxel])
-                size, sign = np.int32(bits & SIZE), np.int32(-(bits >> 15))
-                ordered = np.int32((((size ^ sign) - sign) << 8) + below)
+                magnitude, sign = np.int32(bits & MAGNITUDE), np.int32(-(bits >> 15))
+                ordered = np.int32((((magnitude ^ sign) - sign) << 8) + below)
                 highest[voxel] = ordered if ordered > highest[voxel] else highest[voxel]
             for voxel in range(n):
                 exponents = np.uint16(max(exponents, np.uint16(sums[voxel] & NOT_A_NUMBER)))

@@ -301,15 +301,14 @@ class HostSums(TileSums):
 
     def finish(self, start: int, stop: int) -> None:
         """Turn sums into logits and labels."""
-        from organome.compute.inference.sum_kernels import VOXELS, finish_row
+        from organome.compute.inference.sum_kernels import finish_row
 
-        divisor = np.empty(VOXELS, dtype=np.float32)
         sums_zcv = self._sums_zcyx.reshape(*self._sums_zcyx.shape[:2], -1)
         weights_zv = self._weights_zyx.reshape(self._n_held, -1)
         labels_zv = self._labels_zyx.reshape(self._n_held, -1)
         for number in range(start, stop):
             row = number % self._n_held
-            if not finish_row(sums_zcv[row], weights_zv[row], labels_zv[row], divisor):
+            if not finish_row(sums_zcv[row], weights_zv[row], labels_zv[row]):
                 raise NotFiniteError
 
     def export(

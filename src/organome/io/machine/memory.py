@@ -1,4 +1,4 @@
-"""How much memory there is, for this job and in a process, and keeping what is freed.
+"""Memory of this job and of a process, and whether freed memory is kept.
 
 Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides; mallopt(3), malloc_trim(3).
 """
@@ -14,7 +14,7 @@ _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_MAX: Final = -4
-_MOST: Final = 2**31 - 1  # that mallopt takes
+_M_ARENA_MAX: Final = -8
 _LIMIT_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of the second and the first version
 
 
@@ -48,16 +48,17 @@ def process_memory_bytes(pid: int) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory that it frees, for what it takes next.
+    """Have this process keep the memory that it frees, for what it takes next, in all its threads.
 
-    Otherwise glibc takes every large array from the kernel anew, which sets all of its pages to 0:
-    up to a quarter of what a scan costs. ``return_freed_memory`` gives it back. Without effect
-    where memory comes from another library than glibc.
+    For a process that has no other thread yet. Otherwise glibc takes every large array from the
+    kernel anew, which sets all of its pages to 0: up to a quarter of what a scan costs.
+    ``return_freed_memory`` gives it back. Without effect where memory comes from another library.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, _MOST)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # none
+        libc.mallopt(_M_ARENA_MAX, 1)  # a thread's own keeps nothing large and returns nothing
 
 
 def return_freed_memory() -> None:

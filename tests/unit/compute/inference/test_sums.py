@@ -206,10 +206,17 @@ def test_of_all_halves_the_highest_is_found_and_of_equals_the_lowest_label() -> 
     logits_cv[7, ::5] = logits_cv[2, ::5]
     logits_cv[:2, ::3] = np.array([[0x8000], [0]])  # -0 and 0 are equal
     logits_cv[2:, ::3] = np.float16(-1).view(np.uint16)
-    weights = np.full(finite.size, np.float16(1).view(np.uint16))
-    labels = np.empty(finite.size, dtype=np.uint8)
-    expected = logits_cv.view(np.float16).argmax(0)
-    assert (expected[::3] == 0).all()
-    assert len(set(expected)) == 41
-    assert finish_row(logits_cv, weights, labels, np.empty(VOXELS, dtype=np.float32))
-    assert np.array_equal(labels, expected)
+    logits_cv = np.ascontiguousarray(logits_cv[:, :-100])
+    n_voxels = logits_cv.shape[1]
+    assert n_voxels % VOXELS
+    weights = chance.choice(np.float16([1, 2, 5]), n_voxels)
+    unseen = np.array([VOXELS - 1, VOXELS, n_voxels - 1])
+    weights[unseen] = 0
+    expected = logits_cv.view(np.float16) / np.where(weights, weights, np.float16(1))
+    expected[1:, unseen] = -100
+    labels = np.empty(n_voxels, dtype=np.uint8)
+    assert finish_row(logits_cv, weights.view(np.uint16), labels)
+    assert np.array_equal(logits_cv.view(np.float16), expected)
+    assert np.array_equal(labels, expected.argmax(0))
+    assert (labels[::3] == 0).all()
+    assert len(set(labels.tolist())) == 41

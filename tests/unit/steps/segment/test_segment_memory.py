@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.slow
-def test_a_shard_of_scans_leaves_memory_as_it_was_and_load_one_network(tmp_path: Path) -> None:
+def test_a_shard_of_scans_leaves_memory_as_it_was_and_loads_one_network(tmp_path: Path) -> None:
     shard = prepare_shard(tmp_path, n_scans=N_SCANS)
     large = (np.indices((300, 400, 400)).sum(axis=0) % 97).astype(np.int16)
     put_image(shard.image(N_WARM_UP // 2), large, (0.8, 0.8, 0.8))
