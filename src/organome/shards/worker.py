@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from itertools import count
 from multiprocessing import forkserver, parent_process
 from multiprocessing.connection import Connection
 from typing import Final, TypeAlias
@@ -34,6 +35,7 @@ STARTED: Final[Message] = (None, None)
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+_SCANS_KEPT: Final = 10  # then what they freed is given back, which costs as much as one saves
 
 
 def work(connection: Connection, step: ScanStep, staging: Staging, n_workers: int) -> None:
@@ -87,7 +89,7 @@ def _start(step: StagedStep, n_workers: int) -> MemoryGate:
 
 def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> None:
     scan_work = ScanWork(step, staging)
-    while True:
+    for n_done in count(1):
         task: Task = connection.recv()
         end: ScanResult | Exception
         try:
@@ -95,18 +97,22 @@ def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> 
         except Exception as error:
             end = _portable(error)
         connection.send((task.key, end))
-        return_freed_memory()
+        if n_done % _SCANS_KEPT == 0:
+            return_freed_memory()
 
 
 def _do_overlapping(
     connection: Connection, step: StagedStep, staging: Staging, gate: MemoryGate
 ) -> None:
     sending = threading.Lock()
+    numbers = count(1)
 
     def send(key: str | None, end: ScanResult | BaseException) -> None:
         with sending:
             connection.send((key, end if isinstance(end, ScanResult) else _portable(end)))
-        return_freed_memory()
+            n_done = next(numbers)
+        if n_done % _SCANS_KEPT == 0:
+            return_freed_memory()
 
     def receive() -> None:
         while True:
