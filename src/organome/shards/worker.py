@@ -11,18 +11,12 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from itertools import count
 from multiprocessing import forkserver, parent_process
 from multiprocessing.connection import Connection
 from typing import Final, TypeAlias
 
 from organome.domain.errors import MachineFault, ScanError
-from organome.io.machine.memory import (
-    job_memory_bytes,
-    keep_freed_memory,
-    process_memory_bytes,
-    return_freed_memory,
-)
+from organome.io.machine.memory import job_memory_bytes, process_memory_bytes
 from organome.shards.faults import lacks_memory, machine_faults_stop_the_job, scrubbed_traceback
 from organome.shards.memory import MemoryGate
 from organome.shards.pipeline import ScanPipeline, ScanResult, ScanWork
@@ -35,7 +29,6 @@ STARTED: Final[Message] = (None, None)
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
-_SCANS_KEPT: Final = 10  # then what they freed is given back, which costs as much as one saves
 
 
 def work(connection: Connection, step: ScanStep, staging: Staging, n_workers: int) -> None:
@@ -53,7 +46,6 @@ def work(connection: Connection, step: ScanStep, staging: Staging, n_workers: in
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _use_one_thread()
-    keep_freed_memory()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         if has_stages(step):
             try:
@@ -82,14 +74,13 @@ def _start(step: StagedStep, n_workers: int) -> MemoryGate:
             if not (isinstance(error, ScanError) or lacks_memory(error)):
                 raise
             raise MachineFault(f"a worker process could not start: {error!r}") from error
-        return_freed_memory()  # of loading
         host_bytes = job_memory_bytes() // n_workers - process_memory_bytes(os.getpid())
         return MemoryGate(max(0, host_bytes), step.device_free_bytes())
 
 
 def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> None:
     scan_work = ScanWork(step, staging)
-    for n_done in count(1):
+    while True:
         task: Task = connection.recv()
         end: ScanResult | Exception
         try:
@@ -97,22 +88,16 @@ def _do_one_by_one(connection: Connection, step: ScanStep, staging: Staging) -> 
         except Exception as error:
             end = _portable(error)
         connection.send((task.key, end))
-        if n_done % _SCANS_KEPT == 0:
-            return_freed_memory()
 
 
 def _do_overlapping(
     connection: Connection, step: StagedStep, staging: Staging, gate: MemoryGate
 ) -> None:
     sending = threading.Lock()
-    numbers = count(1)
 
     def send(key: str | None, end: ScanResult | BaseException) -> None:
         with sending:
             connection.send((key, end if isinstance(end, ScanResult) else _portable(end)))
-            n_done = next(numbers)
-        if n_done % _SCANS_KEPT == 0:
-            return_freed_memory()
 
     def receive() -> None:
         while True:

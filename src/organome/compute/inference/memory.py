@@ -29,7 +29,6 @@ _N_WIDEST: Final = 8
 _N_LAST: Final = 2
 _N_LOGITS: Final = 2.5
 _OVERHEAD_BYTES: Final = 32 << 20  # buffers of libraries
-_FRAGMENT_SHARE: Final = 10  # decision 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +97,11 @@ def predict_memory(
     on_device = (network if on_gpu else 0) + (sums if sums_on_gpu else 0)
     prepared = _SINGLE * prod(shape)
     return MemoryNeed(
-        prepare_bytes=_kept(n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES),
-        infer_bytes=_kept(prepared + labels + on_host + _OVERHEAD_BYTES),
-        restore_bytes=_kept(labels + 2 * n_native),
+        prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
+        infer_bytes=prepared + labels + on_host + _OVERHEAD_BYTES,
+        restore_bytes=labels + 2 * n_native,
         device_bytes=on_device + (_OVERHEAD_BYTES if on_gpu else 0),
     )
-
-
-def _kept(used_bytes: int) -> int:
-    """Add what a process keeps beside what it uses, in fragments that nothing fits into."""
-    return used_bytes + used_bytes // _FRAGMENT_SHARE
 
 
 def _largest_between(present: Sequence[int], wanted: Sequence[int]) -> int:

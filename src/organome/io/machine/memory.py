@@ -1,10 +1,8 @@
-"""Memory of this job and of a process, and whether freed memory is kept.
+"""How much memory there is, for this job and in a process.
 
-Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides; mallopt(3), malloc_trim(3).
+Source: cgroups(7); the kernel's cgroup-v1/memory and cgroup-v2 guides.
 """
 
-import ctypes
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +10,6 @@ import psutil
 
 _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
-_M_TRIM_THRESHOLD: Final = -1  # malloc.h
-_M_MMAP_MAX: Final = -4
-_M_ARENA_MAX: Final = -8
 _LIMIT_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of the second and the first version
 
 
@@ -45,26 +40,6 @@ def process_memory_bytes(pid: int) -> int:
     except psutil.Error:
         return 0
     return max(0, int(info.rss) - int(getattr(info, "shared", 0)))
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep the memory that it frees, for what it takes next, in all its threads.
-
-    For a process that has no other thread yet. Otherwise glibc takes every large array from the
-    kernel anew, which sets all of its pages to 0: up to a quarter of what a scan costs.
-    ``return_freed_memory`` gives it back. Without effect where memory comes from another library.
-    """
-    with suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # none
-        libc.mallopt(_M_ARENA_MAX, 1)  # a thread's own keeps nothing large and returns nothing
-
-
-def return_freed_memory() -> None:
-    """Give the kernel back all pages that this process has freed."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _control_groups(proc: Path, cgroups: Path) -> list[Path]:

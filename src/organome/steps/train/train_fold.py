@@ -21,7 +21,6 @@ from organome.domain.errors import MachineFault, SetupError
 from organome.domain.fingerprints import digest_of
 from organome.domain.outcomes import JsonValue
 from organome.io.files.atomic import write_text_atomic
-from organome.io.machine.memory import keep_freed_memory, return_freed_memory
 from organome.io.models.checkpoints import CHECKPOINT
 from organome.io.models.folders import model_digest, read_dataset, read_json, read_weights
 from organome.io.tables.cases import read_cases
@@ -106,7 +105,6 @@ def run(
     if len(set(folds.values())) == 1:
         n_validation = 0
     places.at_work(n_processes)
-    keep_freed_memory()
     import torch
 
     from organome.compute.inference.cpu_layers import quicken_layers
@@ -135,7 +133,6 @@ def run(
         if n_validation:
             if device == "cpu":
                 quicken_layers(trainer.network)  # tile by tile, torch takes a slow convolution
-            return_freed_memory()
             with _leaving_at_once():
                 trainer.perform_actual_validation()
     dice = _validation_dice(places.fold(fold)) if n_validation else None

@@ -1,8 +1,4 @@
-import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -75,43 +71,3 @@ def test_what_this_process_takes_grows_with_what_it_takes() -> None:
     taken = bytearray(64 << 20)
     assert process_memory_bytes(os.getpid()) >= before + len(taken) // 2
     assert process_memory_bytes(os.getpid()) < memory.job_memory_bytes()
-
-
-KEEPS = """
-import json, resource
-from concurrent.futures import ThreadPoolExecutor
-from os import getpid
-import numpy as np
-from organome.io.machine.memory import (
-    keep_freed_memory, process_memory_bytes, return_freed_memory,
-)
-
-def take():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(100 << 20, np.uint8)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-faults = take()
-keep_freed_memory()
-with ThreadPoolExecutor(1) as thread:
-    for call in (lambda: take(), lambda: thread.submit(take).result()):
-        start = process_memory_bytes(getpid())
-        call()
-        kept = process_memory_bytes(getpid()) - start
-        again = call()
-        return_freed_memory()
-        returned = process_memory_bytes(getpid()) - start
-        print(json.dumps([faults, again, kept, returned]))
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory")
-def test_freed_memory_is_kept_in_all_threads_until_it_is_returned() -> None:
-    program = [sys.executable, "-c", KEEPS]
-    ended = subprocess.run(program, capture_output=True, text=True, check=True)
-    in_threads = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert len(in_threads) == 2
-    for faults, again, kept, returned in in_threads:
-        assert again < faults / 4
-        assert kept > 90 << 20
-        assert returned < 8 << 20
