@@ -33,6 +33,7 @@ _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP,
 _RECORD: Final = re.compile(r"(\d{6,})\.json")
 _PROC: Final = Path("/proc")
 _STATE, _STARTED = 0, 19  # places in /proc/<pid>/stat after the name of the program
+_LOOKS: Final = 3  # NFS may list a record for a while that is gone
 _ENDED: Final = frozenset("ZX")  # a zombie runs nothing, it waits for its parent to ask
 
 
@@ -134,13 +135,17 @@ def _crc32(content: Mapping[str, Any]) -> int:
 
 def look_at(place: Path) -> Sight | None:
     """Look who holds a lease, None where nobody does."""
-    generations = _generations(place)
-    if not generations:
-        return None
-    generation = max(generations)
-    text = _content(place / f"{generation:06d}.json")
-    record = Record.from_json(generation, text)
-    return Sight(record=record, beat=(text, _content(place / f"{generation:06d}.beat")))
+    for _ in range(_LOOKS):
+        generations = _generations(place)
+        if not generations:
+            return None
+        generation = max(generations)
+        text = _content(place / f"{generation:06d}.json")
+        if text is not None:
+            beat = _content(place / f"{generation:06d}.beat") or b""
+            return Sight(record=Record.from_json(generation, text), beat=(text, beat))
+        # Returned between the two looks.
+    return Sight(record=Record.from_json(generation, b""), beat=(b"", b""))
 
 
 def put_record(place: Path, record: Record) -> bool:
@@ -202,15 +207,15 @@ def _generations(place: Path) -> list[int]:
     return [int(found[1]) for name in names if (found := _RECORD.fullmatch(name))]
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        return b""
+        return None
     except OSError as error:
         if error.errno != errno.ESTALE:  # on NFS: replaced while it was read
             raise
-        return b""
+        return None
 
 
 def _put_exclusively(target: Path, record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from doubles.clocks import PretendedClock
 from organome.domain.errors import Interrupted, MachineFault
 from organome.shards import lease as lease_module
+from organome.shards import lease_records
 from organome.shards.lease import LEASE_TERMS, Lease, LeaseTerms, find_holder
 from organome.shards.lease_records import (
     ProcessName,
@@ -308,6 +310,31 @@ def test_whoever_is_told_to_stop_waiting_takes_nothing(tmp_path: Path) -> None:
     sight = look_at(tmp_path / "lease")
     assert sight is not None
     assert sight.record.generation == 1
+
+
+def test_a_lease_that_is_returned_while_it_is_looked_at_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_elsewhere(tmp_path)
+    list_generations = lease_records._generations
+
+    def list_then_return(place: Path) -> list[int]:
+        found = list_generations(place)
+        shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(lease_records, "_generations", list_then_return)
+    assert look_at(tmp_path / "lease") is None
+
+
+def test_a_record_that_is_listed_for_ever_though_it_is_gone_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_records, "_generations", lambda _: [4])
+    sight = look_at(tmp_path)
+    assert sight is not None
+    assert sight.record.is_damaged
+    assert sight.record.generation == 4
 
 
 def test_the_record_goes_last_so_that_nobody_comes_before_the_rest_is_gone(
