@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from doubles.places import TESTS
+
 HEAVY = (
     *("SimpleITK", "highdicom", "matplotlib", "nibabel", "numba", "pandas", "pydicom"),
     *("pyarrow.compute", "pyarrow.dataset", "scipy.fft", "scipy.optimize", "scipy.spatial"),
@@ -29,6 +31,18 @@ def test_a_command_imports_no_library_that_it_may_not_need(module: str, needed: 
     script = f"import sys, organome.cli.app, organome.{module}; print(*sys.modules)"
     printed = subprocess.check_output([sys.executable, "-c", script], text=True)
     assert set(printed.split()) & set(HEAVY) == set(needed.split())
+
+
+def test_a_model_is_loaded_without_the_compiler_of_torch() -> None:
+    model = TESTS.parent / "models" / "phantom"
+    script = (
+        "import sys; from pathlib import Path;"
+        " from organome.compute.inference.loading import load_segmenter;"
+        " from organome.io.models.folders import read_model;"
+        f" load_segmenter(read_model(Path({str(model)!r}), known_digest=None), device='cpu');"
+        " print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False\n"
 
 
 def test_workers_have_what_the_command_has_imported() -> None:

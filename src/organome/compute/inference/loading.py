@@ -11,11 +11,12 @@ from typing import Any, Final
 import SimpleITK as sitk
 import torch
 from llvmlite import binding
+from torch import nn
 
 from organome.compute.inference.batches import Batch, choose_batch
 from organome.compute.inference.gpu_faults import check_device, gpu_faults_stop_the_job
 from organome.compute.inference.memory import ModelSize, count_activations
-from organome.compute.inference.network import FoldNetworks, build_network, load_networks
+from organome.compute.inference.network import FoldNetworks, load_networks
 from organome.compute.inference.preparation import Preparation
 from organome.compute.inference.segmenter import Segmenter
 from organome.domain.errors import MachineFault, SetupError
@@ -83,8 +84,9 @@ def load_segmenter(
     if settings.precision is Precision.BFLOAT16:
         check_bfloat16(where)
     plans = PlansManager(dict(model.plans))
-    n_labels = len(model_classes(model.dataset, model=model.name)) + 1
     configuration = plans.get_configuration(model.configuration)
+    # Before the layers are changed for the device: what is counted are the plan's own.
+    size = _measure(model, plans.transpose_forward, configuration, networks[0].eval())
     folds = FoldNetworks(
         networks,
         device=where,
@@ -97,7 +99,6 @@ def load_segmenter(
             room = gpu_budget_bytes(where, n_sharing=n_sharing) or 0
             patch, wanted = configuration.patch_size, settings.tile_batch
             batch = choose_batch(folds, patch, wanted=wanted, room_bytes=room)
-    size = _measure(model, plans.transpose_forward, configuration, n_labels=n_labels)
     return Segmenter(
         folds,
         Preparation(plans, configuration, settings.resampling),
@@ -153,17 +154,19 @@ def segment(image: sitk.Image, segmenter: Segmenter) -> sitk.Image:
     return segmenter.restore(segmenter.infer(segmenter.prepare(image)))
 
 
-def _measure(model: Model, order: Sequence[int], configuration: Any, *, n_labels: int) -> ModelSize:
-    with torch.device("meta"):
-        network = build_network(model.plans, model.configuration, n_outputs=n_labels)
+def _measure(
+    model: Model, order: Sequence[int], configuration: Any, network: nn.Module
+) -> ModelSize:
+    n_labels = len(model_classes(model.dataset, model=model.name)) + 1
     patch = tuple(configuration.patch_size)
+    strides = configuration.network_arch_init_kwargs["strides"]
     return ModelSize(
         n_labels=n_labels,
         n_folds=len(model.weights),
         patch=patch,
         spacing_zyx_mm=tuple(configuration.spacing),
         transpose_forward=tuple(order),
-        n_activations=count_activations(network.eval(), patch, n_labels=n_labels),
+        n_activations=count_activations(network, patch, strides=strides, n_labels=n_labels),
         n_parameters=sum(one.numel() for one in network.parameters()),
         is_mirrored=bool(model.mirroring_axes),
     )

@@ -142,12 +142,17 @@ def _tiles_bytes(model: ModelSize, settings: InferenceSettings) -> int:
     return _SINGLE * max(1, settings.tile_batch) * tile
 
 
-def count_activations(network: nn.Module, patch: Sequence[int], *, n_labels: int) -> int:
+def count_activations(
+    network: nn.Module, patch: Sequence[int], *, strides: Sequence[Sequence[int]], n_labels: int
+) -> int:
     """Count the numbers in the largest tensor between two layers of a network, for one tile.
 
+    The network is run on the smallest tile that it takes: all tensors grow with the tile.
+
     Args:
-        network: On any device; it is run there on one tile.
+        network: On any device.
         patch: Shape of a tile.
+        strides: Of each stage of the network, by axis.
         n_labels: Outputs of the network, which are counted apart.
     """
     sizes = [0]
@@ -158,8 +163,18 @@ def count_activations(network: nn.Module, patch: Sequence[int], *, n_labels: int
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
     device = next(network.parameters()).device
+    tile = _smallest_tile(patch, strides)
     with torch.inference_mode():
-        network(torch.empty((1, 1, *patch), device=device))
+        network(torch.zeros((1, 1, *tile), device=device))
     for hook in hooks:
         hook.remove()
-    return max(sizes)
+    return max(sizes) * prod(patch) // prod(tile)
+
+
+def _smallest_tile(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
+    """Shrink a patch until its deepest stage has one voxel, or two: no norm is of a single one."""
+    tile = [prod(along) for along in zip(*strides, strict=True)]
+    roomy = [axis for axis, n in enumerate(tile) if patch[axis] > n]
+    for axis in roomy[:1]:
+        tile[axis] *= 2
+    return tile

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from doubles.inference import tiny_model
+from doubles.inference import N_LABELS, tiny_model
+from doubles.models import tiny_plans
 from doubles.places import TESTS
+from doubles.plans import CONFIGURATION
 from organome.compute.inference.loading import load_segmenter
-from organome.compute.inference.memory import ModelSize, predict_memory
+from organome.compute.inference.memory import ModelSize, count_activations, predict_memory
+from organome.compute.inference.network import build_network
 from organome.domain.inference import InferenceSettings
 
 MIB = 1 << 20
@@ -121,6 +124,43 @@ def test_slices_more_than_a_tile_cost_no_logits() -> None:
     )
     voxels = 4 * (1500 - 300) * 1.5 / 2 * 205 * 205
     assert long.device_bytes - need("cuda").device_bytes < 1.05 * voxels
+
+
+@pytest.mark.parametrize(
+    ("patch", "strides"),
+    [
+        ((32, 64, 96), [[1, 1, 1], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]]),
+        ((8, 40, 24), [[1, 1, 1], [1, 2, 2], [2, 2, 2]]),  # 5 voxels deep down
+        ((8, 8, 8), [[1, 1, 1], [2, 2, 2], [2, 2, 2]]),
+    ],
+)
+def test_the_largest_tensor_is_known_from_the_smallest_tile(
+    patch: tuple[int, int, int], strides: list[list[int]]
+) -> None:
+    n = len(strides)
+    plans = tiny_plans()
+    plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"] |= {
+        "n_stages": n,
+        "features_per_stage": [4, 64, 70, 80, 90][:n],  # largest in the middle, where it was halved
+        "kernel_sizes": [[3, 3, 3]] * n,
+        "strides": strides,
+        "n_conv_per_stage": [1] * n,
+        "n_conv_per_stage_decoder": [1] * (n - 1),
+    }
+    network = build_network(plans, CONFIGURATION, n_outputs=N_LABELS).eval()
+    largest = 0
+
+    def note(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal largest
+        if output.shape[1] != N_LABELS:
+            largest = max(largest, output.numel())
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(note)
+    with torch.inference_mode():
+        network(torch.zeros((1, 1, *patch)))
+    assert count_activations(network, patch, strides=strides, n_labels=N_LABELS) == largest
 
 
 def test_it_is_asked_of_a_segmenter_in_the_axes_of_the_image() -> None:
