@@ -16,8 +16,8 @@ echo >> "$FAKES/looks"
 _SCANCEL = """\
 [ -e "$FAKES/away" ] && { echo "Unable to contact slurm controller" >&2; exit 1; }
 for id in "$@"; do
-  echo "$id" >> "$FAKES/cancelled"
   sed -i "s/^$id|[A-Z]*|/$id|CANCELLED|/" "$FAKES/queue"
+  echo "$id" >> "$FAKES/cancelled"
 done
 """
 _SNAKEMAKE = """\

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -38,7 +39,8 @@ class OddFiles(CopyStep):
         kind = self._kinds.get(scan.scan)
         path = f"/cohort/{PARTICIPANT}/{PARTICIPANT}_2.zip"
         if kind == "takes memory":
-            taken = [bytearray(os.urandom(_MIB) * 64) for _ in range(64)]
+            taken = [bytearray(os.urandom(_MIB) * 64) for _ in range(24)]
+            time.sleep(600)  # until it is ended for it
             raise AssertionError(len(taken))
         if kind == "bug":
             raise KeyError(path)

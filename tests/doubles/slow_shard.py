@@ -21,7 +21,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     bad = ScanError(Reason.FILE_BROKEN, "broken on purpose")
     run_shard(
-        CopyStep(faults={"0000-0003": bad, "0000-0011": bad}, pause_s=0.01),
+        CopyStep(faults={"0000-0003": bad, "0000-0011": bad}, pause_s=0.03),
         scans=make_scans(N_SCANS),
         upstream=None,
         output=Path(sys.argv[1]),

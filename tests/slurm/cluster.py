@@ -136,7 +136,7 @@ class Cluster:
         paths = ":".join(map(str, (*more_paths, self.bin)))
         return quick_environment() | {"PATH": f"{paths}:{os.environ['PATH']}"}
 
-    def command(self, name: str, *arguments: str, within_s: float = 30.0) -> str:
+    def command(self, name: str, *arguments: str, within_s: float = 120.0) -> str:
         """Run a SLURM command.
 
         Raises:
@@ -275,7 +275,7 @@ class Cluster:
         for job in self.queue():
             with suppress(SlurmError):
                 self.command("scancel", job)
-        wait_until(lambda: not self.queue(), what="cancelled jobs to end", within_s=30)
+        wait_until(lambda: not self.queue(), what="cancelled jobs to end", within_s=120)
 
     def set_time_limit(self, job: str, *, minutes: int) -> None:
         """Change the time limit of a job; SLURM counts in minutes."""

@@ -119,7 +119,7 @@ def slowed(pid: int, *, share: float = 0.01, every_s: float = 2.5) -> Iterator[N
 
 
 def wait_until(
-    holds: Callable[[], object], *, what: str, within_s: float = 60.0, every_s: float = 0.1
+    holds: Callable[[], object], *, what: str, within_s: float = 300.0, every_s: float = 0.1
 ) -> None:
     """Wait for something to hold.
 

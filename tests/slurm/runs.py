@@ -106,7 +106,7 @@ class SlurmRun:
         command = ["organome", "run", *where, *profile, *self._config, *PACE, *arguments, *until]
         return self._spawn(command)
 
-    def wait(self, process: subprocess.Popen[bytes], *, within_s: float = 300) -> int:
+    def wait(self, process: subprocess.Popen[bytes], *, within_s: float = 1200) -> int:
         """Wait for a controller to end while requeued jobs are hurried on.
 
         Raises:
@@ -120,7 +120,7 @@ class SlurmRun:
             time.sleep(0.5)
         return process.returncode
 
-    def finish(self, process: subprocess.Popen[bytes], *, within_s: float = 300) -> None:
+    def finish(self, process: subprocess.Popen[bytes], *, within_s: float = 1200) -> None:
         """Wait for a controller to end well."""
         assert self.wait(process, within_s=within_s) == 0, self.output[-6000:]
 
@@ -151,7 +151,7 @@ class SlurmRun:
         )
 
     def wait_for_scans(
-        self, n_scans: int, *, job: str | None = None, within_s: float = 120
+        self, n_scans: int, *, job: str | None = None, within_s: float = 600
     ) -> Event:
         """Wait until so many scans are labelled (by one job, if one is named); return the last."""
         found: list[Event] = []
@@ -163,7 +163,7 @@ class SlurmRun:
         self.wait_for(enough, what=f"{n_scans} scans to be labelled", within_s=within_s)
         return found[-1]
 
-    def wait_for(self, holds: Callable[[], object], *, what: str, within_s: float = 120) -> None:
+    def wait_for(self, holds: Callable[[], object], *, what: str, within_s: float = 600) -> None:
         """Wait for something to hold; requeued jobs are hurried on, the controller must live."""
 
         def hurried() -> object:

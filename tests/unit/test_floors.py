@@ -42,7 +42,9 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def copied_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tree")
-    shutil.copytree(PACKAGE, root / "src" / "organome", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(
+        PACKAGE, root / "src" / "organome", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copy(REPOSITORY / "pyproject.toml", root)
     return root
 

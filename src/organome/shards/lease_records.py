@@ -156,8 +156,9 @@ def put_record(place: Path, record: Record) -> bool:
     """
     temporary = place / f".{record.key}.tmp"
     target = place / f"{record.stem}.json"
+    if not _is_made(place):
+        return False
     try:
-        place.mkdir(parents=True, exist_ok=True)
         _write_through(temporary, record.to_json())
         try:
             os.link(temporary, target)
@@ -175,6 +176,18 @@ def put_record(place: Path, record: Record) -> bool:
         return False
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_made(place: Path) -> bool:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:
+        return False
+    except FileExistsError:  # pathlib looks whether it is a folder; it may be gone by then
+        if place.exists():
+            raise
+        return False
+    return True
 
 
 def write_beat(place: Path, record: Record, n_beats: int) -> None:

@@ -141,9 +141,9 @@ def start(folder: Path, program: str, *arguments: str, **more: Any) -> subproces
 def test_two_processes_that_fill_it_at_once_break_nothing(tmp_path: Path) -> None:
     both = [start(tmp_path, FILL, kind, str(tmp_path)) for kind in ("float32", "float64")]
     for process in both:
-        assert (process.communicate(timeout=120)[1], process.returncode) == ("", 0)
+        assert (process.communicate(timeout=600)[1], process.returncode) == ("", 0)
     process = start(tmp_path, TEN_SCANS, str(tmp_path))
-    assert (process.communicate(timeout=120)[1], process.returncode) == ("", 0)
+    assert (process.communicate(timeout=600)[1], process.returncode) == ("", 0)
 
 
 @pytest.mark.parametrize("filled", [True, False])

@@ -5,8 +5,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from organome.shards.lease_records import (
     write_beat,
 )
 
-HASTY = LeaseTerms(beat_s=0.05, patience_s=1.5)
+HASTY = LeaseTerms(beat_s=0.05, patience_s=60)  # nobody waits for so long
 ELSEWHERE = ProcessName(host="elsewhere", boot="b", namespace="n", pid=7, started="1")
 
 
@@ -37,25 +36,6 @@ def held_elsewhere(folder: Path) -> Record:
     record = record_of(ELSEWHERE)
     assert put_record(folder / "lease", record)
     return record
-
-
-@contextmanager
-def beating(folder: Path, record: Record) -> Iterator[None]:
-    ended = threading.Event()
-
-    def beat() -> None:
-        n_beats = 0
-        while not ended.wait(0.02):
-            n_beats += 1
-            write_beat(folder / "lease", record, n_beats)
-
-    heart = threading.Thread(target=beat)
-    heart.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        heart.join()
 
 
 class Newcomer:
@@ -107,7 +87,7 @@ def test_a_newcomer_waits_while_the_holder_lives_and_comes_next(tmp_path: Path) 
     holder = Lease.take(tmp_path, terms=HASTY)
     newcomer = Newcomer(tmp_path)
     newcomer.wait_until_waiting()
-    time.sleep(2 * HASTY.patience_s)
+    time.sleep(10 * HASTY.beat_s)
     assert newcomer.took == []
     assert holder.is_held()
     holder.release()
@@ -119,18 +99,24 @@ def test_a_newcomer_waits_while_the_holder_lives_and_comes_next(tmp_path: Path) 
 
 
 def test_a_holder_on_another_machine_is_waited_for_until_its_beat_stands_still(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = held_elsewhere(tmp_path)
-    with beating(tmp_path, record):
-        newcomer = Newcomer(tmp_path)
-        newcomer.wait_until_waiting()
-        time.sleep(2 * HASTY.patience_s)
-        assert newcomer.took == []
-    lease = newcomer.wait()
-    assert lease.generation == 2
-    assert lease.taken_from == record
-    lease.release()
+
+    class Elsewhere(PretendedClock):
+        """A clock by which the holder beats for 100 seconds."""
+
+        def sleep(self, wait_s: float) -> None:
+            super().sleep(wait_s)
+            if self.now_s < 100:
+                write_beat(tmp_path / "lease", record, int(self.now_s))
+
+    clock = Elsewhere()
+    monkeypatch.setattr(lease_module, "time", clock)
+    with Lease.take(tmp_path, terms=LeaseTerms(beat_s=1, patience_s=10)) as lease:
+        assert 109 <= clock.now_s <= 111
+        assert lease.generation == 2
+        assert lease.taken_from == record
 
 
 def test_a_holder_that_is_gone_from_this_machine_is_not_waited_for(tmp_path: Path) -> None:
@@ -149,7 +135,7 @@ def test_the_holders_own_patience_counts_where_it_is_longer(tmp_path: Path) -> N
     time.sleep(1)
     assert newcomer.took == []
     for path in (tmp_path / "lease").iterdir():
-        path.unlink()
+        path.unlink(missing_ok=True)  # the heart beats meanwhile
     newcomer.wait().release()
 
 
@@ -175,7 +161,7 @@ def test_a_lease_that_was_removed_is_lost_though_others_hold_the_same_number(
 ) -> None:
     lease = Lease.take(tmp_path, terms=HASTY)
     for path in (tmp_path / "lease").iterdir():
-        path.unlink()
+        path.unlink(missing_ok=True)  # the heart beats meanwhile
     assert put_record(tmp_path / "lease", record_of(ELSEWHERE))
     assert not lease.is_held()
     lease.release()
@@ -335,6 +321,30 @@ def test_a_record_that_is_listed_for_ever_though_it_is_gone_is_damaged(
     assert sight is not None
     assert sight.record.is_damaged
     assert sight.record.generation == 4
+
+
+def test_a_folder_that_is_removed_while_it_is_made_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, n_made = Path.mkdir, 0
+
+    def make_or_meet(path: Path, *args: object, **kwargs: object) -> None:
+        nonlocal n_made
+        n_made += 1
+        if n_made == 1:  # as pathlib says where what it met is gone when it looks
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        make(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", make_or_meet)
+    with Lease.take(tmp_path, terms=HASTY) as lease:
+        assert lease.is_held()
+    assert n_made == 2
+
+
+def test_a_file_in_the_place_of_a_lease_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "lease").touch()
+    with pytest.raises(FileExistsError):
+        Lease.take(tmp_path, terms=HASTY)
 
 
 def test_the_record_goes_last_so_that_nobody_comes_before_the_rest_is_gone(

@@ -17,7 +17,7 @@ from organome.shards.pipeline import ScanPipeline, ScanResult, ScanWork
 from organome.shards.step import Task
 from organome.shards.work_folder import Staging
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 KEYS = [scan.scan for scan in make_scans(8)]
 
 

@@ -20,7 +20,7 @@ from organome.shards.work_folder import read_outcomes
 
 DOUBLES = TESTS / "doubles"
 N_KILLS = 3
-HASTY = ("0.05", "1.5")  # beat and patience in seconds
+HASTY = ("0.05", "6")  # beat and patience in seconds
 
 Attempt = subprocess.Popen[str]
 
@@ -143,6 +143,7 @@ def test_of_two_at_the_same_time_one_does_the_work(shard: Shard, undisturbed: Sh
 def test_whoever_waits_goes_on_when_the_holder_is_killed(shard: Shard, undisturbed: Shard) -> None:
     holder = shard.start("1000", "100000")  # nobody would wait for so long to see it stand still
     shard.wait_until_journaled(2, holder)
+    holder.send_signal(signal.SIGSTOP)  # so that it is not through before the newcomer waits
     newcomer = shard.start("1", "100000")
     wait_for_event(newcomer, "lease_wait")
     holder.kill()

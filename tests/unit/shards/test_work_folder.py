@@ -11,7 +11,7 @@ from organome.shards.journal import JOURNAL, Journal
 from organome.shards.lease import LeaseTerms
 from organome.shards.work_folder import Staging, WorkFolder, read_outcomes
 
-HASTY = LeaseTerms(beat_s=0.05, patience_s=1.0)
+HASTY = LeaseTerms(beat_s=0.05, patience_s=60)  # nobody waits for so long
 
 
 def names(folder: Path) -> set[str]:

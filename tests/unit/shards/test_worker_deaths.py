@@ -18,7 +18,7 @@ from organome.domain.outcomes import Outcome, Reason, Status
 from organome.io.machine.memory import job_memory_bytes
 from organome.shards import pool as scan_workers
 
-HANGS_MIN = 0.05
+HANGS_MIN = 0.1
 KEYS = [scan.scan for scan in make_scans(12)]
 
 

@@ -121,7 +121,7 @@ def test_busy_controller_is_asked_again(tmp_path: Path, monkeypatch: pytest.Monk
     calls = answer(tmp_path, "Unable to contact slurm controller", monkeypatch)
     with (
         slurm_cluster(replace(JOBS, work=tmp_path / "work")) as cluster,
-        on_cluster(cluster, n_jobs=1, patience_s=4) as compute,
+        on_cluster(cluster, n_jobs=1, patience_s=12) as compute,
         pytest.raises(MachineFault, match="none of 1 workers"),
     ):
         compute([partial(square, 2)])
@@ -130,14 +130,14 @@ def test_busy_controller_is_asked_again(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_results_come_in_the_order_of_the_calls(dask_workers: SpecCluster) -> None:
     calls = [partial(square, number) for number in range(50)]
-    with on_threads(2) as threads, on_cluster(dask_workers, n_jobs=2, patience_s=60) as jobs:
+    with on_threads(2) as threads, on_cluster(dask_workers, n_jobs=2, patience_s=300) as jobs:
         assert jobs(calls) == threads(calls) == tuple(number**2 for number in range(50))
 
 
 def test_errors_arrive_as_they_were_raised(dask_workers: SpecCluster) -> None:
     calls = [partial(square, 3), *(partial(refuse, f"000{shard}") for shard in range(3))]
     with (
-        on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute,
+        on_cluster(dask_workers, n_jobs=2, patience_s=300) as compute,
         pytest.raises(SetupError, match=r"^shard 000\d: no$"),
     ):
         compute(calls)
@@ -147,13 +147,13 @@ def test_what_a_worker_was_at_when_it_died_is_done_by_another(
     dask_workers: SpecCluster, tmp_path: Path
 ) -> None:
     names = [str(number) for number in range(3)]
-    with on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute:
+    with on_cluster(dask_workers, n_jobs=2, patience_s=300) as compute:
         assert compute([partial(die_once, tmp_path / name) for name in names]) == tuple(names)
 
 
 def test_call_that_takes_its_workers_with_it_is_an_error(dask_workers: SpecCluster) -> None:
     with (
-        on_cluster(dask_workers, n_jobs=2, patience_s=60) as compute,
+        on_cluster(dask_workers, n_jobs=2, patience_s=300) as compute,
         pytest.raises(MachineFault, match="died at one and the same task"),
     ):
         compute([die])

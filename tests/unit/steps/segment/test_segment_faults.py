@@ -25,7 +25,7 @@ from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
 from organome.steps.segment.label_with_model import SegmentOrgans
 
-PATIENCE_S = 400
+PATIENCE_S = 1800
 
 
 @pytest.fixture(autouse=True)

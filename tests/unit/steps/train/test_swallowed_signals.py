@@ -73,7 +73,7 @@ if __name__ == "__main__":
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             pool.apply(int)  # the process is there, and waits for work
             os.killpg(0, signal.SIGTERM)
-            time.sleep(60)
+            time.sleep(3600)
 """
 
 
@@ -85,7 +85,7 @@ def test_in_the_validation_it_ends_at_once_with_the_processes_of_the_pool(tmp_pa
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 75
