@@ -41,6 +41,7 @@ from organome.domain.inference import InferenceSettings
 from organome.domain.scans import scan_key
 from organome.io.images.image_files import read_image, write_image
 from organome.io.models.folders import read_model
+from organome.steps.segment.model_labeller import ask_for_large_pages
 
 ONE: int = int(np.float16(1).view(np.uint16))
 
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON")
     arguments = parser.parse_args()
+    ask_for_large_pages()  # as a job does
     label = label_shard if arguments.shard else label_images
     label(arguments)
     note_done()

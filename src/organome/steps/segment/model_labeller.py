@@ -116,9 +116,7 @@ class ModelLabeller:
     @cached_property
     def segmenter(self) -> "Segmenter":
         """The network, loaded when it is first asked for."""
-        # torch reads it once, before its first tensor: large ones lie in pages of 2 MB, for pages
-        # of 4 KB cost a processor up to a quarter of the time of a network. Linux only.
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        ask_for_large_pages()
         import torch
 
         from organome.compute.inference.loading import load_segmenter
@@ -131,3 +129,12 @@ class ModelLabeller:
             n_sharing=self.n_sharing,
             settings=self.inference,
         )
+
+
+def ask_for_large_pages() -> None:
+    """Have torch lay large tensors in pages of 2 MB (Linux), unless the environment says otherwise.
+
+    Pages of 4 KB cost a processor up to a quarter of the time of a network. torch reads this once,
+    before its first tensor.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
