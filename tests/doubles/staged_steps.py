@@ -16,7 +16,10 @@ Item = tuple[Scan, Outcome | None]
 
 
 class StagedStep(HardStep):
-    """A mishap is named after its stage: ``work: is killed``. Results tell nothing of stages."""
+    """A mishap is named after its stage: ``work: is killed``. Results tell nothing of stages.
+
+    One that ends with ``until leanest`` does not come where memory is saved by all means.
+    """
 
     n_readers = 2
 
@@ -28,12 +31,14 @@ class StagedStep(HardStep):
         at_start: str = "",
         needs_bytes: Mapping[str, int] | None = None,
         pause_s: float = 0.0,
+        n_lean: int = 1,
     ) -> None:
         super().__init__(folder, mishaps)
         self._at_start = at_start
         self._needs_bytes = needs_bytes or {}
         self._stage_s = pause_s
-        self._is_lean = False
+        self._n_lean = n_lean
+        self._how_lean = 0
 
     def start(self) -> None:
         with (self._folder / "starts.txt").open("a") as file:
@@ -53,9 +58,18 @@ class StagedStep(HardStep):
         path = self._folder / "starts.txt"
         return [line.split()[1] for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def _is_lean(self) -> bool:
+        return self._how_lean > 0
+
+    def alone(self) -> "StagedStep":
+        return self
+
     def lean(self) -> "StagedStep":
+        if self._how_lean == self._n_lean:
+            return self
         other = copy(self)
-        other._is_lean = True
+        other._how_lean += 1
         return other
 
     def memory_need(self, scan: Scan, before: Outcome | None) -> MemoryNeed | None:
@@ -90,6 +104,9 @@ class StagedStep(HardStep):
         scan = item[0].scan
         time.sleep(self._stage_s)
         where, _, mishap = self._mishaps.get(scan, "").partition(": ")
+        mishap, _, until = mishap.partition(" until ")
+        if until == "leanest" and self._how_lean == self._n_lean:
+            return item
         if where == stage and not (self._is_lean and mishap.endswith(" beside others")):
             self._meet(mishap.removesuffix(" beside others"), scan)
         return item

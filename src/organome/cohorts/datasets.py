@@ -15,16 +15,16 @@ choice: the biobank delivers DICOM.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 
 from organome.cohorts import bids
 from organome.cohorts.listing import IMAGE_SUFFIXES, image_suffix
 from organome.domain.cases import NO_INSTANCE
 from organome.domain.contrast_kinds import CONTRAST_KINDS
-from organome.domain.covariates import UNKNOWN, Covariates, read_age_years, read_sex
+from organome.domain.covariates import UNKNOWN, Covariates, Sex, read_age_years, read_sex
 from organome.domain.errors import SetupError
 from organome.domain.scans import Contrast
 
@@ -54,6 +54,8 @@ _META_COLUMNS: Final = {
     "sex": ("sex", "gender", "patient's sex"),
     "age": ("age", "age_years", "patient's age"),
 }
+
+_Value = TypeVar("_Value", Sex, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,8 @@ def read_people(rows: Sequence[Mapping[str, str]]) -> dict[str, Covariates]:
         rows: Its rows. ``sub-``, ``amos_`` and, of AMOS22, leading zeros may be there or not.
 
     Returns:
-        By ``person_key`` of the participant; empty where the table has no such column.
+        By ``person_key`` of the participant, null where rows of a person differ, as the ages of two
+        visits do; empty where the table has no such column.
     """
     if not rows:
         return {}
@@ -242,15 +245,27 @@ def read_people(rows: Sequence[Mapping[str, str]]) -> dict[str, Covariates]:
     if column["participant"] is None:
         return {}
     is_amos = column["participant"].strip().lower() == "amos_id"
-    found = {}
+    found: dict[str, list[Covariates]] = {}
     for row in rows:
-        name = row[column["participant"]]
+        name = row[column["participant"]] or ""  # None: a row cut short
         key = f"amos_{int(name):04d}" if is_amos and name.strip().isdecimal() else person_key(name)
-        found[key] = Covariates(
+        of_row = Covariates(
             sex=read_sex(row[column["sex"]]) if column["sex"] else None,
             age_years=read_age_years(row[column["age"]]) if column["age"] else None,
         )
-    return found
+        found.setdefault(key, []).append(of_row)
+    return {
+        key: Covariates(
+            sex=_agreed(one.sex for one in said), age_years=_agreed(one.age_years for one in said)
+        )
+        for key, said in found.items()
+    }
+
+
+def _agreed(values: Iterable[_Value | None]) -> _Value | None:
+    """Return the one value that there is beside blanks; None where there are several."""
+    known = set(values) - {None}
+    return known.pop() if len(known) == 1 else None
 
 
 def person_key(participant: str) -> str:

@@ -74,20 +74,26 @@ class InferenceSettings:
     folds_resident: bool = True
     sums_on_device: bool = True
 
-    def lean(self) -> "InferenceSettings":
-        """Return the settings that take the least memory.
+    def lean(self, n_folds: int) -> "InferenceSettings":
+        """Return settings that take less memory, the very same where there are none.
 
-        Labels are the same, but for the way in which folds are averaged.
+        First those that give the same labels. From there, folds are averaged in another way, and
+        some voxels have another label: only where nothing else fits.
+
+        Args:
+            n_folds: Folds of the model.
         """
-        return replace(
+        leaner = replace(
             self,
             tile_batch=1,
             compile=False,
             cuda_graphs=False,
-            fold_average=FoldAverage.BY_TILE,
             folds_resident=False,
             sums_on_device=False,
         )
+        if leaner == self and n_folds > 1:
+            return replace(self, fold_average=FoldAverage.BY_TILE)
+        return leaner
 
     def n_sums(self, n_folds: int) -> int:
         """Return how many sums of logits are held: of the mean, and of each fold where needed."""

@@ -123,6 +123,14 @@ def check_plans(plans: Mapping[str, Any], configuration: str) -> None:
             raise SetupError(f"plans: {name!r} is not the name of a function")
 
 
+def is_trained_in_ras(plans: Mapping[str, Any]) -> bool:
+    """Whether images were turned to RAS for the training: two readers of nnU-Net do.
+
+    All others leave arrays as they are; then LPS is assumed, as in MRSegmentator.
+    """
+    return str(plans.get("image_reader_writer", "")).endswith("WithReorient")
+
+
 def _architecture(old: Mapping[str, Any]) -> dict[str, Any]:
     """Describe the network of an old plan: widths double from stage to stage up to a limit."""
     network = old["UNet_class_name"]

@@ -24,7 +24,7 @@ from organome.domain.outcomes import Reason
 from organome.io.machine.memory import process_memory_bytes
 from organome.shards.pipeline import ScanResult, n_in_hand
 from organome.shards.signals import StopRequests
-from organome.shards.step import ScanStep, Task, has_stages, lean_step
+from organome.shards.step import ScanStep, Task, alone_step, has_stages, lean_steps
 from organome.shards.work_folder import Staging
 from organome.shards.worker import STOP_SIGNALS, Message, work
 
@@ -147,16 +147,24 @@ def do_scans(tasks: Sequence[Task], crew: Crew) -> Generator[tuple[Task, ScanRes
                     break
         if len(crew.steps) > 1:  # else nothing was beside them
             beside_others, too_large = too_large, []
-            with _events(beside_others, _alone(crew, lean=False)) as events:
+            with _events(beside_others, replace(crew, steps=[alone_step(crew.steps[0])])) as events:
                 for event in events:
                     yield from _certain(event, too_large, suspects)
         found = False
-        with _events([*too_large, *suspects], _alone(crew, lean=True)) as events:
-            for event in events:  # what comes of a scan here stands
-                result = _failure(event) if isinstance(event, Death) else event[1]
-                found |= result.reason in (Reason.OUT_OF_MEMORY, Reason.WORKER_DIED)
-                for task in _tasks_of(event):
-                    yield task, replace(result, lean=True)
+        again, steps = [*too_large, *suspects], lean_steps(crew.steps[0])
+        for step in steps:
+            lacked: list[Task] = []
+            with _events(again, replace(crew, steps=[step])) as events:
+                for event in events:
+                    result = _failure(event) if isinstance(event, Death) else event[1]
+                    if result.reason is Reason.OUT_OF_MEMORY and step is not steps[-1]:
+                        lacked += _tasks_of(event)
+                        continue
+                    # What comes of a scan here stands.
+                    found |= result.reason in (Reason.OUT_OF_MEMORY, Reason.WORKER_DIED)
+                    for task in _tasks_of(event):
+                        yield task, replace(result, lean=True)
+            again = lacked
         if rest and not found:
             crew = _with_fewer(crew, deaths)
 
@@ -186,10 +194,6 @@ def _tasks_of(event: _Event) -> Sequence[Task]:
 def _failure(death: Death) -> ScanResult:
     fact = f"a worker process died of this scan alone ({death.how})"
     return ScanResult(reason=death.reason, fact=fact)
-
-
-def _alone(crew: Crew, *, lean: bool) -> Crew:
-    return replace(crew, steps=[lean_step(crew.steps[0]) if lean else crew.steps[0]])
 
 
 def _with_fewer(crew: Crew, deaths: Sequence[Death]) -> Crew:

@@ -81,8 +81,15 @@ class StagedStep(ScanStep, Protocol):
     def device_free_bytes(self) -> int | None:
         """Return how much memory of a GPU a scan may take; None without a GPU."""
 
+    def alone(self) -> "StagedStep":
+        """Return the step for a process with no other beside it; its results are equal."""
+
     def lean(self) -> "StagedStep":
-        """Return the step with the settings that need the least memory; its results are equal."""
+        """Return the step with settings that need less memory, itself if it knows none.
+
+        Its results are equal, unless it is lean already: what does not fit by any other means may
+        be done in another way, and says so.
+        """
 
     def read(self, scan: Scan, before: Outcome | None) -> Any:
         """Read a scan and prepare it, on the CPU.
@@ -152,6 +159,16 @@ def has_stages(step: ScanStep) -> TypeGuard[StagedStep]:
     return hasattr(step, "read")
 
 
-def lean_step(step: ScanStep) -> ScanStep:
-    """Return a step with the settings that need the least memory, itself if it knows none."""
-    return step.lean() if has_stages(step) else step
+def alone_step(step: ScanStep) -> ScanStep:
+    """Return a step for a process with no other beside it."""
+    return step.alone() if has_stages(step) else step
+
+
+def lean_steps(step: ScanStep) -> list[ScanStep]:
+    """List a step with settings that need less and less memory; alone itself if it knows none."""
+    if not has_stages(step):
+        return [step]
+    found = [step.lean()]
+    while (leaner := found[-1].lean()) is not found[-1]:
+        found.append(leaner)
+    return [*found]

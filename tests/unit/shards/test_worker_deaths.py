@@ -99,6 +99,15 @@ def test_a_scan_that_needs_the_memory_of_all_goes_through_with_lean_settings(sha
     assert shard.column("lean")[1] is True
 
 
+def test_what_lacks_memory_with_lean_settings_is_done_with_the_leanest(shard: Shard) -> None:
+    mishaps = {KEYS[1]: "work: is killed until leanest", KEYS[2]: "work: is killed beside others"}
+    step = StagedStep(shard.folder / "traces", mishaps, n_lean=2)
+    outcomes = shard.run(step, make_scans(4), n=1)
+    assert [outcome.status for outcome in outcomes] == [Status.DONE] * 4
+    tried = [scan for scan, _ in step.tries()]
+    assert (tried.count(KEYS[1]), tried.count(KEYS[2])) == (3, 2)
+
+
 def test_several_bad_scans_are_all_found(shard: Shard) -> None:
     bad = {KEYS[place]: "is killed" for place in (0, 1, 2, 4)}
     outcomes = shard.run(HardStep(shard.folder / "traces", bad), make_scans(12))

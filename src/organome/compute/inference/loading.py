@@ -14,7 +14,12 @@ from llvmlite import binding
 from torch import nn
 
 from organome.compute.inference.batches import Batch, choose_batch
-from organome.compute.inference.gpu_faults import check_device, gpu_faults_stop_the_job
+from organome.compute.inference.gpu_faults import (
+    check_device,
+    gpu_faults_stop_the_job,
+    lacks_memory,
+)
+from organome.compute.inference.logits_interpolation import interpolates_labels
 from organome.compute.inference.memory import ModelSize, count_activations
 from organome.compute.inference.network import FoldNetworks, load_networks
 from organome.compute.inference.preparation import Preparation
@@ -87,12 +92,7 @@ def load_segmenter(
     configuration = plans.get_configuration(model.configuration)
     # Before the layers are changed for the device: what is counted are the plan's own.
     size = _measure(model, plans.transpose_forward, configuration, networks[0].eval())
-    folds = FoldNetworks(
-        networks,
-        device=where,
-        mirroring_axes=model.mirroring_axes or (),
-        settings=settings,
-    )
+    folds = _brought_to(where, networks, model, settings)
     batch = Batch(settings.tile_batch or 1, None)
     if where.type == "cuda":
         with gpu_faults_stop_the_job():
@@ -106,6 +106,19 @@ def load_segmenter(
         model_size=replace(size, batch_bytes=batch.n_bytes),
         settings=replace(settings, tile_batch=batch.n_tiles),
     )
+
+
+def _brought_to(
+    where: torch.device, networks: Sequence[nn.Module], model: Model, settings: InferenceSettings
+) -> FoldNetworks:
+    axes = model.mirroring_axes or ()
+    try:
+        with gpu_faults_stop_the_job():
+            return FoldNetworks(networks, device=where, mirroring_axes=axes, settings=settings)
+    except RuntimeError as error:
+        if where.type == "cpu" or not lacks_memory(error):
+            raise
+        raise MachineFault(f"{where}: too little memory is free to load the model") from error
 
 
 def _set_cudnn() -> None:
@@ -159,14 +172,15 @@ def _measure(
 ) -> ModelSize:
     n_labels = len(model_classes(model.dataset, model=model.name)) + 1
     patch = tuple(configuration.patch_size)
-    strides = configuration.network_arch_init_kwargs["strides"]
+    encoder: Any = network.encoder
     return ModelSize(
         n_labels=n_labels,
         n_folds=len(model.weights),
         patch=patch,
         spacing_zyx_mm=tuple(configuration.spacing),
         transpose_forward=tuple(order),
-        n_activations=count_activations(network, patch, strides=strides, n_labels=n_labels),
+        interpolates_labels=interpolates_labels(configuration),
+        n_activations=count_activations(network, patch, strides=encoder.strides),
         n_parameters=sum(one.numel() for one in network.parameters()),
         is_mirrored=bool(model.mirroring_axes),
     )

@@ -88,6 +88,19 @@ def interpolate_logits(
     return LogitsInterpolation((z, y, x), rounds_to_half=rule.function == SKIMAGE)
 
 
+def interpolates_labels(configuration: Any) -> bool:
+    """Whether logits are interpolated where labels meet, and not all of them by nnU-Net itself.
+
+    Args:
+        configuration: nnU-Net's manager of the model's configuration.
+    """
+    plan = configuration.configuration
+    rule = known_rule(
+        plan["resampling_fn_probabilities"], plan["resampling_fn_probabilities_kwargs"]
+    )
+    return rule is not None and rule.order == 1 and rule.order_z == 0
+
+
 def linear(n_in: int, n_out: int) -> AxisInterpolation:
     """Interpolate between centres of voxels; what lies beyond the outermost is repeated."""
     places = np.clip(centres(n_in, n_out), 0, n_in - 1)

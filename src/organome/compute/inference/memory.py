@@ -20,6 +20,7 @@ _PIXEL: Final = 4  # bytes of a voxel of the image: no more than single precisio
 _SINGLE: Final = 4
 _HALF: Final = 2
 _LONG: Final = 8  # of an index in torch
+_RESAMPLED: Final = 16  # bytes of a logit that nnU-Net resamples: in double precision, and a copy
 _N_INTERPOLATED: Final = 16  # sets of logits that live while voxels are interpolated on a GPU
 # Tensors as large as the largest between two layers of a U-Net that live at the same time where it
 # is widest: what was skipped, what came up, both together, the result before and after its norm,
@@ -41,6 +42,8 @@ class ModelSize:
         patch: Shape of a tile.
         spacing_zyx_mm: Spacing of the model, in the order of axes of its plans.
         transpose_forward: That order.
+        interpolates_labels: Whether logits are interpolated where labels meet; else nnU-Net
+            resamples all of them.
         n_activations: Numbers in the largest tensor between two layers, for one tile.
         n_parameters: Numbers in the weights of one network.
         is_mirrored: Whether tiles are mirrored.
@@ -52,6 +55,7 @@ class ModelSize:
     patch: tuple[int, ...]
     spacing_zyx_mm: tuple[float, ...]
     transpose_forward: tuple[int, ...]
+    interpolates_labels: bool
     n_activations: int
     n_parameters: int
     is_mirrored: bool
@@ -85,21 +89,26 @@ def predict_memory(
     resized = _SINGLE * (prod(shape) + _largest_between(native, shape))
     labels = n_native * n_wholes
     sums = n_sums * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
+    if not model.interpolates_labels:
+        sums = model.n_labels * (n_sums * _HALF * prod(tiling.shape) + _RESAMPLED * n_native)
     on_gpu = device.type == "cuda"
     sums_on_gpu = on_gpu and settings.sums_on_device
     network = _tiles_bytes(model, settings)
     if sums_on_gpu:
         network = max(network, _labels_bytes(tiling, model.n_labels, native))
-    # On a processor weights are there since the model was loaded, but layers lay them out again.
-    n_networks = model.n_folds if on_gpu and settings.folds_resident else 1
-    network += n_networks * _SINGLE * model.n_parameters
+    # On a processor weights are there since the model was loaded, but layers lay them out again;
+    # on a GPU they are there, or come fold by fold.
+    if not (on_gpu and settings.folds_resident):
+        network += _SINGLE * model.n_parameters
     on_host = (0 if on_gpu else network) + (0 if sums_on_gpu else sums)
+    if on_gpu and not sums_on_gpu:
+        on_host += _SINGLE * model.n_labels * prod(model.patch)  # of a tile, on its way
     on_device = (network if on_gpu else 0) + (sums if sums_on_gpu else 0)
-    prepared = _SINGLE * prod(shape)
+    image, prepared = _PIXEL * n_native, _SINGLE * prod(shape)
     return MemoryNeed(
         prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
-        infer_bytes=prepared + labels + on_host + _OVERHEAD_BYTES,
-        restore_bytes=labels + 2 * n_native,
+        infer_bytes=image + prepared + labels + on_host + _OVERHEAD_BYTES,
+        restore_bytes=image + labels + 2 * n_native * n_wholes,
         device_bytes=on_device + (_OVERHEAD_BYTES if on_gpu else 0),
     )
 
@@ -143,9 +152,11 @@ def _tiles_bytes(model: ModelSize, settings: InferenceSettings) -> int:
 
 
 def count_activations(
-    network: nn.Module, patch: Sequence[int], *, strides: Sequence[Sequence[int]], n_labels: int
+    network: nn.Module, patch: Sequence[int], *, strides: Sequence[Sequence[int]]
 ) -> int:
     """Count the numbers in the largest tensor between two layers of a network, for one tile.
+
+    Its output does not count.
 
     The network is run on the smallest tile that it takes: all tensors grow with the tile.
 
@@ -153,13 +164,12 @@ def count_activations(
         network: On any device.
         patch: Shape of a tile.
         strides: Of each stage of the network, by axis.
-        n_labels: Outputs of the network, which are counted apart.
     """
     sizes = [0]
 
     def note(module: nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor) and not list(module.children()):
-            sizes.append(output.numel() if output.shape[1] != n_labels else 0)
+            sizes.append(output.numel())
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
     device = next(network.parameters()).device
@@ -168,7 +178,8 @@ def count_activations(
         network(torch.zeros((1, 1, *tile), device=device))
     for hook in hooks:
         hook.remove()
-    return max(sizes) * prod(patch) // prod(tile)
+    *between, _last = sizes
+    return max(between) * prod(patch) // prod(tile)
 
 
 def _smallest_tile(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:

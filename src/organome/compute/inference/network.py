@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
+from math import prod
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from organome.compute.inference.cpu_layers import quicken_layers
 from organome.domain.errors import SetupError
 from organome.domain.inference import InferenceSettings, Precision
 from organome.domain.models import Model, check_one_channel, model_classes
-from organome.domain.plans import check_plans
+from organome.domain.plans import check_plans, configuration_of
 
 _SPATIAL: int = 2  # axes of tiles in front of the spatial ones: tile, channel
 
@@ -84,13 +85,27 @@ def _load_network(
             )
         singles = {name: value.float() for name, value in weights.items()}
         network.load_state_dict(singles, assign=True)
-    except (RuntimeError, TypeError, ValueError, KeyError, ImportError) as error:
+        _check_patch(network, model)
+    except SetupError:
+        raise
+    except Exception as error:  # whatever nnU-Net says of plans that do not fit together
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SetupError(
             f"model {model.name}: weights of fold {fold} are not those of a network of its plans"
             f" with {n_outputs} outputs ({said})"
         ) from error
     return network
+
+
+def _check_patch(network: Any, model: Model) -> None:
+    """Refuse a patch that the network cannot halve as often as it does."""
+    patch = configuration_of(model.plans, model.configuration)["patch_size"]
+    steps = [prod(along) for along in zip(*network.encoder.strides, strict=True)]
+    if any(edge % step for edge, step in zip(patch, steps, strict=True)):
+        raise SetupError(
+            f"model {model.name}: its patch of {' x '.join(map(str, patch))} voxels is no multiple"
+            f" of {' x '.join(map(str, steps))}, the strides of its network"
+        )
 
 
 class FoldNetworks:

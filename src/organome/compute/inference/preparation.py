@@ -14,6 +14,7 @@ from organome.compute.geometry.arrays import Voxels
 from organome.compute.geometry.grids import Grid
 from organome.compute.inference.resampling import resample_image
 from organome.domain.inference import InputResampling
+from organome.domain.plans import is_trained_in_ras
 
 Box = tuple[slice, ...]
 
@@ -135,7 +136,7 @@ class Preparation:
         """Bring an image into the axes of the model, crop, normalise and resample it.
 
         nnU-Net ignores orientation: it sees arrays. Every image is brought into the order of axes
-        that the models were trained in, LPS.
+        that the model was trained in: RAS if its reader turned images to it, else LPS.
 
         Args:
             image: 3D, any orientation, any type of pixel; left as it is.
@@ -144,7 +145,8 @@ class Preparation:
         """
         grid = Grid.of(image)
         order = self.plans.transpose_forward
-        view_zyx = grid.to_lps(sitk.GetArrayViewFromImage(image)).transpose(order)
+        lps_zyx = grid.to_lps(sitk.GetArrayViewFromImage(image))
+        view_zyx = self.turned(lps_zyx).transpose(order)
         spacing = tuple(grid.lps_spacing_zyx_mm[axis] for axis in order)
         box = nonzero_box(view_zyx)
         cropped_zyx = np.array(view_zyx[box], dtype=np.float32, order="C")
@@ -158,6 +160,10 @@ class Preparation:
             resampling=self.resampling,
         )
         return PreparedImage(voxels_zyx, grid, view_zyx.shape, box, spacing, wanted)
+
+    def turned(self, voxels_zyx: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn an array from LPS to the orientation of the model, or back; a view."""
+        return voxels_zyx[:, ::-1, ::-1] if is_trained_in_ras(self.plans.plans) else voxels_zyx
 
 
 def model_shape(

@@ -100,7 +100,8 @@ class Segmenter:
     def infer(self, prepared: PreparedImage) -> InferredLabels:
         """Run the network, one image at a time.
 
-        What does not fit into memory is tried once more with lean settings.
+        What does not fit into memory is tried once more with lean settings, and with several folds
+        once more with those that average them in less memory.
 
         Raises:
             ScanError: OUT_OF_MEMORY; NOT_FINITE if the network gives no numbers for this image.
@@ -108,9 +109,8 @@ class Segmenter:
         """
         with gpu_faults_stop_the_job(), out_of_memory_fails_the_scan(), torch.inference_mode():
             found, settings = self._label(prepared)
-            labels_zyx, *of_folds = (
-                one.transpose(self._preparation.plans.transpose_backward) for one in found
-            )
+            back = self._preparation.plans.transpose_backward
+            labels_zyx, *of_folds = (self._preparation.turned(one.transpose(back)) for one in found)
         averaged = settings.fold_average if len(self.networks) > 1 else None
         return InferredLabels(labels_zyx, tuple(of_folds), prepared.grid, averaged)
 
@@ -163,16 +163,17 @@ class Segmenter:
         raise MachineFault(f"{self._folds.device}: NaN at first and numbers the second time")
 
     def _label_in_memory(self, prepared: PreparedImage) -> tuple[list[Labels], InferenceSettings]:
-        lean = self.settings.lean()
-        try:
-            return self._label_as_set(prepared, self.settings), self.settings
-        except (RuntimeError, MemoryError) as error:
-            if not lacks_memory(error) or self.settings == lean:
-                raise
-        # Behind the except clause: the error holds on to the memory that the next try needs.
-        if self._folds.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return self._label_as_set(prepared, lean), lean
+        *richer, leanest = _ever_leaner(self.settings, n_folds=len(self.networks))
+        for settings in richer:
+            try:
+                return self._label_as_set(prepared, settings), settings
+            except (RuntimeError, MemoryError) as error:
+                if not lacks_memory(error):
+                    raise
+            # Behind the except clause: the error holds on to the memory that the next try needs.
+            if self._folds.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return self._label_as_set(prepared, leanest), leanest
 
     def _label_as_set(self, prepared: PreparedImage, settings: InferenceSettings) -> list[Labels]:
         configuration = self._preparation.configuration
@@ -201,3 +202,11 @@ class Segmenter:
             n_labels=self._model_size.n_labels,
             settings=settings,
         )
+
+
+def _ever_leaner(settings: InferenceSettings, *, n_folds: int) -> list[InferenceSettings]:
+    """List settings and those that need less memory, each of them once."""
+    found = [settings]
+    while (leaner := found[-1].lean(n_folds)) != found[-1]:
+        found.append(leaner)
+    return found

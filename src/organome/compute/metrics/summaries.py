@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from organome.compute.geometry.arrays import Floats
 
 CONFIDENCE: Final = 0.95
-MIN_PARTICIPANTS: Final = 2  # one alone would be drawn again and again
+MIN_PARTICIPANTS: Final = 2
 _DRAWS_AT_ONCE: Final = 256  # bounds the memory: weights are (draws, participants)
 
 
@@ -117,7 +117,8 @@ def bootstrap_over_participants(
 ) -> Bootstrap:
     """Draw participants with replacement, each with all scans, and take percentiles of the means.
 
-    A class that nobody drawn has does not count in the macro mean of that draw.
+    A class that nobody drawn has does not count in the macro mean of that draw. Without two
+    participants who have a value there is no interval: one alone would be drawn again and again.
 
     Args:
         values: Array (scans, classes).
@@ -132,7 +133,7 @@ def bootstrap_over_participants(
     """
     sums, counts = _by_participant(values, participants)
     n = len(sums)
-    if n < MIN_PARTICIPANTS:
+    if np.any(counts > 0, axis=1).sum() < MIN_PARTICIPANTS:
         return Bootstrap(None, (None,) * values.shape[1])
     chance = np.random.default_rng(seed)
     means = []
@@ -143,7 +144,10 @@ def bootstrap_over_participants(
     drawn = np.concatenate(means)
     return Bootstrap(
         macro_mean=_interval(_row_means(drawn), confidence),
-        class_means=tuple(_interval(of_class, confidence) for of_class in drawn.T),
+        class_means=tuple(
+            _interval(of_class, confidence) if n_with_value >= MIN_PARTICIPANTS else None
+            for of_class, n_with_value in zip(drawn.T, (counts > 0).sum(axis=0), strict=True)
+        ),
     )
 
 

@@ -130,6 +130,9 @@ def _write_member(
     noted: Collection[str],
 ) -> None:
     path = folder / PurePosixPath(member.filename)
+    for above in (path, *path.parents) if member.is_dir() else path.parents:
+        if above.name.startswith("fold_"):  # a fold without a checkpoint is one that is missing
+            above.mkdir(parents=True, exist_ok=True)
     if member.is_dir() or path.name not in (*wanted, *noted):
         return
     path.parent.mkdir(parents=True, exist_ok=True)

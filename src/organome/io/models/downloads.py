@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,7 +15,12 @@ MAX_BYTES: Final = 64 << 30
 _TIMEOUT_S: Final = 60.0
 _BLOCK_BYTES: Final = 1 << 20
 _LOG_BYTES: Final = 256 << 20
-_HERE_TO_STAY: Final = range(400, 500)  # HTTP: asking again does not help
+# HTTP: asking again does not help, unless it was too slow or too many asked.
+_HERE_TO_STAY: Final = frozenset(range(400, 500)) - {408, 429}
+_CONNECTION_FAULTS: Final = (
+    *(urllib.error.URLError, http.client.HTTPException),
+    *(TimeoutError, ConnectionError, ssl.SSLError),
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +45,7 @@ def download(url: str, path: Path, *, insecure: bool = False) -> None:
             error.close()
             said = f"{url}: the server says {error.code} {error.reason}"
             raise (SetupError if error.code in _HERE_TO_STAY else MachineFault)(said) from error
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        except _CONNECTION_FAULTS as error:
             why = getattr(error, "reason", None) or error
             raise MachineFault(
                 f"{url}: cannot be downloaded on this machine ({why}); download it elsewhere and"

@@ -66,6 +66,17 @@ def read_dataset(folder: Path) -> dict[str, Any]:
         return read_json(folder / "dataset.json")
 
 
+def read_plans(folder: Path) -> dict[str, Any]:
+    """Read ``plans.json`` of a model folder as it is.
+
+    Raises:
+        SetupError: It is not there, or not JSON.
+        MachineFault: The folder cannot be read, or its mount is lost.
+    """
+    with _model_at_hand(folder):
+        return read_json(folder / "plans.json")
+
+
 def fold_names(folder: Path) -> tuple[str, ...]:
     """Name the folds of a model folder.
 

@@ -18,8 +18,8 @@ from organome.compute.labelmaps.overlap import organ_differences
 from organome.compute.labelmaps.remapping import remap_labelmap
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Reason
-from organome.io.images.image_files import read_delivered, read_published
-from organome.io.images.labelmaps import read_labelmap, write_labelmap
+from organome.io.images.image_files import read_delivered, read_image
+from organome.io.images.labelmaps import write_labelmap
 from organome.io.viewers.monai_label import EXT, FINAL, INDEX, ORIGINAL, read_final_names
 from organome.io.viewers.slicer import SUFFIX
 from organome.steps.annotate.rounds import (
@@ -88,8 +88,8 @@ def run(*, rounds: Path, round: int | None = None) -> Imported:
                 continue
             if len(found[scan]) > 1:
                 raise ScanError(Reason.FORMAT_UNKNOWN, "came back twice; leave one of the files")
-            edits = {key: row for key, row in edits.items() if key[0] != scan}
-            edits |= _accept(one, scan, found[scan][0], names)
+            changed = _accept(one, scan, found[scan][0], names)
+            edits = {key: row for key, row in edits.items() if key[0] != scan} | changed
             accepted.append(scan)
         except ScanError as error:
             _logger.warning("event=labels_refused scan=%s reason=%s", scan, error.reason)
@@ -130,16 +130,17 @@ def _accept(
     """Write the labels of a scan, and return what was changed.
 
     Raises:
-        ScanError: They cannot be read, name what is not known, or lie on another grid.
+        ScanError: They cannot be read, name what is not known, or lie on another grid; or what was
+            given out is gone or damaged.
     """
     delivered = read_delivered(path, constant=True)
     labels = delivered.image
     named = delivered.names if path.name.endswith(SUFFIX) else _numbered(labels, names.get(scan))
     _check_names(labels, named, one)
-    image = read_published(one.image(scan))
+    image = _given_out(one, one.image(scan))
     labelmap = remap_labelmap(labels, one.scheme, names=named)
     whole = put_onto(labelmap, image, delivered)
-    before = read_labelmap(one.datastore / ORIGINAL / f"{scan}{EXT}")
+    before = _given_out(one, one.datastore / ORIGINAL / f"{scan}{EXT}")
     write_labelmap(one.accepted(scan), whole, one.scheme, grid_of=one.image(scan))
     voxel_ml = float(np.prod(image.GetSpacing())) / 1000
     return {
@@ -152,6 +153,19 @@ def _accept(
         }
         for organ in organ_differences(before, whole, one.structures)
     }
+
+
+def _given_out(one: Round, path: Path) -> sitk.Image:
+    """Read a file of the datastore, which no step makes again.
+
+    Raises:
+        ScanError: It is gone or damaged.
+    """
+    try:
+        return read_image(path, constant=True)
+    except ScanError as error:
+        fact = f"{path.relative_to(one.folder)}: {error.fact}"
+        raise ScanError(error.reason, fact) from error
 
 
 def _numbered(labels: sitk.Image, names: Sequence[str] | None) -> dict[int, str]:

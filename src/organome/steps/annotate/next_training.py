@@ -19,6 +19,7 @@ from organome.io.configs import find_mistake, read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.files.atomic import write_text_atomic
 from organome.io.files.strict_yaml import StrictLoader
+from organome.io.models.layouts import PLANS
 from organome.io.tables.schemes import write_published_scheme
 from organome.steps.annotate.rounds import Round, existing_rounds, read_people, write_rows
 
@@ -91,7 +92,8 @@ def run(
         dry_run: Write dataset and configuration, and start nothing.
 
     Raises:
-        SetupError: There is no round, the configuration is wrong, or the folder is taken.
+        SetupError: There is no round, or there are rounds of several cohorts; the configuration is
+            wrong, or has annotations of other rounds; or the folder is taken.
     """
     all_rounds = existing_rounds(rounds)
     accepted = [(one, scan) for one in all_rounds for scan in one.accepted_scans()]
@@ -138,25 +140,33 @@ def _write_dataset(rounds: Path, folder: Path, accepted: Sequence[tuple[Round, s
     """Write the accepted labels as a dataset of layout ``annotations``; return the cohort.
 
     Raises:
-        SetupError: Rounds differ in their organs, or it is not known whose a scan is.
+        SetupError: Rounds differ in their organs or their cohort, or it is not known whose a scan
+            is.
     """
     if len({one.structures for one, _ in accepted}) > 1:
         raise SetupError(f"{rounds}: rounds of different label schemes; take them apart")
     people = {(row["round"], row["scan"]): row for row in read_people(rounds)}
     rows: list[dict[str, Any]] = []
+    cohorts: set[str] = set()
     for one, scan in accepted:
         person = people.get((str(one.number), scan))
         if person is None:
             raise SetupError(f"{rounds}: participants.tsv does not say whose {scan} is")
+        cohorts.add(person["cohort"])
         files = {"image": one.image(scan), "labelmap": one.accepted(scan)}
         rows.append(
             {name: person[name] for name in _COLUMNS[:-2]}
             | {name: str(path.absolute()) for name, path in files.items()}
         )
+    if len(cohorts) > 1:  # a dataset has one set of people, which keeps training and test apart
+        raise SetupError(
+            f"{rounds}: rounds of {len(cohorts)} cohorts; move those of one into another folder,"
+            " with a copy of participants.tsv"
+        )
     write_rows(folder / "scans.tsv", _COLUMNS, rows)
     (folder / "scans.tsv").chmod(0o600)
     write_published_scheme(folder, accepted[0][0].scheme)
-    return next(iter(people.values()))["cohort"]
+    return cohorts.pop()
 
 
 def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people: str) -> None:
@@ -164,7 +174,14 @@ def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people
     read_config(given, schema)  # refused now where something is wrong; kept as it is written
     config = yaml.load(given.read_text(encoding="utf-8"), StrictLoader)
     base = given.absolute().parent
-    datasets = [_moved(one, base) for one in config["datasets"] if one["name"] != _NAME]
+    moved = [_moved(dataset, base) for dataset in config["datasets"]]
+    for dataset in moved:
+        if dataset["name"] == _NAME and Path(dataset["path"]) != folder.resolve():
+            raise SetupError(
+                f"{given}: its dataset {_NAME} is {dataset['path']}, not {folder}; give it another"
+                " name"
+            )
+    datasets = [dataset for dataset in moved if dataset["name"] != _NAME]
     own = one.scheme.name
     labels = own if own == "mrsegmentator" else str(folder / "scheme.json")
     datasets.append(
@@ -176,7 +193,10 @@ def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people
             "people": people,
         }
     )
-    made = {**config, "datasets": datasets}
+    train = config["train"]
+    if "start_from" in train:
+        train = {**train, "start_from": _moved_model(train["start_from"], base)}
+    made = {**config, "train": train, "datasets": datasets}
     if mistake := find_mistake(made, schema):
         raise SetupError(f"{given}, with the dataset {_NAME}: {mistake}")
     written = yaml.safe_dump(made, sort_keys=False)
@@ -193,3 +213,9 @@ def _moved(dataset: Mapping[str, Any], base: Path) -> dict[str, Any]:
     if Path(dataset["labels"]).suffix:
         moved["labels"] = str((base / dataset["labels"]).resolve())
     return moved
+
+
+def _moved_model(named: str, base: Path) -> str:
+    """Make the path of a model absolute; names of installed ones stay, as ``locate_model`` says."""
+    path = base / named
+    return str(path.resolve()) if "/" in named or (path / PLANS).is_file() else named

@@ -15,7 +15,7 @@ from organome.compute.metrics.bland_altman import bland_altman
 from organome.compute.metrics.columns import agreement_columns, correlation_columns
 from organome.compute.metrics.repeatability import repeatability
 from organome.domain.errors import SetupError
-from organome.domain.organs import ORGANS
+from organome.domain.organs import ORGAN_BY_NAME
 from organome.io.files.atomic import write_text_atomic
 from organome.io.report_tables import (
     Picture,
@@ -71,7 +71,7 @@ def run(
             labelmaps``); a table with returned fields of UK Biobank or with columns participant,
             instance, organ, volume_ml; statistics of TotalSegmentator or BOA, a file or a folder.
         output: Folder for the tables (CSV, Markdown, LaTeX), the plots, and ``comparison.md``.
-        protocol: What was acquired, where visits of the run have several.
+        protocol: What was acquired, where visits have several; of another run, too, if it has it.
         unit: Of the numbers of a table: ``ml``, ``l`` or ``mm3``.
         scheme: Label scheme of the class names of TotalSegmentator.
 
@@ -81,14 +81,13 @@ def run(
     ours = one_a_visit(read_volumes(run_folder, protocol), run_folder)
     is_run = (other / "results").is_dir()
     theirs = (
-        one_a_visit(read_volumes(other), other)
+        _of_other_run(other, protocol)
         if is_run
         else read_others(other, participants=set(ours["participant"]), unit=unit, scheme=scheme)
     )
     ours, theirs = (one[[*KEY, "volume_ml"]] for one in (ours, theirs))
     theirs = theirs[theirs["organ"].isin(ours["organ"])]
-    if theirs["instance"].isna().all():
-        theirs = _with_sole_visits(theirs, ours)
+    theirs = _with_sole_visits(theirs, ours)
     both = ours.merge(theirs, on=KEY, how="outer", suffixes=("", "_other"), indicator=True)
     pairs = both[both[["volume_ml", "volume_ml_other"]].notna().all(axis=1)]
     if pairs.empty:
@@ -116,17 +115,33 @@ def run(
     )
 
 
+def _of_other_run(run_folder: Path, protocol: str | None) -> pd.DataFrame:
+    """Read another run; one that lacks the protocol may call it something else."""
+    rows = read_volumes(run_folder)
+    has_it = protocol in set(rows["protocol"])
+    return one_a_visit(rows[rows["protocol"] == protocol] if has_it else rows, run_folder)
+
+
 def _with_sole_visits(theirs: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
-    """Give rows without a visit that of the participant, who must have one only."""
+    """Give rows without a visit that of the participant, who must have one only.
+
+    Raises:
+        SetupError: A participant has several, or the other has the visit beside it.
+    """
     visits = ours.groupby("participant")["instance"].agg(["first", "nunique"])
-    several = theirs["participant"].isin(visits.index[visits["nunique"] > 1])
+    is_known = theirs["instance"].notna()
+    several = ~is_known & theirs["participant"].isin(visits.index[visits["nunique"] > 1])
     if several.any():
         n = theirs.loc[several, "participant"].nunique()
         raise SetupError(
             f"the other does not say which visit it measured, and {n} participant(s) have several;"
             " name its files <participant>_<instance>.json, or give it a column instance"
         )
-    return theirs.assign(instance=theirs["participant"].map(visits["first"]).fillna("unknown"))
+    sole = theirs["participant"].map(visits["first"]).fillna("unknown")
+    given = theirs.assign(instance=theirs["instance"].astype(object).where(is_known, sole))
+    if n := int(given.duplicated(KEY).sum()):
+        raise SetupError(f"the other has {n} organ(s) of a visit twice, with the visit and without")
+    return given
 
 
 def _check_unit(pairs: pd.DataFrame, other: Path) -> None:
@@ -153,17 +168,15 @@ def _table(both: pd.DataFrame) -> ReportTable:
 
 
 def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    groups = dict(iter(both.groupby("organ")))
-    for organ in ORGANS:
-        listed = groups.get(organ.name)
-        if listed is None or (listed["_merge"] == "left_only").all():
+    for organ, listed in _by_organ(both).items():
+        if (listed["_merge"] == "left_only").all():
             continue
         shared = listed[listed["_merge"] == "both"]
         volumes = shared[["volume_ml", "volume_ml_other"]].to_numpy(np.float64)
         pair = volumes[np.isfinite(volumes).all(axis=1)]
         found = bland_altman(pair[:, 0], pair[:, 1])
         yield {
-            "organ": organ.name,
+            "organ": organ,
             "n": len(pair),
             "n_only_ours": int((listed["_merge"] == "left_only").sum()),
             "n_only_other": int((listed["_merge"] == "right_only").sum()),
@@ -177,18 +190,23 @@ def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
+def _by_organ(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split rows: the 40 organs in their order, then structures of another scheme by name."""
+    found = {str(name): of_organ for name, of_organ in rows.groupby("organ")}
+    return {name: found[name] for name in dict.fromkeys((*ORGAN_BY_NAME, *found)) if name in found}
+
+
 def _draw(pairs: pd.DataFrame) -> "Figure":
-    names = [one.name for one in ORGANS if (pairs["organ"] == one.name).any()]
-    n_columns = min(4, len(names))
-    n_rows = -(-len(names) // n_columns)
+    groups = _by_organ(pairs)
+    n_columns = min(4, len(groups))
+    n_rows = -(-len(groups) // n_columns)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * n_columns, 2.6 * n_rows), layout="constrained")
     places = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes in places[len(names) :]:
+    for axes in places[len(groups) :]:
         axes.set_axis_off()
-    for axes, name in zip(places, names, strict=False):
-        of = pairs[pairs["organ"] == name]
+    for axes, (name, of) in zip(places, groups.items(), strict=False):
         ours, theirs = (of[one].to_numpy(np.float64) for one in ("volume_ml", "volume_ml_other"))
         axes.plot((ours + theirs) / 2, ours - theirs, "o", markersize=2.5)
         if (found := bland_altman(ours, theirs).absolute) is not None:

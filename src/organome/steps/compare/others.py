@@ -16,7 +16,7 @@ import pandas as pd
 from organome.domain.errors import SetupError
 from organome.domain.names import one_spelling
 from organome.domain.organs import ORGAN_BY_NAME, ORGANS
-from organome.domain.schemes import LabelScheme, scheme_by_name
+from organome.domain.schemes import LOBES, LabelScheme, scheme_by_name
 
 # Source: UK Biobank's Showcase, by the names of the fields in public code; their units are not
 # verified, so the order of magnitude is checked against ours.
@@ -35,6 +35,7 @@ _NAME: Final = re.compile(r"(?P<participant>.+)_i?(?P<instance>\d+)")
 _STATISTICS: Final = "statistics.json"
 # Source: compute/measurements.py and compute/inference.py of UMEssen/Body-and-Organ-Analysis.
 _BOA: Final = "total-measurements.json"
+_LUNGS: Final = frozenset(LOBES.values())
 _COLUMNS: Final = ["participant", "instance", "organ", "volume_ml"]
 
 
@@ -118,7 +119,7 @@ def _long(table: pd.DataFrame) -> list[pd.DataFrame] | None:
         pd.DataFrame(
             {
                 "participant": known[key].map(_spelled),
-                "instance": known["instance"].map(_spelled) if "instance" in known else None,
+                "instance": _visits(known),
                 "organ": known["organ"],
                 "volume_ml": known["volume_ml"],
             }
@@ -131,7 +132,7 @@ def _wide(table: pd.DataFrame) -> list[pd.DataFrame] | None:
     key = _id_column(table)
     if key is None or not names:
         return None
-    at = table["instance"].map(_spelled) if "instance" in table else None
+    at = _visits(table)
     return [_part(table, key, name + _WIDE, name, at) for name in names]
 
 
@@ -139,6 +140,10 @@ def _part(table: pd.DataFrame, key: str, column: str, organ: str, instance: Any)
     participants = table[key].map(_spelled)
     columns = {"participant": participants, "instance": instance, "organ": organ}
     return pd.DataFrame(columns | {"volume_ml": table[column]})
+
+
+def _visits(table: pd.DataFrame) -> "pd.Series[Any] | None":
+    return table["instance"].map(_spelled, na_action="ignore") if "instance" in table else None
 
 
 def _spelled(value: Any) -> str:
@@ -194,13 +199,24 @@ def _of_file(file: Path, number: int, scheme: LabelScheme) -> list[tuple[str, fl
         volumes = _volumes_ml(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise SetupError(f"statistics file {number} in order of names: not readable") from None
-    sums: dict[str, float] = {}
+    classes: dict[str, list[str]] = {}
     for source, label in scheme.organ_labels.items():
-        if (given := volumes.get(scheme.classes[source])) is not None:
-            organ = ORGANS[label - 1].name
-            sums[organ] = sums.get(organ, 0.0) + given
-    # 0.0 is written for what was cut off, absent, or failed: no number.
-    return [(organ, ml or np.nan) for organ, ml in sums.items()]
+        classes.setdefault(ORGANS[label - 1].name, []).append(scheme.classes[source])
+    return [
+        (organ, _sum_ml(organ, [volumes.get(one, 0.0) for one in names]))
+        for organ, names in classes.items()
+        if not volumes.keys().isdisjoint(names)
+    ]
+
+
+def _sum_ml(organ: str, parts_ml: Collection[float]) -> float:
+    """Sum the classes of an organ; NaN where none was found, or a lung lacks a lobe.
+
+    0.0 is written for what was cut off, absent, or failed: no number.
+    """
+    found = [ml > 0 for ml in parts_ml]
+    is_known = all(found) if organ in _LUNGS else any(found)
+    return sum(parts_ml) if is_known else np.nan
 
 
 def _volumes_ml(content: Any) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """repeatability: organs measured twice -> within-subject variation, limits of agreement, ICC."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from organome.compute.metrics.columns import (
 from organome.compute.metrics.repeatability import repeatability
 from organome.compute.metrics.within_subject import detectable_change, within_subject
 from organome.domain.errors import SetupError
-from organome.domain.organs import ORGANS
+from organome.domain.organs import ORGAN_BY_NAME
 from organome.io.files.atomic import write_text_atomic
 from organome.io.report_tables import ReportTable, index_page, write_table_files
 from organome.steps.compare.volumes import read_volumes
@@ -87,7 +87,11 @@ def run(
     }
     if overlaps is not None:
         found[Twice.STATIONS] = _of_stations(overlaps)
-    made = [row for twice, pairs in found.items() if len(pairs) for row in _rows(twice, pairs)]
+    listed = set(rows["organ"]).union(*(pairs["organ"] for pairs in found.values()))
+    organs = [one for one in dict.fromkeys((*ORGAN_BY_NAME, *sorted(listed))) if one in listed]
+    made = [
+        row for twice, pairs in found.items() if len(pairs) for row in _rows(twice, pairs, organs)
+    ]
     if not made:
         raise SetupError(
             f"{run_folder}: no organ has a volume at instance {first_instance} and"
@@ -148,10 +152,10 @@ def _of_stations(overlaps: Path) -> pd.DataFrame:
     return _pairs(rows, key, "which", ("above", "below"))
 
 
-def _rows(twice: Twice, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _rows(twice: Twice, pairs: pd.DataFrame, organs: Sequence[str]) -> Iterator[dict[str, Any]]:
     groups = dict(iter(pairs.groupby("organ")))
-    for organ in ORGANS:
-        of_organ = groups.get(organ.name)
+    for organ in organs:
+        of_organ = groups.get(organ)
         values: Floats = (
             np.empty((0, 2))
             if of_organ is None
@@ -161,7 +165,7 @@ def _rows(twice: Twice, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
         agreement = bland_altman(values[:, 1], values[:, 0])
         yield {
             "twice": twice.value,
-            "organ": organ.name,
+            "organ": organ,
             "n": len(values),
             "na_reason": None if len(values) >= MIN_PAIRS else "too_few_pairs",
             "mean_ml": float(values.mean()) if len(values) else None,

@@ -75,10 +75,22 @@ class SegmentOrgans:
         """Load the network."""
         self._labeller.start()
 
-    def lean(self) -> "SegmentOrgans":
-        """Return the step that makes the same labelmaps with the least memory."""
+    def alone(self) -> "SegmentOrgans":
+        """Return the step that has the memory of its GPU for itself."""
         other = copy(self)
-        other._labeller = self._labeller.lean()
+        other._labeller = self._labeller.alone()
+        return other
+
+    def lean(self) -> "SegmentOrgans":
+        """Return the step with less memory, itself if it needs the least.
+
+        Labelmaps are the same, unless it is lean already and the model has several folds.
+        """
+        labeller = self._labeller.lean()
+        if self._is_lean and labeller is self._labeller:
+            return self
+        other = copy(self)
+        other._labeller = labeller
         other._is_lean = True
         return other
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from organome.domain.inference import Device, FoldAverage, InferenceSettings, MemoryNeed
 from organome.domain.outcomes import JsonValue
-from organome.io.models.folders import fold_names, read_model
+from organome.domain.plans import is_trained_in_ras
+from organome.io.models.folders import fold_names, read_model, read_plans
 
 if TYPE_CHECKING:
     from organome.compute.inference.segmenter import Segmenter
@@ -57,6 +58,7 @@ class ModelLabeller:
         return {
             **{name: value for name, value in self.facts.items() if name != "model_folds"},
             "tile_step_size": self.inference.tile_step_size,
+            **({"orientation": "RAS"} if is_trained_in_ras(read_plans(self.folder)) else {}),
             **({"fold_average": FoldAverage.AS_NNUNET.value} if is_average else {}),
             **self.inference.of_labels(),
         }
@@ -109,9 +111,17 @@ class ModelLabeller:
                 return [self]
         return [replace(self, gpu=number) for number in range(n_gpus)]
 
+    def alone(self) -> "ModelLabeller":
+        """Return one that has the memory of its GPU for itself."""
+        return replace(self, n_sharing=1)
+
     def lean(self) -> "ModelLabeller":
-        """Return one that makes the same labels with the least memory, and takes longer."""
-        return replace(self, inference=self.inference.lean(), n_sharing=1)
+        """Return one that needs less memory and takes longer, itself if there is none.
+
+        Labels are the same, unless it is lean already and has several folds.
+        """
+        leaner = replace(self, inference=self.inference.lean(len(self.folds)), n_sharing=1)
+        return self if leaner == self else leaner
 
     @cached_property
     def segmenter(self) -> "Segmenter":

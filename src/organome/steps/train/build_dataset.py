@@ -34,13 +34,12 @@ from organome.io.images.image_files import read_image, write_image
 from organome.io.images.labelmaps import labelmap_identity
 from organome.io.tables.cases import read_cases
 from organome.io.tables.schemes import find_scheme
-from organome.steps.train.nnunet import FILE_ENDING, SOURCES, Folders
+from organome.steps.train.nnunet import FILE_ENDING, IGNORE_LABEL, SOURCES, Folders
 from organome.steps.train.references import organ_labelmap
 from organome.steps.train.splits import SPLITS_FILE, deal_folds, write_splits
 
 _logger = logging.getLogger(__name__)
 
-IGNORE_LABEL: Final = len(ORGANS) + 1
 VERSION: Final = 1  # raised when the same files would give another dataset
 LEFT_OUT_FILE: Final = "left_out.tsv"
 MAX_LEFT_OUT_SHARE: Final = 0.05

@@ -20,19 +20,21 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from organome import __version__
-from organome.domain.cases import Case
+from organome.domain.cases import Case, Unlabelled
 from organome.domain.errors import SetupError
 from organome.domain.models import ModelNote
 from organome.domain.schemes import MRSEGMENTATOR
 from organome.domain.wording import counted
 from organome.io.files.atomic import replace_folder, write_text_atomic
+from organome.io.images.image_files import read_image, write_image
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import model_digest, read_json, write_note
 from organome.io.models.layouts import DATASET, PLANS
 from organome.io.tables.cases import read_cases, write_references
-from organome.io.tables.schemes import write_published_scheme
-from organome.steps.train.nnunet import CONFIGURATION, FILE_ENDING, Folders
+from organome.io.tables.schemes import find_scheme, write_published_scheme
+from organome.steps.train.nnunet import CONFIGURATION, FILE_ENDING, IGNORE_LABEL, Folders
 from organome.steps.train.nnunet import PLANS as PLANS_NAME
+from organome.steps.train.references import covered_scheme
 from organome.steps.train.splits import SPLITS_FILE, read_folds
 
 TRAINING: Final = "training.json"
@@ -137,7 +139,7 @@ def run(
         "n_people": len({case.person for case in kept}),
         "datasets": _datasets(kept),
         "folds": records,
-        "settings": json.loads(settings),
+        "settings": _without_paths(json.loads(settings)),
         "versions": {"organome": __version__} | {one: version(one) for one in _DISTRIBUTIONS},
     }
     write_text_atomic(growing / TRAINING, json.dumps(record, indent=1) + "\n")
@@ -174,11 +176,17 @@ def _write_model(places: Folders, folder: Path, folds: Sequence[int]) -> None:
         convert_checkpoint(source, made / CHECKPOINT, trainer_name=STOCK_TRAINER)
 
 
+def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the model lies that it starts from: each fold has its digest."""
+    train = {key: one for key, one in settings.get("train", {}).items() if key != "start_from"}
+    return settings | ({"train": train} if train else {})
+
+
 def _datasets(cases: Sequence[Case]) -> dict[str, Any]:
     """Count people and images of each dataset; nothing that names anybody."""
     return {
         name: {
-            "scheme": next(case.scheme for case in cases if case.dataset == name),
+            "scheme": find_scheme(next(c.scheme for c in cases if c.dataset == name)).name,
             "n_people": len({case.person for case in cases if case.dataset == name}),
             "n_images": dict(Counter(c.contrast.value for c in cases if c.dataset == name)),
         }
@@ -245,7 +253,8 @@ def _write_cross_validation(
 ) -> None:
     """List each case with the labelmap of the fold that did not see its person.
 
-    Images and labelmaps are those of the raw dataset: 40 organs in one orientation.
+    Images and labelmaps are those of the raw dataset: 40 organs in one orientation. What was
+    ignored in training is background again, under a scheme of the organs that are labelled.
     """
     predictions = {
         case.case: places.fold(dealt[case.case]) / "validation" / f"{case.case}{FILE_ENDING}"
@@ -257,13 +266,23 @@ def _write_cross_validation(
     references = {
         case.case: places.raw / "labelsTr" / f"{case.case}{FILE_ENDING}" for case in cases
     }
+    schemes = dict.fromkeys(references, MRSEGMENTATOR.name)
+    for case in cases:
+        if case.unlabelled is Unlabelled.IGNORE:
+            known = [find_scheme(case.scheme)]
+            there = folder.absolute() / "references" / case.dataset
+            there.mkdir(parents=True, exist_ok=True)
+            schemes[case.case] = covered_scheme(MRSEGMENTATOR.name, known, there)
+            labels = read_image(references[case.case], constant=True)
+            references[case.case] = there / f"{case.case}{FILE_ENDING}"
+            write_image(references[case.case], labels * (labels != IGNORE_LABEL))
     images = {
         case.case: str((places.raw / "imagesTr" / f"{case.case}_0000{FILE_ENDING}").absolute())
         for case in cases
     }
     write_references(
         folder,
-        [replace(one, image=images[one.case], scheme=MRSEGMENTATOR.name) for one in cases],
+        [replace(one, image=images[one.case], scheme=schemes[one.case]) for one in cases],
         references={key: path.absolute() for key, path in references.items()},
         predictions={key: path.absolute() for key, path in predictions.items()},
         folds=dealt,

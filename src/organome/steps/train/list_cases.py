@@ -5,6 +5,7 @@
 <output>/test/scans.tsv              the test cases, as a cohort of kind folder reads them
 <output>/test/references.tsv         what they are compared with
 <output>/test/references/            labelmaps that were merged from masks, or packed in a run
+<output>/schemes/<dataset>/          label scheme of a run that was made from one that lacks organs
 ```
 """
 
@@ -14,6 +15,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -40,12 +42,18 @@ from organome.io.files.atomic import write_bytes_atomic
 from organome.io.files.packs import packed_sizes
 from organome.io.images.image_files import read_image
 from organome.io.images.labelmaps import PACK, labelmap_path, write_labelmap
-from organome.io.tables.cases import CASES_FILE, write_cases, write_references
+from organome.io.tables.cases import (
+    CASES_FILE,
+    REFERENCES_FILE,
+    SCANS_FILE,
+    write_cases,
+    write_references,
+)
 from organome.io.tables.parquet import parse_table as parse_parquet
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.schemes import find_scheme, read_published_scheme
-from organome.steps.train.references import organ_labelmap, packed_reference
+from organome.steps.train.references import covered_scheme, organ_labelmap, packed_reference
 
 _logger = logging.getLogger(__name__)
 
@@ -78,16 +86,27 @@ def run(*, datasets: Path, output: Path) -> CaseSummary:
         output: Folder for the tables.
 
     Raises:
-        SetupError: The configuration is wrong, a dataset is not there or holds no case, or a person
-            is in training and in test.
+        SetupError: The configuration is wrong, two datasets have one name, a dataset is not there
+            or holds no case, or a person is in training and in test.
     """
     config = read_config(datasets, read_schema(asset(SCHEMA)))
-    cases = [case for one in config["datasets"] for case in _cases_of(one)]
+    names = Counter(one["name"] for one in config["datasets"])
+    if doubled := [name for name, n in names.items() if n > 1]:
+        raise SetupError(
+            f"{datasets}: datasets: name {doubled[0]} is there twice, and cases are named by it"
+        )
+    cases = [
+        case
+        for one in config["datasets"]
+        for case in _cases_of(one, (output / "schemes").absolute())
+    ]
     check_people(cases)
     write_cases(output / CASES_FILE, cases)
     tested = [case for case in cases if case.role is Role.TEST]
     if tested:
         _write_test(tested, output / "test")
+    else:
+        _remove_test(output / "test")
     counts = Counter(case.dataset for case in cases)
     _logger.info("event=cases_listed n_cases=%d n_test=%d", len(cases), len(tested))
     n_people = len({case.person for case in cases})
@@ -111,7 +130,7 @@ def check_people(cases: Iterable[Case]) -> None:
         )
 
 
-def _cases_of(dataset: Mapping[str, Any]) -> Iterator[Case]:
+def _cases_of(dataset: Mapping[str, Any], schemes: Path) -> Iterator[Case]:
     """List one dataset: its cases get their keys in the order of person, visit and contrast."""
     name, root = dataset["name"], Path(dataset["path"]).absolute()
     if not root.exists():
@@ -128,7 +147,12 @@ def _cases_of(dataset: Mapping[str, Any]) -> Iterator[Case]:
             f"{f', of {modality}' if modality else ''}"
             f"{f', of {chr(32).join(wanted)}' if wanted else ''} (docs/train.md)"
         )
-    find_scheme(dataset["labels"])  # refused now, and not case by case
+    sources: Iterable[LabelScheme] = ()
+    if _is_run(dataset["layout"], root):
+        sources = _made_from(root, find_scheme(dataset["labels"]))
+    scheme = covered_scheme(
+        dataset["labels"], sources, schemes / name
+    )  # refused now, not case by case
     found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))
     base = root if root.is_dir() else root.parent
     for number, one in enumerate(found, start=1):
@@ -144,7 +168,7 @@ def _cases_of(dataset: Mapping[str, Any]) -> Iterator[Case]:
             contrast=one.contrast,
             image=str(base / one.image),
             reference=str(base / one.reference),
-            scheme=dataset["labels"],
+            scheme=scheme,
             station=one.station,
             unlabelled=Unlabelled(dataset.get("unlabelled", Unlabelled.REFUSE)),
             sex=known.sex,
@@ -162,13 +186,17 @@ def _find(
         found = _from_table(lists)
         truth = root / "truth" / "covariates.parquet"
         people = _true_people(truth) if layout == "phantoms" and truth.is_file() else {}
-    elif layout == "run" or (layout == "ukb" and (root / "scans").is_dir()):
-        found, people = list(_from_run(root, find_scheme(dataset["labels"]))), {}
+    elif _is_run(layout, root):
+        found, people = list(_from_run(root)), {}
     else:
         found = find_cases(layout, _files(root), contrast)
         tables = sorted(root.glob(META_FILES.get(layout, "participants.tsv")))
         people = {key: one for path in tables for key, one in read_people(_rows(path)).items()}
     return found, read_people(_rows(Path(table))) if table else people
+
+
+def _is_run(layout: str, root: Path) -> bool:
+    return layout == "run" or (layout == "ukb" and (root / "scans").is_dir())
 
 
 def _from_table(path: Path) -> list[FoundCase]:
@@ -186,17 +214,16 @@ def _from_table(path: Path) -> list[FoundCase]:
     ]
 
 
-def _from_run(root: Path, scheme: LabelScheme) -> Iterator[FoundCase]:
+def _from_run(root: Path) -> Iterator[FoundCase]:
     """List what a run folder has labelled: every prepared image on the grid of its labelmap.
 
     Raises:
-        SetupError: Its labels mean something else than the dataset says, or all images are gone.
+        SetupError: All images are gone.
     """
     n_labelled = n_images = 0
     for shard, path in listed_shards(root / "scans"):
         images = root / "results" / "prepare_images" / f"{shard:04d}"
-        labelmaps = root / "results" / "segment_organs" / f"{shard:04d}"
-        _check_labels(read_published_scheme(labelmaps), scheme)
+        labelmaps = _labelmaps(root, shard)
         packed = packed_sizes(labelmaps / PACK)
         for scan in read_shard(path):
             reference = labelmap_path(labelmaps, scan.scan)
@@ -220,13 +247,29 @@ def _from_run(root: Path, scheme: LabelScheme) -> Iterator[FoundCase]:
         )
 
 
-def _check_labels(published: LabelScheme | None, stated: LabelScheme) -> None:
+def _labelmaps(root: Path, shard: int) -> Path:
+    return root / "results" / "segment_organs" / f"{shard:04d}"
+
+
+def _made_from(root: Path, stated: LabelScheme) -> Iterator[LabelScheme]:
+    """Read the schemes that the labelmaps of a run were made from.
+
+    Raises:
+        SetupError: Its labels mean something else than the dataset says.
+    """
+    for shard, _ in listed_shards(root / "scans"):
+        if published := read_published_scheme(_labelmaps(root, shard)):
+            _check_labels(published, stated)
+            yield published
+
+
+def _check_labels(published: LabelScheme, stated: LabelScheme) -> None:
     """Refuse a scheme of what a run was made from: its labels are those of its structures."""
-    held = {one.label: one.name for one in published.structures} if published else {}
+    held = {one.label: one.name for one in published.structures}
     if any(stated.classes.get(label) != name for label, name in held.items()):
         wanted = (
             f"labels: {MRSEGMENTATOR.name}"
-            if published and published.structures == ORGANS
+            if published.structures == ORGANS
             else "a scheme file whose classes are these"
         )
         raise SetupError(
@@ -244,14 +287,24 @@ def _files(root: Path) -> list[str]:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Read a table with tabs, semicolons or commas between its cells."""
+    """Read a table with tabs, semicolons or commas between its cells.
+
+    Raises:
+        SetupError: It cannot be read, or a row has more cells than the header.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeError) as error:
         raise SetupError(f"{path}: the table of participants cannot be read") from error
     head = lines[0] if lines else ""
     delimiter = next((one for one in "\t;," if one in head), "\t")
-    return list(csv.DictReader(lines, delimiter=delimiter))
+    made: list[dict[str, str]] = []
+    rows = csv.DictReader(lines, delimiter=delimiter)
+    for row in rows:
+        if any(row.pop(None, ())):  # a delimiter too many at the end does no harm
+            raise SetupError(f"{path}, line {rows.line_num}: more fields than columns")
+        made.append(row)
+    return made
 
 
 def _true_people(path: Path) -> dict[str, Covariates]:
@@ -281,15 +334,33 @@ def _write_test(cases: Sequence[Case], folder: Path) -> None:
     write_references(folder, listed, references=references)
 
 
+def _remove_test(folder: Path) -> None:
+    """Remove the lists of an earlier configuration: whom they name may teach now."""
+    if not (folder / REFERENCES_FILE).is_file():
+        return  # not of this step: a dataset may lie there
+    shutil.rmtree(folder / "references", ignore_errors=True)
+    (folder / SCANS_FILE).unlink(missing_ok=True)
+    (folder / REFERENCES_FILE).unlink()
+    with suppress(OSError):  # files of others lie there, too
+        folder.rmdir()
+
+
 def _with_labelmap(case: Case, path: Path) -> Case:
-    """Write the reference of a case as one labelmap.
+    """Write the reference of a case as one labelmap, and a scheme where organs are unlabelled.
 
     Raises:
         ScanError: Image or reference cannot be read.
+        SetupError: The masks are not of the 40 organs.
     """
     if (content := packed_reference(Path(case.reference))) is not None:
         write_bytes_atomic(path, content)
         return case
+    scheme = find_scheme(case.scheme)
+    if scheme.structures != ORGANS:
+        raise SetupError(
+            f"dataset {case.dataset}: label scheme {case.scheme} is not about the 40 organs"
+        )
     image = read_image(Path(case.image))
-    write_labelmap(path, organ_labelmap(case, find_scheme(case.scheme), image), MRSEGMENTATOR)
-    return replace(case, scheme=MRSEGMENTATOR.name)
+    write_labelmap(path, organ_labelmap(case, scheme, image), MRSEGMENTATOR)
+    of_organs = covered_scheme(MRSEGMENTATOR.name, (scheme,), path.parent / case.dataset)
+    return replace(case, scheme=of_organs)

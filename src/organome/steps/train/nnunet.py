@@ -7,11 +7,13 @@ imported. So this module imports nothing of it, and whoever uses nnU-Net calls `
 import os
 from typing import Final
 
+from organome.domain.organs import ORGANS
 from organome.io.models.training_folders import CONFIGURATION as CONFIGURATION
 from organome.io.models.training_folders import PLANS as PLANS
 from organome.io.models.training_folders import TrainingFolders
 
 DATASET_ID: Final = 1
+IGNORE_LABEL: Final = len(ORGANS) + 1  # of voxels that may be any organ that nobody labelled
 FILE_ENDING: Final = ".nii.gz"
 SOURCES: Final = "organome_sources"  # in dataset.json: digest of the files it was made from
 

@@ -1,7 +1,8 @@
 """References of any scheme -> labelmaps of the 40 organs on the grid of their image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ from organome.domain.schemes import LabelScheme
 from organome.io.files.packs import read_packed
 from organome.io.images.image_files import read_delivered
 from organome.io.images.labelmaps import LABELS_FILE, PACK
+from organome.io.tables.schemes import PUBLISHED, find_scheme, write_published_scheme
 
 
 def organ_labelmap(case: Case, scheme: LabelScheme, image: sitk.Image) -> sitk.Image:
@@ -49,6 +51,33 @@ def packed_reference(path: Path) -> bytes | None:
         ScanError: The pack is damaged; nothing is removed from somebody's run.
     """
     return None if path.is_file() else read_packed(path.with_name(PACK), path.name)
+
+
+def covered_scheme(word: str, sources: Iterable[LabelScheme], folder: Path) -> str:
+    """Name a scheme, or write it without the organs that its labelmaps cannot hold.
+
+    Args:
+        word: Name or file of the scheme; its values are labels of the sources' structures.
+        sources: Schemes that the labelmaps were made from; one that lacks organs gives its name to
+            what is written, for profiles of evaluation go by it.
+        folder: Where a file is written.
+
+    Returns:
+        Name or file.
+
+    Raises:
+        SetupError: There is no such scheme.
+    """
+    stated = scheme = find_scheme(word)
+    for source in sources:
+        known = set(source.organ_labels.values())
+        kept = {value: organ for value, organ in scheme.organ_labels.items() if value in known}
+        if len(kept) < len(scheme.organ_labels):
+            scheme = replace(scheme, name=source.name, organ_labels=kept, notes={})
+    if scheme is stated:
+        return word
+    write_published_scheme(folder, scheme)
+    return str(folder / PUBLISHED)
 
 
 @contextmanager

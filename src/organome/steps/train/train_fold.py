@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +92,9 @@ def run(
         n_processes: Processes that augment and resample.
 
     Raises:
-        SetupError: There are no plans or no such fold, a participant is in two folds, or the
-            weights to start from are of another network.
+        SetupError: There are no plans or no such fold, a participant is in two folds, the fold has
+            seen more epochs than are asked for, or the weights to start from are of another
+            network.
         MachineFault: There is no GPU here, and one was asked for.
         Interrupted: A signal has come; the epochs so far are kept.
     """
@@ -217,7 +218,7 @@ def _trainer(places: Folders, fold: int, device: str) -> Any:
 def _train(trainer: Any, folder: Path, requests: StopRequests, start_from: Path | None) -> None:
     """Bring a trainer to its last epoch, from the newest checkpoint that there is."""
     final, latest = folder / CHECKPOINT, folder / LATEST
-    held = final if final.is_file() else latest
+    held = latest if latest.is_file() else final  # nnU-Net removes it at the end
     if held.is_file():
         # Ours: written by this step a moment ago, with the state of the optimiser.
         trainer.load_checkpoint(str(held))
@@ -225,18 +226,30 @@ def _train(trainer: Any, folder: Path, requests: StopRequests, start_from: Path 
     elif start_from is not None:
         trainer.initialize()
         _take_weights(trainer, start_from)
+    if trainer.current_epoch > trainer.num_epochs:
+        raise SetupError(
+            f"fold {trainer.fold} has seen {trainer.current_epoch} epochs, and train.n_epochs asks"
+            f" for {trainer.num_epochs}: ask for as many, or remove {folder} to begin anew"
+        )
     if trainer.current_epoch < trainer.num_epochs:
         trainer.run_training()
         requests.check()  # nnU-Net's workers may have swallowed it
-    elif not trainer.was_initialized:
-        trainer.initialize()
+    elif held == latest:  # stopped after this epoch, when more were asked for
+        trainer.on_train_end()
 
 
 def _take_weights(trainer: Any, model: Path) -> None:
     """Start from the weights of a model, its output layers too: its labels are the same."""
-    if read_dataset(model)["labels"] != trainer.dataset_json["labels"]:
+    if _outputs(read_dataset(model)) != _outputs(trainer.dataset_json):
         raise SetupError(f"train.start_from {model}: its labels are not those of this dataset")
+    # torch.compile wraps the network, and its weights have the names of what is within.
+    network = getattr(trainer.network, "_orig_mod", trainer.network)
     try:
-        trainer.network.load_state_dict(read_weights(model, fold=trainer.fold))
+        network.load_state_dict(read_weights(model, fold=trainer.fold))
     except RuntimeError as error:
         raise SetupError(f"train.start_from {model}: its network is another one") from error
+
+
+def _outputs(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the labels that a network has outputs for: what is ignored has none."""
+    return {name: value for name, value in dataset["labels"].items() if name != "ignore"}

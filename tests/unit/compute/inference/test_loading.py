@@ -42,6 +42,10 @@ def spoilt(model: Model, what: str) -> Model:
             labels.update({str(number): number for number in range(41, 300)})
         case "two channels":
             dataset["channel_names"] = {"0": "T1", "1": "T2"}
+        case "a patch that cannot be halved":
+            plans["configurations"][CONFIGURATION]["patch_size"] = [16, 31, 32]
+        case "too few strides":
+            plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["strides"] = [1]
         case "colours":
             plans["configurations"][CONFIGURATION]["normalization_schemes"] = [
                 "RGBTo01Normalization"
@@ -60,11 +64,27 @@ def spoilt(model: Model, what: str) -> Model:
         "many": "300 outputs, at most 256",
         "two channels": "2 images at once",
         "colours": "normalisation 'RGBTo01Normalization'",
+        "a patch that cannot be halved": "patch of 16 x 31 x 32 voxels is no multiple of 2 x 2 x 2",
+        "too few strides": "weights of fold 0 are not those of a network of its plans",
     }.items(),
 )
 def test_a_model_that_cannot_be_run_is_refused(what: str, says: str) -> None:
     with pytest.raises(SetupError, match=says):
         load_segmenter(spoilt(tiny_model(), what), device="cpu")
+
+
+def test_strides_may_be_numbers() -> None:
+    model = tiny_model()
+    plans = deepcopy(dict(model.plans))
+    arguments = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]
+    assert arguments["strides"] == [[1, 1, 1], [2, 2, 2]]
+    arguments["strides"] = [1, 2]
+    size = (40, 50, 60), (2.0, 2.0, 4.0)
+    found = [
+        load_segmenter(one, device="cpu").predicted_memory_bytes(*size)
+        for one in (model, replace(model, plans=plans))
+    ]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("feature", ["avx512bf16", "amx-bf16", "bf16", "avx2"])

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import pytest
 import torch
 
-from doubles.inference import N_LABELS, tiny_model
+from doubles.inference import SKIMAGE, tiny_model
 from doubles.models import tiny_plans
 from doubles.places import TESTS
 from doubles.plans import CONFIGURATION
@@ -87,6 +88,7 @@ SIZE = ModelSize(
     patch=(128, 128, 128),
     spacing_zyx_mm=(2.0, 2.0, 2.0),
     transpose_forward=(0, 1, 2),
+    interpolates_labels=True,
     n_activations=32 << 21,
     n_parameters=30_000_000,
     is_mirrored=False,
@@ -103,9 +105,10 @@ def need(device: str, **settings: object):
 def test_settings_move_memory_to_where_it_is_taken() -> None:
     host, gpu = need("cpu"), need("cuda")
     assert host.device_bytes == 0
-    assert gpu.device_bytes > 5 * 4 * SIZE.n_parameters
+    sums = 6 * 2 * 41 * 129 * 205 * 205  # of the mean and five folds
+    assert sums < gpu.device_bytes < 1.2 * sums + 4 * SIZE.n_activations * 10  # no weights: there
     assert gpu.infer_bytes < host.infer_bytes
-    lean = InferenceSettings(tile_batch=4).lean()
+    lean = InferenceSettings(tile_batch=4).lean(SIZE.n_folds)
     leaner = predict_memory(*CT, model=SIZE, device=torch.device("cuda"), settings=lean)
     assert leaner.device_bytes < gpu.device_bytes
     assert leaner.infer_bytes > gpu.infer_bytes
@@ -126,6 +129,7 @@ def test_slices_more_than_a_tile_cost_no_logits() -> None:
     assert long.device_bytes - need("cuda").device_bytes < 1.05 * voxels
 
 
+@pytest.mark.parametrize("n_outputs", [41, 64])  # 64: as many as channels of a stage
 @pytest.mark.parametrize(
     ("patch", "strides"),
     [
@@ -135,7 +139,7 @@ def test_slices_more_than_a_tile_cost_no_logits() -> None:
     ],
 )
 def test_the_largest_tensor_is_known_from_the_smallest_tile(
-    patch: tuple[int, int, int], strides: list[list[int]]
+    patch: tuple[int, int, int], strides: list[list[int]], n_outputs: int
 ) -> None:
     n = len(strides)
     plans = tiny_plans()
@@ -147,20 +151,19 @@ def test_the_largest_tensor_is_known_from_the_smallest_tile(
         "n_conv_per_stage": [1] * n,
         "n_conv_per_stage_decoder": [1] * (n - 1),
     }
-    network = build_network(plans, CONFIGURATION, n_outputs=N_LABELS).eval()
-    largest = 0
+    network = build_network(plans, CONFIGURATION, n_outputs=n_outputs).eval()
+    sizes: list[int] = []
 
     def note(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        nonlocal largest
-        if output.shape[1] != N_LABELS:
-            largest = max(largest, output.numel())
+        sizes.append(output.numel())
 
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(note)
     with torch.inference_mode():
         network(torch.zeros((1, 1, *patch)))
-    assert count_activations(network, patch, strides=strides, n_labels=N_LABELS) == largest
+    *between, _ = sizes
+    assert count_activations(network, patch, strides=strides) == max(between)
 
 
 def test_it_is_asked_of_a_segmenter_in_the_axes_of_the_image() -> None:
@@ -168,5 +171,23 @@ def test_it_is_asked_of_a_segmenter_in_the_axes_of_the_image() -> None:
     one = segmenter.predicted_memory_bytes((40, 50, 60), (2.0, 2.0, 4.0))
     resampled = (round(40 * 2 / 3.5), round(50 * 2 / 3.5), 60)
     other = segmenter.predicted_memory_bytes(resampled, (3.5, 3.5, 4.0))
-    n_voxels_more = 40 * 50 * 60 - prod(resampled)  # a byte each for the labels of the image
-    assert one.infer_bytes - other.infer_bytes == n_voxels_more
+    n_voxels_more = 40 * 50 * 60 - prod(resampled)  # of the image and its labels
+    assert one.infer_bytes - other.infer_bytes == (4 + 1) * n_voxels_more
+
+
+def test_logits_that_nnunet_resamples_count_whole() -> None:
+    whole = predict_memory(
+        *CT,
+        model=replace(SIZE, interpolates_labels=False),
+        device=torch.device("cpu"),
+        settings=InferenceSettings(),
+    )
+    assert whole.infer_bytes > 41 * prod(CT[0]) * 8
+    own = load_segmenter(tiny_model(), device="cpu")
+    changed = SKIMAGE | {"resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 2}}
+    stock = load_segmenter(tiny_model(**changed), device="cpu")
+    image = (90, 80, 70), (2.0, 2.0, 4.0)
+    assert (
+        stock.predicted_memory_bytes(*image).infer_bytes
+        > own.predicted_memory_bytes(*image).infer_bytes
+    )

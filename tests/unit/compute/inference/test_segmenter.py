@@ -10,6 +10,7 @@ import torch
 
 from doubles.inference import N_LABELS, SKIMAGE, soft_image, stock_labels, tiny_model
 from organome.compute.inference.loading import load_segmenter, segment
+from organome.compute.inference.sums import make_sums
 from organome.domain.errors import ScanError
 from organome.domain.inference import FoldAverage, InferenceSettings, InputResampling
 from organome.domain.models import Model
@@ -190,7 +191,42 @@ def test_what_does_not_fit_is_tried_again_with_less() -> None:
         segmenter.networks[:] = networks
         inferred = segmenter.infer(segmenter.prepare(wide))
         assert (inferred.labels_zyx == N_LABELS - 1).all()
-    assert inferred.fold_average is FoldAverage.BY_TILE
+    assert inferred.fold_average is FoldAverage.AS_NNUNET
+
+
+def test_folds_are_averaged_in_less_memory_only_where_nothing_else_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n_sums = 0
+
+    def make_one(*arguments: Any) -> Any:
+        nonlocal n_sums
+        n_sums += 1
+        if n_sums in (2, 4):  # the second of the first try, and of the second
+            raise MemoryError
+        return make_sums(*arguments)
+
+    segmenter = load_segmenter(tiny_model(n_folds=2), device="cpu")
+    prepared = segmenter.prepare(PLAIN)
+    monkeypatch.setattr("organome.compute.inference.labelling.make_sums", make_one)
+    assert segmenter.infer(prepared).fold_average is FoldAverage.BY_TILE
+    assert n_sums == 5
+
+
+@pytest.mark.parametrize("reader", ["NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_a_model_that_was_trained_in_ras_gets_ras(reader: str) -> None:
+    image = soft_image((24, 20, 18), (2.5, 4.2, 3.0), margin=2)
+    model = tiny_model(plans={"image_reader_writer": reader})
+    ras = sitk.DICOMOrient(image, "RAS")
+    as_if_lps = sitk.GetImageFromArray(sitk.GetArrayFromImage(ras))
+    as_if_lps.SetSpacing(ras.GetSpacing())
+    theirs = sitk.GetImageFromArray(stock_labels(as_if_lps, model))
+    theirs.CopyInformation(ras)
+    expected = sitk.GetArrayFromImage(sitk.DICOMOrient(theirs, "LPS"))
+    found = segment(image, load_segmenter(model, device="cpu"))
+    assert found.GetDirection() == image.GetDirection()
+    assert np.array_equal(sitk.GetArrayFromImage(found), expected)
+    assert not np.array_equal(expected, labels_of(image, tiny_model()))
 
 
 def test_what_never_fits_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:

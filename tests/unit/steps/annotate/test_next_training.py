@@ -137,3 +137,58 @@ def test_a_scan_that_is_nobodys_is_refused(rounds: Path, started: list[list[str]
     assert SECRET not in str(caught.value)
     assert len(read_rounds(rounds)[0].accepted_scans()) == 2
     assert not started
+
+
+def test_rounds_of_two_cohorts_are_refused(rounds: Path, started: list[list[str]]) -> None:
+    people = rounds / "participants.tsv"
+    head, first, second = people.read_text().splitlines()
+    other = second.replace("\ttiny\t", "\tother\t")
+    people.write_text("\n".join([head, first, other]) + "\n")
+    with pytest.raises(SetupError, match="rounds of 2 cohorts") as caught:
+        train(rounds, min_new=1, people="ukb")
+    assert SECRET not in str(caught.value)
+    assert not (rounds / "dataset").exists()
+    assert not started
+
+
+def test_the_cohort_is_that_of_accepted_scans(rounds: Path) -> None:
+    people = rounds / "participants.tsv"
+    head, *rows = people.read_text().splitlines()
+    cut_off = rows[0].replace("1\t", "9\t", 1).replace("\ttiny\t", "\tother\t")
+    people.write_text("\n".join([head, cut_off, *rows]) + "\n")
+    done = train(rounds, min_new=1, dry_run=True)
+    assert done.config is not None
+    assert yaml.safe_load(done.config.read_text())["datasets"][-1]["people"] == "tiny"
+
+
+@pytest.mark.parametrize("where", ["rounds", "elsewhere"])
+def test_annotations_of_other_rounds_are_not_dropped(rounds: Path, where: str) -> None:
+    before = f"{{name: annotations, path: ../{where}/dataset, layout: annotations, labels: amos22}}"
+    (rounds.parent / "old" / "config.yaml").write_text(f"{CONFIG}  - {before}\n")
+    if where == "elsewhere":
+        with pytest.raises(SetupError, match=r"elsewhere/dataset, not .* give it another name"):
+            train(rounds, min_new=1, dry_run=True)
+        return
+    done = train(rounds, min_new=1, dry_run=True)
+    assert done.config is not None
+    old, new = yaml.safe_load(done.config.read_text())["datasets"]
+    assert (old["name"], new["name"], new["labels"]) == ("ukb", "annotations", "mrsegmentator")
+
+
+@pytest.mark.parametrize(
+    ("named", "place"),
+    [("../models/big", "models/big"), ("beside", "old/beside"), ("phantom", None)],
+)
+def test_a_model_to_start_from_is_found_from_the_new_folder_too(
+    rounds: Path, named: str, place: str | None
+) -> None:
+    beside = rounds.parent / "old" / "beside"
+    beside.mkdir()
+    (beside / "plans.json").write_text("{}")
+    config = CONFIG.replace("n_epochs: 3", f"start_from: {named}")
+    (rounds.parent / "old" / "config.yaml").write_text(config)
+    done = train(rounds, min_new=1, dry_run=True)
+    assert done.config is not None
+    expected = named if place is None else str(rounds.parent / place)
+    written = yaml.safe_load(done.config.read_text())["train"]
+    assert written == {"name": "next", "start_from": expected}

@@ -382,3 +382,38 @@ def test_a_run_that_kept_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="keep_images: true"):
         exported(tmp_path, n=2)
     assert read_rounds(tmp_path / "rounds") == []
+
+
+def test_a_refused_import_keeps_the_edits_of_accepted_labels(rounds: Path) -> None:
+    key, drawn = first_key(rounds), masks()
+    write_segments(rounds, key, list(drawn.items()))
+    import_round.run(rounds=rounds)
+    edits = rounds / "round_001" / "edits.tsv"
+    before = edits.read_bytes()
+    assert key.encode() in before
+    write_segments(rounds, key, [("tumour", drawn["liver"])])
+    assert not import_round.run(rounds=rounds).holds
+    assert edits.read_bytes() == before
+    assert np.array_equal(accepted(rounds, key), predicted())
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+@pytest.mark.parametrize("place", ["datastore", "datastore/labels/original"])
+def test_a_scan_whose_files_are_damaged_or_gone_is_refused_alone(
+    rounds: Path, place: str, is_cut: bool
+) -> None:
+    bad, good = sorted(read_rounds(rounds)[0].scans)[:2]
+    for key in (bad, good):
+        write_segments(rounds, key, list(masks().items()))
+    path = rounds / "round_001" / place / f"{bad}.nii.gz"
+    if is_cut:
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        path.unlink()
+    summary = import_round.run(rounds=rounds)
+    ((key, why),) = summary.refused
+    assert (key, summary.n_accepted) == (bad, 1)
+    assert why.startswith(f"{place}/{bad}.nii.gz: ")
+    assert path.exists() == is_cut
+    assert not (rounds / "round_001" / "accepted" / f"{bad}.nii.gz").exists()
+    assert np.array_equal(accepted(rounds, good), predicted())

@@ -90,6 +90,31 @@ def test_which_visit_is_meant_must_be_known(tmp_path: Path) -> None:
     assert read(tmp_path / "out", "comparison").loc["liver", "n"] == 1
 
 
+def statistics(folder: Path, *names: str) -> Path:
+    """Write statistics of TotalSegmentator under these names: a liver of 1000 mL each."""
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.json").write_text('{"liver": {"volume": 1e6}}')
+    return folder
+
+
+def test_a_visit_in_the_name_of_one_file_matches_no_less_of_the_others(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000, 1100, 1200))
+    other = statistics(tmp_path / "other", "id0", "id1_2", "id2", "stranger")
+    found = compare.run(run, other=other, output=tmp_path / "out")
+    assert (found.n_visits, found.n_only_ours, found.n_only_theirs) == (3, 0, 1)
+    row = read(tmp_path / "out", "comparison").loc["liver"]
+    assert (row["n"], row["bias_ml"]) == (3, pytest.approx(100))
+
+
+def test_files_of_one_visit_with_it_and_without_are_refused(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000, 1100))
+    other = statistics(tmp_path / "other", "id0", "id0_2", "id1")
+    with pytest.raises(SetupError, match="twice") as caught:
+        compare.run(run, other=other, output=tmp_path / "out")
+    assert "id0" not in str(caught.value)
+
+
 def test_several_protocols_must_be_told_apart(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", liver(1000, 1100, 1200))
     more = run_of(tmp_path / "more", liver(1000), protocol="ct")
@@ -101,6 +126,48 @@ def test_several_protocols_must_be_told_apart(tmp_path: Path) -> None:
     compare.run(run, other=other, output=tmp_path / "out", protocol="ct")
 
 
+def test_the_protocol_is_that_of_another_run_too(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", liver(1000, 1100, 1200))
+    other = run_of(tmp_path / "other", liver(990, 1090, 1190))
+    more = run_of(tmp_path / "more", liver(800, 900, 1000), protocol="ct")
+    lone = run_of(tmp_path / "lone", liver(900, 1000, 1100), protocol="ct")
+    part = "results/tables/organs/000{}.parquet"
+    (more / part.format(0)).rename(other / part.format(1))
+    compare.run(run, other=other, output=tmp_path / "out", protocol="dixon")
+    assert read(tmp_path / "out", "comparison").loc["liver", "bias_ml"] == pytest.approx(10)
+    compare.run(run, other=lone, output=tmp_path / "lacks", protocol="dixon")
+    assert read(tmp_path / "lacks", "comparison").loc["liver", "bias_ml"] == pytest.approx(100)
+
+
+def of_fat(more_ml: float, *names: str, instance: str = "2") -> list[tuple[Any, ...]]:
+    """Volumes of structures of three participants."""
+    return [(f"id{n}", instance, "0", one, 900 + n + more_ml) for n in range(3) for one in names]
+
+
+def test_structures_of_another_scheme_are_compared_after_the_organs(tmp_path: Path) -> None:
+    names = ("visceral_fat", "abdominal_fat", "liver", "spleen")
+    for name, more in (("run", 10), ("other", 0)):
+        run_of(tmp_path / name, of_fat(more, *names))
+        run_of(tmp_path / f"{name}_fat", of_fat(more, *names[:2]))
+    for end, expected in (("", ["spleen", "liver", *names[1::-1]]), ("_fat", [*names[1::-1]])):
+        run, other, output = (tmp_path / f"{name}{end}" for name in ("run", "other", "out"))
+        assert compare.run(run, other=other, output=output).n_organs == len(expected)
+        rows = read(output, "comparison")
+        assert list(rows["organ"]) == expected
+        assert rows["bias_ml"].to_numpy() == pytest.approx(10)
+        assert (output / "figures" / "bland_altman.png").stat().st_size > 1000
+
+
+def test_structures_of_another_scheme_repeat_and_absent_organs_do_not(tmp_path: Path) -> None:
+    names = ("visceral_fat", "abdominal_fat")
+    rows = [*of_fat(0, *names), *of_fat(10, names[0], instance="3")]
+    found = repeatability.run(run_of(tmp_path / "run", rows), output=tmp_path / "out")
+    assert found.n_organs == {"visits": 1, "repeats": 0}
+    written = read(tmp_path / "out", "repeatability")
+    assert written["n"].to_dict() == {"abdominal_fat": 0, "visceral_fat": 3}
+    assert written.loc["visceral_fat", "bias_ml"] == pytest.approx(10)
+
+
 def test_repeats_of_visits_and_within_a_visit(tmp_path: Path) -> None:
     run = run_of(
         tmp_path / "run",
@@ -108,6 +175,7 @@ def test_repeats_of_visits_and_within_a_visit(tmp_path: Path) -> None:
             *liver(900, 1000, 1100, None),
             *liver(1100, 1000, 900, 900, instance="3"),
             *[(f"r{n}", "2", array, "spleen", 200.0) for n in range(3) for array in ("4", "7")],
+            *[("nobody", "2", "0", organ.name, None) for organ in ORGANS],  # as a run lists them
         ],
     )
     found = repeatability.run(run, output=tmp_path / "out")

@@ -49,6 +49,14 @@ def test_tables_of_rows_and_of_columns(tmp_path: Path) -> None:
     assert volumes(read_others(columns)) == {("a", "2", "liver"): 1.5, ("b", "3", "liver"): None}
 
 
+@pytest.mark.parametrize("head", ["organ,volume_ml", "liver_volume_ml"])
+def test_a_visit_that_a_row_does_not_say_is_null(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "table.csv"
+    ml = "liver,1.5" if head.startswith("organ") else "1.5"
+    path.write_text(f"participant,instance,{head}\na,,{ml}\nb,3,{ml}\n")
+    assert volumes(read_others(path)) == {("a", None, "liver"): 1.5, ("b", "3", "liver"): 1.5}
+
+
 def test_statistics_of_totalsegmentator_are_merged_and_a_zero_is_no_number(tmp_path: Path) -> None:
     lobes = {"lung_upper_lobe_left": 1e6, "lung_lower_lobe_left": 5e5, "liver": 0.0, "spleen": 2e5}
     content = {name: {"volume": mm3, "intensity": 1.0} for name, mm3 in lobes.items()}
@@ -60,6 +68,19 @@ def test_statistics_of_totalsegmentator_are_merged_and_a_zero_is_no_number(tmp_p
         ("p1", "2", "liver"): None,
         ("p1", "2", "spleen"): 200.0,
         ("p2", None, "spleen"): 100.0,
+    }
+
+
+@pytest.mark.parametrize("lower", [{}, {"lung_lower_lobe_left": 0.0}])
+def test_a_lung_that_lacks_a_lobe_has_no_volume_and_a_spine_of_some_vertebrae_has(
+    tmp_path: Path, lower: dict[str, float]
+) -> None:
+    classes = {"lung_upper_lobe_left": 1e6, "vertebrae_L1": 5e4, "vertebrae_L2": 0.0, **lower}
+    content = {name: {"volume": mm3} for name, mm3 in classes.items()}
+    (tmp_path / "p1_2.json").write_text(json.dumps(content))
+    assert volumes(read_others(tmp_path)) == {
+        ("p1", "2", "left_lung"): None,
+        ("p1", "2", "spine"): 50.0,
     }
 
 

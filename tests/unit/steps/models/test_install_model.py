@@ -251,6 +251,10 @@ def spoil_weights(folder: Path) -> None:
     [
         (lambda f: (f / "fold_2" / CHECKPOINT).write_bytes(b"torn"), "not a checkpoint of torch"),
         (lambda f: (f / "fold_2" / CHECKPOINT).unlink(), "fold_2 has no checkpoint_final"),
+        (
+            lambda f: (f / "fold_4" / CHECKPOINT).rename(f / "fold_4" / "checkpoint_latest.pth"),
+            "fold_4 has no checkpoint_final",
+        ),
         (lambda f: (f / "fold_2").rename(f / "fold_all"), "fold_all lies beside folds"),
         (spoil_weights, "weights of fold 1 are NaN or infinite"),
         (lambda f: (f / "plans.json").unlink(), "no model of nnU-Net v2"),

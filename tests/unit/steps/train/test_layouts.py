@@ -17,8 +17,10 @@ from organome.domain.cases import Case
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.domain.scans import Contrast
+from organome.domain.schemes import AMOS22
 from organome.io.tables.cases import read_cases
 from organome.io.tables.references import read_references
+from organome.io.tables.schemes import find_scheme, write_published_scheme
 from organome.steps.train import build_dataset, list_cases
 from organome.steps.train.splits import read_folds
 
@@ -28,6 +30,7 @@ TOTAL = {"layout": "totalsegmentator", "labels": "totalsegmentator_ct"}
 TOTAL_MR = {"layout": "totalsegmentator", "labels": "totalsegmentator_mr", "contrast": "t2"}
 NNUNET = {**OURS, "layout": "nnunet", "contrast": "t1"}
 AMOS = {"layout": "amos22", "labels": "amos22", "contrast": "t1", "unlabelled": "ignore"}
+TAUGHT = [one.label for one in ORGANS if one.name in AMOS_ORGANS[:13]]
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +82,14 @@ def check(cases: dict[Path, Case], delivered: Delivered) -> None:
     assert set().union(*of_person.values()) == {0, 1}
 
 
+def taught_by_amos(truth: Truth) -> Truth:
+    """Mark as unknown what AMOS22 does not label."""
+    voxels = sitk.GetArrayFromImage(truth.labels)
+    labels = sitk.GetImageFromArray(np.where(np.isin(voxels, TAUGHT), voxels, 41))
+    labels.CopyInformation(truth.labels)
+    return Truth(truth.participant, truth.contrast, truth.image, labels)
+
+
 # Images: of MRI, two people, the first of them at two visits, six images a visit; of CT, two.
 @pytest.mark.parametrize(
     ("deliver", "dataset", "n_cases"),
@@ -122,21 +133,13 @@ def test_a_folder_of_phantoms(phantoms: Path, build: Any) -> None:
 def test_amos22_teaches_its_13_organs_and_nothing_else(phantoms: Path, build: Any) -> None:
     delivered = phantom_datasets.amos22(phantoms, Path("delivered").absolute())
     assert len(delivered) == 4
-    taught = [one.label for one in ORGANS if one.name in AMOS_ORGANS[:13]]
-    assert len(taught) == 13
-
-    def of_amos(truth: Truth) -> Truth:
-        voxels = sitk.GetArrayFromImage(truth.labels)
-        labels = sitk.GetImageFromArray(np.where(np.isin(voxels, taught), voxels, 41))
-        labels.CopyInformation(truth.labels)
-        return Truth(truth.participant, truth.contrast, truth.image, labels)
-
+    assert len(TAUGHT) == 13
     cases = build({**AMOS, "name": "d", "path": "delivered"})
-    check(cases, {path: of_amos(truth) for path, truth in delivered.items()})
+    check(cases, {path: taught_by_amos(truth) for path, truth in delivered.items()})
     found = np.concatenate(
         [np.unique(sitk.GetArrayFromImage(truth.labels)) for truth in delivered.values()]
     )
-    assert {24, *taught} <= set(found.tolist())  # there was a bladder, and every organ, to be lost
+    assert {24, *TAUGHT} <= set(found.tolist())  # there was a bladder, and every organ, to be lost
 
 
 def test_a_run_folder_packed_or_not(phantoms: Path, of_run: Path, build: Any) -> None:
@@ -179,6 +182,41 @@ def test_labels_of_a_run_are_its_structures_whatever_it_took(of_run: Path, build
     given = {"layout": "run", "labels": "totalsegmentator_ct", "name": "d", "path": str(of_run)}
     with pytest.raises(SetupError, match="give the dataset labels: mrsegmentator"):
         build(given)
+
+
+@pytest.fixture
+def amos_run(of_run: Path, tmp_path: Path) -> dict[str, Any]:
+    """A run that took labelmaps of AMOS22 in its second shard."""
+    run = shutil.copytree(of_run, tmp_path / "run")
+    write_published_scheme(run / "results" / "segment_organs" / "0001", AMOS22)
+    return {**OURS, "layout": "run", "name": "d", "path": str(run)}
+
+
+def test_a_run_of_a_scheme_that_lacks_organs_is_refused(
+    amos_run: dict[str, Any], build: Any
+) -> None:
+    with pytest.raises(SetupError, match=r"^dataset d: .* lacks 27 of the 40 organs"):
+        build(amos_run)
+
+
+def test_a_run_of_a_scheme_that_lacks_organs_teaches_the_others_and_nothing_else(
+    phantoms: Path, amos_run: dict[str, Any], build: Any
+) -> None:
+    cases = build({**amos_run, "unlabelled": "ignore"})
+    truths = phantom_datasets.of_run(phantoms, Path(amos_run["path"]))
+    check(cases, {path: taught_by_amos(truth) for path, truth in truths.items()})
+
+
+def test_a_run_of_a_scheme_that_lacks_organs_is_tested_on_the_others(
+    amos_run: dict[str, Any], build: Any, tmp_path: Path
+) -> None:
+    given = {**amos_run, "role": "test"}
+    list_cases.run(datasets=datasets.config(Path("test.yaml"), given), output=Path())
+    (word,) = {one.scheme for one in read_references(Path("test", "references.tsv"))}
+    assert word == str(tmp_path / "schemes" / "d" / "scheme.json")
+    scheme = find_scheme(word)
+    assert (scheme.name.split("@")[0], scheme.structures) == ("amos22", ORGANS)
+    assert [organ.label for organ in ORGANS if scheme.covers(organ)] == TAUGHT
 
 
 def test_a_run_that_kept_no_images_says_so(of_run: Path, build: Any, tmp_path: Path) -> None:

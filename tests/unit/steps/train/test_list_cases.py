@@ -8,14 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import yaml
 
 from doubles import datasets as layouts
 from organome.cohorts.folder import parse_table
 from organome.domain.errors import SetupError
+from organome.domain.evaluations import profile_by_name
+from organome.domain.organs import ORGANS
 from organome.domain.scans import Contrast
+from organome.domain.schemes import MRSEGMENTATOR
 from organome.io.tables.cases import read_cases
 from organome.io.tables.references import read_references
 from organome.io.tables.scan_lists import listed_shards, read_shard
+from organome.io.tables.schemes import find_scheme
+from organome.steps.evaluate.evaluate_labels import read_reference
 from organome.steps.listing import list_scans
 from organome.steps.train import list_cases
 
@@ -114,6 +120,79 @@ def test_a_merged_reference_is_made_again_when_cases_get_other_numbers(here: Pat
         for one in references[:2]
     ]
     assert held == [False, True]
+
+
+def own_scheme(here: Path, **more: object) -> dict:
+    """Name TotalSegmentator's masks by a scheme of one organ."""
+    classes = {1: {"class": "liver", "becomes": "liver"}, 2: {"class": "table", "becomes": None}}
+    (here / "own.yaml").write_text(yaml.safe_dump({"name": "own", "classes": classes, **more}))
+    return {**TOTAL, "labels": "own.yaml", "role": "test"}
+
+
+def test_merged_masks_are_compared_on_the_organs_of_their_scheme_alone(here: Path) -> None:
+    listed(here, own_scheme(here))
+    merged = read_references(here / "test" / "references.tsv")[0]
+    scheme = find_scheme(merged.scheme)
+    assert (scheme.name.split("@")[0], scheme.structures) == ("own", ORGANS)
+    assert Path(merged.scheme).is_relative_to(here / "test")
+    organs = profile_by_name("mrsegmentator-paper").organs(scheme, MRSEGMENTATOR)
+    assert [organ.name for organ in organs] == ["liver"]
+    voxels = sitk.GetArrayFromImage(read_reference(merged, scheme, None))
+    assert np.unique(voxels).tolist() == [0, 5]
+
+
+def test_masks_of_other_structures_are_refused(here: Path) -> None:
+    dataset = own_scheme(here, structures=["liver"])
+    with pytest.raises(SetupError, match=r"^dataset total: .* not about the 40 organs"):
+        listed(here, dataset)
+
+
+def test_lists_of_tests_go_when_nobody_is_tested_any_more(here: Path) -> None:
+    test = here / "test"
+    listed(here, {**TOTAL, "role": "test"}, UKB)
+    assert {path.name for path in test.iterdir()} == {"scans.tsv", "references.tsv", "references"}
+    listed(here, TOTAL, UKB)
+    assert not test.exists()
+
+
+def test_what_others_keep_beside_the_lists_of_tests_stays(here: Path) -> None:
+    listed(here, {**TOTAL, "role": "test"}, UKB)
+    kept = here / "test" / "config.yaml"
+    kept.touch()
+    listed(here, TOTAL, UKB)
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_dataset_that_lies_in_test_stays(here: Path) -> None:
+    layouts.bodies(here / "test", 1)
+    before = sorted((here / "test").rglob("*"))
+    listed(here, {**layouts.BODIES, "path": "test"})
+    assert sorted((here / "test").rglob("*")) == before
+
+
+def test_two_datasets_of_one_name_are_refused(here: Path) -> None:
+    with pytest.raises(SetupError, match="datasets: name ukb is there twice"):
+        listed(here, UKB, {**NAKO, "name": "ukb"})
+    assert not (here / "cases.parquet").exists()
+
+
+def test_a_row_of_people_with_a_cell_too_many_is_named_by_its_line(here: Path) -> None:
+    (here / "people.tsv").write_text("eid\tsex\tage\n1234567\tF\t50\t56\n")
+    with pytest.raises(SetupError, match=r"^people\.tsv, line 2: more fields") as caught:
+        listed(here, {**UKB, "participants": "people.tsv"})
+    assert "1234567" not in str(caught.value)
+
+
+def test_a_row_of_people_that_is_cut_short_is_nobodys(here: Path) -> None:
+    (here / "people.tsv").write_text("age\teid\n50\t1234567\n61\n")
+    _, cases = listed(here, {**UKB, "participants": "people.tsv"})
+    assert {case.age_years for case in cases} == {50}
+
+
+def test_ages_of_two_visits_are_not_given_to_both(here: Path) -> None:
+    (here / "people.tsv").write_text("eid\tsex\tage\n1234567\tF\t50\n1234567\tF\t56\n")
+    _, cases = listed(here, {**UKB, "participants": "people.tsv"})
+    assert {(case.sex, case.age_years) for case in cases} == {("female", None)}
 
 
 def test_modality_of_a_dataset(here: Path) -> None:

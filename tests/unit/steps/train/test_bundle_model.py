@@ -1,0 +1,61 @@
+"""What is written beside a model: its record, and the lists of its cross-validation."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from doubles.inference import soft_image
+from organome.domain.cases import Case, Role, Unlabelled
+from organome.domain.organs import ORGAN_BY_NAME
+from organome.domain.scans import Contrast
+from organome.io.images.image_files import write_image
+from organome.io.tables.schemes import find_scheme
+from organome.steps.train.bundle_model import _without_paths, _write_cross_validation
+from organome.steps.train.nnunet import IGNORE_LABEL, Folders
+
+WHOLE = Case(
+    *("a_00001", "a", Role.TRAIN, "p", "1", "0", "0", Contrast.CT),
+    *("image.nii.gz", "labels.nii.gz", "mrsegmentator"),
+)
+OF_AMOS = replace(
+    WHOLE,
+    case="b_00001",
+    dataset="b",
+    participant="2",
+    scheme="amos22",
+    unlabelled=Unlabelled.IGNORE,
+)
+
+
+def test_what_was_ignored_is_background_of_a_scheme_of_the_labelled_organs(tmp_path: Path) -> None:
+    places, image = Folders(tmp_path / "work"), soft_image((6, 5, 4), (1.0, 1.0, 1.0))
+    labels_zyx = np.zeros((4, 5, 6), np.uint8)
+    labels_zyx[0], labels_zyx[1] = ORGAN_BY_NAME["liver"].label, IGNORE_LABEL
+    labels = sitk.GetImageFromArray(labels_zyx)
+    for case in (WHOLE, OF_AMOS):
+        for folder, name in (
+            (places.raw / "labelsTr", case.case),
+            (places.raw / "imagesTr", f"{case.case}_0000"),
+            (places.fold(0) / "validation", case.case),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_image(folder / f"{name}.nii.gz", image if "imagesTr" in folder.name else labels)
+    dealt = {WHOLE.case: 0, OF_AMOS.case: 0}
+    _write_cross_validation(places, [WHOLE, OF_AMOS], dealt, tmp_path / "cv")
+    with (tmp_path / "cv" / "references.tsv").open() as file:
+        whole, of_amos = csv.DictReader(file, delimiter="\t")
+    assert whole["scheme"] == "mrsegmentator"
+    found = sitk.GetArrayFromImage(sitk.ReadImage(of_amos["reference"]))
+    assert np.array_equal(found, np.where(labels_zyx == IGNORE_LABEL, 0, labels_zyx))
+    scheme = find_scheme(of_amos["scheme"])
+    assert set(scheme.organ_labels.values()) == set(find_scheme("amos22").organ_labels.values())
+    assert scheme.organ_labels[ORGAN_BY_NAME["liver"].label] == ORGAN_BY_NAME["liver"].label
+
+
+def test_a_record_says_nothing_of_where_files_lie() -> None:
+    settings = {"train": {"start_from": "/home/me/models/mine", "n_epochs": 3}, "plan": {}}
+    assert _without_paths(settings) == {"train": {"n_epochs": 3}, "plan": {}}
+    assert _without_paths({}) == {}
