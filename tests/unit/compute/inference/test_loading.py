@@ -8,6 +8,7 @@ import torch
 
 from doubles.inference import tiny_model
 from doubles.plans import CONFIGURATION
+from organome.compute.inference import loading
 from organome.compute.inference.loading import choose_device, gpu_budget_bytes, load_segmenter
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.inference import InferenceSettings, Precision
@@ -107,6 +108,17 @@ def test_all_folds_are_loaded_and_no_weight_is_held_twice() -> None:
         assert {name: value.data_ptr() for name, value in state.items()} == {
             name: value.data_ptr() for name, value in weights.items()
         }
+
+
+def test_a_model_that_the_gpu_has_no_room_for_is_a_fault_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loading, "FoldNetworks", fail)
+    with pytest.raises(MachineFault, match="too little memory is free to load the model"):
+        loading._brought_to(torch.device("cuda"), [], tiny_model(), InferenceSettings())
 
 
 def test_a_processor_has_no_room_of_its_own() -> None:

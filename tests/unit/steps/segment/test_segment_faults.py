@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ import SimpleITK as sitk
 from doubles.places import TESTS
 from doubles.segment_steps import Cramped, FullDisk, PreparedShard, prepare_shard, put_image
 from organome.domain.errors import MachineFault
+from organome.domain.inference import FoldAverage
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.io.tables.ledgers import LEDGER, read_ledger, write_ledger
 from organome.io.tables.scan_lists import read_shard
 from organome.shards.run import run_shard
+from organome.shards.step import lean_steps
 from organome.steps.segment.label_with_model import SegmentOrgans
 
 PATIENCE_S = 1800
@@ -137,6 +140,36 @@ def test_a_scan_whose_grid_fits_into_no_memory_is_a_row_before_it_is_read(
 def test_network_killed_in_mid_scan_costs_nothing_but_time(
     shard: PreparedShard, undisturbed: PreparedShard
 ) -> None:
+    assert_killed_is_like(shard, undisturbed)
+
+
+def test_scans_of_several_folds_in_hand_of_a_killed_network_are_averaged_as_all_others(
+    shard: PreparedShard, tmp_path: Path
+) -> None:
+    undisturbed = prepare_shard(tmp_path / "undisturbed", n_scans=5)
+    for one in (shard, undisturbed):
+        shutil.copytree(one.model / "fold_0", one.model / "fold_1")
+    run(undisturbed, undisturbed.step())
+    assert_killed_is_like(shard, undisturbed)
+
+
+def test_memory_is_saved_by_all_else_before_folds_are_averaged_otherwise(
+    shard: PreparedShard,
+) -> None:
+    assert [averages_of(one) for one in lean_steps(shard.step())] == [FoldAverage.AS_NNUNET]
+    shutil.copytree(shard.model / "fold_0", shard.model / "fold_1")
+    step = shard.step()
+    assert [averages_of(one) for one in lean_steps(step)] == list(FoldAverage)
+    step._labeller = replace(step._labeller, n_sharing=3)
+    assert step.alone()._labeller == replace(step._labeller, n_sharing=1)
+
+
+def averages_of(step: Any) -> FoldAverage:
+    assert not step._labeller.inference.sums_on_device
+    return FoldAverage(step._labeller.inference.fold_average)
+
+
+def assert_killed_is_like(shard: PreparedShard, undisturbed: PreparedShard) -> None:
     killed = []
 
     def kill(_: Outcome) -> None:
