@@ -100,12 +100,13 @@ def test_a_scan_that_needs_the_memory_of_all_goes_through_with_lean_settings(sha
 
 
 def test_what_lacks_memory_with_lean_settings_is_done_with_the_leanest(shard: Shard) -> None:
-    mishaps = {KEYS[1]: "work: is killed until leanest", KEYS[2]: "work: is killed beside others"}
+    mishaps = {KEYS[1]: "work: is killed until leanest"}
     step = StagedStep(shard.folder / "traces", mishaps, n_lean=2)
     outcomes = shard.run(step, make_scans(4), n=1)
     assert [outcome.status for outcome in outcomes] == [Status.DONE] * 4
     tried = [scan for scan, _ in step.tries()]
-    assert (tried.count(KEYS[1]), tried.count(KEYS[2])) == (3, 2)
+    assert tried.count(KEYS[1]) == 3
+    assert max(tried.count(key) for key in (KEYS[0], *KEYS[2:4])) <= 2
 
 
 def test_several_bad_scans_are_all_found(shard: Shard) -> None:

@@ -31,9 +31,9 @@ OF_AMOS = replace(
 
 
 def test_what_was_ignored_is_background_of_a_scheme_of_the_labelled_organs(tmp_path: Path) -> None:
-    places, image = Folders(tmp_path / "work"), soft_image((6, 5, 4), (1.0, 1.0, 1.0))
-    labels_zyx = np.zeros((4, 5, 6), np.uint8)
-    labels_zyx[0], labels_zyx[1] = ORGAN_BY_NAME["liver"].label, IGNORE_LABEL
+    places, image = Folders(tmp_path / "work"), soft_image((60, 50, 40), (1.0, 1.0, 1.0))
+    labels_zyx = np.zeros((40, 50, 60), np.uint8)
+    labels_zyx[10], labels_zyx[20] = ORGAN_BY_NAME["liver"].label, IGNORE_LABEL
     labels = sitk.GetImageFromArray(labels_zyx)
     for case in (WHOLE, OF_AMOS):
         for folder, name in (

@@ -81,6 +81,7 @@ def take(wrapped: Any, labels: dict[str, int]) -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what torch.compile imports
 def test_a_compiled_network_takes_weights_and_what_is_ignored_is_no_output() -> None:
     fresh = network(41)
     take(torch.compile(fresh), read_dataset(PHANTOM)["labels"] | {"ignore": 41})
