@@ -256,6 +256,7 @@ def test_affines_that_no_grid_has(tmp_path: Path, value: float) -> None:
 def test_a_metaimage_whose_header_is_not_utf_8_is_read(tmp_path: Path) -> None:
     header = (
         b"ObjectType = Image\nNDims = 3\nBinaryData = True\nElementSpacing = 2 2 3\n"
+        b"TransformMatrix = 1 0 0 0 1 0 0 0 1\n"
         b"Comment = M\xfcller\nPatientName = M\xfcller\nDimSize = 10 10 10\n"
         b"ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
     )

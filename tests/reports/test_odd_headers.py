@@ -22,7 +22,10 @@ from organome.io.images.image_files import read_delivered
 VOXELS = np.random.default_rng(0).integers(1, 100, (20, 20, 20)).astype("<i2")
 PACKED = zlib.compress(VOXELS.tobytes())
 HEAD = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-GRID = "DimSize = 20 20 20\nElementSpacing = 2 2 3\nElementType = MET_SHORT\n"
+GRID = (
+    "DimSize = 20 20 20\nElementSpacing = 2 2 3\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+    "ElementType = MET_SHORT\n"
+)
 LOCAL = "ElementDataFile = LOCAL\n"
 
 

@@ -19,6 +19,7 @@ from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason
 from organome.domain.scans import CohortKind, Contrast, Scan, Source, Stations
 from organome.io.images.sidecars import read_sidecar
+from organome.io.tables.participants import ParticipantTables
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.steps.listing import list_scans
 from organome.steps.listing.copies import find_copies
@@ -624,6 +625,20 @@ def test_an_age_is_that_of_the_visit(tmp_path: Path) -> None:
     (root / "participants.json").write_text('{"age": {"Units": "months"}}')
     again = _prepare(root, covariates=[Covariate.AGE, Covariate.ACQ_MONTH])
     assert {_covariates(one)[1] for one in again} == {None}
+
+
+def test_a_visit_that_only_an_archive_names_may_not_be_the_only_one(tmp_path: Path) -> None:
+    root = tmp_path / "nako"
+    (root / "3D_GRE_TRA_W").mkdir(parents=True)
+    for name in ("100023_30", "100023_31", "100024"):
+        (root / "3D_GRE_TRA_W" / f"{name}.zip").touch()
+    (root / "participants.tsv").write_text("participant_id\tage\n100023\t61\n100024\t50\n")
+    tables = ParticipantTables(root, {"100023", "100024"})
+    ages = {
+        (scan.participant, scan.instance): tables.of(scan).age_years
+        for scan in _list(root, kind="nako")
+    }
+    assert ages == {("100023", "30"): None, ("100023", "31"): None, ("100024", "1"): 50}
 
 
 def test_participants_without_a_scan_are_counted(tmp_path: Path) -> None:

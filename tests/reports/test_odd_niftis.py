@@ -279,6 +279,7 @@ def test_affine_identity(tmp_path: Path) -> None:
     assert not _read(tmp_path, nifti_file()).flags
     header = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 20 18 16\n"
+        "ElementSpacing = 1 1 1\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
         "ElementType = MET_SHORT\nElementDataFile = LOCAL\n"
     )
     content = header.encode() + content[352:]
@@ -441,6 +442,9 @@ def _nrrd(
     return header.encode() + voxels_xyz().tobytes(order="F")
 
 
+_MATRIX = "TransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+
+
 def _mha(more: str) -> bytes:
     header = (
         f"ObjectType = Image\nNDims = 3\nBinaryData = True\n{more}DimSize = 10 9 8\n"
@@ -462,7 +466,8 @@ def test_units_of_nrrd_and_metaimage(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.image.GetSpacing(), (2, 2, 3))
     np.testing.assert_allclose(read.image.GetOrigin(), (30, 40, 50))
     assert read.flags == {Flag.UNITS_CONVERTED}
-    read = _read(tmp_path, _mha("DistanceUnits = cm\nElementSpacing = .2 .2 .3\n"), "a.mha")
+    grid = f"ElementSpacing = .2 .2 .3\n{_MATRIX}"
+    read = _read(tmp_path, _mha(f"DistanceUnits = cm\n{grid}"), "a.mha")
     np.testing.assert_allclose(read.image.GetSpacing(), (2, 2, 3))
     assert read.flags == {Flag.UNITS_CONVERTED}
     assert not _read(tmp_path, _nrrd(more='space units: "mm" "mm" "mm"\n'), "a.nrrd").flags
@@ -494,6 +499,68 @@ def test_spaces_of_nrrd(tmp_path: Path) -> None:
     ):
         error = _refusal(tmp_path, content, "a.nrrd")
         assert error.reason is Reason.ORIENTATION_UNKNOWN
+
+
+@pytest.mark.odd_input(
+    "N-32",
+    make="a MetaImage without TransformMatrix, Rotation or Orientation, or in another spelling",
+    source="MetaIO, which takes it for LPS; own",
+    outcome="`orientation_unknown`; read as a person states it, flag `orientation_stated`",
+)
+@pytest.mark.parametrize("line", ["", _MATRIX.lower()])
+def test_a_metaimage_that_does_not_say_its_orientation(tmp_path: Path, line: str) -> None:
+    content = _mha(f"ElementSpacing = 2 2 3\n{line}")
+    assert _refusal(tmp_path, content, "a.mha").reason is Reason.ORIENTATION_UNKNOWN
+    read = _read(tmp_path, content, "a.mha", orientation="RAS")
+    assert read.flags == {Flag.ORIENTATION_STATED}
+    assert nib.aff2axcodes(_affine(read.image)) == tuple("RAS")
+
+
+@pytest.mark.parametrize("name", ["TransformMatrix", "Rotation", "Orientation"])
+@pytest.mark.parametrize("spacing", ["ElementSpacing", "ElementSize"])
+def test_every_name_of_the_grid_of_a_metaimage_counts(
+    tmp_path: Path, name: str, spacing: str
+) -> None:
+    content = _mha(f"{spacing} = 2 2 3\n{name} = -1 0 0 0 -1 0 0 0 1\n")
+    read = _read(tmp_path, content, "a.mha", orientation="LPS")
+    assert not read.flags
+    assert read.image.GetSpacing() == (2, 2, 3)
+    assert read.image.GetDirection() == (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+
+
+@pytest.mark.odd_input(
+    "N-33",
+    make="a MetaImage or NRRD without a spacing, or in another spelling; ITK takes 1 mm",
+    source="MetaIO, ITK; own",
+    outcome="`geometry_missing`",
+)
+@pytest.mark.parametrize("orientation", ["", "LPS"])
+def test_no_spacing(tmp_path: Path, orientation: str) -> None:
+    for name, content in (
+        ("a.mha", _mha(_MATRIX)),
+        ("a.mha", _mha(f"elementspacing = 2 2 3\n{_MATRIX}")),
+        ("a.nrrd", _nrrd(directions=None)),
+    ):
+        with pytest.raises(ScanError) as caught:
+            _read(tmp_path, content, name, orientation=orientation)
+        assert caught.value.reason is Reason.GEOMETRY_MISSING
+
+
+@pytest.mark.odd_input(
+    "N-34",
+    make="a MetaImage with an ElementToIntensityFunction, which ITK does not apply",
+    source="MetaIO; own",
+    outcome="`format_unknown`, unless it changes nothing",
+)
+@pytest.mark.parametrize(("slope", "offset"), [("2", "0"), ("1", "-1024"), ("0", "0")])
+def test_a_metaimage_whose_voxels_are_to_be_scaled(tmp_path: Path, slope: str, offset: str) -> None:
+    function = "ElementToIntensityFunction"
+    grid = f"ElementSpacing = 2 2 3\n{_MATRIX}{function}"
+    content = _mha(f"{grid}Slope = {slope}\n{function}Offset = {offset}\n")
+    assert _refusal(tmp_path, content, "a.mha").reason is Reason.FORMAT_UNKNOWN
+    same = _mha(f"{grid}Slope = 1\n{function}Offset = 0\n")
+    voxels = sitk.GetArrayFromImage(_read(tmp_path, same, "a.mha").image).T
+    np.testing.assert_array_equal(voxels, voxels_xyz())
 
 
 @pytest.mark.odd_input(

@@ -49,23 +49,23 @@ def parse_table(lines: Iterable[str], *, name: str, root: PurePath) -> tuple[Fou
         SetupError: Naming the line, if a column, a contrast, a station or a participant is wrong.
     """
     rows = csv.DictReader(lines, delimiter="\t", strict=True)
-    _check_columns(rows.fieldnames or (), name)
-    images = tuple(_images(rows, name=name, root=root))
+    try:
+        _check_columns(rows.fieldnames or (), name)
+        images = tuple(_images(rows, name=name, root=root))
+    except csv.Error as error:
+        raise SetupError(f"{name}, line {rows.reader.line_num}: {error}") from error
     _check_lost_zeros(images)
     return images
 
 
 def _images(rows: "csv.DictReader[str]", *, name: str, root: PurePath) -> Iterator[FoundImage]:
-    try:
-        for row in rows:
-            where = f"{name}, line {rows.line_num}"
-            if None in row:
-                raise SetupError(f"{where}: more fields than columns")
-            cells = {column: (value or "").strip() for column, value in row.items()}
-            if any(cells.values()):
-                yield _image(cells, where=where, root=root)
-    except csv.Error as error:
-        raise SetupError(f"{name}, line {rows.line_num}: {error}") from error
+    for row in rows:
+        where = f"{name}, line {rows.line_num}"
+        if None in row:
+            raise SetupError(f"{where}: more fields than columns")
+        cells = {column: (value or "").strip() for column, value in row.items()}
+        if any(cells.values()):
+            yield _image(cells, where=where, root=root)
 
 
 def _image(cells: Mapping[str, str], *, where: str, root: PurePath) -> FoundImage:

@@ -91,7 +91,7 @@ def group_images(
         groups[image.participant, image.instance, image.array, image.protocol].append(image)
     if is_table:
         for group in groups.values():
-            _check_group(sorted(group, key=_place))
+            _check_group(sorted(group, key=_place), stations)
     scans = [
         scan
         for group in groups.values()
@@ -124,9 +124,10 @@ def _check_owners(images: Iterable[FoundImage]) -> None:
                 )
 
 
-def _check_group(group: Sequence[FoundImage]) -> None:
+def _check_group(group: Sequence[FoundImage], stations: Stations) -> None:
     first = group[0]
     at: dict[tuple[int, str], FoundImage] = {}
+    labelled: dict[int, FoundImage] = {}
     for image in group:
         other = at.setdefault((image.station or 0, image.contrast or ""), image)
         if other is not image:
@@ -135,10 +136,12 @@ def _check_group(group: Sequence[FoundImage]) -> None:
             )
         if (image.station is None) != (first.station is None):
             raise SetupError(f"{image.where}: of one scan with {first.where}, one without station")
-    labelmaps = {image.labelmap: image for image in group if image.labelmap is not None}
-    if len(labelmaps) > 1:
-        where = " and ".join(image.where for image in labelmaps.values())
-        raise SetupError(f"{where}: one scan, but different labelmaps")
+        if image.labelmap is not None:
+            place = (image.station or 0) if stations is Stations.SEPARATE else 0
+            other = labelled.setdefault(place, image)
+            if other.labelmap != image.labelmap:
+                where = f"{other.where} and {image.where}"
+                raise SetupError(f"{where}: one scan, but different labelmaps")
 
 
 def _place(image: FoundImage) -> tuple[int, str, int]:

@@ -46,7 +46,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.GEOMETRY_IMPLAUSIBLE: "Size, spacing or axes cannot be those of a body scan.",
     Reason.GEOMETRY_MISSING: (
         "No DICOM slice says where it lies or how large its pixels are (ImagePositionPatient, "
-        "ImageOrientationPatient, PixelSpacing; ImagerPixelSpacing is of the detector)."
+        "ImageOrientationPatient, PixelSpacing; ImagerPixelSpacing is of the detector), or a "
+        "NRRD or MetaImage has no spacing."
     ),
     Reason.ORIENTATION_UNKNOWN: (
         "The file does not say how its axes lie in the body (the setting `orientation` may), or "

@@ -84,6 +84,13 @@ def test_mistakes_are_named_with_their_line(header: str, row: str, message: str)
         _parse(header, row)
 
 
+def test_a_badly_quoted_cell_is_named_with_its_line() -> None:
+    with pytest.raises(SetupError, match=r"scans\.tsv, line 1: .* expected after"):
+        _parse('participant|"image"x|contrast', "p|i.nii.gz|ct")
+    with pytest.raises(SetupError, match=r"scans\.tsv, line 3: .* expected after"):
+        _parse("participant|image|contrast", "p|i.nii.gz|ct", 'q|"j.nii.gz"x|ct')
+
+
 @pytest.mark.odd_input(
     "T-41",
     make="participants whose leading zeros a spreadsheet dropped",

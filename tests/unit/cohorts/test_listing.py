@@ -60,6 +60,18 @@ def test_two_labelmaps_of_one_scan_are_refused() -> None:
         )
 
 
+def test_separate_stations_have_a_labelmap_each() -> None:
+    images = [
+        replace(one, station=n, labelmap=f"{n}.nii.gz") for one in (WATER, FAT) for n in (1, 2)
+    ]
+    kept = group_images(images, cohort="c", stations=Stations.SEPARATE)
+    assert [(scan.station, scan.labelmap) for scan in kept] == [(1, "1.nii.gz"), (2, "2.nii.gz")]
+    odd = [*images[:-1], replace(images[-1], labelmap="3.nii.gz")]
+    for found, stations in ((images, Stations.STITCH), (odd, Stations.SEPARATE)):
+        with pytest.raises(SetupError, match="different labelmaps"):
+            group_images(found, cohort="c", stations=stations)
+
+
 def test_one_labelmap_serves_all_contrasts() -> None:
     (scan,) = group_images(
         [replace(WATER, labelmap="a"), FAT], cohort="c", stations=Stations.STITCH

@@ -58,6 +58,13 @@ _MHA_GEOMETRY: Final = frozenset(
     {"transformmatrix", "rotation", "orientation", "offset", "position", "origin"}
     | {"elementspacing", "elementsize", "centerofrotation"}
 )
+# As MetaIO spells them: it passes over other spellings, and then takes 1 mm and no turn.
+_MHA_SPACING: Final = frozenset({"ElementSpacing", "ElementSize"})
+_MHA_DIRECTION: Final = frozenset({"TransformMatrix", "Rotation", "Orientation"})
+_MHA_UNSCALED: Final = {
+    "elementtointensityfunctionslope": 1.0,
+    "elementtointensityfunctionoffset": 0.0,
+}
 _MM_PER_UNIT: Final = {
     "mm": 1.0,
     "millimeter": 1.0,
@@ -81,13 +88,15 @@ class _Header:
         frame: How the voxels, which follow, are compressed: zlib's wbits, None if not.
         n_packed_bytes: How many bytes they take so; None where the format does not say it.
         is_oriented: Whether the header says how its axes lie in the body.
+        has_spacing: Whether it says how far voxels are apart.
         unit: Of lengths.
         pairs: NRRD's keys and values of anybody's own.
     """
 
     frame: int | None = None
     n_packed_bytes: int | None = None
-    is_oriented: bool = True
+    is_oriented: bool = False
+    has_spacing: bool = False
     unit: str = ""
     pairs: dict[str, str] = field(default_factory=dict)
 
@@ -101,11 +110,14 @@ def read_with_itk(path: Path, *, max_voxel_bytes: int, orientation: str = "") ->
         orientation: How the axes lie where the header does not say it: ``RAS``, say.
 
     Raises:
-        ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE or ORIENTATION_UNKNOWN.
+        ScanError: FILE_BROKEN, FORMAT_UNKNOWN, NOT_3D, GEOMETRY_IMPLAUSIBLE, GEOMETRY_MISSING or
+            ORIENTATION_UNKNOWN.
     """
     parse, image_io = _FORMATS[path.suffix.lower()]
     with damage(), path.open("rb") as file:
         header = parse(file)
+        if not header.has_spacing:
+            raise ScanError(Reason.GEOMETRY_MISSING, "the header states no spacing")
         scale = _mm_per_unit(header.unit)
         segments = _segments(header.pairs)
         voxel_bytes = _declared_voxel_bytes(path, image_io, scale, has_layers=bool(segments))
@@ -151,7 +163,7 @@ def _mm_per_unit(unit: str) -> float:
 
 
 def _parse_nrrd(file: BinaryIO) -> _Header:
-    header = _Header(is_oriented=False)
+    header = _Header()
     fields: dict[str, str] = {}
     for line in _header_lines(file):
         if not line:
@@ -174,6 +186,7 @@ def _parse_nrrd(file: BinaryIO) -> _Header:
         header.frame = GZIP_STREAM
     space = fields.get("space", "").lower().removesuffix("-time")
     header.is_oriented = space in _NRRD_SPACES and "spacedirections" in fields
+    header.has_spacing = "spacedirections" in fields or "spacings" in fields
     header.unit = _single_unit(fields.get("spaceunits", "").lower())
     return header
 
@@ -236,9 +249,11 @@ def _labels(image: sitk.Image, segments: list[_Segment]) -> tuple[sitk.Image, di
 
 def _parse_mha(file: BinaryIO) -> _Header:
     header = _Header()
+    stated: set[str] = set()
     for line in _header_lines(file):
         name, _, value = (part.strip() for part in re.split("([=:])", f"{line}=", maxsplit=1))
         value = value.removesuffix("=").strip()
+        stated.add(name)
         match name.lower():
             case "compresseddata" if value[:1].lower() in ("t", "1"):
                 header.frame = ZLIB_STREAM
@@ -257,6 +272,10 @@ def _parse_mha(file: BinaryIO) -> _Header:
                 break
             case key if key in _MHA_GEOMETRY:
                 check_coordinates(map(float, _NUMBER.findall(value)))
+            case key if key in _MHA_UNSCALED and float(value) != _MHA_UNSCALED[key]:
+                raise ScanError(Reason.FORMAT_UNKNOWN, "MetaImage whose voxels are to be scaled")
+    header.is_oriented = not stated.isdisjoint(_MHA_DIRECTION)
+    header.has_spacing = not stated.isdisjoint(_MHA_SPACING)
     if header.frame is not None and not header.n_packed_bytes:
         raise ScanError(Reason.FILE_BROKEN, "compressed voxels without CompressedDataSize")
     return header

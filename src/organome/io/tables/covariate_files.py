@@ -37,8 +37,9 @@ MEASURES: Final = (
     *("height_m", "weight_kg", "centre"),
 )
 OF_ONE_VISIT: Final = ("age_years", "scan_date", "weight_kg")  # nobody else's at another visit
+PEOPLE: Final = ("participant", "participant_id", "eid", "f.eid", "id")  # the surest first
 _NAMES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("participant", "participant_id", "eid", "f.eid", "id"), "participant"),
+    **dict.fromkeys(PEOPLE, "participant"),
     **dict.fromkeys(("instance", "session", "session_id", "visit"), "instance"),
     **dict.fromkeys(("sex", "basis_sex"), "sex"),
     **dict.fromkeys(("age_years", "age", "basis_age"), "age_years"),
@@ -87,14 +88,16 @@ def read_covariates(path: Path) -> CovariateFile:
     """Read a file of participants: Parquet, CSV or TSV.
 
     Raises:
-        SetupError: It cannot be read, lacks who it is about, says nothing that is known, holds a
-            participant twice at a visit, or a column of which nothing can be read.
+        SetupError: It cannot be read, lacks who it is about, says nothing that is known, says one
+            thing in two columns, holds a participant twice at a visit, or a column of which nothing
+            can be read.
     """
     table = _read(path)
-    key = next((name for name in table.columns if _NAMES.get(name.lower()) == "participant"), None)
+    found = _columns(table, path)
+    key = found.pop(("participant", None), None)
     if key is None:
         raise SetupError(f"{path.name}: no column participant (also participant_id, eid, ID)")
-    found = _columns(table, path)
+    visit = found.pop(("instance", None), None)
     if not found:
         raise SetupError(
             f"{path.name}: none of sex, age_years, birth_year, scan_date, height_cm, weight_kg,"
@@ -108,7 +111,7 @@ def read_covariates(path: Path) -> CovariateFile:
         part = parts.setdefault(instance, pd.DataFrame({"participant": participants}))
         target = "height_m" if name == "height_cm" else name
         part[target] = values / 100 if name == "height_cm" else values
-    rows = pd.concat([_with_instance(part, *it) for *it, part in _visits(parts, table)])
+    rows = pd.concat([_with_instance(part, *it) for *it, part in _visits(parts, table, visit)])
     rows = rows.reindex(columns=["participant", "instance", *MEASURES])
     rows = rows[rows["participant"].ne("") & rows[list(MEASURES)].notna().any(axis=1)]
     if rows.duplicated(["participant", "instance"]).any():
@@ -123,12 +126,16 @@ def _read(path: Path) -> pd.DataFrame:
             return table.map(lambda cell: "" if pd.isna(cell) else _plain(cell))
         with path.open(encoding="utf-8-sig") as file:
             header = file.readline()
-        separator = max("\t;,", key=header.count)
         return pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+            path, sep=separator(header), dtype=str, keep_default_na=False, encoding="utf-8-sig"
         ).rename(columns=str.strip)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise SetupError(f"{path}: cannot be read as a table ({type(error).__name__})") from None
+
+
+def separator(header: str) -> str:
+    """Return what stands between the cells of a text table, by its first line."""
+    return max("\t;,", key=header.count)
 
 
 def _plain(cell: Any) -> str:
@@ -138,6 +145,7 @@ def _plain(cell: Any) -> str:
 def _columns(table: pd.DataFrame, path: Path) -> dict[tuple[str, str | None], str]:
     """Find what is where: meaning and instance -> column."""
     found: dict[tuple[str, str | None], str] = {}
+    said: dict[tuple[str, str | None], str] = {}
     for column in table.columns:
         name: str | None = _NAMES.get(column.lower())
         instance = None
@@ -145,19 +153,20 @@ def _columns(table: pd.DataFrame, path: Path) -> dict[tuple[str, str | None], st
             name = _UKB_FIELDS.get(int(match["field"]))
             is_of_visit = name not in ("sex", "birth_year", "birth_month")
             instance = match["instance"] if is_of_visit else None
-        if name in (None, "participant", "instance"):
+        if name is None:
             continue
-        first = found.setdefault((name, instance), column)
+        meaning = "height" if name in ("height_m", "height_cm") else name
+        first = said.setdefault((meaning, instance), column)
         if first != column:
-            raise SetupError(f"{path.name}: columns {first} and {column} both say {name}")
+            raise SetupError(f"{path.name}: columns {first} and {column} both say {meaning}")
+        found[name, instance] = column
     return found
 
 
 def _visits(
-    parts: Mapping[str | None, pd.DataFrame], table: pd.DataFrame
+    parts: Mapping[str | None, pd.DataFrame], table: pd.DataFrame, named: str | None
 ) -> list[tuple[Any, pd.DataFrame]]:
     """Give each part its instance: that of its fields, a column, or none."""
-    named = next((name for name in table.columns if _NAMES.get(name.lower()) == "instance"), None)
     column = None if named is None else table[named].map(one_spelling).str.removeprefix("ses-")
     if column is not None:
         column = column.astype(object).where(column != "", None)

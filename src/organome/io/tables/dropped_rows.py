@@ -9,10 +9,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 _ROWS_AT_ONCE: Final = 64_000
+_KINDS: Final = (
+    *(pa.types.is_string, pa.types.is_large_string),
+    *(pa.types.is_integer, pa.types.is_float32, pa.types.is_float64),
+)
 
 
 def find_rows(path: Path, values_of: Callable[[str], Collection[str]]) -> int:
-    """Count the rows that have one of some values in a column of words or whole numbers.
+    """Count the rows that have one of some values in a column of words or numbers.
 
     Args:
         path: The file.
@@ -45,7 +49,7 @@ def write_without_rows(
         with pq.ParquetWriter(target, schema, **_writing(described)) as writer:
             for place in range(described.num_row_groups):
                 rows = file.read_row_group(place)
-                kept = rows.filter(pc.invert(_have(rows, wanted)))
+                kept = _encoded_anew(rows.filter(pc.invert(_have(rows, wanted))), wanted)
                 if kept.num_rows:
                     writer.write_table(kept.combine_chunks(), row_group_size=kept.num_rows)
 
@@ -53,8 +57,7 @@ def write_without_rows(
 def _wanted(
     schema: pa.Schema, values_of: Callable[[str], Collection[str]]
 ) -> dict[str, Collection[str]]:
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-    words = [one.name for one in schema if any(is_kind(one.type) for is_kind in kinds)]
+    words = [one.name for one in schema if _can_hold_names(one.type)]
     return {name: values for name in words if (values := values_of(name))}
 
 
@@ -62,10 +65,37 @@ def _have(rows: pa.Table, wanted: Mapping[str, Collection[str]]) -> Any:
     """Return which rows have one of the values; null is none of them."""
     have = pa.array([False] * rows.num_rows)
     for name, values in wanted.items():
-        words = rows.column(name).cast(pa.string())
+        words = _as_words(rows.column(name))
         of_column = pc.is_in(words, pa.array(sorted(values), pa.string()))
         have = pc.or_(have, of_column)
     return have
+
+
+def _can_hold_names(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _can_hold_names(kind.value_type)
+    return any(is_kind(kind) for is_kind in _KINDS)
+
+
+def _as_words(column: pa.ChunkedArray) -> Any:
+    """Return the values as words: of floats those that are whole, the others are null."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _as_words(column.cast(kind.value_type))
+    if pa.types.is_floating(kind):
+        is_whole = pc.equal(column, pc.floor(column))
+        column = pc.if_else(is_whole, column, pa.scalar(None, kind)).cast(pa.int64(), safe=False)
+    return column.cast(pa.string())
+
+
+def _encoded_anew(rows: pa.Table, wanted: Collection[str]) -> pa.Table:
+    """Return rows whose dictionaries hold no values of rows that went; ordered ones are classes."""
+    for place, field in enumerate(rows.schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind) and (field.name in wanted or not kind.ordered):
+            column = rows.column(place).cast(kind.value_type).cast(kind)
+            rows = rows.set_column(place, field, column)
+    return rows
 
 
 def _writing(described: Any) -> dict[str, Any]:

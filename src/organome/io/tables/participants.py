@@ -87,9 +87,11 @@ class ParticipantTables:
         person = visit.parent if is_session else visit
         row = self._of.get(scan.participant, {})
         session: Mapping[str, str] = {}
-        n_visits, between = 1, ""
+        between = f"_{visit.name}" if is_session else ""
+        # Without folders of sessions, the name of an archive may still say a visit.
+        is_named_once = is_session or scan.instance == "1"
+        is_only_visit = is_named_once and _n_sessions(person) == int(is_session)
         if is_session:
-            n_visits, between = _n_sessions(person), f"_{visit.name}"
             sessions = _by(person / f"{named}_sessions.tsv", "session_id")
             session = sessions.get(visit.name, {})
         files = _by(visit / f"{named}{between}_scans.tsv", "filename")
@@ -98,7 +100,7 @@ class ParticipantTables:
             for one in scan.sources
         ]
         months = map(read_month, (*times, session.get("acq_time")))
-        of_person = row.get("age") if n_visits == 1 else None
+        of_person = row.get("age") if is_only_visit else None
         ages = (read_age_years(session.get("age")), read_age_years(of_person))
         sites = (read_site(session.get("site")), read_site(row.get("site")))
         return Covariates(

@@ -16,8 +16,8 @@ Exclusions, a line for each scan, visit or participant to leave out:
 | column | | |
 |---|---|---|
 | ``scan`` | this or ``participant`` | key of the scan |
-| ``participant`` | | pseudonym |
-| ``instance`` | | visit; empty: all of the participant |
+| ``participant`` | | pseudonym, with or without ``sub-`` |
+| ``instance`` | | visit, with or without ``ses-``; empty: all of the participant |
 | ``organ`` | | name of the organ; empty: all |
 | ``reason`` | | any text |
 """
@@ -104,11 +104,12 @@ def read_exclusions(paths: Iterable[Path], organs: Collection[str]) -> list[Excl
     found = []
     for path in sorted(paths):
         for where, cells in _lines(path, EXCLUSION_COLUMNS, required=()):
-            scan, participant = cells.get("scan") or None, cells.get("participant") or None
+            scan = cells.get("scan") or None
+            participant = cells.get("participant", "").removeprefix("sub-") or None
             if scan is None and participant is None:
                 raise SetupError(f"{where}: neither scan nor participant")
             organ = _organ(cells.get("organ", ""), organs, where)
-            instance = cells.get("instance") or None
+            instance = cells.get("instance", "").removeprefix("ses-") or None
             found.append(Exclusion(scan, participant, instance, organ))
     return found
 

@@ -334,6 +334,8 @@ def _write_parts(
         by_shard[one.shard].append(one)
     collection = replace(collection, of_phantoms=any(one.of_phantoms for one in measured))
     placed = compute([partial(collection.place, *of_shard) for of_shard in by_shard.items()])
+    if not any(map(len, placed)):  # everybody withdrew
+        raise SetupError(f"{collection.published.scans}: no scan is listed in any shard")
     scans = order_scans(placed)
     parts = [
         collection.part(name, part, [one for shard in shards_of(part) for one in by_shard[shard]])

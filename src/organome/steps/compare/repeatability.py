@@ -133,7 +133,8 @@ def _first_two(rows: pd.DataFrame) -> pd.DataFrame:
     """Return pairs of the first two repeats of a protocol within a visit."""
     key = [name for name in _OF_REPEATS if name != "organ"]
     whose = rows.assign(station=rows["station"].astype("string").fillna(""))
-    rank = whose.groupby(key)["array"].rank(method="dense")
+    padded = whose["array"].str.replace(r"[0-9]+", lambda found: found[0].zfill(20), regex=True)
+    rank = whose.assign(array=padded).groupby(key)["array"].rank(method="dense")
     return _pairs(whose.assign(rank=rank.astype(int).astype(str)), _OF_REPEATS, "rank", ("1", "2"))
 
 

@@ -22,6 +22,7 @@ from organome.steps.export.ukb_return import returned, write_readme
 from organome.steps.export.wide import Width, read_columns, wide_visits
 
 _VISITS = "visits"
+_VALUES = ("volume_ml",)
 
 
 class Format(StrEnum):
@@ -67,7 +68,7 @@ def run(
     format: Format = Format.CSV,
     columns: Sequence[str] = (),
     organs: Sequence[str] = (),
-    values: Sequence[str] = ("volume_ml",),
+    values: Sequence[str] = _VALUES,
     scan_columns: Sequence[str] = (),
     radiomics: Sequence[str] = (),
     contrasts: Sequence[str] = (),
@@ -90,7 +91,8 @@ def run(
         columns: Columns of a table other than visits; all when none is named.
         organs: Organs of visits; all when none is named.
         values: Columns of ``organs`` that each organ has, such as ``fat_fraction_mean``, and of
-            ``indices`` and ``organ_quality``, such as ``quality``, ``z``, ``centile_pct``.
+            ``indices`` and ``organ_quality``, such as ``quality``, ``z``, ``centile_pct``,
+            ``asymmetry_pct``.
         scan_columns: Columns of ``scans``, such as ``flags``, ``model_digest``, ``acq_month``, and
             of ``quality`` and ``covariates``, such as ``rules``, ``scan_date`` and ``bsa_m2``.
         radiomics: Features that each organ has.
@@ -107,6 +109,10 @@ def run(
     """
     if table != _VISITS and (aggregate or format in (Format.REGENIE, Format.UKB_RETURN)):
         raise SetupError(f"--table {table}: this is made of visits")
+    widening = {"organs": organs, "values": tuple(values) != _VALUES, "radiomics": radiomics}
+    widening |= {"scan-columns": scan_columns, "contrasts": contrasts}
+    if table != _VISITS and (flag := next((one for one in widening if widening[one]), None)):
+        raise SetupError(f"--{flag}: widens visits, not --table {table}; name its --columns")
     if aggregate and format not in (Format.CSV, Format.PARQUET):
         raise SetupError("--aggregate: written as csv or parquet")
     if radiomics and not contrasts:
@@ -119,14 +125,15 @@ def run(
         quality=judged,
     )
     is_judged = (judged / table).is_dir() and not (tables / table).is_dir()
-    described, rows = (
-        wide_visits(tables, width)
-        if table == _VISITS
-        else read_columns(judged if is_judged else tables, table, columns)
-    )
+    if table == _VISITS:
+        described, rows = wide_visits(tables, width)
+        if instance is not None:
+            rows = rows.filter(pc.equal(rows.column("instance"), instance))
+    else:
+        named = {"protocol": protocol, "instance": instance}
+        where = {name: value for name, value in named.items() if value is not None}
+        described, rows = read_columns(judged if is_judged else tables, table, columns, where)
     note = _note(described)
-    if instance is not None:
-        rows = rows.filter(pc.equal(rows.column("instance"), instance))
     if format is Format.REGENIE:
         path = write_phenotypes(output, described, rows, scan_columns, is_normal=inverse_normal)
         return Written(path, rows.num_rows, rows.num_columns, note)

@@ -17,19 +17,24 @@ import pyarrow.dataset as ds
 from organome.domain.columns import Column, Table
 from organome.domain.errors import SetupError
 from organome.domain.quality import Quality
-from organome.io.tables.parquet import described_table, fact_of_file, read_structures
+from organome.io.tables.parquet import described_table, read_structures
+from organome.io.tables.part_facts import fact_texts, joined_facts
 
 _KEY: Final = ("cohort", "participant", "instance", "protocol", "array")
 _VOLUME: Final = "volume_ml"
+_FLAGS: Final = "flags"
 # Of several stations the values of the first by this order: the one that shows most, or the worst.
-_ORDERS: Final = {
-    "organs": ("volume_observed_ml", "descending"),
-    "organ_quality": ("quality", "ascending"),
-    "indices": ("quality", "ascending"),
-    "scans": ("station", "ascending"),
-    "quality": ("quality", "ascending"),
-    "covariates": ("instance", "ascending"),  # one row a visit
+_ORDERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "organs": (("volume_observed_ml", "descending"),),
+    "organ_quality": (("quality", "ascending"),),
+    "indices": (("quality", "ascending"),),
+    "scans": (("status", "ascending"), ("station", "ascending")),  # done, failed, not_measured
+    "quality": (("quality", "ascending"),),
+    "covariates": (("instance", "ascending"),),  # one row a visit
+    "radiomics": (("n_voxels", "descending"),),
 }
+# Columns that are null in all rows of organs: indices has them of pairs, organ_quality of both.
+_OF_PAIRS: Final = {"indices": {"asymmetry_pct"}}
 _WORST_FIRST: Final = pa.array([*reversed(Quality)], pa.string())
 
 
@@ -68,18 +73,31 @@ def open_table(tables: Path, name: str) -> tuple[Any, Table]:
         there = ", ".join(sorted(path.name for path in tables.iterdir() if path.is_dir()))
         raise SetupError(f"{tables}: no table {name}; there are {there or 'none'}")
     dataset = ds.dataset(parts, format="parquet")
-    table = described_table(dataset.schema)
-    if any(fact_of_file(part, "complete") == "false" for part in parts):
-        table = replace(table, facts=(*table.facts, ("complete", "false")))
-    return dataset, table
+    facts = fact_texts(joined_facts(parts))
+    return dataset, replace(described_table(dataset.schema), facts=facts)
 
 
-def read_columns(tables: Path, name: str, columns: Sequence[str]) -> tuple[Table, pa.Table]:
-    """Read a table, or some columns of it, sorted by its key."""
+def read_columns(
+    tables: Path, name: str, columns: Sequence[str], where: Mapping[str, str]
+) -> tuple[Table, pa.Table]:
+    """Read a table, or some columns of it, sorted by its key.
+
+    Args:
+        tables: Folder of the tables.
+        name: Name of the table.
+        columns: Names of the columns; empty: all.
+        where: Values by column that the rows have.
+
+    Raises:
+        SetupError: A column is not there, or no such row.
+    """
     dataset, table = open_table(tables, name)
+    _named(table, [*where])
     chosen = _named(table, columns or [column.name for column in table.columns])
     key = [one for one in table.key if one in {column.name for column in chosen}]
-    rows = dataset.to_table([column.name for column in chosen])
+    rows = dataset.to_table([column.name for column in chosen], filter=_all_equal(where))
+    if where and not rows.num_rows:
+        raise SetupError(f"{tables / name}: no row with {' '.join(where.values())}")
     return _sorted(replace(table, columns=chosen, key=tuple(key)), rows)
 
 
@@ -87,7 +105,8 @@ def wide_visits(tables: Path, width: Width) -> tuple[Table, pa.Table]:
     """Make the rows of visits as wide as asked for.
 
     A visit of several stations has the values of the station that shows most of an organ, except
-    for its volume, which is that of ``visits``. Sex, age, height and weight are those that
+    for its volume, which is that of ``visits``; columns of scans are those of the first station
+    that was measured, and flags those of all. Sex, age, height and weight are those that
     check_quality scored by, where it has run: of the file of participants, else of the images.
 
     Raises:
@@ -127,7 +146,7 @@ def _known_covariates(width: Width, visits: pa.Table) -> list[tuple[Column, pa.C
         return []
     known = open_table(width.quality, "covariates")[0].schema.names
     names = [name for name in visits.column_names if name in known and name not in _KEY]
-    return _values(width.quality, "covariates", names, visits, {}, _ORDERS["covariates"])
+    return _values(width.quality, "covariates", names, visits, {})
 
 
 def _scan_columns(
@@ -136,7 +155,7 @@ def _scan_columns(
     wanted = [name for name in width.scan_columns if name not in visits.column_names]
     of_scans = (tables, "scans"), *((width.quality, one) for one in ("quality", "covariates"))
     for (folder, name), names in _dealt(wanted, of_scans).items():
-        yield from _values(folder, name, names, visits, {}, _ORDERS[name])
+        yield from _values(folder, name, names, visits, {})
 
 
 def _organ_columns(
@@ -144,24 +163,20 @@ def _organ_columns(
 ) -> Iterable[tuple[Column, pa.ChunkedArray]]:
     described = {column.name: column for column in described_table(visits.schema).columns}
     of_organs = (tables, "organs"), (width.quality, "indices"), (width.quality, "organ_quality")
-    dealt = _dealt([name for name in width.values if name != _VOLUME], of_organs)
+    of_visits = (_VOLUME, "na_reason") if _VOLUME in width.values else ()
+    dealt = _dealt([one for one in dict.fromkeys(width.values) if one not in of_visits], of_organs)
     contrasts = width.contrasts if width.features else ()
     for organ in organs:
         reason = f"{organ}_na_reason" if _VOLUME in width.values else None
         for name in (f"{organ}_{_VOLUME}", reason) if reason else ():
             yield described[name], visits.column(name)
         for (folder, table), names in dealt.items():
-            where, order = {"organ": organ}, _ORDERS[table]
-            if table == "indices":
-                where = {"structure": organ}
-            for column, found in _values(folder, table, names, visits, where, order):
+            where = {"structure" if table == "indices" else "organ": organ}
+            for column, found in _values(folder, table, names, visits, where):
                 yield _of(organ, column, _reason_of(column, organ, width)), found
         for contrast in contrasts:
             of_image = {"organ": organ, "contrast": contrast}
-            order = ("n_voxels", "descending")
-            for column, found in _values(
-                tables, "radiomics", width.features, visits, of_image, order
-            ):
+            for column, found in _values(tables, "radiomics", width.features, visits, of_image):
                 yield _of(f"{organ}_{contrast}", column, None), found
 
 
@@ -174,7 +189,11 @@ def _dealt(
         SetupError: None has one of them.
     """
     there = [(folder, table) for folder, table in places if folder and (folder / table).is_dir()]
-    known = {place: {*open_table(*place)[0].schema.names} for place in there if names}
+    known = {
+        (folder, table): {*open_table(folder, table)[0].schema.names} - _OF_PAIRS.get(table, set())
+        for folder, table in there
+        if names
+    }
     dealt: dict[tuple[Path, str], list[str]] = {}
     for name in names:
         place = next((one for one, columns in known.items() if name in columns), None)
@@ -203,24 +222,26 @@ def _values(
     wanted: Sequence[str],
     visits: pa.Table,
     where: Mapping[str, str],
-    order: tuple[str, str],
 ) -> list[tuple[Column, pa.ChunkedArray]]:
-    """Read columns of a table for each visit, from the first of its rows in some order."""
+    """Read columns of a table for each visit, from the first of its rows in its order."""
     dataset, table = open_table(tables, name)
+    order = _ORDERS[name]
     columns = _named(table, wanted)
-    conditions = [ds.field(column) == value for column, value in where.items()]
     key = [one for one in _KEY if one in dataset.schema.names]
     rows = dataset.to_table(
-        list(dict.fromkeys([*key, order[0], *wanted])),
-        filter=reduce(and_, conditions) if conditions else None,
+        list(dict.fromkeys([*key, *(column for column, _ in order), *wanted])),
+        filter=_all_equal(where),
     )
     if not rows.num_rows:
         raise SetupError(f"{tables / name}: no row with {' '.join(where.values())}")
-    by = rows.column(order[0])
-    if order[0] == "quality":
-        by = pc.index_in(by, value_set=_WORST_FIRST)
-    rows = rows.take(pc.sort_indices(pa.table({"by": by}), sort_keys=[("by", order[1])]))
+    by = {column: rows.column(column) for column, _ in order}
+    if "quality" in by:
+        by["quality"] = pc.index_in(by["quality"], value_set=_WORST_FIRST)
+    rows = rows.take(pc.sort_indices(pa.table(by), sort_keys=list(order)))
     keys = pd.MultiIndex.from_frame(rows.select(key).to_pandas())
+    if _FLAGS in wanted:
+        place = rows.column_names.index(_FLAGS)
+        rows = rows.set_column(place, _FLAGS, _flags_of_stations(keys, rows.column(_FLAGS)))
     is_first = ~keys.duplicated()
     found = keys[is_first].get_indexer(pd.MultiIndex.from_frame(visits.select(key).to_pandas()))
     places = pa.array(np.flatnonzero(is_first)[found], mask=found < 0)
@@ -228,6 +249,21 @@ def _values(
         (replace(column, nullable=True), rows.column(column.name).take(places))
         for column in columns
     ]
+
+
+def _flags_of_stations(keys: pd.MultiIndex, flags: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return in each row the flags of all rows with its key."""
+    found: dict[Any, dict[str, None]] = {}
+    for key, text in zip(keys, flags.to_pylist(), strict=True):
+        if text is not None:
+            found.setdefault(key, {}).update(dict.fromkeys(filter(None, text.split(";"))))
+    joined = [";".join(found[key]) if key in found else None for key in keys]
+    return pa.chunked_array([pa.array(joined, pa.string())])
+
+
+def _all_equal(where: Mapping[str, str]) -> Any:
+    conditions = [ds.field(column) == value for column, value in where.items()]
+    return reduce(and_, conditions) if conditions else None
 
 
 def _named(table: Table, names: Sequence[str]) -> tuple[Column, ...]:

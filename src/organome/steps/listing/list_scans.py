@@ -400,6 +400,8 @@ def _by_station(scan: Scan) -> Iterator[Scan]:
 def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[Path]:
     """Yield the files below a folder, by name; each folder once, however many links lead to it.
 
+    Folders come before links beside them: an alias that sorts first would hide a participant.
+
     Args:
         root: The folder.
         left_out: Where folders that are met again are counted, and files whose path is not UTF-8,
@@ -429,7 +431,8 @@ def _files(root: Path, left_out: Counter[str], *, begins: str = "") -> Iterator[
             subfolders.clear()
             continue
         seen.add((found.st_dev, found.st_ino))
-        subfolders.sort()
+        # Path.is_symlink would raise where a disk fails.
+        subfolders.sort(key=lambda one: (os.path.islink(folder / one), one))  # noqa: PTH114
         is_utf8 = _is_utf8(name)
         for one in sorted(names):
             if is_utf8 and _is_utf8(one):

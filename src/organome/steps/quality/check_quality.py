@@ -62,6 +62,7 @@ from organome.steps.quality.rule_rates import RuleRates
 _logger = logging.getLogger(__name__)
 
 DICTIONARY: Final = "dictionary.json"
+_NAMED: Final = ["scan", "participant", "instance"]  # what lines of people name
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +126,13 @@ def run(
                 PAIRS, pair_rows(several, names, detectable_pct), "na_reason"
             )
             described = [writer.described(table) for table in QUALITY_TABLES]
-            write_dictionary(temporary / DICTIONARY, described, dict(collected.facts))
+            write_dictionary(temporary / DICTIONARY, described, collected.facts)
             files = {one.name: _files_of(temporary, one.name) for one in described}
             write_codebooks(temporary, described, files)
             replace_folder(temporary, output)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    _note_unlisted(hand, judged.scans)
+    _note_unmatched(hand, judged.scans)
     return QualitySummary(
         n_scans=len(judged.scans),
         n_warn=int((judged.scan_quality == WARN).sum()),
@@ -150,14 +151,14 @@ class _Judged:
     """What is known of the cohort once it is judged.
 
     Attributes:
-        scans: Keys of the scans.
+        scans: Scan, participant and instance of the scans.
         scan_quality: Level of each.
         visits: Columns of the visits, what is known of them, and what pairs are compared by.
         quality: Level of each structure at each visit.
         places: First and last visit of each part.
     """
 
-    scans: pd.Series
+    scans: pd.DataFrame
     scan_quality: Levels
     visits: pd.DataFrame
     quality: Levels
@@ -183,7 +184,7 @@ def _judge_all(
             rate.add(rows.scores, rows.judged)
         writer.write(EXCLUSIONS, excluded_rows(*found), part)
         of_visits, levels = visit_quality(collected, part, *(rows.judged for rows in found))
-        scans.append(found[1].keys.column("scan").to_pandas())
+        scans.append(found[1].keys.select(_NAMED).to_pandas())
         scan_quality.append(found[1].judged.final)
         visits.append(of_visits)
         quality.append(levels)
@@ -226,12 +227,19 @@ def _index_all(
     )
 
 
-def _note_unlisted(hand: Hand, scans: pd.Series) -> None:
-    """Say how many lines of people name scans that there are not; nothing of them is used."""
-    listed = set(scans)
-    n_ratings = sum(scan not in listed for scan, _ in hand.ratings)
-    n_exclusions = sum(one.scan is not None and one.scan not in listed for one in hand.exclusions)
+def _note_unmatched(hand: Hand, scans: pd.DataFrame) -> None:
+    """Count the lines of people that match no scan; nothing of them is used."""
+    wanted = [
+        {name: value for name in _NAMED if (value := getattr(one, name)) is not None}
+        for one in hand.exclusions
+    ]
+    wanted_names = {("scan",), *map(tuple, wanted)}
+    listed = {names: {*zip(*(scans[one] for one in names), strict=True)} for names in wanted_names}
+    n_ratings = sum((scan,) not in listed["scan",] for scan, _ in hand.ratings)
+    n_exclusions = sum(tuple(one.values()) not in listed[tuple(one)] for one in wanted)
     if n_ratings or n_exclusions:
         _logger.warning(
-            "%d ratings and %d exclusions name scans that are not listed", n_ratings, n_exclusions
+            "%d ratings and %d exclusions match no listed scan, so do nothing",
+            n_ratings,
+            n_exclusions,
         )

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
@@ -20,18 +19,18 @@ from organome.domain.rows import Row
 from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS, with_structures
 from organome.io.tables.parquet import (
     arrow_schema,
-    described_table,
     parse_table,
     read_structures,
     rows_to_arrow,
     write_pieces,
     write_table,
 )
+from organome.io.tables.part_facts import Facts, fact_texts, joined_facts
 
 Texts = NDArray[Any]  # of texts and None
 _ONE_PART: Final = "part-0000.parquet"
 _ROWS_AT_ONCE: Final = 8_000
-# What a file says of itself; all else is said of the collection, and of tables made of it, too.
+# What files say of themselves; all else is said of the collection, and of tables made of it, too.
 _OF_FILE: Final = ("schema_version", "version", "structures")
 
 
@@ -43,13 +42,13 @@ class Collected:
         folder: Where they lie.
         parts: Names of the files that each table has.
         structures: The organs of the run.
-        facts: What their files say of themselves.
+        facts: What their files say together.
     """
 
     folder: Path
     parts: tuple[str, ...]
     structures: tuple[Organ, ...]
-    facts: tuple[tuple[str, str], ...]
+    facts: Facts
 
     def scans(self, part: str, columns: Sequence[str]) -> pa.Table:
         """Read columns of the scans of a part."""
@@ -94,8 +93,7 @@ def open_collected(folder: Path) -> Collected:
     paths = sorted((folder / ORGAN_ROWS.name).glob("part-*.parquet"))
     if not paths:
         raise SetupError(f"{folder}: no tables yet; `organome run` makes them")
-    facts = described_table(pq.read_schema(paths[0])).facts
-    facts = tuple((name, text) for name, text in facts if name not in _OF_FILE)
+    facts = {name: fact for name, fact in joined_facts(paths).items() if name not in _OF_FILE}
     parts = tuple(path.name for path in paths)
     return Collected(folder, parts, read_structures(paths[0]), facts)
 
@@ -120,9 +118,13 @@ class Writer:
         self._collected = collected
 
     def described(self, table: Table) -> Table:
-        """Return a table as it is in this run: with its organs, and what its files say."""
+        """Return a table as it is in this run: with its organs, and what its files say.
+
+        Counts stand in the dictionary alone: those of files add up.
+        """
         of_run = with_structures(table, self._collected.structures)
-        return replace(of_run, facts=self._collected.facts)
+        facts = fact_texts(self._collected.facts)
+        return replace(of_run, facts=tuple(one for one in facts if not one[0].startswith("n_")))
 
     def write(self, table: Table, content: pa.Table, part: str = _ONE_PART) -> None:
         """Write a file."""

@@ -77,6 +77,9 @@ def pair_rows(
 ) -> Iterator[Row]:
     """Pair each visit with the next one of the same protocol, a row a structure.
 
+    The next by date, else by month, where it is known of all visits of that participant and
+    protocol; else by the name of the instance.
+
     Args:
         several: The visits.
         structures: Names of the structures.
@@ -86,9 +89,7 @@ def pair_rows(
     records: list[Any] = visits.to_dict("records")
     key = ["cohort", "participant", "protocol"]
     for _, of_one in visits.groupby(key, sort=False):
-        places = map(int, of_one.index)
-        in_order = sorted(places, key=lambda place: _number(records[place]["instance"]))
-        for first, second in pairwise(in_order):
+        for first, second in pairwise(_in_order(records, [*map(int, of_one.index)])):
             yield from _rows(several, records, (first, second), structures, detectable_pct)
 
 
@@ -170,6 +171,13 @@ def _interval_years(one: Mapping[str, Any], other: Mapping[str, Any]) -> float |
         return None
     (year, month), (later, later_month) = (map(int, text.split("-")) for text in months)
     return ((later - year) * _MONTHS_PER_YEAR + later_month - month) / _MONTHS_PER_YEAR
+
+
+def _in_order(records: Sequence[Mapping[str, Any]], places: list[int]) -> list[int]:
+    times = [[records[place][name] for place in places] for name in ("scan_date", "acq_month")]
+    known = next((of_all for of_all in times if not any(map(pd.isna, of_all))), [0] * len(places))
+    names = [_number(records[place]["instance"]) for place in places]
+    return [place for *_, place in sorted(zip(known, names, places, strict=True))]
 
 
 def _number(instance: str) -> tuple[tuple[int, ...], str]:

@@ -20,6 +20,9 @@ _WHOLE_YEARS: Final = 5  # norms are drawn between ages of whole fives: nobody's
 def choose_shown(cohort: Cohort, n_most: int, seed: int) -> pd.DataFrame:
     """Choose the scans that plots and rows show: the worst, and people drawn by chance.
 
+    The worst of each rule and organ and the next most doubtful are half of them; then people are
+    added one by one, all scans of each.
+
     Args:
         cohort: The cohort.
         n_most: Scans that are shown at most, but for those of a person who is drawn last.
@@ -28,11 +31,15 @@ def choose_shown(cohort: Cohort, n_most: int, seed: int) -> pd.DataFrame:
     scans = cohort.scans
     if len(scans) <= n_most:
         return scans
-    doubtful = set(scans["scan"][: n_most // 2]) | {odd.scan for odd in cohort.worst}
+    is_worst = scans["scan"].isin({odd.scan for odd in cohort.worst})
+    doubtful = pd.concat([scans["scan"][is_worst], scans["scan"][~is_worst]])[: n_most // 2]
+    is_doubtful = scans["scan"].isin(doubtful)
     people = scans["participant"].drop_duplicates().sort_values().to_numpy()
-    drawn = np.random.default_rng(seed).permutation(people)[: n_most // 2]
-    chosen = scans["scan"].isin(doubtful) | scans["participant"].isin(set(drawn))
-    return scans[chosen].head(n_most).reset_index(drop=True)
+    drawn = np.random.default_rng(seed).permutation(people)
+    n_more = scans.loc[~is_doubtful, "participant"].value_counts().reindex(drawn, fill_value=0)
+    n_before = is_doubtful.sum() + n_more.cumsum() - n_more  # scans when it is the person's turn
+    chosen = is_doubtful | scans["participant"].isin(drawn[n_before.to_numpy() < n_most])
+    return scans[chosen].reset_index(drop=True)
 
 
 def plot_data(cohort: Cohort, shown: pd.DataFrame, *, shareable: bool) -> Any:

@@ -6,6 +6,7 @@ makes it again, unless it is one of the user's own. What is rewritten keeps its 
 starts for it.
 """
 
+import csv
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +22,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from organome.io.files.atomic import replacement
 from organome.io.files.packs import write_members
+from organome.io.tables.covariate_files import PEOPLE, separator
 from organome.io.tables.dropped_rows import find_rows, write_without_rows
 from organome.shards.journal import without_scans
 
 _SHORTEST: Final = 5  # letters of a name that is looked for in running text; else only in columns
-_PEOPLE: Final = frozenset({"participant", "participant_id", "eid", "fid", "iid", "subject"})
+_PEOPLE: Final = frozenset({*PEOPLE, "fid", "iid", "subject"})
+_PERHAPS: Final = frozenset({"id", "subject"})  # or only numbers the rows
+_NUMBER: Final = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_FLOAT: Final = re.compile(r"\d+\.\d*(e\+\d+)?|\d+e\+\d+", re.IGNORECASE)
 _TABLES: Final = (".tsv", ".csv")
 _LINES: Final = (".log", ".txt", ".jsonl", ".out", ".err")
 _IMAGES: Final = (".nii.gz", ".nrrd", ".mha", ".pth", ".npz")
@@ -82,7 +88,7 @@ class Removal:
             return self._from_zip(path, is_ours=is_ours)
         content = path.read_bytes()
         if path.name.endswith(_TABLES):
-            return self._from_text_table(path, content)
+            return self._from_text_table(path, content, is_ours=is_ours)
         if not self._names(_inflated(content)):
             return Counter()
         if (found := self._from_text(path, content)) is not None:
@@ -93,21 +99,31 @@ class Removal:
 
     def _from_parquet(self, path: Path, *, is_ours: bool) -> Counter[str]:
         try:
-            n = find_rows(path, self._values_of)
+            names = pq.read_schema(path).names
+            values_of = self._values_of(names)
+            n = find_rows(path, values_of)
             if n and self.apply:
                 with replacement(path) as target:
-                    write_without_rows(path, target, self._values_of)
+                    write_without_rows(path, target, values_of)
+            is_known = is_ours or bool(_people(names))
+            is_left = not is_known and bool(find_rows(path, lambda _: self._long_names))
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             return self._remove(path, "damaged files") if is_ours else Counter()
-        return _counted("rows of tables", n)
+        return _counted("rows of tables", n) + _counted(LEFT, is_left)
 
-    def _values_of(self, column: str) -> Collection[str]:
-        """Return which values of a column are of them."""
-        if column.lower() in _PEOPLE:
-            return self.participants
-        return self.scans if "scan" in column else ()
+    def _values_of(self, names: Iterable[str]) -> Callable[[str], Collection[str]]:
+        """Return which values of each column are of them."""
+        people = _people(names)
+        theirs = self.participants | {f"sub-{one}" for one in self.participants}
+
+        def values_of(column: str) -> Collection[str]:
+            if column in people:
+                return theirs
+            return self.scans if "scan" in column else ()
+
+        return values_of
 
     def _from_zip(self, path: Path, *, is_ours: bool) -> Counter[str]:
         try:
@@ -142,20 +158,34 @@ class Removal:
             return self._replaced(path, "lines of logs", b"".join(kept), len(lines) - len(kept))
         return None
 
-    def _from_text_table(self, path: Path, content: bytes) -> Counter[str]:
-        """Drop rows that name one of them, or have a short name of theirs in the column for it."""
-        delimiter = b"\t" if path.suffix == ".tsv" else b","
+    def _from_text_table(self, path: Path, content: bytes, *, is_ours: bool) -> Counter[str]:
+        """Drop rows that name one of them; a number is a name only in the column for it.
+
+        Where none is known, or a row has more or fewer cells than the heading, it may be either:
+        the row stays, and a file of somebody's own is counted as left.
+        """
         lines = content.splitlines(keepends=True)
-        heading = [_cell(one).lower() for one in lines[0].split(delimiter)] if lines else []
-        places = [place for place, name in enumerate(heading) if name in _PEOPLE]
+        delimiter = separator(_text(lines[0])) if lines else ","
+        heading = _cells(lines[0], delimiter) if lines else []
+        places = [heading.index(name) for name in _people(heading)]
+        kept: list[bytes] = []
+        is_left = False
+        for line in lines:
+            cells = _cells(line, delimiter)
+            is_shifted = any(cells[len(heading) :])
+            sure = () if is_shifted else (cells[place] for place in places if place < len(cells))
+            is_named = self._names(line)
+            words = (cell for cell in cells if not _NUMBER.fullmatch(cell)) if is_named else ()
+            if self._holds_one(sure) or any(self._names(word.encode()) for word in words):
+                continue
+            kept.append(line)
+            if is_named and (not places or len(cells) != len(heading)):
+                is_left |= self._holds_one(cells)
+        found = self._replaced(path, "rows of tables", b"".join(kept), len(lines) - len(kept))
+        return found + _counted(LEFT, is_left and not is_ours)
 
-        def is_theirs(line: bytes) -> bool:
-            cells = line.split(delimiter)
-            names = {_cell(cells[place]) for place in places if place < len(cells)}
-            return not names.isdisjoint(self.participants) or self._names(line)
-
-        kept = [line for line in lines if not is_theirs(line)]
-        return self._replaced(path, "rows of tables", b"".join(kept), len(lines) - len(kept))
+    def _holds_one(self, cells: Iterable[str]) -> bool:
+        return not self.participants.isdisjoint(map(_as_name, cells))
 
     def _pruned(self, value: Any) -> tuple[Any, int]:
         """Return a JSON value without the entries that name one of them, and how many these are."""
@@ -214,6 +244,10 @@ class Removal:
             words.setdefault(run, []).append(word.encode())
         return words
 
+    @cached_property
+    def _long_names(self) -> frozenset[str]:
+        return frozenset(one for one in self.participants if len(one) >= _SHORTEST)
+
     def _names(self, content: bytes) -> bool:
         """Return whether one of them is named; takes as long for a thousand as for one."""
         if b"\\" in content:
@@ -229,18 +263,17 @@ def files_below(folder: Path, leave: Collection[Path]) -> Iterator[Path]:
 
     Links to folders are followed, each folder once; links to files are not.
     """
-    left = {os.fspath(path.absolute()) for path in leave}
-    seen: set[tuple[int, int]] = set()
+    seen = {path.resolve() for path in leave}  # whatever links lead to them
     for name, subfolders, names in os.walk(folder.absolute(), followlinks=True):
-        found = Path(name).stat()
-        if name in left or (found.st_dev, found.st_ino) in seen:
+        found = Path(name).resolve()
+        if found in seen:
             subfolders.clear()
             continue
-        seen.add((found.st_dev, found.st_ino))
+        seen.add(found)
         subfolders.sort()
         for one in sorted(names):
             path = Path(name, one)
-            if os.fspath(path) not in left and path.is_file() and not path.is_symlink():
+            if found / one not in seen and path.is_file() and not path.is_symlink():
                 yield path
 
 
@@ -248,8 +281,29 @@ def _whole(word: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"(?<![0-9A-Za-z])" + re.escape(word) + rb"(?![0-9A-Za-z])")
 
 
-def _cell(content: bytes) -> str:
-    return content.decode(errors="replace").strip().strip('"')
+def _people(names: Iterable[str]) -> list[str]:
+    """Return which columns have names of participants, by their headings."""
+    named = [name for name in names if name.lower() in _PEOPLE]
+    return [name for name in named if name.lower() not in _PERHAPS] or named
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8-sig", "replace")
+
+
+def _cells(line: bytes, delimiter: str) -> list[str]:
+    text = _text(line)
+    try:
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
+    except csv.Error:
+        return [text]
+
+
+def _as_name(cell: str) -> str:
+    """Return a name without the prefix of BIDS, or what a whole number is that became a float."""
+    if _FLOAT.fullmatch(cell) and float(cell).is_integer():
+        return str(int(float(cell)))
+    return cell.removeprefix("sub-")
 
 
 def _inflated(content: bytes) -> bytes:

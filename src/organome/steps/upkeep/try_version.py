@@ -47,6 +47,6 @@ def run(
         folder = make_version(place, name, changes)
     return (
         f"organome run {folder}\n"
-        f"organome compare {run_folder} {folder}\n"
+        f"organome compare {run_folder} --other {folder} --output compared\n"
         f"organome switch {run_folder} {name}"
     )

@@ -12,7 +12,6 @@ are made anew by the next ``organome run``.
 """
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -25,12 +24,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from organome import __version__
-from organome.domain.errors import OrganomeError, SetupError
+from organome.domain.errors import SetupError
 from organome.domain.wording import counted
 from organome.io.canaries.references import CANARY, read_canary
 from organome.io.files.atomic import write_text_atomic
 from organome.io.runs import Run, open_run
 from organome.io.side_runs import VERSIONS
+from organome.io.tables.covariate_files import PEOPLE, separator
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
 from organome.io.tables.withdrawn import PENDING, WITHDRAWN, read_withdrawn, write_withdrawn
@@ -50,7 +50,6 @@ _REPORTS: Final = tuple(
     f"results/{name}" for base in ("report", "report_shareable") for name in (base, f".{base}.*")
 )
 _LONG_AGO_S: Final = 1
-_HEADINGS: Final = frozenset({"eid", "participant", "participant_id", "id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +104,18 @@ def run(run_folder: Path, /, *, list: Path) -> Certificate:
 
     Args:
         run_folder: Run folder.
-        list: Text file with one participant a line, or the first column of a CSV or TSV.
+        list: Text file with one participant a line; of a CSV or TSV the column that is headed so
+            (``eid``, ``ID``, ...), else the first.
 
     Returns:
         What was removed; it also stands in ``withdrawals/`` of the run folder.
 
     Raises:
-        SetupError: The list is not one, something works on the run, or another withdrawal was
-            begun.
+        SetupError: The list is not one, something works on the run, another withdrawal was begun,
+            or the cohort lies in the run folder itself.
     """
     place = open_run(run_folder)
+    _refuse_shared_folder(place)
     named = _read_list(list)
     with alone(place):
         digests, plan = _begin(place, named, list)
@@ -128,13 +129,18 @@ def _read_list(path: Path) -> frozenset[str]:
         SetupError: It cannot be read, or names nobody.
     """
     try:
-        text = "".join(tsv_lines(path))
+        lines = tsv_lines(path)
+        delimiter = separator(next((line for line in lines if set(line) & set("\t;,")), ""))
+        table = csv.reader(lines, delimiter=delimiter, strict=True)
+        rows = [row for row in table if any(map(str.strip, row))]
     except OSError as error:
         raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
-    delimiter = "\t" if "\t" in text else ","
-    cells = [row[0].strip() for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
-    if cells and cells[0].lower() in _HEADINGS:
-        cells = cells[1:]
+    except csv.Error as error:
+        raise SetupError(f"{path}: cannot be read as a list ({error})") from error
+    heading = [cell.strip().lower() for cell in rows[0]] if rows else []
+    known = [heading.index(name) for name in PEOPLE if name in heading]
+    place = known[0] if known else 0
+    cells = [row[place].strip() for row in rows[bool(known) :] if place < len(row)]
     if found := frozenset(cell.removeprefix("sub-") for cell in cells if cell):
         return found
     raise SetupError(f"{path}: names no participant; one a line is needed")
@@ -237,11 +243,36 @@ def _files(place: Run, path: Path) -> Iterator[tuple[Path, Path]]:
     """Yield all files of the run, and where they lie in it; the delivery and the list are not."""
     folder = place.folder.absolute()
     own = [place.scans / WITHDRAWN, place.scans / PENDING, folder / CERTIFICATES, path]
-    with suppress(OrganomeError):
-        root = folder / place.config()["cohort"]["root"]
-        own.append(Path(os.path.normpath(root)))
-    for file in files_below(folder, own):
+    for file in files_below(folder, [*own, *_delivery(place)]):
         yield file, file.relative_to(folder)
+
+
+def _delivery(place: Run) -> list[Path]:
+    """Return where the cohort was delivered; nothing where the run has no configuration.
+
+    Raises:
+        SetupError: The configuration is wrong, or that of a training.
+    """
+    if place.own_config is None:
+        return []
+    if place.is_training:
+        raise SetupError(
+            f"{place.own_config}: a training; take them out of its datasets, and train anew"
+        )
+    return [place.folder / place.config()["cohort"]["root"]]
+
+
+def _refuse_shared_folder(place: Run) -> None:
+    """Refuse a run folder in which nothing tells delivered files from those of the run.
+
+    Raises:
+        SetupError: The cohort lies in the run folder itself.
+    """
+    if any(root.resolve() == place.folder.resolve() for root in _delivery(place)):
+        raise SetupError(
+            f"{place.own_config}: cohort.root: is the run folder itself; move what was delivered"
+            " into a folder of its own, and name that"
+        )
 
 
 def _remove_empty_canaries(place: Run) -> None:

@@ -90,6 +90,9 @@ def test_parquet_gives_the_same_as_text(tmp_path: Path) -> None:
             "age and age_years both say age_years",
         ),
         ("eid,p31,sex\n1,0,F\n", "both say sex"),
+        ("id,participant_id,sex\n1,1,F\n", "id and participant_id both say participant"),
+        ("eid,visit,session_id,sex\n1,2,2,F\n", "visit and session_id both say instance"),
+        ("eid,height_m,height_cm\n1,1.7,171\n", "height_m and height_cm both say height"),
     ],
 )
 def test_mistake_is_one_line_without_a_name(text: str, said: str, tmp_path: Path) -> None:

@@ -36,15 +36,17 @@ def test_last_word_of_each_rater_counts_and_two_words_are_unsure(tmp_path: Path)
     }
 
 
-def test_exclusions_name_scans_or_participants(tmp_path: Path) -> None:
+def test_exclusions_name_scans_or_participants_with_or_without_prefixes(tmp_path: Path) -> None:
     path = written(
         tmp_path / "out.tsv",
         "participant\tscan\torgan\tinstance\treason\tby",
         "007\t\t\t3\tmoved\tme",
+        "sub-008\t\t\tses-2\tas BIDS names them\tme",
         "\t0000-0001\tspleen\t\tcyst\tme",
     )
     assert read_exclusions([path], ORGANS) == [
         Exclusion(None, "007", "3", None),
+        Exclusion(None, "008", "2", None),
         Exclusion("0000-0001", None, None, "spleen"),
     ]
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from distributed import SpecCluster
 from doubles.measured import cohort, scan_of
 from organome.domain.errors import Interrupted, SetupError
 from organome.domain.tables import COHORT_TABLES
-from organome.io.tables.parquet import arrow_schema, fact_of_file, read_table
+from organome.io.tables.parquet import arrow_schema, fact_of_file, read_table, write_table
 from organome.steps.collect import collect_tables
 from organome.steps.collect.collect_tables import Cluster, run
 from organome.steps.collect.parts import Collection, Part
@@ -288,3 +289,14 @@ def test_scan_twice_in_a_shard_is_an_error(tmp_path: Path) -> None:
 def test_cohort_without_a_shard_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no shards, list the scans first"):
         run(scans=tmp_path, results=tmp_path, output=tmp_path / "tables")
+
+
+def test_cohort_of_which_everybody_withdrew_is_one_line(tmp_path: Path) -> None:
+    made = cohort(tmp_path / "m", DELIVERIES)
+    shutil.rmtree(made["results"])
+    for path in made["scans"].glob("*.parquet"):
+        write_table(path, read_table(path).slice(0, 0))
+    with pytest.raises(SetupError, match="no scan is listed in any shard") as error:
+        run(**made, output=tmp_path / "tables")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "tables").exists()

@@ -193,6 +193,14 @@ def test_repeats_of_visits_and_within_a_visit(tmp_path: Path) -> None:
     assert found.n_organs == {"visits": 1, "repeats": 1}
 
 
+def test_repeats_are_ranked_by_number(tmp_path: Path) -> None:
+    arrays = {"10": 220.0, "2": 200.0, "9": 205.0}
+    rows = [(f"r{n}", "2", array, "spleen", ml) for n in range(3) for array, ml in arrays.items()]
+    repeatability.run(run_of(tmp_path / "run", rows), output=tmp_path / "out")
+    row = read(tmp_path / "out", "repeatability").loc["spleen"]
+    assert (row["twice"], row["n"], row["bias_ml"]) == ("repeats", 3, pytest.approx(5))
+
+
 def test_overlaps_of_stations_are_pairs(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", liver(1000))
     overlaps = tmp_path / "overlaps" / "0000"

@@ -5,6 +5,7 @@ import math
 import shutil
 import statistics
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from frictionless import Package
 
 from doubles.cohort_tables import FEATURE, N_PEOPLE, liver_ml, write_cohort_tables
 from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
 from organome.domain.quality_tables import COVARIATES
-from organome.io.tables.parquet import rows_to_arrow, write_table
+from organome.domain.tables import SCANS, VISITS
+from organome.io.tables.parquet import arrow_schema, read_table, rows_to_arrow, write_table
 from organome.steps.export.export import Format, run
 
 WIDE: dict[str, Any] = {
@@ -182,6 +185,70 @@ def test_another_table_is_exported_by_columns(tables: Path, tmp_path: Path) -> N
     assert Package(str(tmp_path / "datapackage.json")).validate().valid
 
 
+def test_rows_of_another_table_are_those_of_the_protocol_and_instance(
+    tables: Path, tmp_path: Path
+) -> None:
+    flags: dict[str, Any] = {"table": "organs", "columns": ["organ", "volume_ml"]}
+    written = run(tables=tables, output=tmp_path, instance="3", **flags)
+    assert (written.n_rows, written.n_columns) == (1, 2)
+    assert pd.read_csv(written.file)["volume_ml"].tolist() == [liver_ml(7)]
+    assert run(tables=tables, output=tmp_path, protocol="dixon", **flags).n_rows == N_PEOPLE + 1
+
+
+def test_the_reason_of_a_volume_is_one_column(tables: Path, tmp_path: Path) -> None:
+    flags: dict[str, Any] = {"organs": ["liver"], "values": ["volume_ml", "na_reason"]}
+    for one in (Format.DTA, Format.RDS, Format.SAV, Format.PARQUET):
+        run(tables=tables, output=tmp_path, format=one, **flags)
+    names = pq.read_schema(tmp_path / "visits.parquet").names
+    assert [name for name in names if name.startswith("liver")] == [
+        *("liver_volume_ml", "liver_na_reason")
+    ]
+    run(tables=tables, output=tmp_path, organs=["liver"], values=["na_reason"])
+    assert pd.read_csv(tmp_path / "visits.csv")["liver_na_reason"][0] == "truncated"
+
+
+def test_columns_of_scans_are_of_a_station_that_was_measured_and_flags_of_all(
+    tmp_path: Path,
+) -> None:
+    visit = {"cohort": "demo", "participant": "001", "instance": "2", "protocol": "ct"}
+    stations = [
+        {"status": "failed", "reason": "archive_broken", "flags": "stations_missing"},
+        {"status": "done", "flags": "header_odd;upside_down", "site": "North"},
+        {"status": "done", "flags": "header_odd", "site": "South"},
+    ]
+    rows = [
+        visit | {"array": "0", "station": place, "scan": f"0000-000{place}", **station}
+        for place, station in enumerate(stations, start=1)
+    ]
+    counts = {"n_scans": 3, "n_scans_done": 2, "array": "0", "array_choice": "only"}
+    reasons = {f"{organ.name}_na_reason": "not_found" for organ in ORGANS}
+    for table, content in ((SCANS, rows), (VISITS, [visit | counts | reasons])):
+        path = tmp_path / "tables" / table.name / "part-0000.parquet"
+        write_table(path, rows_to_arrow(table, content))
+    wanted = ["status", "station", "flags"]
+    written = run(tables=tmp_path / "tables", output=tmp_path / "out", scan_columns=wanted)
+    (row,) = pd.read_csv(written.file).to_dict("records")
+    assert [row[name] for name in wanted] == [
+        *("done", 2, "header_odd;upside_down;stations_missing")
+    ]
+
+
+def test_all_files_say_which_models_and_whether_they_are_complete(
+    tables: Path, tmp_path: Path
+) -> None:
+    rows = read_table(tables / "visits/part-0000.parquet")
+    for part, facts in enumerate(
+        ((("complete", "true"), ("models", "b")), (("complete", "false"), ("models", "a;b")))
+    ):
+        schema = arrow_schema(replace(VISITS, facts=facts))
+        path = tmp_path / f"tables/visits/part-000{part}.parquet"
+        write_table(path, rows.slice(30 * part, 30 + part).cast(schema))
+    flags: dict[str, Any] = {"format": Format.UKB_RETURN, "organs": ["liver"]}
+    written = run(tables=tmp_path / "tables", output=tmp_path / "out", **flags)
+    assert "not complete" in written.note
+    assert "files): a;b\n" in (tmp_path / "out/README.txt").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "match"),
     [
@@ -194,6 +261,9 @@ def test_another_table_is_exported_by_columns(tables: Path, tmp_path: Path) -> N
         ({"aggregate": True, "by": ["age_years"]}, "age_years:10"),
         ({"aggregate": True, "min_count": 2}, "at least 5"),
         ({"format": Format.REGENIE}, "--instance"),
+        ({"table": "organs", "organs": ["liver"]}, "--organs: widens visits"),
+        ({"table": "organs", "values": ["z"]}, "--values: widens visits"),
+        ({"table": "organs", "protocol": "ct"}, "no row with ct"),
     ],
 )
 def test_mistakes_are_named(

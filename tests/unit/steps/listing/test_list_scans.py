@@ -241,6 +241,18 @@ def test_linked_folders_are_followed_and_loops_end(ukb: Path) -> None:
     assert summary.left_out == (("linked folders that were met before", 2),)
 
 
+def test_an_alias_that_sorts_first_hides_nobody(tmp_path: Path) -> None:
+    root = tmp_path / "bids"
+    image = root / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    (root / "sub-001").symlink_to("sub-01")
+    summary = list_scans.run(kind="bids", cohort="c", root=root, scans=tmp_path / "scans")
+    (scan,) = _scans(tmp_path / "scans")
+    assert (scan.participant, scan.sources[0].path) == ("01", str(image))
+    assert summary.left_out == (("linked folders that were met before", 1),)
+
+
 def test_what_is_left_out_is_counted_by_kind_and_printed(ukb: Path) -> None:
     _add(ukb, 1000004, field=20204)
     (ukb / "notes.txt").touch()

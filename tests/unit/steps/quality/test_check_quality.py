@@ -7,8 +7,11 @@ the median absolute deviation 2. Intensities of livers are 100 plus five times s
 """
 
 import csv
+import json
 import logging
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from io import StringIO
 from math import exp, log
 from pathlib import Path
@@ -23,7 +26,13 @@ from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.domain.quality_tables import NORM_COEFFICIENTS, NORMS, QUALITY_TABLES
 from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
-from organome.io.tables.parquet import read_table, rows_to_arrow, write_table
+from organome.io.tables.parquet import (
+    arrow_schema,
+    fact_of_file,
+    read_table,
+    rows_to_arrow,
+    write_table,
+)
 from organome.steps.collect.flow import write_flow
 from organome.steps.export.export import run as export
 from organome.steps.quality import check_quality
@@ -623,7 +632,7 @@ def test_no_name_of_a_participant_is_logged(again: tuple[Path, str]) -> None:
     _, text = again
     assert "people.tsv: column weight_kg: 1 values are not of its kind, null" in text
     assert "11 visits of 13 have a row; 2 visits have none; 1 of 9 participants" in text
-    assert "1 ratings and 0 exclusions name scans that are not listed" in text
+    assert "1 ratings and 0 exclusions match no listed scan" in text
     assert not [name for name in ("f1", "m2", "stranger", "z1") if name in text]
 
 
@@ -631,3 +640,64 @@ def test_no_name_of_a_participant_is_logged(again: tuple[Path, str]) -> None:
 def test_what_is_not_there_is_said(inputs: dict[str, Any], tmp_path: Path, name: str) -> None:
     with pytest.raises(SetupError, match="nowhere"):
         check_quality.run(**{**inputs, name: tmp_path / "nowhere"}, output=tmp_path / "out")
+
+
+def test_exclusions_that_match_no_scan_are_counted_without_a_name(
+    inputs: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [
+        "participant\tinstance\tscan",
+        *("sub-m2\tses-2\t", "\t\t0000-0011"),  # these are there
+        *("stranger\t\t", "f1\t9\t", "\t\t0009-0000", "f2\t\t0000-0000"),  # the last is of f1
+    ]
+    (tmp_path / "out.tsv").write_text("\n".join(lines) + "\n")
+    check_quality.run(
+        **{**inputs, "exclusions": [tmp_path / "out.tsv"]}, output=tmp_path / "quality"
+    )
+    assert "1 ratings and 4 exclusions match no listed scan" in caplog.text
+    assert not [name for name in ("f1", "f2", "m2", "stranger") if name in caplog.text]
+    table = next(one for one in QUALITY_TABLES if one.name == "exclusions")
+    rows = rows_of(tmp_path / "quality", table)
+    by_list = [row["participant"] for row in rows if row["excluded"] == "by_list"]
+    assert by_list == ["m2", "m4"]
+
+
+def test_tables_say_what_all_files_of_the_collection_say(
+    inputs: dict[str, Any], tmp_path: Path
+) -> None:
+    first = (("complete", "true"), ("n_not_measured", "1"), ("models", "b"), ("inputs", "1f"))
+    second = (("complete", "false"), ("n_not_measured", "2"), ("models", "a;b"))
+    shutil.copytree(inputs["tables"], tmp_path / "tables")
+    for part, facts in enumerate((first, second)):
+        for table in (SCANS, ORGAN_ROWS, VISITS):
+            path = tmp_path / "tables" / table.name / f"part-{part:04d}.parquet"
+            described = arrow_schema(replace(table, facts=facts))
+            write_table(path, read_table(path).cast(described))
+    quality = tmp_path / "quality"
+    check_quality.run(tables=tmp_path / "tables", thresholds=inputs["thresholds"], output=quality)
+    dictionary = json.loads((quality / "dictionary.json").read_text())
+    names = ("complete", "n_not_measured", "models", "inputs")
+    assert [dictionary.get(name) for name in names] == [False, 3, "a;b", None]
+    for path in quality.glob("*/*.parquet"):
+        assert [fact_of_file(path, name) for name in names] == ["false", None, "a;b", None]
+
+
+def test_export_takes_the_asymmetry_of_organs(
+    inputs: dict[str, Any], found: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    flags: dict[str, Any] = {"organs": ["left_kidney", "liver"], "values": ["asymmetry_pct", "z"]}
+    export(tables=inputs["tables"], output=tmp_path, **flags)
+    with (tmp_path / "visits.csv").open() as file:
+        rows = {(row["participant"], row["instance"]): row for row in csv.DictReader(file)}
+    assert float(rows["m4", "2"]["left_kidney_asymmetry_pct"]) == pytest.approx(40)
+    assert {row["liver_asymmetry_pct"] for row in rows.values()} == {""}
+    assert float(rows["f4", "2"]["liver_z"]) == pytest.approx(9)
+
+
+def test_export_refuses_an_instance_where_the_table_has_none(
+    inputs: dict[str, Any], found: dict[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    with pytest.raises(SetupError, match="norms has no column instance"):
+        export(tables=inputs["tables"], output=tmp_path, table="norms", instance="2")
+    written = export(tables=inputs["tables"], output=tmp_path, table="exclusions", instance="3")
+    assert written.n_rows == 1  # a spleen that a person rated

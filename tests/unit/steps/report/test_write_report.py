@@ -127,7 +127,7 @@ def test_equal_tables_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
 
 def test_of_many_scans_some_are_shown_and_the_page_says_so(folder: Path, tmp_path: Path) -> None:
     written = write_report.run(folder, output=tmp_path / "few", max_scans=60)
-    assert written.n_shown <= 60
+    assert 60 <= written.n_shown < 60 + 3  # who is drawn last may have three
     assert (
         f"of {N_SCANS} scans: the most doubtful, and people drawn"
         in (tmp_path / "few" / "index.html").read_text()

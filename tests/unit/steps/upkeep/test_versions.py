@@ -1,12 +1,14 @@
 """Two versions side by side, and the switch from one to the other, killed at any moment."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from organome.cli.app import build_app
 from organome.domain.errors import SetupError
 from organome.io.files import atomic
 from organome.io.runs import open_run
@@ -70,6 +72,14 @@ def test_a_version_shares_lists_and_images_and_has_the_other_settings(folder: Pa
     for name in ("scans", "results/prepare_images", "work/prepare_images", "own.yaml"):
         assert (version.folder / name).samefile(folder / name)
     assert not (version.results / "segment_organs").exists()
+
+
+def test_what_is_printed_are_commands_with_all_they_need(folder: Path) -> None:
+    advice = try_version(folder, "sides", set=CHANGES)
+    for line in advice.splitlines():
+        program, *tokens = shlex.split(line)
+        assert program == "organome"
+        build_app().parse_args(tokens, exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize(

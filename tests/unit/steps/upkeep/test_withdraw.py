@@ -23,7 +23,7 @@ from organome.shards.journal import Journal, read_journals
 from organome.steps.collect.collect_tables import run as collect_tables
 from organome.steps.listing.list_scans import run as list_scans
 from organome.steps.upkeep import removal
-from organome.steps.upkeep.withdraw import run
+from organome.steps.upkeep.withdraw import _read_list, run
 
 N_SHARDS, N_SCANS = 4, 5
 GONE = ("1000020", "1000130")  # in the first and the third shard
@@ -271,6 +271,59 @@ def test_a_list_without_names_is_refused(folder: Path, tmp_path: Path, text: str
     path.write_text(text)
     with pytest.raises(SetupError, match="names no participant"):
         run(folder, list=path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eid;date\n1000020;2026-03-01\n1000130;2026-03-01\n",
+        "1000020;\n1000130;\n",
+        "eid\n1000020,\n1000130,\n",
+        "date,eid\n2026-03-01,1000020\n2026-03-01,1000130\n",
+        "id\tparticipant_id\n1\tsub-1000020\n2\tsub-1000130\n",
+        "\ufeffID;note\n1000020;a, b, c\n1000130;\n",
+        "f.eid\r1000020\r1000130\r",
+    ],
+)
+def test_a_list_names_whom_its_column_names(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(text.encode())
+    assert _read_list(path) == set(GONE)
+
+
+def test_a_list_with_an_open_quote_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text('"1000020\n1000130\n')
+    with pytest.raises(SetupError, match="cannot be read as a list"):
+        _read_list(path)
+
+
+@pytest.mark.parametrize("root", [".", "{folder}", "../alias"])
+def test_a_cohort_in_the_run_folder_itself_is_refused(folder: Path, names: Path, root: str) -> None:
+    folder.with_name("alias").symlink_to(folder)
+    root = root.format(folder=folder)
+    (folder / "config.yaml").write_text(f"cohort: {{name: demo, kind: bids, root: {root}}}\n")
+    before = tree(folder)
+    with pytest.raises(SetupError, match="run folder itself"):
+        run(folder, list=names)
+    assert tree(folder) == before
+
+
+def test_nothing_of_a_delivery_below_the_run_folder_is_changed(folder: Path, names: Path) -> None:
+    delivered = folder / "data" / "participants.tsv"
+    delivered.parent.mkdir()
+    delivered.write_text("participant_id\nsub-1000020\n")
+    folder.with_name("alias").symlink_to(folder)
+    config = "cohort: {name: demo, kind: bids, root: ../alias/data}\n"
+    (folder / "config.yaml").write_text(config)
+    assert run(folder, list=names).holds
+    assert "1000020" in delivered.read_text()
+
+
+def test_a_training_is_refused(folder: Path, names: Path) -> None:
+    (folder / "config.yaml").write_text("train: {name: own}\ndatasets: []\n")
+    with pytest.raises(SetupError, match="a training"):
+        run(folder, list=names)
 
 
 def test_short_names_are_looked_for_in_their_columns(folder: Path, tmp_path: Path) -> None:
