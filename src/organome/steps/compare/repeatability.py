@@ -23,7 +23,7 @@ from organome.domain.errors import SetupError
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.io.files.atomic import write_text_atomic
 from organome.io.report_tables import ReportTable, index_page, write_table_files
-from organome.steps.compare.volumes import read_volumes
+from organome.steps.compare.volumes import by_number, read_volumes
 
 PAGE: Final = "repeatability.md"
 _OVERLAPS: Final = "*/overlaps.parquet"
@@ -133,8 +133,7 @@ def _first_two(rows: pd.DataFrame) -> pd.DataFrame:
     """Return pairs of the first two repeats of a protocol within a visit."""
     key = [name for name in _OF_REPEATS if name != "organ"]
     whose = rows.assign(station=rows["station"].astype("string").fillna(""))
-    padded = whose["array"].str.replace(r"[0-9]+", lambda found: found[0].zfill(20), regex=True)
-    rank = whose.assign(array=padded).groupby(key)["array"].rank(method="dense")
+    rank = whose.assign(array=by_number(whose["array"])).groupby(key)["array"].rank(method="dense")
     return _pairs(whose.assign(rank=rank.astype(int).astype(str)), _OF_REPEATS, "rank", ("1", "2"))
 
 

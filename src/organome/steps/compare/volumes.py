@@ -51,5 +51,11 @@ def one_a_visit(rows: pd.DataFrame, run_folder: Path) -> pd.DataFrame:
                 "--protocol names one" if name == "protocol" else "run it with stations: stitch"
             )
             raise SetupError(f"{run_folder}: visits have several {several} ({words}); {advice}")
-    by_number = rows.assign(has_none=rows["volume_ml"].isna()).sort_values(["has_none", "array"])
-    return by_number.drop_duplicates(KEY).drop(columns="has_none")
+    order = {"has_none": rows["volume_ml"].isna(), "repeat": by_number(rows["array"])}
+    ranked = rows.assign(**order).sort_values([*order])
+    return ranked.drop_duplicates(KEY).drop(columns=[*order])
+
+
+def by_number(arrays: "pd.Series[str]") -> "pd.Series[str]":
+    """Spell repeats so that they sort by their numbers: 2 before 10, 1-5 before 1-12."""
+    return arrays.str.replace(r"[0-9]+", lambda found: found[0].zfill(20), regex=True)

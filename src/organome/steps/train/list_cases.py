@@ -150,9 +150,8 @@ def _cases_of(dataset: Mapping[str, Any], schemes: Path) -> Iterator[Case]:
     sources: Iterable[LabelScheme] = ()
     if _is_run(dataset["layout"], root):
         sources = _made_from(root, find_scheme(dataset["labels"]))
-    scheme = covered_scheme(
-        dataset["labels"], sources, schemes / name
-    )  # refused now, not case by case
+    # Refused now, and not case by case.
+    scheme = covered_scheme(dataset["labels"], sources, schemes / name)
     found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))
     base = root if root.is_dir() else root.parent
     for number, one in enumerate(found, start=1):

@@ -15,6 +15,7 @@ import pytest
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
 from organome.steps.compare import compare, repeatability
+from organome.steps.compare.volumes import one_a_visit, read_volumes
 
 MAIN = "from organome.cli.app import main; main()"
 Volumes = Iterable[tuple[str, str, str, str, float | None]]
@@ -248,3 +249,10 @@ def test_the_commands_on_a_terminal(tmp_path: Path) -> None:
         assert done.returncode == 0, said
         assert f"{words[0]}/" in said
         assert "Traceback" not in said
+
+
+def test_of_repeats_the_first_by_number_that_has_a_volume_counts(tmp_path: Path) -> None:
+    repeats = {"1": None, "10": 1500.0, "2": 1400.0}
+    rows = [row for array, ml in repeats.items() for row in liver(ml, array=array)]
+    run = run_of(tmp_path / "run", rows)
+    assert list(one_a_visit(read_volumes(run), run)["volume_ml"]) == [1400.0]
