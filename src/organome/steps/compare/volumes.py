@@ -51,9 +51,9 @@ def one_a_visit(rows: pd.DataFrame, run_folder: Path) -> pd.DataFrame:
                 "--protocol names one" if name == "protocol" else "run it with stations: stitch"
             )
             raise SetupError(f"{run_folder}: visits have several {several} ({words}); {advice}")
-    order = {"has_none": rows["volume_ml"].isna(), "repeat": by_number(rows["array"])}
-    ranked = rows.assign(**order).sort_values([*order])
-    return ranked.drop_duplicates(KEY).drop(columns=[*order])
+    ranked = rows.assign(has_none=rows["volume_ml"].isna(), repeat=by_number(rows["array"]))
+    ranked = ranked.sort_values(["has_none", "repeat"])
+    return ranked.drop_duplicates(KEY).drop(columns=["has_none", "repeat"])
 
 
 def by_number(arrays: "pd.Series[str]") -> "pd.Series[str]":
