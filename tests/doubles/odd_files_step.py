@@ -39,7 +39,7 @@ class OddFiles(CopyStep):
         kind = self._kinds.get(scan.scan)
         path = f"/cohort/{PARTICIPANT}/{PARTICIPANT}_2.zip"
         if kind == "takes memory":
-            taken = [bytearray(os.urandom(_MIB) * 64) for _ in range(24)]
+            taken = [bytearray(os.urandom(_MIB) * 64) for _ in range(64)]
             time.sleep(600)  # until it is ended for it
             raise AssertionError(len(taken))
         if kind == "bug":

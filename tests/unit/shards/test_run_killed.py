@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -48,9 +47,11 @@ class Shard:
     def journaled(self) -> list[str]:
         """Scans of all whole lines."""
         lines: list[str] = []
-        for path in sorted(self.work.glob("files-*/journal*.jsonl")):
-            with suppress(FileNotFoundError):  # it is just being published
+        try:
+            for path in sorted(self.work.glob("files-*/journal*.jsonl")):
                 lines += path.read_text().splitlines()
+        except FileNotFoundError:  # just renamed, by its next holder or to be published
+            return self.journaled()
         return [json.loads(line[9:])["scan"] for line in lines if line.endswith("}")]
 
     def wait_until_journaled(self, n_scans: int, process: Attempt) -> None:
