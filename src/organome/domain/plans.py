@@ -7,6 +7,7 @@ nnU-Net's own package of architectures, layers of torch.
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
@@ -121,6 +122,11 @@ def check_plans(plans: Mapping[str, Any], configuration: str) -> None:
     for name in (*(chosen.get(key) for key in _FOUND_BY_NAME), plans.get("label_manager")):
         if name is not None and not _PLAIN_NAME.fullmatch(str(name)):
             raise SetupError(f"plans: {name!r} is not the name of a function")
+
+
+def total_strides(strides: Sequence[Sequence[int]]) -> list[int]:
+    """Multiply the strides of all stages of a network, by axis: its patch is a multiple of them."""
+    return [prod(along) for along in zip(*strides, strict=True)]
 
 
 def is_trained_in_ras(plans: Mapping[str, Any]) -> bool:

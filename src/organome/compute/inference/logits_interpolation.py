@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from organome.compute.inference.resampling import (
     SKIMAGE,
+    ResamplingRule,
     centres,
     known_rule,
     nearest_of_scipy,
@@ -69,11 +70,8 @@ def interpolate_logits(
     Returns:
         None where that is not a linear interpolation that is known here.
     """
-    plan = configuration.configuration
-    rule = known_rule(
-        plan["resampling_fn_probabilities"], plan["resampling_fn_probabilities_kwargs"]
-    )
-    if rule is None or rule.order != 1:
+    rule = _linear_rule(configuration)
+    if rule is None:
         return None
     separate = rule.separate_axis(*spacings)
     if separate is not None and rule.order_z != 0:
@@ -94,11 +92,16 @@ def interpolates_labels(configuration: Any) -> bool:
     Args:
         configuration: nnU-Net's manager of the model's configuration.
     """
+    rule = _linear_rule(configuration)
+    return rule is not None and rule.order_z == 0
+
+
+def _linear_rule(configuration: Any) -> ResamplingRule | None:
     plan = configuration.configuration
     rule = known_rule(
         plan["resampling_fn_probabilities"], plan["resampling_fn_probabilities_kwargs"]
     )
-    return rule is not None and rule.order == 1 and rule.order_z == 0
+    return rule if rule is not None and rule.order == 1 else None
 
 
 def linear(n_in: int, n_out: int) -> AxisInterpolation:

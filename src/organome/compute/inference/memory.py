@@ -15,6 +15,7 @@ from organome.compute.inference.preparation import model_shape
 from organome.compute.inference.sums import SLICES_AT_A_TIME, VOXELS_AT_A_TIME
 from organome.compute.inference.tiling import Tiling, place_tiles
 from organome.domain.inference import InferenceSettings, MemoryNeed
+from organome.domain.plans import total_strides
 
 _PIXEL: Final = 4  # bytes of a voxel of the image: no more than single precision is expected
 _SINGLE: Final = 4
@@ -184,7 +185,7 @@ def count_activations(
 
 def _smallest_tile(patch: Sequence[int], strides: Sequence[Sequence[int]]) -> list[int]:
     """Shrink a patch until its deepest stage has one voxel, or two: no norm is of a single one."""
-    tile = [prod(along) for along in zip(*strides, strict=True)]
+    tile = total_strides(strides)
     roomy = [axis for axis, n in enumerate(tile) if patch[axis] > n]
     for axis in roomy[:1]:
         tile[axis] *= 2

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
-from math import prod
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from organome.compute.inference.cpu_layers import quicken_layers
 from organome.domain.errors import SetupError
 from organome.domain.inference import InferenceSettings, Precision
 from organome.domain.models import Model, check_one_channel, model_classes
-from organome.domain.plans import check_plans, configuration_of
+from organome.domain.plans import check_plans, configuration_of, total_strides
 
 _SPATIAL: int = 2  # axes of tiles in front of the spatial ones: tile, channel
 
@@ -100,11 +99,11 @@ def _load_network(
 def _check_patch(network: Any, model: Model) -> None:
     """Refuse a patch that the network cannot halve as often as it does."""
     patch = configuration_of(model.plans, model.configuration)["patch_size"]
-    steps = [prod(along) for along in zip(*network.encoder.strides, strict=True)]
+    steps = total_strides(network.encoder.strides)
     if any(edge % step for edge, step in zip(patch, steps, strict=True)):
         raise SetupError(
-            f"model {model.name}: its patch of {' x '.join(map(str, patch))} voxels is no multiple"
-            f" of {' x '.join(map(str, steps))}, the strides of its network"
+            f"model {model.name}: its patch of {' x '.join(map(str, patch))} voxels must be a"
+            f" multiple of {' x '.join(map(str, steps))}, the strides of its network"
         )
 
 

@@ -117,8 +117,8 @@ def bootstrap_over_participants(
 ) -> Bootstrap:
     """Draw participants with replacement, each with all scans, and take percentiles of the means.
 
-    A class that nobody drawn has does not count in the macro mean of that draw. Without two
-    participants who have a value there is no interval: one alone would be drawn again and again.
+    A class that nobody drawn has does not count in the macro mean of that draw. An interval
+    needs two participants with a value: a single one would give it no width.
 
     Args:
         values: Array (scans, classes).

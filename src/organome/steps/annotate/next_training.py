@@ -92,7 +92,7 @@ def run(
         dry_run: Write dataset and configuration, and start nothing.
 
     Raises:
-        SetupError: There is no round, or there are rounds of several cohorts; the configuration is
+        SetupError: A round is missing, or rounds are of several cohorts; the configuration is
             wrong, or has annotations of other rounds; or the folder is taken.
     """
     all_rounds = existing_rounds(rounds)

@@ -123,7 +123,7 @@ def _of_other_run(run_folder: Path, protocol: str | None) -> pd.DataFrame:
 
 
 def _with_sole_visits(theirs: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
-    """Give rows without a visit that of the participant, who must have one only.
+    """Give rows without a visit that of the participant, who must have exactly one.
 
     Raises:
         SetupError: A participant has several, or the other has the visit beside it.

@@ -58,10 +58,14 @@ class ModelLabeller:
         return {
             **{name: value for name, value in self.facts.items() if name != "model_folds"},
             "tile_step_size": self.inference.tile_step_size,
-            **({"orientation": "RAS"} if is_trained_in_ras(read_plans(self.folder)) else {}),
+            **({"orientation": "RAS"} if self._is_trained_in_ras else {}),
             **({"fold_average": FoldAverage.AS_NNUNET.value} if is_average else {}),
             **self.inference.of_labels(),
         }
+
+    @cached_property
+    def _is_trained_in_ras(self) -> bool:
+        return is_trained_in_ras(read_plans(self.folder))
 
     @cached_property
     def folds(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ has that model's plan, as with nnU-Net's ``move_plans_between_datasets``.
 """
 
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from organome.domain.errors import SetupError
+from organome.domain.plans import total_strides
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.folders import read_json, read_model
 from organome.io.models.training_folders import DATASET
@@ -143,7 +143,7 @@ def _cut(configuration: dict[str, Any], patch_zyx: Sequence[int]) -> dict[str, A
     if not patch_zyx:
         return configuration
     strides = configuration["architecture"]["arch_kwargs"]["strides"]
-    steps_zyx = [math.prod(axis) for axis in zip(*strides, strict=True)]
+    steps_zyx = total_strides(strides)
     if any(edge < 1 or edge % step for edge, step in zip(patch_zyx, steps_zyx, strict=True)):
         raise SetupError(
             f"plan.patch_zyx {' x '.join(map(str, patch_zyx))}: the network of train.start_from"

@@ -66,7 +66,7 @@ def covered_scheme(word: str, sources: Iterable[LabelScheme], folder: Path) -> s
         Name or file.
 
     Raises:
-        SetupError: There is no such scheme.
+        SetupError: The scheme is unknown.
     """
     stated = scheme = find_scheme(word)
     for source in sources:

@@ -65,7 +65,9 @@ def spoilt(model: Model, what: str) -> Model:
         "many": "300 outputs, at most 256",
         "two channels": "2 images at once",
         "colours": "normalisation 'RGBTo01Normalization'",
-        "a patch that cannot be halved": "patch of 16 x 31 x 32 voxels is no multiple of 2 x 2 x 2",
+        "a patch that cannot be halved": (
+            "patch of 16 x 31 x 32 voxels must be a multiple of 2 x 2 x 2"
+        ),
         "too few strides": "weights of fold 0 are not those of a network of its plans",
     }.items(),
 )
