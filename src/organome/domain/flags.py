@@ -30,10 +30,10 @@ class Flag(StrEnum):
     PADDING_DOUBTFUL = "padding_doubtful"
     HOUNSFIELD_STATED = "hounsfield_stated"
     PRIVATE_SCALING = "private_scaling"
+    FRAME_DIFFERS = "frame_differs"
     # slices of several echoes
     ECHOES_MISSING = "echoes_missing"
     PDFF_T1_WEIGHTED = "pdff_t1_weighted"
-    FRAME_DIFFERS = "frame_differs"
     # the stitching
     SEAM_GAIN_UNKNOWN = "seam_gain_unknown"
     SEAM_GAIN_LIMITED = "seam_gain_limited"

@@ -150,7 +150,7 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "grid) and was left out; `contrasts` has those that were prepared."
     ),
     Flag.STATIONS_MISSING: (
-        "A station at an end of the body is not there or not usable; the others count "
+        "A station at an end of the body is not there, damaged or not usable; the others count "
         "(`n_stations`), and organs that go on beyond them are truncated."
     ),
     Flag.EXTRA_SERIES: "Series that are not needed were passed over.",
@@ -207,8 +207,9 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
         "10 %). Not corrected; do not pool with others."
     ),
     Flag.FRAME_DIFFERS: (
-        "The slice and the Dixon images are of different frames of reference: the participant may "
-        "have moved in between, and labels may lie beside the organs."
+        "Stations or contrasts, or the slice and the Dixon images, are of different frames of "
+        "reference: the participant may have moved in between, so that stations do not fit "
+        "together, or labels lie beside the organs."
     ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",

@@ -1,6 +1,6 @@
 """From a scan as delivered to images by station and contrast, whatever the cohort."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -42,9 +42,15 @@ from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
 from organome.io.images.sidecars import Sidecar, read_sidecar
+from organome.shards.faults import lacks_memory, machine_fault
 
 # What later steps read of every Dixon scan; the other contrasts serve where these look exchanged.
 REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
+# What costs a station at an end that station only: no setting and no second look puts it right.
+DAMAGED: Final = frozenset(
+    {Reason.ARCHIVE_BROKEN, Reason.FILE_BROKEN, Reason.SLICES_MISSING}
+    | {Reason.NOT_FINITE, Reason.CONSTANT_IMAGE}
+)
 
 FAT_HU: Final = -50  # -120 to -60 in people; air is -1000
 SOFT_HU: Final = (-200, 300)  # fat to enhanced blood
@@ -126,7 +132,7 @@ class Deliveries:
         """Read the images of a scan and check each.
 
         What is wrong with a contrast that is not required costs that contrast only,
-        unless no other is left.
+        unless no other is left; a damaged station at an end costs that station only.
 
         Raises:
             ScanError: If files, series or voxels are not in order.
@@ -153,7 +159,7 @@ class Deliveries:
                 headers, contrasts=contrasts, required=REQUIRED, station=scan.station
             )
         )
-        return self._stacked(archive, choice, _Lost())
+        return self._stacked(archive, choice, _Lost(contrasts))
 
     def _read_stations(self, scan: Scan) -> Delivery:
         """Read the Dixon stations of NAKO, of whose contrasts each has an archive of its own."""
@@ -161,7 +167,7 @@ class Deliveries:
         if not contrasts:
             fact = f"none of {', '.join(DIXON_CONTRASTS)} is wanted"
             raise ScanError(Reason.CONTRAST_MISSING, fact)
-        lost = _Lost()
+        lost = _Lost(contrasts)
         key = "\n".join(one.path for one in scan.sources)
         if self._last is None or self._last.path != key:
             self._last = None
@@ -189,15 +195,19 @@ class Deliveries:
         """Stack the series that were chosen."""
         stacker = _Stacker(archive.files, self._missing_rescale)
         stations: list[dict[Contrast, sitk.Image]] = []
-        for station in choice.stations:
+        for number, station in enumerate(choice.stations):
             stations.append({})
             for contrast, series in station.items():
-                with lost.unless_required(contrast):
+                with lost.unless_required(contrast, station=number):
                     stations[-1][contrast] = stacker.image(series, contrast)
         return Delivery(
             stations=lost.whole(stations),
             header=next(iter(choice.stations[0].values())).first,
-            flags=choice.flags | archive.flags | stacker.flags | lost.flags,
+            flags=choice.flags
+            | archive.flags
+            | stacker.flags
+            | lost.flags
+            | _frame_flags(one.first for of in choice.stations for one in of.values()),
             n_files_left_out=archive.files.n_left_out,
             scalings=frozenset(stacker.scalings),
         )
@@ -248,13 +258,14 @@ def _read_sources(
     stations: list[dict[Contrast, sitk.Image]] = []
     read: list[Delivery] = []
     flags: set[Flag] = set()
-    lost = _Lost()
-    for _, sources in groupby(scan.sources, key=lambda one: one.station):
+    lost = _Lost({one.contrast for one in scan.sources} & set(contrasts))
+    by_station = groupby(scan.sources, key=lambda one: one.station)
+    for number, (_, sources) in enumerate(by_station):
         images: dict[Contrast, sitk.Image] = {}
         for source in sources:
             if source.contrast is not None and source.contrast not in contrasts:
                 continue
-            with lost.unless_required(source.contrast):
+            with lost.unless_required(source.contrast, station=number):
                 one = _read_source(source, missing_rescale, orientation)
                 for contrast, image in one.stations[0].items():
                     if contrast in images:
@@ -270,44 +281,74 @@ def _read_sources(
     return Delivery(
         stations=whole,
         header=next((one.header for one in read if one.header is not None), None),
-        flags=frozenset(flags | lost.flags).union(*(one.flags for one in read)),
+        flags=frozenset(flags | lost.flags | _frame_flags(one.header for one in read)).union(
+            *(one.flags for one in read)
+        ),
         n_files_left_out=sum(left_out) if left_out else None,
         scalings=frozenset().union(*(one.scalings for one in read)),
     )
 
 
 class _Lost:
-    """Contrasts that a scan goes on without, because something is wrong with them."""
+    """Contrasts and end stations that a scan goes on without, because something is wrong there."""
 
-    def __init__(self) -> None:
+    def __init__(self, contrasts: Collection[Contrast | None]) -> None:
+        """Note what is required: fat and water, or the only contrast."""
         self.flags: frozenset[Flag] = frozenset()
+        self._required = {one for one in contrasts if one in REQUIRED or len(contrasts) == 1}
         self._errors: dict[Contrast, ScanError] = {}
+        self._damaged: dict[int, ScanError] = {}
 
     @contextmanager
-    def unless_required(self, contrast: Contrast | None) -> Iterator[None]:
-        """Note what is wrong with a contrast; raise it if the contrast is required."""
+    def unless_required(
+        self, contrast: Contrast | None, *, station: int | None = None
+    ) -> Iterator[None]:
+        """Note what is wrong with a contrast; raise it if the contrast is required.
+
+        Args:
+            contrast: The contrast; None: not known, so required.
+            station: Place of its station from the head; None: it is all stations'. Damage to a
+                required contrast of one station is noted as well.
+
+        Raises:
+            ScanError: What is wrong; a fault of the machine or a lack of memory always.
+        """
         try:
             yield
         except ScanError as error:
-            if contrast is None or contrast in REQUIRED:
+            if contrast is None or machine_fault(error) or lacks_memory(error):
                 raise
-            self._errors.setdefault(contrast, error)
+            if contrast not in self._required:
+                self._errors.setdefault(contrast, error)
+            elif station is None or error.reason not in DAMAGED:
+                raise
+            else:
+                self._damaged.setdefault(station, error)
 
     def whole(
         self, stations: Sequence[Mapping[Contrast, sitk.Image]]
     ) -> tuple[Mapping[Contrast, sitk.Image], ...]:
         """Return the stations that can be used, with the contrasts that all of them have.
 
-        A station at an end that lacks a required contrast which others have is left out.
+        A station at an end that lacks a required contrast which others have, or in which one is
+        damaged, is left out.
 
         Raises:
-            ScanError: What was wrong, if nothing is left.
+            ScanError: What was wrong with a station within, or if nothing is left.
         """
         there = {one for images in stations for one in images}
-        needed = there & REQUIRED
-        places = [n for n, images in enumerate(stations) if needed <= set(images)]
+        needed = there & self._required
+        places = [
+            n
+            for n, images in enumerate(stations)
+            if needed <= set(images) and n not in self._damaged
+        ]
+        ends = (places[0], places[-1] + 1) if places else (0, len(stations))
+        for place, error in self._damaged.items():
+            if ends[0] <= place < ends[1]:
+                raise error
         if places and len(places) < len(stations):
-            stations = stations[places[0] : places[-1] + 1]
+            stations = stations[slice(*ends)]
             self.flags |= {Flag.STATIONS_MISSING}
         lost = {one for one in there - needed if not _is_whole(one, stations, needed)}
         if self._errors and not there - lost - set(self._errors):
@@ -372,6 +413,12 @@ def _voxels_digest(image: sitk.Image) -> str:
     digest = blake2b(repr((voxels_zyx.shape, voxels_zyx.dtype)).encode())
     digest.update(voxels_zyx.data)
     return digest.hexdigest()
+
+
+def _frame_flags(headers: Iterable[Header | Sidecar | None]) -> frozenset[Flag]:
+    """Compare frames of reference: somebody who was moved in between has a new one."""
+    uids = {one.frame_of_reference_uid for one in headers if isinstance(one, Header)} - {""}
+    return frozenset({Flag.FRAME_DIFFERS}) if len(uids) > 1 else frozenset()
 
 
 def _check_same(contrast: Contrast, one: sitk.Image, other: sitk.Image) -> None:

@@ -190,7 +190,7 @@ class PrepareImages:
     """
 
     name = "prepare_images"
-    version = 13
+    version = 14
 
     def __init__(
         self,
@@ -264,6 +264,8 @@ class PrepareImages:
         except (ScanError, OSError):
             self._root.check()
             raise
+        if delivery.flags & {Flag.CONTRAST_LEFT_OUT, Flag.STATIONS_MISSING}:
+            self._root.check()  # a lost mount, and not the scan, may lack them
         flags = set(delivery.flags) | set(scan.flags)
         stations, slabs, corrected = _judge_stations(delivery.stations, self._correct_swaps)
         facts = _swap_facts(slabs, corrected)

@@ -1,21 +1,26 @@
 """prepare_images, from deliveries of every kind to published images."""
 
-from collections.abc import Callable, Mapping
+import errno
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source, Stations
+from organome.io.files.delivered import refusing
 from organome.io.tables.ledgers import LEDGER, read_ledger
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
-from organome.steps.prepare import prepare_images
+from organome.shards.faults import machine_fault
+from organome.steps.prepare import deliveries, prepare_images
 
 Files = dict[str, bytes]
 MakeFiles = Callable[..., Files]
@@ -202,11 +207,165 @@ def test_constant_series_is_named_by_its_contrast(
 ) -> None:
     files = make_ukb()
     files |= make_dicom(
-        np.zeros((12, 12, 16), np.uint16), number=4, SeriesDescription="Dixon_W", SeriesTime="1200"
+        np.zeros((12, 12, 16), np.uint16),
+        number=8,
+        first_xyz_mm=(0.0, 0.0, -40.0),
+        SeriesDescription="Dixon_W",
+        SeriesTime="1200",
     )
     archive = pack(tmp_path / "a.zip", files)
     reason, fact = _failure(tmp_path, Source(str(archive)), kind="ukb")
     assert (reason, fact) == (Reason.CONSTANT_IMAGE, "water: all voxels are 0")
+
+
+def _without_voxels(content: bytes) -> bytes:
+    """Cut the end off the voxels of a slice, as its header says nothing of."""
+    dataset = pydicom.dcmread(BytesIO(content))
+    dataset.PixelData = dataset.PixelData[:100]
+    written = BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
+
+
+@pytest.mark.odd_input(
+    "C-82",
+    make="one slice of water of the knee, of the neck, or of a station within lacks half its voxels",
+    source="own",
+    outcome="an end counts as missing (`stations_missing`); within, or all: `file_broken`",
+)
+@pytest.mark.parametrize(
+    ("stations", "n_whole"), [((0,), 5), ((5,), 5), ((0, 4, 5), 3), ((2,), None), (range(6), None)]
+)
+def test_a_damaged_station_at_an_end_costs_itself(
+    tmp_path: Path,
+    make_ukb: MakeFiles,
+    pack: Pack,
+    stations: Sequence[int],
+    n_whole: int | None,
+) -> None:
+    files = make_ukb()
+    for station in stations:
+        name = f"1.2.{4 * station + 4}.6.dcm"
+        files[name] = _without_voxels(files[name])
+    scan = _scan(Source(str(pack(tmp_path / "a.zip", files))))
+    (outcome,) = _run(tmp_path, scan, kind="ukb")
+    if n_whole is None:
+        assert outcome.reason is Reason.FILE_BROKEN
+    else:
+        assert outcome.facts["n_stations"] == n_whole
+        assert outcome.facts["contrasts"] == list(DIXON_CONTRASTS)
+        assert outcome.facts["flags"] == ["stations_missing"]
+        low_mm = min(low for low, _ in outcome.facts["station_spans_mm"])  # type: ignore[union-attr,misc]
+        assert low_mm == {(0,): -202.5, (5,): -162.5, (0, 4, 5): -122.5}[tuple(stations)]
+
+
+@pytest.mark.odd_input(
+    "C-83",
+    make="image files by station, one contrast each: that of an end, or of one within, is damaged",
+    source="own",
+    outcome="an end counts as missing (`stations_missing`), whatever the contrast; one that is "
+    "gone: `file_missing`",
+)
+@pytest.mark.parametrize("contrast", [WATER, CT])
+@pytest.mark.parametrize(
+    ("place", "content", "reason"),
+    [
+        (2, b"\x1f\x8b nothing", None),
+        (1, b"\x1f\x8b nothing", Reason.FILE_BROKEN),
+        (2, None, Reason.FILE_MISSING),
+    ],
+)
+def test_a_damaged_station_of_files(
+    tmp_path: Path, contrast: Contrast, place: int, content: bytes | None, reason: Reason | None
+) -> None:
+    sources = []
+    for station in range(3):
+        path = _image_file(tmp_path / f"{station}.nii.gz", seed=station)
+        image = sitk.ReadImage(str(path))
+        image.SetOrigin((-5.0, 6.0, 70.0 - 16.0 * station))
+        sitk.WriteImage(image, str(path))
+        sources.append(Source(str(path), contrast, station + 1))
+    damaged = Path(sources[place].path)
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    (outcome,) = _run(tmp_path, _scan(*sources))
+    assert outcome.reason is reason, outcome.fact
+    if reason is None:
+        assert outcome.facts["n_stations"] == 2
+        assert "stations_missing" in outcome.facts["flags"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("contrast", [WATER, Contrast.OPPOSED_PHASE])
+def test_a_fault_of_the_disk_costs_no_station_and_no_contrast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrast: Contrast
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        with refusing(Reason.FILE_BROKEN, "it cannot be read"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    sources = [
+        Source(str(_image_file(tmp_path / "w1.nii.gz")), WATER, 1),
+        Source(str(_image_file(tmp_path / "w2.nii.gz", seed=1)), WATER, 2),
+        Source(str(_image_file(tmp_path / "bad.nii.gz", seed=2)), contrast, 3),
+    ]
+    read = deliveries.read_delivered
+    monkeypatch.setattr(
+        deliveries,
+        "read_delivered",
+        lambda path, **options: (fail if path.name == "bad.nii.gz" else read)(path, **options),
+    )
+    with pytest.raises(ScanError) as caught:
+        deliveries.Deliveries("folder", tuple(Contrast)).read(_scan(*sources))
+    assert machine_fault(caught.value) is not None
+
+
+@pytest.mark.odd_input(
+    "C-84",
+    make="a station of another frame of reference: somebody left the table and came back",
+    source="own; DICOM PS3.3 C.7.4.1",
+    outcome="measured, flag `frame_differs`",
+)
+@pytest.mark.parametrize(
+    ("uids", "flags"),
+    [
+        (("1.9.1", "1.9.1"), []),
+        (("1.9.1", "1.9.2"), ["frame_differs"]),
+        (("1.9.1", ""), []),
+    ],
+)
+def test_stations_of_two_frames_of_reference(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack, uids: Sequence[str], flags: Sequence[str]
+) -> None:
+    files = {}
+    for name, content in make_ukb().items():
+        dataset = pydicom.dcmread(BytesIO(content))
+        dataset.FrameOfReferenceUID = uids[int(name.split(".")[2]) > 12]
+        written = BytesIO()
+        dataset.save_as(written)
+        files[name] = written.getvalue()
+    scan = _scan(Source(str(pack(tmp_path / "a.zip", files))))
+    (outcome,) = _run(tmp_path, scan, kind="ukb")
+    assert (outcome.facts["n_stations"], outcome.facts["flags"]) == (6, flags)
+
+
+def test_stations_in_folders_of_two_frames_of_reference(
+    tmp_path: Path, make_dicom: MakeFiles
+) -> None:
+    sources = []
+    for station in (1, 2):
+        folder = tmp_path / str(station)
+        folder.mkdir()
+        voxels = np.random.default_rng(station).integers(90, 110, (12, 12, 16)).astype(np.uint16)
+        first_xyz_mm = (0.0, 0.0, -40.0 * station)
+        uid = f"1.9.{station}"
+        files = make_dicom(voxels, first_xyz_mm=first_xyz_mm, FrameOfReferenceUID=uid)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        sources.append(Source(str(folder), Contrast.T1, station))
+    (outcome,) = _run(tmp_path, _scan(*sources))
+    assert outcome.facts["n_stations"] == 2
+    assert "frame_differs" in outcome.facts["flags"]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("code", ["LPS", "LIP", "RPI"])
