@@ -37,7 +37,7 @@ from organome.domain.scans import (
     Source,
 )
 from organome.io.dicom.slices import DicomFiles, DicomSlice, parse_files, read_folder
-from organome.io.dicom.voxels import stack_slices
+from organome.io.dicom.voxels import AIR_HU, LOWEST_HU, stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
@@ -446,9 +446,22 @@ def _read_source(source: Source, missing_rescale: MissingRescale, orientation: s
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
-    flags = delivered.flags | _unit_flags(delivered.image, source.contrast)
-    images = {source.contrast: delivered.image}
-    return Delivery((images,), header=read_sidecar(path), flags=flags)
+    image, flags = delivered.image, delivered.flags
+    if source.contrast is Contrast.CT:
+        image, padding = _without_padding(image)
+        flags |= padding
+    flags |= _unit_flags(image, source.contrast)
+    return Delivery(({source.contrast: image},), header=read_sidecar(path), flags=flags)
+
+
+def _without_padding(image: sitk.Image) -> tuple[sitk.Image, frozenset[Flag]]:
+    """Make air of what lies below any tissue and air of a CT, as where it comes as DICOM."""
+    voxels_zyx = sitk.GetArrayViewFromImage(image)
+    if voxels_zyx.min() >= LOWEST_HU:
+        return image, frozenset()
+    highest = float(voxels_zyx.max())
+    filled = sitk.Threshold(image, lower=LOWEST_HU, upper=highest, outsideValue=AIR_HU)
+    return filled, frozenset({Flag.PADDING_REPLACED})
 
 
 def _unit_flags(image: sitk.Image, contrast: Contrast) -> frozenset[Flag]:

@@ -185,8 +185,8 @@ ALL_IMAGES: Final = Readers()
 class PrepareImages:
     """Preparing, a scan at a time.
 
-    Images that are in one piece keep voxels, type and grid as delivered. Stitched ones are float32
-    on the grid that ``stitch`` chooses.
+    Images that are in one piece keep voxels, type and grid as delivered, but for padding. Stitched
+    ones are float32 on the grid that ``stitch`` chooses.
     """
 
     name = "prepare_images"

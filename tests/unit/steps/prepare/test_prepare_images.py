@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.domain.errors import ScanError, SetupError
+from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import DIXON_CONTRASTS, Contrast, Scan, Source, Stations
 from organome.io.files.delivered import refusing
@@ -229,7 +230,7 @@ def _without_voxels(content: bytes) -> bytes:
 
 @pytest.mark.odd_input(
     "C-82",
-    make="one slice of water of the knee, of the neck, or of a station within lacks half its voxels",
+    make="a slice of water of the knee, of the neck, or of a station within lacks half its voxels",
     source="own",
     outcome="an end counts as missing (`stations_missing`); within, or all: `file_broken`",
 )
@@ -381,6 +382,42 @@ def test_image_file_passes_with_its_very_grid(tmp_path: Path, code: str) -> None
     assert outcome.facts["orientation"] == code
     assert outcome.facts["n_stations"] == 1
     assert "manufacturer" not in outcome.facts
+
+
+@pytest.mark.odd_input(
+    "N-91",
+    make="a CT as NIfTI, NRRD or MetaImage, padded with -2000, -3024 or -32768; int16 and float32",
+    source="vtk-dicom 173; converters that keep DICOM's padding",
+    outcome="-1024 HU and `padding_replaced`, as where it comes as DICOM; other values stay",
+)
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("fill", [-2000, -3024, -32768, -1500])
+@pytest.mark.parametrize("pixel", [sitk.sitkInt16, sitk.sitkFloat32])
+def test_padding_of_a_ct_in_a_file(tmp_path: Path, suffix: str, fill: int, pixel: int) -> None:
+    path = _image_file(tmp_path / f"a{suffix}")
+    image = sitk.Cast(sitk.ReadImage(str(path)), pixel)
+    image[:3, :, :] = fill
+    sitk.WriteImage(image, str(path))
+    read = deliveries.Deliveries("folder", [CT]).read(_scan(Source(str(path), CT)))
+    expected = sitk.Image(image)
+    if fill < -1500:
+        expected[:3, :, :] = -1024
+    assert (Flag.PADDING_REPLACED in read.flags) == (fill < -1500)
+    found = read.stations[0][CT]
+    assert (found.GetPixelID(), found.GetSpacing()) == (pixel, image.GetSpacing())
+    assert found.GetOrigin() == pytest.approx(image.GetOrigin())
+    np.testing.assert_array_equal(*map(sitk.GetArrayViewFromImage, (found, expected)))
+
+
+def test_low_values_of_mri_stay(tmp_path: Path) -> None:
+    path = _image_file(tmp_path / "a.nrrd")
+    image = sitk.ReadImage(str(path))
+    image[:3, :, :] = -2000
+    sitk.WriteImage(image, str(path))
+    scan = _scan(Source(str(path), Contrast.T2))
+    read = deliveries.Deliveries("folder", [Contrast.T2]).read(scan)
+    assert Flag.PADDING_REPLACED not in read.flags
+    assert sitk.GetArrayViewFromImage(read.stations[0][Contrast.T2]).min() == -2000
 
 
 def test_unwanted_contrasts_are_left_alone(tmp_path: Path) -> None:
