@@ -224,6 +224,46 @@ def test_an_organ_is_cut_where_padding_begins(orientation: str, fill: float) -> 
     assert cut == [{LIVER}, {1}, {LIVER, 1}]
 
 
+@pytest.mark.odd_input(
+    "V-182",
+    make="padding that is not the least value: a CT padded with 0 or 3000, MRI with 0 and voxels "
+    "below it, with 1000; at one face, at all, beside a narrow station",
+    source="own; converters and resampling that pad with 0",
+    outcome="`truncated` where the organ ends with what was seen, as where padding is darkest",
+)
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+@pytest.mark.parametrize(
+    ("low", "fill"), [(-1024.0, 0.0), (-1024.0, 3000.0), (-3.0, 0.0), (5.0, 1000.0)]
+)
+def test_padding_that_is_not_the_least_value(kind: type, low: float, fill: float) -> None:
+    labels_zyx = np.zeros((60, 60, 60), np.uint8)
+    labels_zyx[30:50, 20:40, 20:40] = LIVER
+    labels_zyx[10:25, 5:30, 20:40] = 1
+    labels_zyx[10:45, 45:48, 20:40] = 2
+    inner = np.s_[5:50], np.s_[5:55], np.s_[5:55]
+    around = np.ones((60, 60, 60), bool)
+    around[inner] = False
+    above, beside = (np.s_[50:],), (np.s_[:28, :5], np.s_[:28, 55:])
+    found = []
+    for cuts in (above, beside, above + beside, (around,)):
+        voxels_zyx = sitk.GetArrayFromImage(padded_image(fill=low))
+        for cut in cuts:
+            voxels_zyx[cut] = fill
+        seen = seen_boxes(image_of(voxels_zyx.astype(kind)))
+        ends = organ_ends(image_of(labels_zyx), seen)
+        found.append({label for label, one in ends.items() if one.touches})
+    assert found == [{LIVER}, {1}, {LIVER, 1}, {LIVER, 1}]
+
+
+def test_air_of_one_value_is_not_padding() -> None:
+    _, y, x = np.indices((60, 60, 60))
+    is_body = ((y - 30) / 20) ** 2 + ((x - 30) / 28) ** 2 < 1
+    body = np.random.default_rng(0).normal(40, 20, is_body.shape).clip(-1000)
+    for air in (-1024, 0, 70):
+        clipped = np.where(is_body, body, air).astype(np.int16)
+        assert seen_boxes(image_of(clipped)) is None
+
+
 def test_what_is_bright_in_nothing_is_not_padded() -> None:
     empty = np.zeros((60, 60, 60), np.float32)
     cube, ball = empty.copy(), empty.copy()

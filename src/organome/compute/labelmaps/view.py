@@ -99,6 +99,7 @@ def _runs(seen_zyx: Mask, cuts: npt.NDArray[np.int64], axis: int) -> npt.NDArray
     return np.stack([np.moveaxis(lows, 0, axis), np.moveaxis(highs, 0, axis)])
 
 
+MIN_FILLED_CORNERS: Final = 4  # of 8: those of a face
 MAX_RUNS: Final = 12  # of slices that were filled up alike; a body cut out of its image has more
 MIN_SEEN_SHARE: Final = (
     0.5  # of the last plane that was seen: a scan ends there, not a bright thing
@@ -109,22 +110,31 @@ def seen_boxes(image: sitk.Image) -> list[list[list[int]]] | None:
     """Find what of an image in one piece was seen, where the rest was filled up with one value.
 
     Images are padded to a common size, and stations of different widths are stitched elsewhere; the
-    fill is the least value of the image, 0 or less. Where the air was set to 0, nothing is found.
+    fill is the least value of the image, 0 or less, or else whatever most of its corners hold: a CT
+    is padded with 0 as well, and interpolation leaves MRI a little below it. Where the air was set
+    to one value, nothing is found.
 
     Returns:
         Boxes along x, y, z: first voxel and the one after the last. None: all of it, as far as one
         can see.
     """
     voxels_zyx = sitk.GetArrayViewFromImage(image)
-    fill = voxels_zyx.min()
-    if fill > 0:
-        return None
-    seen_zyx = voxels_zyx != fill
+    lowest = voxels_zyx.min()
+    fills = [lowest] if lowest <= 0 else []
+    corners, counts = np.unique(voxels_zyx[np.ix_(*[(0, -1)] * 3)], return_counts=True)
+    if counts.max() >= MIN_FILLED_CORNERS and corners[counts.argmax()] not in fills:
+        fills.append(corners[counts.argmax()])
+    found = (_unfilled_boxes(voxels_zyx != fill) for fill in fills)
+    return next((boxes for boxes in found if boxes is not None), None)
+
+
+def _unfilled_boxes(seen_zyx: Mask) -> list[list[list[int]]] | None:
+    """Find the boxes of an image that were seen; None if that is all of it, or nothing."""
     if seen_zyx.all() or not seen_zyx.any():
         return None
     found = [_boxes_along(seen_zyx, axis) for axis in range(3)]
     boxes = min(found, key=lambda of_axis: sum(prod(b - a for a, b in box) for box in of_axis))
-    whole = [[0, size] for size in image.GetSize()]
+    whole = [[0, size] for size in reversed(seen_zyx.shape)]
     return None if boxes == [whole] else boxes
 
 
