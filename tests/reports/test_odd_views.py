@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.labelmaps.view import View, seen_boxes
+from organome.compute.labelmaps.view import View, round_field, seen_boxes
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, organ_ends
 from organome.compute.stitching.stitch import stitch
 from organome.domain.errors import ScanError
@@ -253,6 +253,96 @@ def test_padding_that_is_not_the_least_value(kind: type, low: float, fill: float
         ends = organ_ends(image_of(labels_zyx), seen)
         found.append({label for label, one in ends.items() if one.touches})
     assert found == [{LIVER}, {1}, {LIVER, 1}, {LIVER, 1}]
+
+
+def round_image(
+    centre_xy: tuple[float, float] = (44.5, 49.5), radius_mm: float = 80.0, fill: float = -1024.0
+) -> tuple[sitk.Image, Any]:
+    """A CT of pixels of 2 x 1.5 mm that was reconstructed in a circle; where that is, by voxel."""
+    z, y, x = np.indices((12, 112, 90))
+    off_mm = np.hypot((x - centre_xy[0]) * 2.0, (y - centre_xy[1]) * 1.5)
+    body = np.hypot((x - 44) / 30, (y - 50) / 25) < 1
+    chance = np.random.default_rng(3)
+    voxels_zyx = np.where(body, 40, -1000) + chance.normal(0, 20, z.shape)
+    voxels_zyx = np.where(off_mm < radius_mm, voxels_zyx.clip(-1024), fill)
+    image = sitk.GetImageFromArray(voxels_zyx.astype(np.int16))
+    image.SetSpacing((2.0, 1.5, 5.0))
+    return image, off_mm < radius_mm
+
+
+@pytest.mark.odd_input(
+    "V-183",
+    make="a CT reconstructed in a circle, its corners filled up with -1024, 0 or 3000; the circle "
+    "is cut by the image, or beside its middle; an organ that ends on the circle, or before",
+    source="own; the reconstruction circle of CT",
+    outcome="`truncated` where the organ ends on the circle; `face_distance_mm` is to the circle",
+)
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "LSP", "PIR"])
+@pytest.mark.parametrize("fill", [-1024.0, 0.0, 3000.0])
+@pytest.mark.parametrize(
+    ("centre_xy", "radius_mm"), [((44.5, 49.5), 80.0), ((44.5, 55.5), 100.0), ((48.0, 52.0), 77.0)]
+)
+def test_an_organ_is_cut_at_a_round_field_of_view(
+    orientation: str, fill: float, centre_xy: tuple[float, float], radius_mm: float
+) -> None:
+    image, seen_zyx = round_image(centre_xy, radius_mm, fill)
+    y, x = 18, int(centre_xy[0]) + 5
+    while seen_zyx[0, y, x]:
+        x += 1
+    labels_zyx = np.zeros(seen_zyx.shape, np.uint8)
+    labels_zyx[3:6, y : y + 12, x - 12 : x] = LIVER  # up to the first voxel that was filled up
+    labels_zyx[3:6, 50:60, 40:50] = 1  # within
+    labels_zyx[7:10, y : y + 12, x - 18 : x - 4] = 2  # four voxels before
+    labelmap = sitk.GetImageFromArray(labels_zyx)
+    labelmap.CopyInformation(image)
+    field = round_field(sitk.DICOMOrient(image, orientation))
+    assert field is not None
+    assert [len(one) for one in field if one is not None] == [2, 2]
+    ends = organ_ends(sitk.DICOMOrient(labelmap, orientation), None, field)
+    assert ends[LIVER].touches[0] in (Face.LEFT, Face.ANTERIOR)
+    assert ends[LIVER].face_distance_mm == 0
+    assert (ends[1].touches, ends[2].touches) == ((), ())
+    assert 1.5 <= ends[2].face_distance_mm <= 4 * 2.0
+    assert ends[1].face_distance_mm >= 10
+    assert organ_ends(labelmap)[LIVER].touches == ()
+
+
+def test_distances_to_a_rim_are_those_of_one_who_goes_from_voxel_to_voxel() -> None:
+    chance = np.random.default_rng(1)
+    field = [[14.3, 12.2], None, [17.0, 15.5]]
+    z, _, x = np.indices((34, 6, 29))
+    seen_zyx = np.hypot((x - 14.3) / 12.2, (z - 17.0) / 15.5) <= 1
+    outside_zyx = np.pad(~seen_zyx, 1, constant_values=True)
+    for _ in range(20):
+        mask_zyx = (chance.random(seen_zyx.shape) < 0.003) & seen_zyx
+        mask_zyx &= np.hypot((x - 14.3) / 12.2, (z - 17.0) / 15.5) < chance.uniform(0.3, 1)
+        if not mask_zyx.any():
+            continue
+        naive = {0: [99, 99], 2: [99, 99]}
+        for index in np.argwhere(mask_zyx) + 1:
+            for axis, of_axis in naive.items():
+                for end, step in enumerate((-1, 1)):
+                    place, n = index.copy(), -1
+                    while not outside_zyx[tuple(place)]:
+                        place[axis] += step
+                        n += 1
+                    of_axis[end] = min(of_axis[end], n)
+        found = View.of((29, 6, 34), None, field).gaps_zyx(mask_zyx, (0, 0, 0))
+        assert {axis: found[axis].tolist() for axis in naive} == naive
+
+
+def test_what_is_not_a_round_field_of_view() -> None:
+    _, y, x = np.indices((20, 90, 90))
+    chance = np.random.default_rng(0)
+    noise = chance.normal(40, 20, x.shape)
+    bodies = [((y - 45) / 30) ** 2 + ((x - 45) / 40) ** 2 < 1]  # a trunk
+    bodies.append((np.abs(y - 45) < 40) & (np.abs(x - 45) < 40))  # a box of padding
+    bodies.append(np.maximum(*(((y - 45) / 18) ** 2 + ((x - c) / 18) ** 2 < 1 for c in (24, 66))))
+    images = [image_of(np.where(one, noise, -1024.0)) for one in bodies]
+    images += [image_of(noise), image_of(np.zeros(x.shape)), padded_image(np.s_[50:])]
+    for image in images:
+        image.SetSpacing((2.0, 2.0, 5.0))
+    assert [round_field(image) for image in images] == [None] * 6
 
 
 def test_air_of_one_value_is_not_padding() -> None:

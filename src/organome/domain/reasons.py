@@ -87,8 +87,8 @@ ORGAN_REASON_MEANINGS: Final[dict[OrganReason, str]] = {
         "end: it was removed, or missed. Look at it."
     ),
     OrganReason.TRUNCATED: (
-        "The organ reaches a face of the image or an end of what its stations saw; "
-        "`volume_observed_ml` is what is in view."
+        "The organ reaches a face of the image or an end of what was seen in it (by its stations, "
+        "beside padding, in a round field of view); `volume_observed_ml` is what is in view."
     ),
     OrganReason.IMPLAUSIBLY_SMALL: (
         "What was labelled is wholly in view and far smaller than the organ of any adult: a speck, "

@@ -362,7 +362,8 @@ ORGAN_ROWS: Final = Table(
                     f"touches_{face}",
                     _BOOL,
                     f"The organ reaches the {face} end of what was seen: a face of the image, or "
-                    "of a station that is narrower than others. Stray voxels do not count.",
+                    "of a station that is narrower than others, padding, or the circle of a round "
+                    "field of view. Stray voxels do not count.",
                 )
                 for face in Face
             ),

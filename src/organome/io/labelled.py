@@ -67,8 +67,15 @@ class LabelledShard:
 
     def seen_xyz(self, scan: Scan) -> Any:
         """Return the boxes of the labelled image that were seen; None: all of it."""
+        return self._of_labelled(scan, "seen_xyz")
+
+    def round_xyz(self, scan: Scan) -> Any:
+        """Return the round field of view of the labelled image; None: it is not round."""
+        return self._of_labelled(scan, "round_xyz")
+
+    def _of_labelled(self, scan: Scan, name: str) -> Any:
         contrast = self.labelled[scan.scan].facts.get("contrast")
-        return self.prepared[scan.scan].facts.get("seen_xyz", {}).get(contrast)
+        return self.prepared[scan.scan].facts.get(name, {}).get(contrast)
 
     def read_labelmap(self, scan: Scan) -> sitk.Image:
         """Read the labelmap of a scan.

@@ -16,7 +16,7 @@ import numpy as np
 
 from organome.compute.geometry.arrays import Floats, Singles
 from organome.compute.geometry.grids import Grid
-from organome.compute.labelmaps.view import Box, View
+from organome.compute.labelmaps.view import Box, RoundField, View
 
 Seen: TypeAlias = tuple[Grid, Sequence[Box] | None]  # a station, and what of it was seen if not all
 
@@ -39,12 +39,15 @@ class Ownership:
     view: View
 
     @classmethod
-    def of(cls, station: Seen, others: Sequence[Seen]) -> "Ownership | None":
+    def of(
+        cls, station: Seen, others: Sequence[Seen], round_xyz: RoundField | None = None
+    ) -> "Ownership | None":
         """Find out what a station owns.
 
         Args:
             station: The station.
             others: The other stations of the scan.
+            round_xyz: Field of view of the station, if it is round; others see nothing beside it.
 
         Returns:
             None if the axes of one are not parallel to those of the station.
@@ -62,7 +65,7 @@ class Ownership:
         seen_beyond = [box for box in whole if all(low < high for low, high in box)]
         share_zyx = np.ones(grid.size[::-1], np.float32)
         _fill_shares(share_zyx, [own, *beside], grid)
-        return cls(share_zyx, View.of(grid.size, [*seen_here, *seen_beyond]))
+        return cls(share_zyx, View.of(grid.size, [*seen_here, *seen_beyond], round_xyz))
 
 
 def _whole_voxels(ends: Floats) -> tuple[int, int]:

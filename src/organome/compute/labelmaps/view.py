@@ -1,7 +1,8 @@
-"""What of a grid was seen: the whole of an image, or the boxes of its stations.
+"""What of a grid was seen: the whole of an image, the boxes of its stations, a round field of view.
 
 A station is a box of the common grid. Where stations differ in width, or one is shifted, the grid
 has corners that none of them saw; an organ that reaches one is cut there as by a face of the image.
+So it is where a CT was reconstructed in a circle, and the corners of its slices are filled up.
 """
 
 from collections.abc import Sequence
@@ -17,25 +18,37 @@ import SimpleITK as sitk
 from organome.compute.geometry.arrays import Mask
 
 Box: TypeAlias = Sequence[Sequence[int]]  # first voxel and the one after the last, along x, y, z
+# Centre and radius in voxels along x, y, z; None along the axis on which the field does not depend.
+RoundField: TypeAlias = Sequence[Sequence[float] | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """The cells into which the faces of all boxes cut a grid, each seen as a whole or not.
 
+    Of a round field of view, what lies in the circle was seen as well as in the cells.
+
     Attributes:
         cuts_zyx: Where cells begin, and where the last one ends, along each axis.
         seen_zyx: Whether a cell was seen.
         runs_zyx: By axis (z, y, x): where the run of seen cells through each cell begins and ends
             along that axis, shape (2, z, y, x).
+        round_zyx: Centre and radius of a round field of view, by axis as in ``RoundField``; None
+            where it is not round.
     """
 
     cuts_zyx: tuple[npt.NDArray[np.int64], ...]
     seen_zyx: Mask
     runs_zyx: tuple[npt.NDArray[np.int64], ...]
+    round_zyx: RoundField | None = None
 
     @classmethod
-    def of(cls, size_xyz: Sequence[int], boxes_xyz: Sequence[Box] | None = None) -> "View":
+    def of(
+        cls,
+        size_xyz: Sequence[int],
+        boxes_xyz: Sequence[Box] | None = None,
+        round_xyz: RoundField | None = None,
+    ) -> "View":
         """Cut a grid along the faces of what was seen of it; None: all of it was."""
         boxes = [box[::-1] for box in boxes_xyz or [[(0, size) for size in size_xyz]]]
         cuts_zyx = tuple(
@@ -51,7 +64,7 @@ class View:
                 )
             ] = True
         runs_zyx = tuple(_runs(seen_zyx, cuts, axis) for axis, cuts in enumerate(cuts_zyx))
-        return cls(cuts_zyx, seen_zyx, runs_zyx)
+        return cls(cuts_zyx, seen_zyx, runs_zyx, round_xyz and round_xyz[::-1])
 
     def gaps_zyx(self, mask_zyx: Mask, start_zyx: Sequence[int]) -> npt.NDArray[np.int64]:
         """Count the voxels between a mask and what was not seen, towards either end of each axis.
@@ -81,7 +94,10 @@ class View:
                     at = places[[0, -1]] + part[axis][0] + start_zyx[axis]
                     low, high = runs[(slice(None), *cell)]
                     gaps[axis] = np.minimum(gaps[axis], [at[0] - low, high - 1 - at[1]])
-        return np.where(gaps < np.iinfo(np.int64).max, gaps, 0)
+        gaps = np.where(gaps < np.iinfo(np.int64).max, gaps, 0)
+        if self.round_zyx is not None and mask_zyx.any():
+            gaps = np.minimum(gaps, _rim_gaps(self.round_zyx, mask_zyx, start_zyx))
+        return gaps
 
 
 def _runs(seen_zyx: Mask, cuts: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.int64]:
@@ -97,6 +113,86 @@ def _runs(seen_zyx: Mask, cuts: npt.NDArray[np.int64], axis: int) -> npt.NDArray
         after = highs[place + 1] if place < last else 0
         highs[place] = np.where(joined, after, cuts[place + 1])
     return np.stack([np.moveaxis(lows, 0, axis), np.moveaxis(highs, 0, axis)])
+
+
+def _rim_gaps(
+    round_zyx: RoundField, mask_zyx: Mask, start_zyx: Sequence[int]
+) -> npt.NDArray[np.int64]:
+    """Count the voxels between a mask and the rim of a round field, as ``View.gaps_zyx`` does."""
+    gaps = np.full((3, 2), np.iinfo(np.int64).max)
+    fields = {axis: of_one for axis, of_one in enumerate(round_zyx) if of_one is not None}
+    rows, columns = fields
+    flat = np.asarray(mask_zyx.any(axis=3 - rows - columns))
+    for along, beside, lines in ((columns, rows, flat), (rows, columns, flat.T)):
+        (centre, radius), (centre_beside, radius_beside) = fields[along], fields[beside]
+        places = np.flatnonzero(lines.any(axis=1))
+        off = (places + start_zyx[beside] - centre_beside) / radius_beside
+        half = radius * np.sqrt(np.maximum(1 - off**2, 0))
+        first = lines[places].argmax(axis=1) + start_zyx[along]
+        last = lines.shape[1] - 1 - lines[places, ::-1].argmax(axis=1) + start_zyx[along]
+        gaps[along, 0] = max((first - np.ceil(centre - half)).min(), 0)
+        gaps[along, 1] = max((np.floor(centre + half) - last).min(), 0)
+    return gaps
+
+
+MIN_RIM_POINTS: Final = 32
+RIM_TOLERANCE: Final = 1.0  # of a voxel, for nearly all points of a rim
+RIM_SHARE: Final = 0.95
+
+
+def round_field(image: sitk.Image) -> list[list[float] | None] | None:
+    """Find the circle in which an image was reconstructed, as CT is, where it is filled up around.
+
+    What is filled up has one value in all slices, in the corners too, and ends on a circle: a body
+    in air of one value does not.
+
+    Returns:
+        The field as in ``RoundField``, half a voxel within the outermost voxels that were seen.
+        None: it is not round, as far as one can see.
+    """
+    voxels_zyx = sitk.GetArrayViewFromImage(image)
+    spacing_zyx_mm = image.GetSpacing()[::-1]
+    for across in range(3):
+        voxels = np.moveaxis(voxels_zyx, across, 0)
+        corners = voxels[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+        if (corners != corners[0, 0]).any():
+            continue
+        others = [axis for axis in range(3) if axis != across]
+        circle = _rim_circle(
+            (voxels != corners[0, 0]).any(axis=0), [spacing_zyx_mm[axis] for axis in others]
+        )
+        if circle is not None:
+            by_axis = dict(zip(others, circle, strict=True))
+            return [by_axis.get(axis) for axis in (2, 1, 0)]
+    return None
+
+
+def _rim_circle(seen: Mask, spacing_mm: Sequence[float]) -> list[list[float]] | None:
+    """Fit a circle to the outermost seen places of a plane; None if they do not lie on one.
+
+    Source: least squares of Kasa 1976, which are linear.
+    """
+    points = []
+    for axis, lines in enumerate((seen, seen.T)):
+        n = lines.shape[1]
+        places = np.flatnonzero(lines.any(axis=1))
+        ends = [lines[places].argmax(axis=1), n - 1 - lines[places, ::-1].argmax(axis=1)]
+        for end, is_within in ((ends[0], ends[0] > 0), (ends[1], ends[1] < n - 1)):
+            pair = np.stack([places, end], axis=1)[is_within]
+            points.append(pair[:, ::-1] if axis else pair)
+    rim_mm = np.concatenate(points) * spacing_mm
+    if len(rim_mm) < MIN_RIM_POINTS:
+        return None
+    terms = np.column_stack([2 * rim_mm, np.ones(len(rim_mm))])
+    (*centre_mm, rest), *_ = np.linalg.lstsq(terms, (rim_mm**2).sum(axis=1), rcond=None)
+    radius_mm = float(np.sqrt(max(rest + np.square(centre_mm).sum(), 0)))
+    off_mm = np.abs(np.hypot(*(rim_mm - centre_mm).T) - radius_mm)
+    if np.quantile(off_mm, RIM_SHARE) > RIM_TOLERANCE * max(spacing_mm):
+        return None
+    return [
+        [round(float(one_mm / mm), 2), round(radius_mm / mm - 0.5, 2)]
+        for one_mm, mm in zip(centre_mm, spacing_mm, strict=True)
+    ]
 
 
 MIN_FILLED_CORNERS: Final = 4  # of 8: those of a face

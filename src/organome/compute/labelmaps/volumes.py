@@ -24,7 +24,7 @@ from organome.compute.geometry.grids import (
     voxel_ml,
 )
 from organome.compute.labelmaps.ownership import Ownership
-from organome.compute.labelmaps.view import Box, View
+from organome.compute.labelmaps.view import Box, RoundField, View
 from organome.domain.errors import ScanError
 from organome.domain.geometry import Face
 from organome.domain.organs import N_ORGANS
@@ -123,6 +123,7 @@ def measure_organs(
     fat: sitk.Image | None = None,
     water: sitk.Image | None = None,
     seen_xyz: Sequence[Box] | None = None,
+    round_xyz: RoundField | None = None,
     ownership: Ownership | None = None,
     n_labels: int = N_ORGANS,
 ) -> dict[int, OrganMeasure]:
@@ -136,6 +137,7 @@ def measure_organs(
         fat: Fat image of a two-point Dixon scan.
         water: Water image of the same.
         seen_xyz: Boxes of the grid that were seen; None: all of it.
+        round_xyz: Field of view, if it is round.
         ownership: What of the grid the station owns, if it is one of several.
         n_labels: How many organs the label scheme has.
 
@@ -155,7 +157,7 @@ def measure_organs(
     if fat is not None and water is not None:
         dixon_zyx = [sitk.GetArrayViewFromImage(one) for one in (fat, water)]
     floor = 0.0 if dixon_zyx is None else signal_floor(*dixon_zyx)
-    view = View.of(labelmap.GetSize(), seen_xyz)
+    view = View.of(labelmap.GetSize(), seen_xyz, round_xyz)
     measures = {}
     for label, box in label_boxes(labels_zyx, n_labels).items():
         mask_zyx = labels_zyx[box] == label
@@ -218,17 +220,22 @@ def _measure_organ(
     )
 
 
-def organ_ends(labelmap: sitk.Image, seen_xyz: Sequence[Box] | None = None) -> dict[int, OrganEnds]:
+def organ_ends(
+    labelmap: sitk.Image,
+    seen_xyz: Sequence[Box] | None = None,
+    round_xyz: RoundField | None = None,
+) -> dict[int, OrganEnds]:
     """Find how far the main pieces of each label reach, as ``measure_organs`` does.
 
     Args:
         labelmap: Integer image, 0 is background.
         seen_xyz: Boxes of the grid that were seen; None: all of it.
+        round_xyz: Field of view, if it is round.
 
     Returns:
         By label; a label that no voxel holds is not in it.
     """
-    view = View.of(labelmap.GetSize(), seen_xyz)
+    view = View.of(labelmap.GetSize(), seen_xyz, round_xyz)
     labels_zyx = sitk.GetArrayViewFromImage(labelmap)
     ends = {}
     for label, box in label_boxes(labels_zyx).items():

@@ -131,6 +131,7 @@ class MeasureVolumes:
             by_contrast[contrast],
             **_on_grid_of(labelmap, by_contrast),
             seen_xyz=published.seen_xyz(scan),
+            round_xyz=published.round_xyz(scan),
             ownership=ownership,
             n_labels=len(published.scheme.structures),
         )
@@ -161,7 +162,7 @@ class MeasureVolumes:
                 except ScanError:  # its own row will say so
                     return None
         here, *others = ((self._grids[one.scan], self._published.seen_xyz(one)) for one in stations)
-        return Ownership.of(here, others)
+        return Ownership.of(here, others, self._published.round_xyz(scan))
 
     def _slice_facts(
         self, scan: Scan, labelmap: sitk.Image, measures: Mapping[int, OrganMeasure]

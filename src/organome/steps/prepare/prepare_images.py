@@ -17,7 +17,7 @@ from organome.compute.dixon.swaps import (
     spans_mm,
 )
 from organome.compute.geometry.grids import orientation_code, share_grid
-from organome.compute.labelmaps.view import seen_boxes
+from organome.compute.labelmaps.view import round_field, seen_boxes
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrast_choice import choose_contrasts
@@ -283,6 +283,8 @@ class PrepareImages:
             _check_grids(images)
             boxes = {contrast.value: seen_boxes(image) for contrast, image in images.items()}
             facts["seen_xyz"] = {name: found for name, found in boxes.items() if found}
+            fields = {contrast.value: round_field(image) for contrast, image in images.items()}
+            facts["round_xyz"] = {name: found for name, found in fields.items() if found}
         else:
             stitched = stitch(stations, wanted=wanted)
             images = stitched.images

@@ -172,8 +172,9 @@ class MeasureOverlaps(PlannedStep):
                 return
             found.append(measure(plan, replace(pictures, labels=shared)))
         features = joint_feature_names(self._plans)
+        published = self._published
         ends = [
-            organ_ends(labelmap, self._published.seen_xyz(scan))
+            organ_ends(labelmap, published.seen_xyz(scan), published.round_xyz(scan))
             for scan, labelmap in zip(pair, labelmaps, strict=True)
         ]
         for organ in self._published.scheme.structures:

@@ -177,7 +177,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     """
     scheme = published.scheme
     labelmap = published.read_labelmap(scan)
-    ends = organ_ends(labelmap, published.seen_xyz(scan))
+    ends = organ_ends(labelmap, published.seen_xyz(scan), published.round_xyz(scan))
     features = joint_feature_names(plans)
     read = reader_of(published, scan)
     for plan in plans:

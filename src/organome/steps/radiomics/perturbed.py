@@ -133,7 +133,7 @@ def _measured(
 ) -> Iterator[tuple[tuple[Repeat, str, str], Floats]]:
     """Measure all versions of a scan; organs that are cut are left out."""
     labelmap = published.read_labelmap(scan)
-    ends = organ_ends(labelmap, published.seen_xyz(scan))
+    ends = organ_ends(labelmap, published.seen_xyz(scan), published.round_xyz(scan))
     of_others = [_labelmap_of(by_identity, scan, labelmap) for by_identity in others]
     read = reader_of(published, scan)
     for plan in plans:

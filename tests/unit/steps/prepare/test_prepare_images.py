@@ -409,6 +409,19 @@ def test_padding_of_a_ct_in_a_file(tmp_path: Path, suffix: str, fill: int, pixel
     np.testing.assert_array_equal(*map(sitk.GetArrayViewFromImage, (found, expected)))
 
 
+def test_a_round_field_of_view_is_noted(tmp_path: Path) -> None:
+    _, y, x = np.indices((9, 60, 60))
+    voxels_zyx = np.random.default_rng(0).integers(-1000, 1000, x.shape)
+    voxels_zyx[np.hypot(x - 29.5, y - 29.5) > 30] = -2000
+    image = sitk.GetImageFromArray(voxels_zyx.astype(np.int16))
+    image.SetSpacing((2.0, 2.0, 4.0))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    (outcome,) = _run(tmp_path, _scan(Source(str(tmp_path / "a.nii.gz"), CT)))
+    x_field, y_field, z_field = outcome.facts["round_xyz"]["ct"]  # type: ignore[index,call-overload,misc]
+    assert (x_field, z_field) == (y_field, None)
+    assert x_field == pytest.approx([29.5, 29.2], abs=0.2)
+
+
 def test_low_values_of_mri_stay(tmp_path: Path) -> None:
     path = _image_file(tmp_path / "a.nrrd")
     image = sitk.ReadImage(str(path))
