@@ -291,6 +291,39 @@ def test_repeats_without_stations_are_scans(tmp_path: Path) -> None:
     assert {scan.array for scan in _list(root, "t2")} == {"1-5", "1-11"}
 
 
+@pytest.mark.odd_input(
+    "C-60",
+    make="`sequ-5_T2w`; later `sequ-11_T2w` beside it, or `sequ-3_T2w`; then without the first",
+    source="own: repeats that are delivered later, or withdrawn",
+    outcome="the first keeps its key and its array `1`, the later one is a scan `1-<sequ>`",
+)
+@pytest.mark.parametrize("later", ["11", "3"])
+def test_a_repeat_that_comes_later_leaves_the_first_its_name(tmp_path: Path, later: str) -> None:
+    root = _touch(tmp_path / "bids", "1_sequ-5_T2w.nii.gz", "2_T2w.nii.gz")
+    first, other = _list(root, "t2")
+    listed = (tmp_path / "scans" / "0000.parquet").stat().st_mtime_ns
+    _touch(root, f"1_sequ-{later}_T2w.nii.gz")
+    for _ in range(2):
+        scans = _list(root, "t2")
+        assert scans[:2] == [first, other]
+        assert [(one.scan, one.array) for one in scans[2:]] == [("0001-0000", f"1-{later}")]
+    next(root.glob("sub-1/anat/*_sequ-5_*")).unlink()
+    assert _list(root, "t2") == scans  # the later one does not become the first
+    assert (tmp_path / "scans" / "0000.parquet").stat().st_mtime_ns == listed
+
+
+def test_repeats_of_several_contrasts_keep_their_names(tmp_path: Path) -> None:
+    root = _touch(tmp_path / "bids", "1_sequ-5_part-water_vibe.nii.gz")
+    (first,) = _list(root, "dixon")
+    names = ("sequ-5_part-fat", "sequ-9_part-water", "sequ-9_part-fat")
+    _touch(root, *(f"1_{name}_vibe.nii.gz" for name in names))
+    whole, later = _list(root, "dixon")
+    assert whole == replace(first, sources=whole.sources)
+    assert {Path(one.path).name.split("_")[1] for one in whole.sources} == {"sequ-5"}
+    assert [len(one.sources) for one in (whole, later)] == [2, 2]
+    assert (later.array, later.scan) == ("1-9", "0001-0000")
+
+
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.odd_input(
     "C-22",

@@ -2,8 +2,9 @@
 
 Dealing is append-only: a scan keeps its shard and key for ever, and new scans open new shards. So
 one new participant is one new job, never a new cohort. The list of a shard is written again only
-where scans of it were delivered again, elsewhere or with other files (decision 34). Two listings at
-the same time wait for each other.
+where scans of it were delivered again, elsewhere or with other files (decision 34). A repeat that
+comes later leaves the name of the first as it was. Two listings at the same time wait for each
+other.
 
 Nothing is passed over in silence: an unreadable folder stops the listing, linked folders are
 followed, and what is not listed is counted by kind. No message names a participant.
@@ -137,6 +138,8 @@ def run(
         shards = list(listed_shards(scans))
         sheet = {path: read_shard(path) for _, path in shards}
         known = {one.identity: one for listed in sheet.values() for one in listed}
+        if kind in ("bids", "nako"):  # elsewhere a repeat has its number from the cohort
+            found = _named_as_listed(found, known.values())
         found = _without_withdrawn(found, known, scans, left_out)
         new = [scan for identity, scan in sorted(found.items()) if identity not in known]
         _check_stations(new, known.values(), stations)
@@ -180,6 +183,33 @@ def run(
             )
         ),
     )
+
+
+def _named_as_listed(
+    found: Mapping[_Identity, Scan], known: Iterable[Scan]
+) -> dict[_Identity, Scan]:
+    """Give each scan the array that its image is listed with.
+
+    Names tell repeats apart once there are several, so one more, or one less, would rename others.
+    """
+    holders = {
+        (_without_array(scan), Path(source.path).name): identity
+        for identity, scan in found.items()
+        for source in scan.sources
+    }
+    arrays: dict[_Identity, str] = {}
+    for listed in known:
+        first = Path(listed.sources[0].path).name
+        holder = holders.get((_without_array(listed), first))
+        if holder is not None and (holder == listed.identity or holder not in arrays):
+            arrays[holder] = listed.array
+    return _by_identity(
+        [replace(one, array=arrays.get(identity, one.array)) for identity, one in found.items()]
+    )
+
+
+def _without_array(scan: Scan) -> _Identity:
+    return replace(scan, array="").identity
 
 
 def _without_withdrawn(
