@@ -112,6 +112,43 @@ def test_every_entity_makes_a_scan_of_its_own(
     assert all(len(scan.sources) == 1 for scan in scans)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("run2_T1w", "run_2_T1w", "Run-2_T1w", "run-_T1w", "run-1_run-2_T1w", "RUN2_T1w"),
+        *("ses2_T1w", "Ses-2_T1w", "session-2_T1w", "session2_T1w", "2_T1w", "20200102_T1w"),
+        *("sub-02_T1w", "Sub-02_T1w", "subject2_T1w"),
+        *("Part-water_T1w", "part-mag_part-water_T1w", "Acq-water_T1w"),
+        *("chunk2_part-water_vibe", "Chunk-2_part-water_vibe", "chunk-1_chunk-2_part-water_vibe"),
+        *("part-water_run-2", "part-water_vibe_run-2", "part-water_2", "part-water_ses2"),
+        "T1w_run-2",
+    ],
+)
+@pytest.mark.odd_input(
+    "C-61",
+    make="nearly BIDS: `run2`, `run_2`, `Ses-2`, `run-1_run-2`, `sub-01_02`, `vibe_run-2`",
+    source="own: names made by hand",
+    outcome="left out and counted: no visit, repeat or person becomes a protocol",
+)
+def test_a_misspelt_entity_is_no_protocol(tmp_path: Path, name: str) -> None:
+    root = _touch(tmp_path / "bids", "01_T1w.nii.gz", f"01_{name}.nii.gz")
+    kinds: tuple[CohortKind, ...] = ("bids", "nako")
+    for kind in kinds:
+        summary = list_scans.run(kind=kind, cohort="c", root=root, scans=tmp_path / f"of_{kind}")
+        assert dict(summary.found) == {"t1: t1": 1}
+        assert dict(summary.left_out) == {
+            "images with a misspelt entity (run2, Ses-1), a second one, or a number without one": 1
+        }
+
+
+def test_entities_that_are_read_are_no_part_of_the_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "bids" / "sub-01" / "ses-1" / "anat"
+    path.mkdir(parents=True)
+    (path / "sub-01_ses-1_acq-high_run-2_T1w.nii.gz").touch()
+    (scan,) = _list(tmp_path / "bids", "t1")
+    assert scan.identity == ("c", "01", "1", "2", "t1_high", 0)
+
+
 @pytest.mark.odd_input(
     "C-17",
     make="`space-MNI`, `desc-preproc`, `res-2` beside the raw image",

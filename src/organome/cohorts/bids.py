@@ -12,6 +12,10 @@ Contrast and protocol come from the entities and the suffix:
   protocol (``t1_ax_ce-GD``; of ``acq-`` the value only, and ``acq-dixon`` adds nothing to
   ``dixon``), so that two images of a visit stay two scans and none passes for another.
 
+A word that is meant for one of ours and is not read as it (``run2``, ``Ses-1``, a second ``run-``,
+a number alone, an entity in the place of the suffix) would hide a visit, a repeat or a person in
+the protocol: such an image is not listed.
+
 NAKO, as TPTBox writes it, has such names, too, but not always such folders: the last one may also
 be called as the suffix (``T2haste``).
 
@@ -21,6 +25,7 @@ Source: BIDS specification 1.10, entities; ``part-``, ``chunk-``, ``sequ-`` and 
 as TPTBox writes them for NAKO. The folders ``ct`` and ``mr`` and the suffix ``ct`` are not in BIDS.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Final
@@ -48,6 +53,11 @@ DIXON: Final = "dixon"
 DERIVED: Final = ("space", "desc", "res", "den", "label", "seg")
 DERIVATIVES: Final = "derivatives"  # TPTBox has several folders that begin so
 MAX_STATION: Final = 99
+_ONCE: Final = re.compile(r"(sub|ses|run|part|chunk|sequ)-.+")
+_ANY: Final = re.compile(r"acq-.+")
+_MISSPELT: Final = re.compile(
+    r"(?:sub|subject|ses|session|run|part|chunk|sequ|acq)(?:\d*|-.*)|\d+", re.IGNORECASE
+)
 
 
 def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> FoundImage | None:
@@ -67,6 +77,8 @@ def parse_path(path: PurePath, *, root: PurePath, by_name: bool = False) -> Foun
         return None
     *words, suffix = one_spelling(path.name).removesuffix(extension).split("_")
     if path.parent.name not in FOLDERS and not (by_name and path.parent.name == suffix):
+        return None
+    if _is_misspelt(words, suffix):
         return None
     entities = _Entities(words)
     participant = entities.take("sub")
@@ -120,7 +132,17 @@ def kind_left_out(path: PurePath) -> str:
     known = {one.lower(): one for one in OTHER_SUFFIXES}
     if suffix.lower() in known:
         return f"images of {known[suffix.lower()]}"
+    if _is_misspelt(pairs, suffix):
+        return "images with a misspelt entity (run2, Ses-1), a second one, or a number without one"
     return "images whose names are not understood"
+
+
+def _is_misspelt(words: Sequence[str], suffix: str) -> bool:
+    """Return whether a word is meant for an entity that is read, and is not read as it."""
+    once = [match[1] for match in map(_ONCE.fullmatch, words) if match]
+    others = [word for word in words if not (_ONCE.fullmatch(word) or _ANY.fullmatch(word))]
+    is_odd = any(map(_MISSPELT.fullmatch, (*others, suffix)))
+    return is_odd or "-" in suffix or len(set(once)) < len(once)
 
 
 class _Entities:
