@@ -9,8 +9,8 @@ Source: the public class tables of MRSegmentator 1.0 to 2.0, TotalSegmentator 2 
 have been the same since May 2024); merging as in Häntze et al. 2024, section 2.1.3.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -141,6 +141,25 @@ class LabelScheme:
     def covers(self, organ: Organ) -> bool:
         """Return whether any class of the scheme becomes this organ."""
         return organ.label in self.organ_labels.values()
+
+    def without_missing(self, sources: "Iterable[LabelScheme]") -> "LabelScheme":
+        """Return the scheme without the organs that its labelmaps cannot hold.
+
+        Args:
+            sources: Schemes that the labelmaps were made from, of whose structures the values of
+                this one are labels; one that lacks organs gives its name to what is returned, for
+                profiles of evaluation go by it.
+
+        Returns:
+            The very same where nothing is missing.
+        """
+        scheme = self
+        for source in sources:
+            known = set(source.organ_labels.values())
+            kept = {value: organ for value, organ in scheme.organ_labels.items() if value in known}
+            if len(kept) < len(scheme.organ_labels):
+                scheme = replace(scheme, name=source.name, organ_labels=kept, notes={})
+        return scheme
 
     @property
     def n_missing_organs(self) -> int:

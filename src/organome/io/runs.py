@@ -3,20 +3,23 @@
 import csv
 import math
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
+from organome.domain.organs import ORGANS
 from organome.domain.radiomics_settings import Engine
+from organome.domain.schemes import MRSEGMENTATOR, LabelScheme
 from organome.io.configs import read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.models.phantoms import check_made_for
 from organome.io.models.places import locate_model
 from organome.io.tables.radiomics_parameters import read_settings
-from organome.io.tables.scan_lists import listed_contrasts
-from organome.io.tables.schemes import find_scheme
+from organome.io.tables.scan_lists import listed_contrasts, listed_shards
+from organome.io.tables.schemes import find_scheme, read_published_scheme
 
 CONFIG: Final = "config.yaml"
 BENCHMARKS: Final = "logs/benchmarks"
@@ -231,3 +234,40 @@ def job_measurements(run: Run, step: str) -> dict[str, dict[str, float]]:
                     if math.isfinite(value := float(text)):
                         found.setdefault(path.stem, {})[name] = value
     return found
+
+
+def is_run(layout: str, root: Path) -> bool:
+    """Return whether a dataset of a training is a run folder, by its layout or by what is there."""
+    return layout == "run" or (layout == "ukb" and (root / "scans").is_dir())
+
+
+def labelled_schemes(root: Path, stated: LabelScheme) -> Iterator[LabelScheme]:
+    """Read the schemes that the labelmaps of a run were made from.
+
+    Args:
+        root: The run folder.
+        stated: What a dataset says its labels mean.
+
+    Raises:
+        SetupError: They mean something else, or a scheme that was published is damaged.
+    """
+    run = Run(root)
+    for shard, _ in listed_shards(run.scans):
+        if published := read_published_scheme(run.results / "segment_organs" / f"{shard:04d}"):
+            _check_labels(published, stated)
+            yield published
+
+
+def _check_labels(published: LabelScheme, stated: LabelScheme) -> None:
+    """Refuse a scheme of what a run was made from: its labels are those of its structures."""
+    held = {one.label: one.name for one in published.structures}
+    if any(stated.classes.get(label) != name for label, name in held.items()):
+        wanted = (
+            f"labels: {MRSEGMENTATOR.name}"
+            if published.structures == ORGANS
+            else "a scheme file whose classes are these"
+        )
+        raise SetupError(
+            f"labelmaps of a run folder hold what it measures (1 is {held[1]}), whatever they were"
+            f" made from, and label scheme {stated.name} says otherwise: give the dataset {wanted}"
+        )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from organome.domain.cases import Role, Unlabelled
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS
-from organome.io.runs import Run
+from organome.io.runs import Run, is_run, labelled_schemes
 from organome.io.tables.cases import CASES_FILE, read_cases
 from organome.io.tables.schemes import SCHEME_SUFFIXES, find_scheme
 from organome.steps.doctor.findings import Finding, Grade, fail, ok, skipped, warn
@@ -54,7 +54,9 @@ def _check_dataset(folder: Path, dataset: Mapping[str, Any]) -> Finding:
         return fail(subject, f"{folder / table}: not there", "correct its participants")
     word = dataset["labels"]
     try:
-        scheme = find_scheme(str(folder / word) if Path(word).suffix in SCHEME_SUFFIXES else word)
+        stated = find_scheme(str(folder / word) if Path(word).suffix in SCHEME_SUFFIXES else word)
+        of_run = is_run(dataset["layout"], path)
+        scheme = stated.without_missing(labelled_schemes(path, stated) if of_run else ())
     except SetupError as error:
         return fail(subject, str(error), "correct its labels")
     trains = Role(dataset.get("role", Role.TRAIN)) is Role.TRAIN
@@ -63,7 +65,7 @@ def _check_dataset(folder: Path, dataset: Mapping[str, Any]) -> Finding:
     if trains and scheme.structures != ORGANS:
         return fail(subject, f"{word} is not about the 40 organs", "correct its labels")
     if trains and n_missing and unlabelled is Unlabelled.REFUSE:
-        fact = f"{word} lacks {n_missing} of the 40 organs"
+        fact = f"{word if scheme is stated else scheme.name} lacks {n_missing} of the 40 organs"
         return fail(subject, fact, "unlabelled: ignore, or role: test")
     return ok(subject, f"{path}: there, labelled as {word}")
 

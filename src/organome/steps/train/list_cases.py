@@ -42,6 +42,7 @@ from organome.io.files.atomic import write_bytes_atomic
 from organome.io.files.packs import packed_sizes
 from organome.io.images.image_files import read_image
 from organome.io.images.labelmaps import PACK, labelmap_path, write_labelmap
+from organome.io.runs import is_run, labelled_schemes
 from organome.io.tables.cases import (
     CASES_FILE,
     REFERENCES_FILE,
@@ -52,7 +53,7 @@ from organome.io.tables.cases import (
 from organome.io.tables.parquet import parse_table as parse_parquet
 from organome.io.tables.participants import tsv_lines
 from organome.io.tables.scan_lists import listed_shards, read_shard
-from organome.io.tables.schemes import find_scheme, read_published_scheme
+from organome.io.tables.schemes import find_scheme
 from organome.steps.train.references import covered_scheme, organ_labelmap, packed_reference
 
 _logger = logging.getLogger(__name__)
@@ -148,8 +149,8 @@ def _cases_of(dataset: Mapping[str, Any], schemes: Path) -> Iterator[Case]:
             f"{f', of {chr(32).join(wanted)}' if wanted else ''} (docs/train.md)"
         )
     sources: Iterable[LabelScheme] = ()
-    if _is_run(dataset["layout"], root):
-        sources = _made_from(root, find_scheme(dataset["labels"]))
+    if is_run(dataset["layout"], root):
+        sources = labelled_schemes(root, find_scheme(dataset["labels"]))
     # Refused now, and not case by case.
     scheme = covered_scheme(dataset["labels"], sources, schemes / name)
     found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))
@@ -185,17 +186,13 @@ def _find(
         found = _from_table(lists)
         truth = root / "truth" / "covariates.parquet"
         people = _true_people(truth) if layout == "phantoms" and truth.is_file() else {}
-    elif _is_run(layout, root):
+    elif is_run(layout, root):
         found, people = list(_from_run(root)), {}
     else:
         found = find_cases(layout, _files(root), contrast)
         tables = sorted(root.glob(META_FILES.get(layout, "participants.tsv")))
         people = {key: one for path in tables for key, one in read_people(_rows(path)).items()}
     return found, read_people(_rows(Path(table))) if table else people
-
-
-def _is_run(layout: str, root: Path) -> bool:
-    return layout == "run" or (layout == "ukb" and (root / "scans").is_dir())
 
 
 def _from_table(path: Path) -> list[FoundCase]:
@@ -248,33 +245,6 @@ def _from_run(root: Path) -> Iterator[FoundCase]:
 
 def _labelmaps(root: Path, shard: int) -> Path:
     return root / "results" / "segment_organs" / f"{shard:04d}"
-
-
-def _made_from(root: Path, stated: LabelScheme) -> Iterator[LabelScheme]:
-    """Read the schemes that the labelmaps of a run were made from.
-
-    Raises:
-        SetupError: Its labels mean something else than the dataset says.
-    """
-    for shard, _ in listed_shards(root / "scans"):
-        if published := read_published_scheme(_labelmaps(root, shard)):
-            _check_labels(published, stated)
-            yield published
-
-
-def _check_labels(published: LabelScheme, stated: LabelScheme) -> None:
-    """Refuse a scheme of what a run was made from: its labels are those of its structures."""
-    held = {one.label: one.name for one in published.structures}
-    if any(stated.classes.get(label) != name for label, name in held.items()):
-        wanted = (
-            f"labels: {MRSEGMENTATOR.name}"
-            if published.structures == ORGANS
-            else "a scheme file whose classes are these"
-        )
-        raise SetupError(
-            f"labelmaps of a run folder hold what it measures (1 is {held[1]}), whatever they were"
-            f" made from, and label scheme {stated.name} says otherwise: give the dataset {wanted}"
-        )
 
 
 def _files(root: Path) -> list[str]:

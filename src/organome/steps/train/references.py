@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,8 +57,7 @@ def covered_scheme(word: str, sources: Iterable[LabelScheme], folder: Path) -> s
 
     Args:
         word: Name or file of the scheme; its values are labels of the sources' structures.
-        sources: Schemes that the labelmaps were made from; one that lacks organs gives its name to
-            what is written, for profiles of evaluation go by it.
+        sources: Schemes that the labelmaps were made from.
         folder: Where a file is written.
 
     Returns:
@@ -68,12 +66,8 @@ def covered_scheme(word: str, sources: Iterable[LabelScheme], folder: Path) -> s
     Raises:
         SetupError: The scheme is unknown.
     """
-    stated = scheme = find_scheme(word)
-    for source in sources:
-        known = set(source.organ_labels.values())
-        kept = {value: organ for value, organ in scheme.organ_labels.items() if value in known}
-        if len(kept) < len(scheme.organ_labels):
-            scheme = replace(scheme, name=source.name, organ_labels=kept, notes={})
+    stated = find_scheme(word)
+    scheme = stated.without_missing(sources)
     if scheme is stated:
         return word
     write_published_scheme(folder, scheme)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from doubles import datasets, trainings
+from organome.domain.schemes import AMOS22, MRSEGMENTATOR
 from organome.io.runs import Run
+from organome.io.tables.scan_lists import shard_path, write_shard
+from organome.io.tables.schemes import write_published_scheme
 from organome.steps.doctor import doctor
 from organome.steps.doctor import training as module
 from organome.steps.doctor.findings import Finding, Grade, skipped
@@ -59,6 +62,32 @@ def test_a_scheme_that_lacks_organs_is_right_where_nothing_is_learned_of_them(
     own = {"name": "amos", "path": "bodies", "layout": "amos22", "labels": "amos22"}
     datasets.config(tmp_path / "config.yaml", own | changed)
     assert found(tmp_path, on_cluster=True)["dataset amos"].holds
+
+
+@pytest.fixture
+def amos_run(tmp_path: Path) -> dict[str, str]:
+    """A run folder that took labelmaps of AMOS22 in its second shard."""
+    for shard, scheme in enumerate((MRSEGMENTATOR, AMOS22)):
+        write_shard(shard_path(tmp_path / "labelled" / "scans", shard), [])
+        of_shard = tmp_path / "labelled" / "results" / "segment_organs" / f"{shard:04d}"
+        write_published_scheme(of_shard, scheme)
+    return {"name": "d", "path": "labelled", "labels": "mrsegmentator"}
+
+
+@pytest.mark.parametrize("layout", ["run", "ukb"])
+def test_a_run_folder_whose_labelmaps_lack_organs_is_found(
+    tmp_path: Path, amos_run: dict[str, str], layout: str
+) -> None:
+    trainings.configured(tmp_path)
+    given = amos_run | {"layout": layout}
+    datasets.config(tmp_path / "config.yaml", given)
+    lacking = found(tmp_path, on_cluster=True)["dataset d"]
+    assert (lacking.grade, lacking.fact) == (Grade.FAIL, "amos22 lacks 27 of the 40 organs")
+    datasets.config(tmp_path / "config.yaml", given | {"unlabelled": "ignore"})
+    assert found(tmp_path, on_cluster=True)["dataset d"].grade is Grade.OK
+    datasets.config(tmp_path / "config.yaml", given | {"labels": "amos22"})
+    other = found(tmp_path, on_cluster=True)["dataset d"]
+    assert (other.grade, "give the dataset labels" in other.fact) == (Grade.FAIL, True)
 
 
 def test_a_misspelt_key_is_found(tmp_path: Path) -> None:
