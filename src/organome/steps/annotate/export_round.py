@@ -93,7 +93,8 @@ def run(
 
     Raises:
         SetupError: The number is not the next one; tables or images are not there; every scan was
-            in a round; or the run has not measured what the strategy goes by.
+            in a round; the rounds are of another cohort; or the run has not measured what the
+            strategy goes by.
     """
     if n < 1:
         raise SetupError(f"--n is {n}, 1 or more needed")
@@ -106,7 +107,10 @@ def run(
     following = earlier[-1].number + 1 if earlier else 1
     if number not in (None, following):
         raise SetupError(f"--number is {number}, and the next round is {following}")
-    chosen = _choose(place, _seen(output, earlier), n=n, strategy=strategy, seed=seed)
+    seen = _seen(output, earlier)
+    chosen = _choose(place, seen, n=n, strategy=strategy, seed=seed)
+    cohorts = {row["cohort"] for row in chosen} | {cohort for cohort, *_ in seen}
+    _check_cohort(place, output, cohorts)
     made = _write(place, output, chosen, number=following, strategy=strategy, seed=seed)
     _logger.info("event=round_exported round=%d n_scans=%d", following, len(made.scans))
     return Exported(made.folder, following, len(made.scans), is_new=True, is_waiting=True)
@@ -130,6 +134,15 @@ def _choose(
     organs = read_filtered(place.tables / "organs", columns=ORGAN_COLUMNS, keep=_DONE)
     keys = choose(strategy, n, scans=list(left.values()), organs=organs.to_pylist(), seed=seed)
     return [left[key] for key in keys]
+
+
+def _check_cohort(place: Run, output: Path, cohorts: Collection[str]) -> None:
+    """Refuse a second cohort: a training takes all rounds as of one set of people."""
+    if len(cohorts) > 1:
+        raise SetupError(
+            f"{output}: with scans of {place.folder} its rounds would be of {len(cohorts)} cohorts"
+            f" ({', '.join(sorted(cohorts))}), one is needed; name another --output"
+        )
 
 
 def _seen(output: Path, earlier: Sequence[Round]) -> set[tuple[str, ...]]:

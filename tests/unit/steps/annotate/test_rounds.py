@@ -154,6 +154,32 @@ def test_no_scan_comes_twice_and_a_round_waits_for_labels(rounds: Path, tmp_path
         exported(tmp_path, n=4)
 
 
+def test_a_second_cohort_begins_no_round_in_the_folder(rounds: Path, tmp_path: Path) -> None:
+    write_segments(rounds, first_key(rounds), list(masks().items()))
+    import_round.run(rounds=rounds)
+    write_run(tmp_path / "run", 6, scans={key: {"cohort": "other"} for key in range(6)})
+    before = {path: path.read_bytes() for path in rounds.rglob("*") if path.is_file()}
+    with pytest.raises(SetupError, match=r"would be of 2 cohorts \(other, tiny\)") as caught:
+        exported(tmp_path, n=1)
+    assert SECRET not in str(caught.value)
+    assert {path: path.read_bytes() for path in rounds.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in rounds.iterdir()) == ["participants.tsv", "round_001"]
+    assert export_round.run(run=tmp_path / "run", output=tmp_path / "others", n=1).is_new
+
+
+def test_a_round_of_another_cohort_that_was_cut_off_counts_for_nothing(
+    rounds: Path, tmp_path: Path
+) -> None:
+    write_segments(rounds, first_key(rounds), list(masks().items()))
+    import_round.run(rounds=rounds)
+    people = rounds / "participants.tsv"
+    head, *rows = people.read_text().splitlines()
+    cut_off = rows[0].replace("1\t", "2\t", 1).replace("\ttiny\t", "\tother\t")
+    people.write_text("\n".join([head, *rows, cut_off]) + "\n")
+    assert exported(tmp_path, n=1).number == 2
+    assert {row["cohort"] for row in read_people(rounds)} == {"tiny"}
+
+
 def test_a_round_by_its_number_is_begun_once(rounds: Path, tmp_path: Path) -> None:
     write_segments(rounds, first_key(rounds), list(masks().items()))
     import_round.run(rounds=rounds)
