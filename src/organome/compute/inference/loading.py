@@ -23,6 +23,7 @@ from organome.compute.inference.logits_interpolation import interpolates_labels
 from organome.compute.inference.memory import ModelSize, count_activations
 from organome.compute.inference.network import FoldNetworks, load_networks
 from organome.compute.inference.preparation import Preparation
+from organome.compute.inference.resampling import image_rule
 from organome.compute.inference.segmenter import Segmenter
 from organome.domain.errors import MachineFault, SetupError
 from organome.domain.inference import Device, InferenceSettings, Precision
@@ -179,6 +180,8 @@ def _measure(
         patch=patch,
         spacing_zyx_mm=tuple(configuration.spacing),
         transpose_forward=tuple(order),
+        image_rule=image_rule(configuration),
+        is_norm_masked=configuration.use_mask_for_norm[0],
         interpolates_labels=interpolates_labels(configuration),
         n_activations=count_activations(network, patch, strides=encoder.strides),
         n_parameters=sum(one.numel() for one in network.parameters()),

@@ -5,6 +5,7 @@ All numbers are upper bounds: what is added up never lives all at the same time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from organome.compute.inference.preparation import model_shape
+from organome.compute.inference.resampling import ResamplingRule, cheapest_order
 from organome.compute.inference.sums import SLICES_AT_A_TIME, VOXELS_AT_A_TIME
 from organome.compute.inference.tiling import Tiling, place_tiles
 from organome.domain.inference import InferenceSettings, MemoryNeed
@@ -21,6 +23,9 @@ _PIXEL: Final = 4  # bytes of a voxel of the image: no more than single precisio
 _SINGLE: Final = 4
 _HALF: Final = 2
 _LONG: Final = 8  # of an index in torch
+# Bytes of a voxel whose norm is that of a mask: the voxels in it, those less their mean, and masks.
+# Measured: 11.
+_MASKED: Final = 12
 _RESAMPLED: Final = 16  # bytes of a logit that nnU-Net resamples: in double precision, and a copy
 _N_INTERPOLATED: Final = 16  # sets of logits that live while voxels are interpolated on a GPU
 # Tensors as large as the largest between two layers of a U-Net that live at the same time where it
@@ -43,6 +48,8 @@ class ModelSize:
         patch: Shape of a tile.
         spacing_zyx_mm: Spacing of the model, in the order of axes of its plans.
         transpose_forward: That order.
+        image_rule: How an image is resampled; None: by a function of nnU-Net that is called.
+        is_norm_masked: Whether the norm is that of the voxels that are not 0.
         interpolates_labels: Whether logits are interpolated where labels meet; else nnU-Net
             resamples all of them.
         n_activations: Numbers in the largest tensor between two layers, for one tile.
@@ -56,6 +63,8 @@ class ModelSize:
     patch: tuple[int, ...]
     spacing_zyx_mm: tuple[float, ...]
     transpose_forward: tuple[int, ...]
+    image_rule: ResamplingRule | None
+    is_norm_masked: bool
     interpolates_labels: bool
     n_activations: int
     n_parameters: int
@@ -87,7 +96,10 @@ def predict_memory(
     tiling = place_tiles(shape, model.patch, settings.tile_step_size)
     n_wholes = 1 + (model.n_folds if settings.fold_labels else 0)
     n_sums = settings.n_sums(model.n_folds)
-    resized = _SINGLE * (prod(shape) + _largest_between(native, shape))
+    rule = model.image_rule
+    separate = rule.separate_axis(spacing, model.spacing_zyx_mm) if rule is not None else None
+    resized = _resized_bytes(native, shape, separate)
+    masked = _MASKED * n_native if model.is_norm_masked else 0
     labels = n_native * n_wholes
     sums = n_sums * _sums_bytes(tiling, model.n_labels) + _SINGLE * prod(tiling.shape)
     if not model.interpolates_labels:
@@ -107,22 +119,29 @@ def predict_memory(
     on_device = (network if on_gpu else 0) + (sums if sums_on_gpu else 0)
     image, prepared = _PIXEL * n_native, _SINGLE * prod(shape)
     return MemoryNeed(
-        prepare_bytes=n_native * (_PIXEL + _SINGLE) + resized + _OVERHEAD_BYTES,
+        prepare_bytes=n_native * (_PIXEL + _SINGLE) + max(masked, resized) + _OVERHEAD_BYTES,
         infer_bytes=image + prepared + labels + on_host + _OVERHEAD_BYTES,
         restore_bytes=image + labels + 2 * n_native * n_wholes,
         device_bytes=on_device + (_OVERHEAD_BYTES if on_gpu else 0),
     )
 
 
-def _largest_between(present: Sequence[int], wanted: Sequence[int]) -> int:
-    """Count the voxels of the larger of the two images between three products of matrices."""
-    from organome.compute.inference.resampling import cheapest_order
+def _resized_bytes(present: Sequence[int], wanted: Sequence[int], separate: int | None) -> int:
+    """Bound the images between products of matrices, of which two live at a time.
 
+    Args:
+        present: Shape that is there.
+        wanted: Shape that is wanted.
+        separate: The axis across slices that are resized for themselves, before it; None: the order
+            that takes the least work.
+    """
+    within = [present[axis] if axis == separate else n for axis, n in enumerate(wanted)]
+    order = cheapest_order(tuple(present), tuple(within))
     shape, sizes = list(present), [0]
-    for axis in cheapest_order(tuple(present), tuple(wanted)):
+    for axis in order if separate is None else (*order, separate):
         shape[axis] = wanted[axis]
         sizes.append(prod(shape))
-    return max(sizes)
+    return _SINGLE * max(map(sum, pairwise(sizes)), default=0)
 
 
 def _sums_bytes(tiling: Tiling, n_labels: int) -> int:

@@ -139,7 +139,9 @@ def resize_slices(
     others = [one for one in range(3) if one != axis]
     lowest, highest = voxels_zyx.amin(others, keepdim=True), voxels_zyx.amax(others, keepdim=True)
     within = [voxels_zyx.shape[one] if one == axis else shape[one] for one in range(3)]
-    resized = torch.clamp(_multiply(voxels_zyx, tuple(within), order=order), lowest, highest)
+    resized = _multiply(voxels_zyx, tuple(within), order=order)
+    if resized is not voxels_zyx:
+        resized.clamp_(lowest, highest)
     if resized.shape[axis] == shape[axis]:
         return resized
     return _multiply_along(resized, across.to(resized.device), axis)
@@ -220,6 +222,12 @@ def known_rule(function: str, settings: Mapping[str, Any]) -> ResamplingRule | N
     return ResamplingRule(SKIMAGE, order=order, order_z=order_z, separation=separation)
 
 
+def image_rule(configuration: Any) -> ResamplingRule | None:
+    """Return how the plan of a configuration has images resampled, None as `known_rule` does."""
+    plan = configuration.configuration
+    return known_rule(plan["resampling_fn_data"], plan["resampling_fn_data_kwargs"])
+
+
 def resample_image(
     voxels_zyx: npt.NDArray[np.float32],
     shape: Shape,
@@ -237,8 +245,7 @@ def resample_image(
         configuration: nnU-Net's manager of the model's configuration.
         resampling: As the plan says, or linear.
     """
-    plan = configuration.configuration
-    rule = known_rule(plan["resampling_fn_data"], plan["resampling_fn_data_kwargs"])
+    rule = image_rule(configuration)
     if rule is None:
         resampled = configuration.resampling_fn_data(voxels_zyx[None], shape, *spacings)
         return np.asarray(resampled[0], dtype=np.float32)

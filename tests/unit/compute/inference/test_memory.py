@@ -1,11 +1,13 @@
 """Predicted memory against what a process took."""
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,11 +19,13 @@ from doubles.plans import CONFIGURATION
 from organome.compute.inference.loading import load_segmenter
 from organome.compute.inference.memory import ModelSize, count_activations, predict_memory
 from organome.compute.inference.network import build_network
+from organome.compute.inference.resampling import known_rule
 from organome.domain.inference import InferenceSettings
 
 MIB = 1 << 20
 # Large enough that what was taken before the image can be told from it.
 SCRIPT = """
+import json
 import sys
 from dataclasses import replace
 from math import prod
@@ -37,30 +41,43 @@ def bytes_of(line):
             return 1024 * int(text.split()[1])
 
 torch.set_num_threads(1)
+batch, configuration, size, spacing, stages = json.loads(sys.argv[1])
 segmenter = load_segmenter(
-    tiny_model(spacing=[2.0, 2.0, 2.0], patch_size=[32, 64, 64]),
+    tiny_model(**{"spacing": [2.0, 2.0, 2.0], "patch_size": [32, 64, 64], **configuration}),
     device="cpu",
-    settings=InferenceSettings(tile_step_size=1.0, tile_batch=int(sys.argv[1])),
+    settings=InferenceSettings(tile_step_size=1.0, tile_batch=batch),
 )
-small = soft_image((40, 40, 40), (2.1, 2.1, 2.1))
-segmenter.restore(segmenter.infer(segmenter.prepare(small)))
-size, spacing = (160, 150, 100), (1.5, 1.5, 2.5)
+small = soft_image((40, 40, 40), [1.05 * mm for mm in spacing])
+for stage in stages:
+    small = getattr(segmenter, stage)(small)
 need = segmenter.predicted_memory_bytes(size, spacing)
 image = soft_image(size, spacing)
-for stage in ("prepare", "infer", "restore"):
+for stage in stages:
     before = bytes_of("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     image = getattr(segmenter, stage)(image)
     held = {"prepare": 2, "infer": 0, "restore": 1}[stage] * size[0] * size[1] * size[2]
     print(stage, held + bytes_of("VmHWM") - before, getattr(need, stage + "_bytes"))
 """
+SOFT = (160, 150, 100), (1.5, 1.5, 2.5)
+IN_SLICES = SKIMAGE | {"spacing": [6.0, 1.5, 1.5]}
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("tile_batch", [1, 3])
-def test_no_stage_takes_more_than_was_predicted(tile_batch: int) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        (1, {}, *SOFT, ["prepare", "infer", "restore"]),
+        (3, {}, *SOFT, ["prepare", "infer", "restore"]),
+        (1, {"use_mask_for_norm": [True]}, (260, 240, 200), (2.0, 2.0, 2.0), ["prepare"]),
+        # Slices are resized first, though fewer of them would be less work.
+        (1, IN_SLICES, (180, 180, 250), (2.1, 2.1, 2.0), ["prepare"]),
+    ],
+    ids=["plain", "batch", "masked", "separate"],
+)
+def test_no_stage_takes_more_than_was_predicted(asked: tuple[Any, ...]) -> None:
     answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tile_batch)],
+        [sys.executable, "-c", SCRIPT, json.dumps(asked)],
         cwd=TESTS,
         env={
             "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent / 'src'}",
@@ -76,7 +93,7 @@ def test_no_stage_takes_more_than_was_predicted(tile_batch: int) -> None:
         if line.startswith(("prepare", "infer", "restore")):
             stage, measured, predicted = line.split()
             taken[stage] = (int(measured), int(predicted))
-    assert set(taken) == {"prepare", "infer", "restore"}
+    assert list(taken) == asked[-1]
     for stage, (measured, predicted) in taken.items():
         assert MIB < measured <= predicted, stage
         assert predicted <= 2 * measured + 64 * MIB, stage
@@ -89,6 +106,8 @@ SIZE = ModelSize(
     spacing_zyx_mm=(2.0, 2.0, 2.0),
     transpose_forward=(0, 1, 2),
     interpolates_labels=True,
+    image_rule=known_rule("resample_data_or_seg_to_shape", {}),
+    is_norm_masked=False,
     n_activations=32 << 21,
     n_parameters=30_000_000,
     is_mirrored=False,
@@ -115,6 +134,21 @@ def test_settings_move_memory_to_where_it_is_taken() -> None:
     assert need("cuda", tile_batch=4).device_bytes > gpu.device_bytes
     assert need("cpu", fold_labels=True).infer_bytes > host.infer_bytes
     assert host.host_bytes == max(host.prepare_bytes, host.infer_bytes)
+
+
+def test_what_a_mask_and_slices_take_is_added_in_preparing_alone() -> None:
+    def prepared(size: tuple[int, int, int], **changed: Any) -> int:
+        spacing = (2.1, 2.1, 2.0)
+        model = replace(SIZE, spacing_zyx_mm=(6.0, 1.5, 1.5), **changed)
+        ask = {"device": torch.device("cpu"), "settings": InferenceSettings()}
+        return predict_memory(size, spacing, model=model, **ask).prepare_bytes
+
+    size = (180, 180, 250)
+    in_slices = known_rule("resample_data_or_seg_to_shape", {"force_separate_z": None})
+    separate = prepared(size, image_rule=in_slices)
+    assert separate - prepared(size) == 4 * 250 * 252 * (180 + 252) - 4 * 83 * 252 * (180 + 252)
+    assert prepared(size, image_rule=in_slices, is_norm_masked=True) == separate
+    assert prepared(size, is_norm_masked=True) > prepared(size)
 
 
 def test_slices_more_than_a_tile_cost_no_logits() -> None:
