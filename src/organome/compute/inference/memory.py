@@ -141,7 +141,7 @@ def _resized_bytes(present: Sequence[int], wanted: Sequence[int], separate: int 
     for axis in order if separate is None else (*order, separate):
         shape[axis] = wanted[axis]
         sizes.append(prod(shape))
-    return _SINGLE * max(map(sum, pairwise(sizes)), default=0)
+    return _SINGLE * max((one + other for one, other in pairwise(sizes)), default=0)
 
 
 def _sums_bytes(tiling: Tiling, n_labels: int) -> int:
