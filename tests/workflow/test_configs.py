@@ -1,5 +1,6 @@
 """Every example configuration and profile plans without an error."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import yaml
 
 from doubles.places import REPOSITORY, quick_environment
 from doubles.snakemakes import run_snakemake
+from organome.domain.job_requests import cluster_requests
+from organome.io.runs import Run
 
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
 
@@ -67,6 +70,26 @@ def test_the_slurm_profile_plans(tmp_path: Path) -> None:
     assert "segment_organs" in plan(
         REPOSITORY / "config" / "ukb.yaml", tmp_path / "a" / "run", "--workflow-profile", profile
     )
+
+
+def test_the_doctor_asks_a_cluster_for_what_the_rules_ask(tmp_path: Path) -> None:
+    run = tmp_path / "a" / "run"
+    run.mkdir(parents=True)
+    settings = yaml.safe_load((REPOSITORY / "config" / "ukb.yaml").read_text())
+    settings |= {"shard_size": 600, "radiomics": {"contrasts": {"water": "mr"}}}
+    settings["resources"] = {"segment_organs": {"gpus": 4, "mem_gb": 20}}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    profile = str(REPOSITORY / "profiles" / "slurm")
+    said = plan(run / "config.yaml", run, "--workflow-profile", profile)
+    asked: dict[str, dict[str, str]] = {}
+    for line in said.splitlines():
+        if line.startswith("rule "):
+            rule = line.removeprefix("rule ").rstrip(":")
+        elif line.strip().startswith("resources:"):
+            asked[rule] = dict(re.findall(r"(mem_mb|runtime|gpu)=(\d+)", line))
+    for rule, requests in cluster_requests(Run(run).config()).items():
+        shown = {name: str(value) for name, value in requests.items() if name != "cpus_per_task"}
+        assert asked[rule] == shown, rule
 
 
 def test_broken_nodes_are_left_out_besides_the_flags_that_a_profile_asks_for(

@@ -4,7 +4,6 @@
 # outputs of a job that it starts again, and the rest of the folder is what the step resumes from.
 
 import hashlib
-import math
 import os
 import shlex
 import time
@@ -12,6 +11,12 @@ from functools import cache
 
 import psutil
 
+from organome.domain.job_requests import (
+    THREADS_ON_GPU,
+    configured_processes,
+    job_mem_mb,
+    job_runtime_min,
+)
 from organome.domain.radiomics_settings import Engine
 from organome.io.tables.radiomics_parameters import read_settings
 
@@ -48,14 +53,8 @@ def fitting_processes(step):
 
 def n_processes(step):
     """Count the processes that work side by side in a job of a step."""
-    cost = config["resources"][step]
-    if step == "collect_tables":
-        return 1
-    if step == "segment_organs" and on_gpu():
-        return max(1, cost["processes"]) * cost["gpus"]
-    if cost["processes"]:
-        return cost["processes"]
-    return fitting_processes(step) if workflow.local_exec else 1
+    configured = configured_processes(config, step, on_gpu=on_gpu())
+    return configured or (fitting_processes(step) if workflow.local_exec else 1)
 
 
 def n_explained(step, shard, attempt):
@@ -69,23 +68,18 @@ def mem_mb(step):
     """Ask for memory by the number of processes, and for more where it may have been too little."""
 
     def ask(wildcards, attempt):
-        per_attempt = config["resources"][step]["mem_gb"] * 1000 * n_processes(step)
         n_times = attempt - n_explained(step, wildcards.get("shard", "all"), attempt)
-        return round(per_attempt * n_times)
+        return job_mem_mb(config, step, n_processes=n_processes(step), n_times=n_times)
 
     return ask
 
 
 def runtime(step):
-    """Ask for minutes: twice what a full shard should take, and more at each attempt."""
+    """Ask for minutes, and for more at each attempt."""
 
     def ask(wildcards, attempt):
-        cost = config["resources"][step]
-        if step == "collect_tables":
-            # With jobs of its own it may wait an hour for the first of them.
-            return (cost["runtime_min"] + 60 * bool(cost["jobs"])) * attempt
-        scans_s = config["shard_size"] * cost["seconds_per_scan"]
-        return (15 + math.ceil(2 * scans_s / n_processes(step) / 60)) * attempt
+        once_min = job_runtime_min(config, step, n_processes=n_processes(step))
+        return once_min * attempt
 
     return ask
 
@@ -122,11 +116,9 @@ def radiomics_ledgers(wildcards):
 # --- segmentation --------------------------------------------------------------------------------
 
 WITH_MODEL = config["segment"]["source"] == "model"
-# Before and after the network some work runs on the CPU. Without a GPU, shards and scans side by
-# side beat threads: half of the work runs on one.
-THREADS_ON_GPU = 4
-# On a CPU, a few voxels depend on how many threads share a sum. `auto` may meet machines without a
-# GPU, and labels must not show which.
+# Without a GPU, shards and scans side by side beat threads: half of the work runs on one. On a CPU,
+# a few voxels depend on how many threads share a sum. `auto` may meet machines without a GPU, and
+# labels must not show which.
 NETWORK_THREADS = THREADS_ON_GPU if config["segment"]["device"] == "cuda" else 1
 
 PINNED_MODEL = "results/model/digest.txt"

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from organome.domain.job_requests import cluster_requests
 from organome.io.files.atomic import ATTEMPT, write_text_atomic
 from organome.io.slurm.cluster import Partition, cluster_settings, partitions, refusal, seconds
 from organome.io.slurm.profiles import Profile
@@ -31,6 +32,9 @@ _POLLS_PER_MIN_JOB_AGE: Final = 3  # the plugin's own rule
 _SHORT_KILL_WAIT_S: Final = 20
 _JOB_MINUTES: Final = 10
 _JOB_MEMORY_MB: Final = 2000
+_ADVICE: Final = (
+    "change account or partition in the profile, or shard_size and resources in config.yaml"
+)
 _FLAGS: Final = {
     "slurm_partition": "--partition",
     "slurm_account": "--account",
@@ -79,8 +83,16 @@ def check_settings(profile: Profile | None) -> Iterator[Finding]:
         yield _check_job_counts(settings, profile.n_jobs)
 
 
-def check_partitions(profile: Profile | None) -> Iterator[Finding]:
-    """Check whether jobs as the profile describes them would be taken."""
+def check_partitions(
+    profile: Profile | None, config: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Check whether the jobs of a run would be taken.
+
+    Args:
+        profile: What jobs ask for.
+        config: The configuration of the run, from which their time, memory, cores and GPUs follow;
+            None where it cannot be read, then the jobs are those that the profile describes.
+    """
     if profile is None:
         yield skipped("partitions", "no profile", "--workflow-profile profiles/slurm")
         return
@@ -88,21 +100,37 @@ def check_partitions(profile: Profile | None) -> Iterator[Finding]:
     if known is None:
         yield fail("partitions", "sinfo does not answer", "ask again when the controller is up")
         return
-    for rule, resources in job_kinds(profile).items():
+    for rule, resources in job_kinds(profile, config).items():
         yield _check_partition(rule, resources, known)
-        refused = refusal(sbatch_flags(profile, resources))
+        flags = sbatch_flags(profile, resources)
+        refused = refusal(flags)
         subject = f"job {rule}"
         if refused is None:
             yield ok(subject, "would be taken")
         else:
             why = re.sub(r"^(sbatch: )?(error: )?(allocation failure: )?", "", refused)
-            advice = "change account, partition or resources in the profile"
-            yield fail(subject, why, advice)
+            yield fail(subject, f"{why} ({' '.join(flags)})", _ADVICE)
 
 
-def job_kinds(profile: Profile) -> dict[str, dict[str, str]]:
-    """Return what jobs ask for: by default, and by rule where the profile says so."""
+def job_kinds(
+    profile: Profile, config: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, str]]:
+    """Return what jobs ask for.
+
+    By rule, as Snakemake puts it together: the profile's word on a rule goes before what the rule
+    asks for, and that before the profile's defaults. Without a configuration: by default, and by
+    rule where the profile says so.
+    """
     plain = dict(profile.default_resources)
+    if config is not None:
+        return {
+            rule: {
+                **plain,
+                **{name: str(value) for name, value in asked.items()},
+                **profile.resources_by_rule.get(rule, {}),
+            }
+            for rule, asked in cluster_requests(config).items()
+        }
     kinds = {"default": plain, _GPU_STEPS[0]: dict(plain)}
     for rule, resources in profile.resources_by_rule.items():
         kinds[rule] = {**plain, **resources}
@@ -139,6 +167,7 @@ def check_nodes(
     wait_s: float,
     poll_s: float,
     files_late_s: float = 60.0,
+    config: Mapping[str, Any] | None = None,
 ) -> Iterator[Finding]:
     """Have a job look around, one in each partition that the profile names.
 
@@ -148,16 +177,18 @@ def check_nodes(
         wait_s: Seconds to wait for each, in the queue and running.
         poll_s: Seconds between two looks at the queue.
         files_late_s: Seconds until a file that a node wrote must be seen here.
+        config: The configuration of the run, None where it cannot be read.
     """
     folder = run_folder.resolve()
     asked: set[tuple[str, bool]] = set()
-    for kind, resources in job_kinds(profile).items():
+    for kind, resources in job_kinds(profile, config).items():
         partition = resources.get("slurm_partition", "default")
         with_gpu = asks_for_gpu(resources)
         if (partition, True) in asked or (partition, with_gpu) in asked:
             continue
         asked.add((partition, with_gpu))
         small = {**resources, "mem_mb": str(_JOB_MEMORY_MB), "runtime": str(_JOB_MINUTES)}
+        small |= {"cpus_per_task": "1"} | ({"gpu": "1"} if small.get("gpu", "0") != "0" else {})
         subject = f"node ({kind})"
         report = folder / "work" / "doctor" / f"{ATTEMPT}.{kind}.json"
         log = report.with_suffix(".log")
@@ -168,8 +199,7 @@ def check_nodes(
         try:
             job = submit(flags, command=shlex.join(command))
         except SlurmError as error:
-            advice = "change account, partition or resources in the profile"
-            yield fail(subject, str(error), advice)
+            yield fail(subject, str(error), _ADVICE)
             continue
         _logger.info("event=doctor_waits job=%s kind=%s", job, kind)
         if not _wait(job, wait_s=wait_s, poll_s=poll_s):

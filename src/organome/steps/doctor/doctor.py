@@ -4,10 +4,11 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from organome.domain.errors import SetupError
 from organome.io.files.assets import asset
-from organome.io.runs import open_run
+from organome.io.runs import Run, open_run
 from organome.io.slurm.profiles import SLURM, job_profile
 from organome.steps.doctor.cluster import (
     check_commands,
@@ -90,21 +91,30 @@ def run(
         "machine": lambda: [ok("machine", platform.node())],
         "software": lambda: check_software(constraints=constraints),
         "gpu": lambda: [check_gpu(wanted=gpu)],
-        "cohort": lambda: check_cohort(place),
+        "cohort": lambda: check_cohort(place, on_cluster=slurm or node),
         "run folder": lambda: check_folders(run_folder),
     }
     if place.is_training:
-        checks["cohort"] = lambda: check_training(place, on_cluster=slurm and not node)
+        checks["cohort"] = lambda: check_training(place, on_cluster=slurm or node)
     if slurm or node or canary_job:
         checks["slurm commands"] = check_commands
+    config = _config(place)
     if slurm or canary_job:
         checks["cluster"] = lambda: check_settings(profile)
-        checks["partitions"] = lambda: check_partitions(profile)
+        checks["partitions"] = lambda: check_partitions(profile, config)
     if canary_job and profile is not None:
         checks["node"] = lambda: check_nodes(
-            profile, run_folder=run_folder, wait_s=wait_s, poll_s=poll_s
+            profile, run_folder=run_folder, wait_s=wait_s, poll_s=poll_s, config=config
         )
     findings = [finding for name, check in checks.items() for finding in look(name, check)]
     if report is not None:
         write_report(report, findings)
     return Diagnosis(findings)
+
+
+def _config(place: Run) -> dict[str, Any] | None:
+    """Read the configuration, None where it cannot be; whoever checks it says why."""
+    try:
+        return place.config()
+    except SetupError:
+        return None

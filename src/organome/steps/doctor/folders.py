@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from organome.domain.errors import MachineFault, SetupError
 from organome.io.files.atomic import ATTEMPT, sync_folder
 from organome.io.files.cohort_roots import CohortRoot
-from organome.io.models.folders import model_digest
+from organome.io.models.folders import check_unchanged, model_digest
 from organome.io.models.places import locate_model
 from organome.io.runs import Run
 from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
+from organome.steps.doctor.software import check_device
 
 _IMAGES_MB: Final = 100  # a scan of UK Biobank, prepared
 _RESULTS_MB: Final = 1  # its labelmap and rows
@@ -28,23 +29,48 @@ _MAX_SKEW_S: Final = 5
 _SLOW_FSYNC_S: Final = 0.2  # a scan needs about five
 
 
-def check_cohort(run: Run) -> Iterator[Finding]:
-    """Check the configuration of a run, and what it names."""
+def check_cohort(run: Run, *, on_cluster: bool = False) -> Iterator[Finding]:
+    """Check the configuration of a run, and what it names.
+
+    Args:
+        run: The run.
+        on_cluster: Whether shards are jobs of a cluster; then a GPU is not looked for here.
+    """
     try:
         config = run.config()
     except SetupError as error:
         yield fail("configuration", str(error), "correct it, or make one: organome init")
         return
     yield ok("configuration", "every key is known")
-    root = run.folder / config["cohort"]["root"]
-    try:
-        CohortRoot(root).check()
-        yield ok("cohort", f"{root}: can be read")
-    except MachineFault as error:
-        yield fail("cohort", str(error), "mount it, or correct cohort.root")
-    yield _check_model(run, config["segment"])
+    named = [
+        _check_root(run.folder / config["cohort"]["root"]),
+        _check_model(run, config["segment"]),
+    ]
+    yield from named
+    if all(finding.holds for finding in named):
+        yield _check_as_run_does(run)
+    if config["segment"]["source"] == "model" and not on_cluster:
+        yield check_device("segment.device", config["segment"]["device"])
     yield _check_compiled_loops()
     yield from _check_space(run, keeps_images=config["keep_images"])
+
+
+def _check_root(root: Path) -> Finding:
+    try:
+        CohortRoot(root).check()
+        return ok("cohort", f"{root}: can be read")
+    except MachineFault as error:
+        return fail("cohort", str(error), "mount it, or correct cohort.root")
+
+
+def _check_as_run_does(run: Run) -> Finding:
+    try:
+        run.check()
+        run.check_contrasts()
+        return ok("settings", "fit the cohort and the model")
+    except SetupError as error:
+        why = " ".join(str(error).split())
+        return fail("settings", why, "organome run refuses to start: correct it")
 
 
 def _check_model(run: Run, segment: dict[str, str]) -> Finding:
@@ -52,7 +78,9 @@ def _check_model(run: Run, segment: dict[str, str]) -> Finding:
         return skipped("model", "the cohort brings its labelmaps")
     try:
         folder = locate_model(segment["model"], relative_to=run.folder)
-        return ok("model", f"{segment['model']}, digest {model_digest(folder)}")
+        digest = model_digest(folder)
+        check_unchanged(folder, digest)
+        return ok("model", f"{segment['model']}, digest {digest}")
     except (SetupError, OSError) as error:
         return fail("model", str(error), "organome install-model, or correct segment.model")
 

@@ -13,7 +13,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
+from organome.steps.doctor.findings import Finding, Grade, fail, ok, skipped, warn
 
 _OLDEST_PYTHON: Final = (3, 11)
 _COMMANDS: Final = ("organome", "snakemake")
@@ -64,6 +64,23 @@ def check_gpu(*, wanted: bool) -> Finding:
     if wanted:
         return fail("gpu", "none visible", "does the job ask for one? is torch a CUDA build?")
     return skipped("gpu", "none visible", "look on a GPU node: --canary-job")
+
+
+def check_device(subject: str, device: str) -> Finding:
+    """Check whether a device that the configuration asks for is here.
+
+    Args:
+        subject: The key that asks.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+    if device != "cuda":
+        return ok(subject, device)
+    if check_gpu(wanted=False).grade is Grade.OK:
+        return ok(subject, "cuda, and there is a GPU")
+    return warn(
+        *(subject, "cuda, and there is no GPU here"),
+        "run it where one is (--workflow-profile profiles/slurm), or set auto",
+    )
 
 
 def _check_versions(tested: Mapping[str, str]) -> Iterator[Finding]:

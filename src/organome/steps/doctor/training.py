@@ -11,8 +11,8 @@ from organome.domain.organs import ORGANS
 from organome.io.runs import Run, is_run, labelled_schemes
 from organome.io.tables.cases import CASES_FILE, read_cases
 from organome.io.tables.schemes import SCHEME_SUFFIXES, find_scheme
-from organome.steps.doctor.findings import Finding, Grade, fail, ok, skipped, warn
-from organome.steps.doctor.software import check_gpu
+from organome.steps.doctor.findings import Finding, fail, ok, skipped, warn
+from organome.steps.doctor.software import check_device
 
 _N_COPIES: Final = 2  # nnU-Net's dataset, and its prepared images; the latter take more
 
@@ -35,7 +35,7 @@ def check_training(run: Run, *, on_cluster: bool) -> Iterator[Finding]:
     if all(Role(one.get("role", Role.TRAIN)) is Role.TEST for one in config["datasets"]):
         yield fail("datasets", "all are of role test", "name one to train on")
     if not on_cluster:
-        yield _check_device(config["train"]["device"])
+        yield check_device("train.device", config["train"]["device"])
     yield _check_space(run)
 
 
@@ -68,17 +68,6 @@ def _check_dataset(folder: Path, dataset: Mapping[str, Any]) -> Finding:
         fact = f"{word if scheme is stated else scheme.name} lacks {n_missing} of the 40 organs"
         return fail(subject, fact, "unlabelled: ignore, or role: test")
     return ok(subject, f"{path}: there, labelled as {word}")
-
-
-def _check_device(device: str) -> Finding:
-    if device != "cuda":
-        return ok("train.device", device)
-    if check_gpu(wanted=False).grade is Grade.OK:
-        return ok("train.device", "cuda, and there is a GPU")
-    return warn(
-        *("train.device", "cuda, and there is no GPU here"),
-        "train where one is (--workflow-profile profiles/slurm), or set auto",
-    )
 
 
 def _check_space(run: Run) -> Finding:

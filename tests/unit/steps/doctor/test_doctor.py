@@ -1,5 +1,6 @@
 """The doctor: what it finds, how it grades it, what it exits with."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,22 +8,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from doubles import trainings
 from doubles.fake_commands import FakeCommands
 from doubles.places import REPOSITORY
 from organome.cli import app
 from organome.domain.errors import SetupError
 from organome.io.runs import Run
 from organome.io.slurm.profiles import read_profile
-from organome.steps.doctor import doctor
+from organome.steps.doctor import doctor, software
 from organome.steps.doctor.cluster import (
+    asks_for_gpu,
     check_commands,
     check_nodes,
     check_partitions,
     check_settings,
+    job_kinds,
     write_report,
 )
 from organome.steps.doctor.doctor import Diagnosis
-from organome.steps.doctor.findings import Finding, Grade, fail, look, ok
+from organome.steps.doctor.findings import Finding, Grade, fail, look, ok, skipped
 from organome.steps.doctor.folders import check_cohort, check_folders
 from organome.steps.doctor.software import check_gpu, check_software
 
@@ -109,7 +113,9 @@ def test_refused_jobs_and_partitions_without_gpu_fail(fakes: FakeCommands) -> No
     found = by_subject(list(check_partitions(read_profile(PROFILE))))
     assert found["partition of segment_organs"].fact == "gpu: no GPU"
     assert found["partition of default"].fact == "cpu: no such partition"
-    assert found["job default"].fact == "invalid partition specified: cpu"
+    assert found["job default"].fact == (
+        "invalid partition specified: cpu (--partition=cpu --mem=4000 --time=120)"
+    )
     assert not any(finding.holds for finding in found.values())
 
 
@@ -127,6 +133,66 @@ def test_what_sbatch_is_asked_is_what_the_profile_says(fakes: FakeCommands, tmp_
     assert "--partition=gpu" in segment
     assert "--gpus=a100:1" in segment
     assert "--time=90" in segment
+
+
+OF_A_RUN = """\
+cohort: {name: c, kind: folder, root: scans.tsv}
+shard_size: 600
+segment: {model: phantom, device: cuda}
+radiomics: {contrasts: {water: mr}}
+resources: {segment_organs: {gpus: 4, mem_gb: 20, seconds_per_scan: 30}}
+"""
+
+
+def test_jobs_are_tested_as_the_rules_will_ask(fakes: FakeCommands, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(OF_A_RUN)
+    fakes.add("sbatch", 'echo "$@" >> "$FAKES/calls"')
+    found = by_subject(list(check_partitions(read_profile(PROFILE), Run(tmp_path).config())))
+    assert [subject for subject in found if subject.startswith("job ")] == [
+        *("job prepare_images", "job segment_organs", "job measure_volumes"),
+        *("job measure_radiomics", "job draw_pictures"),
+        *("job collect_tables", "job check_quality", "job write_report"),
+    ]
+    prepare, segment, *_, collect, quality, _report = fakes.calls
+    # 600 scans of 30 s by four processes, twice that and a quarter of an hour.
+    for flag in ("--partition=gpu", "--time=165", "--mem=80000", "--gpus=4", "--cpus-per-task=16"):
+        assert flag in segment
+    assert "--partition=cpu --mem=4000 --time=175 --cpus-per-task=1" in prepare
+    assert "--mem=8000 --time=120 --cpus-per-task=2" in collect
+    assert "--cpus-per-task=1" in quality
+
+
+def test_a_partition_that_ends_before_the_jobs_of_the_run_fails(
+    fakes: FakeCommands, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(OF_A_RUN)
+    fakes.add(
+        "sbatch", "case \"$*\" in *--time=165*) echo 'time limit is invalid' >&2; exit 1;; esac"
+    )
+    found = by_subject(list(check_partitions(read_profile(PROFILE), Run(tmp_path).config())))
+    refused = [subject for subject, finding in found.items() if not finding.holds]
+    assert refused == ["job segment_organs"]
+    assert "--time=165" in found["job segment_organs"].fact
+    assert "shard_size" in found["job segment_organs"].advice
+
+
+def test_what_the_profile_says_of_a_rule_goes_before_what_the_rule_asks(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(OF_A_RUN.replace("cuda", "cpu"))
+    path = tmp_path / "profile.yaml"
+    path.write_text(
+        "default-resources: {runtime: 60}\nset-resources: {segment_organs: {runtime: 9}}\n"
+    )
+    kinds = job_kinds(read_profile(path), Run(tmp_path).config())
+    assert (kinds["segment_organs"]["runtime"], kinds["prepare_images"]["runtime"]) == ("9", "175")
+    assert not asks_for_gpu(kinds["segment_organs"])
+
+
+def test_folds_of_a_training_are_tested_as_they_will_ask(tmp_path: Path) -> None:
+    trainings.configured(tmp_path, device="cuda")
+    asked = job_kinds(read_profile(PROFILE), Run(tmp_path).config())
+    assert list(asked) == ["build_dataset", "plan_training", "train_fold"]
+    assert asked["train_fold"]["gpu"] == "1"
+    assert asked["train_fold"]["slurm_partition"] == "gpu"
 
 
 def test_node_answers_through_a_file_and_silence_is_a_finding(
@@ -186,6 +252,53 @@ def test_what_is_wrong_with_the_configuration_is_found(
     finding = by_subject(list(check_cohort(Run(tmp_path))))[subject]
     assert not finding.holds
     assert said in finding.fact
+
+
+PHANTOM = "cohort: {name: c, kind: folder, root: scans.tsv}\nsegment: {model: phantom}\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (PHANTOM, "trained on phantoms"),
+        (GOOD.replace("kind: folder, root: scans.tsv", "kind: bids, root: scans.tsv"), "a file"),
+        (GOOD.replace("labelmaps", "labelmaps, scheme: own.yaml"), "segment.scheme"),
+        (GOOD + "radiomics: {contrasts: {water: unheard-of}}\n", "neither a preset"),
+        (GOOD + "radiomics: {contrasts: {t2: mr}}\nprepare: {contrasts: [t1]}\n", "leaves it out"),
+    ],
+)
+def test_what_the_run_would_refuse_is_found(tmp_path: Path, written: str, said: str) -> None:
+    (tmp_path / "config.yaml").write_text(written)
+    (tmp_path / "scans.tsv").touch()
+    with pytest.raises(SetupError, match=said):
+        Run(tmp_path).check()
+    finding = by_subject(list(check_cohort(Run(tmp_path))))["settings"]
+    assert not finding.holds
+    assert said in finding.fact
+    assert "\n" not in finding.line(width=10)
+
+
+def test_a_model_that_was_changed_since_it_was_installed_is_found(tmp_path: Path) -> None:
+    model = shutil.copytree(REPOSITORY / "models" / "phantom", tmp_path / "model")
+    (tmp_path / "config.yaml").write_text(PHANTOM.replace("model: phantom", "model: ./model"))
+    (tmp_path / "scans.tsv").touch()
+    assert by_subject(list(check_cohort(Run(tmp_path))))["model"].holds
+    with (model / "plans.json").open("a") as file:
+        file.write(" ")
+    finding = by_subject(list(check_cohort(Run(tmp_path))))["model"]
+    assert not finding.holds
+    assert "changed or damaged" in finding.fact
+
+
+def test_a_gpu_is_missed_where_the_shards_would_be_segmented_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(software, "check_gpu", lambda *, wanted: skipped("gpu", f"none {wanted}"))
+    (tmp_path / "config.yaml").write_text(PHANTOM.replace("phantom}", "phantom, device: cuda}"))
+    (tmp_path / "scans.tsv").touch()
+    here = by_subject(list(check_cohort(Run(tmp_path))))
+    assert here["segment.device"].grade is Grade.WARN
+    assert "segment.device" not in by_subject(list(check_cohort(Run(tmp_path), on_cluster=True)))
 
 
 def test_a_good_configuration_passes_and_its_space_is_counted(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from organome.domain.schemes import AMOS22, MRSEGMENTATOR
 from organome.io.runs import Run
 from organome.io.tables.scan_lists import shard_path, write_shard
 from organome.io.tables.schemes import write_published_scheme
-from organome.steps.doctor import doctor
-from organome.steps.doctor import training as module
+from organome.steps.doctor import doctor, software
 from organome.steps.doctor.findings import Finding, Grade, skipped
 from organome.steps.doctor.training import check_training
 
@@ -98,7 +97,7 @@ def test_a_misspelt_key_is_found(tmp_path: Path) -> None:
 def test_a_gpu_is_missed_where_the_folds_would_be_trained_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "check_gpu", lambda *, wanted: skipped("gpu", f"none {wanted}"))
+    monkeypatch.setattr(software, "check_gpu", lambda *, wanted: skipped("gpu", f"none {wanted}"))
     trainings.configured(tmp_path, device="cuda")
     assert found(tmp_path)["train.device"].grade is Grade.WARN
     assert "train.device" not in found(tmp_path, on_cluster=True)
