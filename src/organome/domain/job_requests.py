@@ -10,11 +10,27 @@ from typing import Any, Final
 
 SEGMENT: Final = "segment_organs"
 COLLECT: Final = "collect_tables"
+# What is done beside the last step of the pipeline, where it is asked for.
+SIDE_STEPS: Final = ("measure_radiomics", "draw_pictures")
 # Before and after the network some work runs on the CPU.
 THREADS_ON_GPU: Final = 4
 _START_MIN: Final = 15
 _WAIT_FOR_JOBS_MIN: Final = 60
 _COLLECT_THREADS: Final = 2
+
+
+def wanted_side_steps(config: Mapping[str, Any]) -> list[str]:
+    """List the steps beside the pipeline that a configuration asks for."""
+    radiomics, pictures = SIDE_STEPS
+    with_radiomics, with_pictures = config["radiomics"]["contrasts"], config["pictures"]["enabled"]
+    return [radiomics] * bool(with_radiomics) + [pictures] * with_pictures
+
+
+def configured_gpus(config: Mapping[str, Any]) -> int:
+    """Count the GPUs of a job that segments; with `auto` as many as on a cluster."""
+    segment = config["segment"]
+    on_gpu = segment["source"] == "model" and segment["device"] != "cpu"
+    return int(config["resources"][SEGMENT]["gpus"]) if on_gpu else 0
 
 
 def configured_processes(config: Mapping[str, Any], step: str, *, on_gpu: bool) -> int:
@@ -64,14 +80,11 @@ def cluster_requests(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def _cohort_requests(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    segment = config["segment"]
-    on_gpu = segment["source"] == "model" and segment["device"] != "cpu"
-    steps = ["prepare_images", SEGMENT, "measure_volumes"]
-    steps += ["measure_radiomics"] * bool(config["radiomics"]["contrasts"])
-    steps += ["draw_pictures"] * config["pictures"]["enabled"]
+    n_gpus = configured_gpus(config)
+    steps = ["prepare_images", SEGMENT, "measure_volumes", *wanted_side_steps(config), COLLECT]
     found = {}
-    for step in [*steps, COLLECT]:
-        n_processes = configured_processes(config, step, on_gpu=on_gpu) or 1
+    for step in steps:
+        n_processes = configured_processes(config, step, on_gpu=n_gpus > 0) or 1
         found[step] = {
             "mem_mb": job_mem_mb(config, step, n_processes=n_processes),
             "runtime": job_runtime_min(config, step, n_processes=n_processes),
@@ -79,9 +92,8 @@ def _cohort_requests(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         }
     found["check_quality"] = found["write_report"] = found[COLLECT]
     found[COLLECT] = found[COLLECT] | {"cpus_per_task": _COLLECT_THREADS}
-    n_gpus = config["resources"][SEGMENT]["gpus"] if on_gpu else 0
     found[SEGMENT]["gpu"] = n_gpus
-    found[SEGMENT]["cpus_per_task"] *= THREADS_ON_GPU if on_gpu else 1
+    found[SEGMENT]["cpus_per_task"] *= THREADS_ON_GPU if n_gpus else 1
     return found
 
 

@@ -1,9 +1,12 @@
 """What the steps of a run have decided: ledgers of published shards, journals of the others."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from organome.domain.errors import SetupError
+from organome.domain.job_requests import SIDE_STEPS, wanted_side_steps
 from organome.domain.outcomes import Reason, Status
 from organome.io.runs import Run
 from organome.io.tables.ledgers import LEDGER
@@ -11,8 +14,6 @@ from organome.io.tables.parquet import count_rows, read_table
 from organome.shards.work_folder import read_outcomes
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
-# What is done beside the last of them, where it is asked for.
-SIDE_STEPS: Final = ("measure_radiomics", "draw_pictures")
 _COLUMNS: Final = ("scan", "step", "status", "reason", "elapsed_s", "finished_at")
 
 
@@ -43,7 +44,12 @@ def listed_scans(run: Run) -> dict[str, int]:
 
 
 def side_steps(run: Run) -> list[str]:
-    """List the steps beside the pipeline that a run has begun."""
+    """List the steps beside the pipeline that a run wants.
+
+    Where its configuration cannot be read, or lies elsewhere: those that it has begun.
+    """
+    with suppress(SetupError):
+        return wanted_side_steps(run.config())
     places = (run.results, run.work)
     return [step for step in SIDE_STEPS if any((place / step).exists() for place in places)]
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from organome.domain.errors import SetupError
+from organome.domain.job_requests import SEGMENT, configured_gpus, configured_processes
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
 from organome.io.tables.ledgers import LEDGER
@@ -20,14 +21,14 @@ from organome.steps.inspect.benchmarks import peaks_gb
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
 from organome.steps.inspect.training_estimates import TrainingEstimate, estimate_training
 
-SEGMENT: Final = "segment_organs"
 FIXED_JOB_S: Final = 20  # Snakemake starts twice on the node, then the model is loaded
 MAX_SHARD_SIZE: Final = 10_000  # of the configuration
 _S_PER_MIN: Final = 60
 _S_PER_H: Final = 3600
 MAX_JOBS: Final = 20_000  # beyond, Snakemake plans for minutes; see benchmarks/planning.py
 _MEMORY_MARGIN: Final = 1.2  # scans differ, and the kernel kills at the limit
-_N_OTHER_JOBS: Final = 2  # pin_model, collect_tables
+_N_LAST_JOBS: Final = 3  # collect_tables, check_quality, write_report
+_SLURM_LOGS: Final = "logs/slurm"
 _BILL_SCANS: Final = 100_000
 _N_WEIGHED: Final = 3  # shards whose files are looked at
 _BYTES_PER_GIB: Final = 1 << 30
@@ -114,6 +115,9 @@ class Estimate:
         gpu_h: Hours of GPUs that are left to do.
         mem_gb: Memory of a process that jobs should ask for, by step, where it was measured.
         leftovers: What scans have left, by step, as far as it is still there.
+        n_shard_jobs: Jobs of a shard.
+        n_other_jobs: Jobs of the cohort as a whole.
+        assumed: What was assumed of the GPUs, empty where that is known.
     """
 
     n_scans: int
@@ -125,6 +129,9 @@ class Estimate:
     gpu_h: float
     mem_gb: Mapping[str, float] = field(default_factory=dict)
     leftovers: Mapping[str, Leftover] = field(default_factory=dict)
+    n_shard_jobs: int = len(SCAN_STEPS)
+    n_other_jobs: int = _N_LAST_JOBS
+    assumed: str = ""
 
     @property
     def n_shards(self) -> int:
@@ -143,7 +150,7 @@ def run(
     target_min: float = 45,
     max_other_min: float = 120,
     n_processes: int = 1,
-    n_gpus: int = 1,
+    n_gpus: int | None = None,
     n_cpu_processes: int = 1,
     n_listed: int | None = None,
 ) -> Estimate | TrainingEstimate:
@@ -159,7 +166,8 @@ def run(
             they start or are preempted.
         max_other_min: Minutes that a job of another step may take at most.
         n_processes: Scans that a job of segment_organs does at the same time on each of its GPUs.
-        n_gpus: GPUs of a job of segment_organs; 0: it runs on the CPU.
+        n_gpus: GPUs of a job of segment_organs; 0: it runs on the CPU. By default as the
+            configuration says.
         n_cpu_processes: Scans that a job of another step does at the same time.
         n_listed: Scans of the cohort, where not all of them are listed yet.
 
@@ -168,16 +176,22 @@ def run(
     """
     place = open_run(run_folder)
     if place.is_training:
-        return estimate_training(place, mem_gb=_mem_gb(place, "train_fold"))
+        return estimate_training(place, mem_gb=_mem_gb(place, "train_fold", n_processes=1))
+    config = None if place.own_config is None else place.config()
     n_by_shard = listed_scans(place)
     n_scans = sum(n_by_shard.values()) if n_listed is None else n_listed
     costs = _step_costs(place, shards=list(n_by_shard), n_scans=n_scans)
     if not any(cost.n_measured for cost in costs if cost.step == SEGMENT):
+        last = [SCAN_STEPS[-1], *side_steps(place)]
+        targets = " ".join(f"results/{step}/0000/{LEDGER}" for step in last)
         raise SetupError(
             f"{run_folder}: no scan has been segmented yet; run one shard first: organome run"
-            f" {run_folder} --targets results/measure_volumes/0000/ledger.parquet"
+            f" {run_folder} --targets {targets}"
         )
     shapes = {cost.step: JobShape(n_cpu_processes) for cost in costs}
+    assumed = "" if n_gpus is not None else _assumed(config)
+    if n_gpus is None:
+        n_gpus = 1 if config is None else configured_gpus(config)
     shapes[SEGMENT] = JobShape(n_processes, n_gpus)
     size = propose_size(costs, shapes, target_min=target_min, max_other_min=max_other_min)
     core_h, gpu_h = hours_left(costs, shapes, shard_size=size.n_scans)
@@ -189,12 +203,22 @@ def run(
         size=size,
         core_h=core_h,
         gpu_h=gpu_h,
-        mem_gb={cost.step: mem_gb for cost in costs if (mem_gb := _mem_gb(place, cost.step))},
+        mem_gb={
+            cost.step: mem_gb
+            for cost in costs
+            if (n := _n_processes(place, cost.step, config))
+            and (mem_gb := _mem_gb(place, cost.step, n_processes=n))
+        },
         leftovers={
             cost.step: left
             for cost in costs
             if (left := weigh_shards(place.results / cost.step, n_by_shard))
         },
+        # Images that are not kept are dropped by a job of their own.
+        n_shard_jobs=len(costs) + (config is not None and not config["keep_images"]),
+        # pin_model
+        n_other_jobs=_N_LAST_JOBS + (config is None or config["segment"]["source"] == "model"),
+        assumed=assumed,
     )
 
 
@@ -214,7 +238,7 @@ def weigh_shards(published: Path, n_by_shard: Mapping[str, int]) -> Leftover | N
 
 
 def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[StepCost, ...]:
-    """Sum up the scan times of all steps, those beside the pipeline where they were begun."""
+    """Sum up the scan times of all steps, those beside the pipeline where they are wanted."""
     beside = side_steps(place)
     steps = [*SCAN_STEPS, *beside]
     elapsed_s: dict[str, list[float]] = {step: [] for step in steps}
@@ -233,13 +257,37 @@ def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[Ste
     )
 
 
-def _mem_gb(place: Run, step: str) -> float | None:
+def _assumed(config: Mapping[str, Any] | None) -> str:
+    """Say what is assumed of the GPUs where nobody says whether there are any."""
+    if config is None:
+        return "no config.yaml says whether there is a GPU: taken as one a job (--n-gpus)"
+    n_gpus = configured_gpus(config)
+    if n_gpus and config["segment"]["device"] == "auto":
+        return f"segment.device is auto: taken as {n_gpus} GPU(s) a job; --n-gpus 0 if on the CPU"
+    return ""
+
+
+def _n_processes(place: Run, step: str, config: Mapping[str, Any] | None) -> int:
+    """Count the processes that the jobs of a step had; 0 where nobody knows.
+
+    On one machine, where the configuration leaves it open, they were as many as fitted.
+    """
+    if config is None:
+        return 0
+    was_local = not (place.folder / _SLURM_LOGS).is_dir()
+    may_be_on_gpu = {configured_gpus(config) > 0}
+    if was_local and config["segment"]["device"] == "auto":
+        may_be_on_gpu.add(False)
+    counts = {configured_processes(config, step, on_gpu=on_gpu) for on_gpu in may_be_on_gpu}
+    n_processes = counts.pop() if len(counts) == 1 else 0
+    return n_processes if was_local else max(1, n_processes)
+
+
+def _mem_gb(place: Run, step: str, *, n_processes: int) -> float | None:
     """Read what the jobs of a step took at most, per process; None where that was not measured."""
     peaks = peaks_gb(place, step)
     if not peaks:
         return None
-    cost = place.config()["resources"].get(step, {}) if place.own_config else {}
-    n_processes = max(1, cost.get("processes") or 1) * max(1, cost.get("gpus") or 1)
     of_one_gb = max(peaks.values()) / n_processes
     return math.ceil(2 * _MEMORY_MARGIN * of_one_gb) / 2
 
@@ -328,7 +376,11 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield f"(bound by {size.bound_by}; {FIXED_JOB_S} s of each job go into starting it)"
     yield from _jobs_lines(estimate)
     yield f"left to do: {estimate.core_h:.1f} core-hours and {estimate.gpu_h:.1f} GPU-hours"
+    if estimate.assumed:
+        yield f"({estimate.assumed})"
     yield from _bill_lines(estimate)
+    if untimed := [cost.step for cost in estimate.costs if not cost.n_measured]:
+        yield f"not timed yet, left out of the bill: {', '.join(untimed)}"
     if shapes[SEGMENT].n_gpus:
         yield "several processes on a GPU pay as long as their memory fits"
     yield ""
@@ -355,10 +407,10 @@ def _bill_lines(estimate: Estimate) -> Iterator[str]:
 
 
 def _jobs_lines(estimate: Estimate) -> Iterator[str]:
-    n_jobs = len(estimate.costs) * estimate.n_shards + _N_OTHER_JOBS
+    n_jobs = estimate.n_shard_jobs * estimate.n_shards + estimate.n_other_jobs
     yield f"in all: scans {estimate.n_scans}, shards {estimate.n_shards}, jobs {n_jobs}"
     if n_jobs > MAX_JOBS:
-        n_most = (MAX_JOBS - _N_OTHER_JOBS) // len(estimate.costs)
+        n_most = (MAX_JOBS - estimate.n_other_jobs) // estimate.n_shard_jobs
         yield (
             f"WARNING: Snakemake plans more than {MAX_JOBS} jobs slowly; with shards of"
             f" {math.ceil(estimate.n_scans / n_most)} scans there are fewer"

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from organome.domain.errors import SetupError
+from organome.domain.job_requests import SIDE_STEPS
 from organome.domain.outcomes import Attempt, Outcome
 from organome.domain.scans import Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS
 from organome.io.runs import Run, open_run
 from organome.io.tables.scan_lists import read_shard, shard_path
 from organome.shards.work_folder import read_outcomes
-from organome.steps.inspect.decisions import SCAN_STEPS, SIDE_STEPS
+from organome.steps.inspect.decisions import SCAN_STEPS
 
 _KEY: Final = re.compile(r"(\d{4,})-(\d{4,})")
 _STEPS: Final = (*SCAN_STEPS, *SIDE_STEPS, "evaluate_labels")

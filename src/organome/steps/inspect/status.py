@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from organome.domain.errors import OrganomeError, SetupError
+from organome.domain.job_requests import SIDE_STEPS
 from organome.domain.outcomes import Reason, Status
 from organome.domain.tables import SCANS
 from organome.domain.wording import counted
@@ -20,7 +21,6 @@ from organome.io.tables.parquet import count_rows
 from organome.steps.inspect.benchmarks import peaks_gb
 from organome.steps.inspect.decisions import (
     SCAN_STEPS,
-    SIDE_STEPS,
     Decision,
     decisions,
     listed_scans,

@@ -123,20 +123,112 @@ def test_shards_under_way_are_timed_by_their_journals(cohort: Cohort) -> None:
     assert segment.mean_s == pytest.approx((9 * 3 + 12 + 10 + 20 + 30) / 7)
 
 
-def test_memory_is_proposed_from_what_the_jobs_took(cohort: Cohort) -> None:
+def configure(cohort: Cohort, more: str = "", *, segment: str = "model: phantom") -> None:
     (cohort.folder / "config.yaml").write_text(
-        "cohort: {name: c, kind: ukb, root: .}\nsegment: {source: labelmaps}\n"
-        "resources: {segment_organs: {processes: 2, gpus: 2}}\n"
+        f"cohort: {{name: c, kind: ukb, root: .}}\nsegment: {{{segment}}}\n{more}"
     )
+
+
+def measure_jobs(cohort: Cohort) -> None:
+    """Leave what Snakemake measured of jobs of two steps."""
     for step, peaks in ((PREPARE, ("900.5", "NA", "1200")), (SEGMENT, ("12000", "16000"))):
         folder = cohort.folder / "logs" / "benchmarks" / step
         folder.mkdir(parents=True)
         for shard, peak in enumerate(peaks):
             (folder / f"{shard:04d}.tsv").write_text(f"s\tmax_rss\tmax_vms\n1.5\t{peak}\t9\n")
-    proposed = configuration(cohort.estimate())["resources"]
-    assert proposed[PREPARE] == {"seconds_per_scan": 6.1, "mem_gb": 2}  # 1.26 GB, a fifth more
-    assert proposed[SEGMENT] == {"seconds_per_scan": 9.8, "mem_gb": 5.5}  # four processes
-    assert "mem_gb" not in proposed[MEASURE]
+
+
+def proposed_gb(cohort: Cohort) -> dict[str, float | None]:
+    resources = configuration(cohort.estimate())["resources"]
+    return {step: asked.get("mem_gb") for step, asked in resources.items()}
+
+
+def test_memory_is_proposed_from_what_the_jobs_took(cohort: Cohort) -> None:
+    measure_jobs(cohort)
+    (cohort.folder / "logs" / "slurm").mkdir()  # there a job has one process unless asked for more
+    configure(cohort, "resources: {segment_organs: {processes: 2, gpus: 2}}\n")
+    # 1.26 GB, and a fifth more; four processes
+    assert proposed_gb(cohort) == {PREPARE: 2, SEGMENT: 5.5, MEASURE: None}
+
+
+def test_no_memory_is_proposed_where_nobody_knows_how_many_processes_took_it(
+    cohort: Cohort,
+) -> None:
+    measure_jobs(cohort)
+    assert set(proposed_gb(cohort).values()) == {None}
+    configure(cohort, segment="model: phantom, device: cuda")
+    assert proposed_gb(cohort) == {PREPARE: None, SEGMENT: 20.5, MEASURE: None}  # one on a GPU
+    for segment in ("model: phantom", "model: phantom, device: cpu", "source: labelmaps"):
+        configure(cohort, segment=segment)
+        assert set(proposed_gb(cohort).values()) == {None}
+    configure(cohort, "resources: {prepare_images: {processes: 1}}\n")
+    assert proposed_gb(cohort)[PREPARE] == 2
+
+
+@pytest.mark.parametrize(
+    ("segment", "n_gpus", "assumes"),
+    [
+        ("source: labelmaps", 0, False),
+        ("model: phantom, device: cpu", 0, False),
+        ("model: phantom, device: cuda", 4, False),
+        ("model: phantom", 4, True),
+    ],
+)
+def test_gpus_are_those_of_the_configuration(
+    cohort: Cohort, segment: str, n_gpus: int, assumes: bool
+) -> None:
+    configure(cohort, "resources: {segment_organs: {gpus: 4}}\n", segment=segment)
+    estimate = cohort.estimate()
+    assert estimate.shapes[SEGMENT].n_gpus == n_gpus
+    assert (estimate.gpu_h > 0) == (n_gpus > 0)
+    assert ("segment.device is auto: taken as 4 GPU" in str(estimate)) == assumes
+    assert cohort.estimate(n_gpus=1).shapes[SEGMENT].n_gpus == 1
+    assert cohort.estimate(n_gpus=1).assumed == ""
+
+
+RADIOMICS, PICTURES = "measure_radiomics", "draw_pictures"
+WITH_RADIOMICS = "radiomics: {contrasts: {water: mr}}\n"
+
+
+def test_steps_that_are_wanted_and_not_timed_are_named(cohort: Cohort) -> None:
+    configure(cohort, WITH_RADIOMICS)
+    estimate = cohort.estimate()
+    assert [cost.step for cost in estimate.costs] == [
+        PREPARE,
+        SEGMENT,
+        MEASURE,
+        RADIOMICS,
+        PICTURES,
+    ]
+    assert f"left out of the bill: {RADIOMICS}, {PICTURES}" in str(estimate)
+    cohort.publish(RADIOMICS, 0, [2, 2, 2, 2], 1)
+    cohort.publish(PICTURES, 0, [1, 1, 1, 1], 1)
+    assert "left out of the bill" not in str(cohort.estimate())
+
+
+def test_steps_that_are_no_longer_wanted_are_not_counted(cohort: Cohort) -> None:
+    cohort.publish(RADIOMICS, 0, [2, 2, 2, 2], 1)
+    configure(cohort, "pictures: {enabled: false}\n")
+    assert [cost.step for cost in cohort.estimate().costs] == [PREPARE, SEGMENT, MEASURE]
+
+
+def test_the_first_shard_is_to_be_made_whole(tmp_path: Path) -> None:
+    cohort = Cohort(tmp_path)
+    cohort.list_shards(1, n_scans=2)
+    configure(cohort, WITH_RADIOMICS)
+    targets = " ".join(f"results/{step}/0000/{LEDGER}" for step in (MEASURE, RADIOMICS, PICTURES))
+    with pytest.raises(SetupError, match=f"--targets {targets}$"):
+        cohort.estimate()
+
+
+def test_all_jobs_are_counted(cohort: Cohort) -> None:
+    without = "pictures: {enabled: false}\n"
+    configure(cohort, without)
+    assert "shards 1, jobs 7" in str(cohort.estimate())  # three of the shard, four of the cohort
+    configure(cohort, without + "keep_images: false\n")
+    assert "shards 1, jobs 8" in str(cohort.estimate())
+    configure(cohort, WITH_RADIOMICS, segment="source: labelmaps")
+    assert "shards 1, jobs 8" in str(cohort.estimate())
 
 
 def test_a_place_that_is_not_a_run_folder_is_refused(tmp_path: Path) -> None:
@@ -162,8 +254,8 @@ def test_a_cohort_that_is_not_listed_yet_is_extrapolated(cohort: Cohort) -> None
 
 
 def test_too_many_jobs_are_warned_of(cohort: Cohort) -> None:
-    assert "WARNING" not in str(cohort.estimate(n_listed=270 * 6666))
-    assert "shards of 271 scans" in str(cohort.estimate(n_listed=270 * 6666 + 1))
+    assert "WARNING" not in str(cohort.estimate(n_listed=270 * 6665))
+    assert "shards of 271 scans" in str(cohort.estimate(n_listed=270 * 6665 + 1))
 
 
 def test_listed_scans_keep_their_shards(cohort: Cohort) -> None:

@@ -180,6 +180,29 @@ def test_prepared_images_that_were_not_kept_still_count_as_prepared(tmp_path: Pa
     assert prepared.n_failed_by_reason == {Reason.ARCHIVE_EMPTY: 1}
 
 
+CONFIG = "cohort: {name: c, kind: ukb, root: .}\nsegment: {source: labelmaps}\n"
+
+
+def test_a_step_that_is_no_longer_wanted_is_not_waited_for(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 1)
+    publish(tmp_path, "measure_radiomics", 0, ("measure_radiomics", None))
+    list_shard(tmp_path, 1, 1)
+    for shard in (0, 1):
+        publish(tmp_path, MEASURE, shard, (MEASURE, None))
+    assert not status_of(tmp_path).is_over
+    (tmp_path / "config.yaml").write_text(CONFIG + "pictures: {enabled: false}\n")
+    assert status_of(tmp_path).is_over
+
+
+def test_a_step_that_is_wanted_is_left_before_it_is_begun(tmp_path: Path) -> None:
+    list_shard(tmp_path, 0, 1)
+    publish(tmp_path, MEASURE, 0, (MEASURE, None))
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    status = status_of(tmp_path)
+    assert (status.steps[-1].step, status.steps[-1].n_left) == ("draw_pictures", 1)
+    assert not status.is_over
+
+
 def test_radiomics_are_told_of_once_they_were_begun(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 2)
     assert [step.step for step in status_of(tmp_path).steps] == [PREPARE, SEGMENT, MEASURE]
