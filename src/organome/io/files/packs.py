@@ -4,6 +4,7 @@ The members are compressed already, so they are stored. Equal members give equal
 owner, the order as given. The index stands at the end, so a pack that was cut short has none.
 """
 
+import lzma
 import struct
 import zlib
 from collections.abc import Iterable
@@ -21,9 +22,9 @@ from organome.io.files.identity import MISSING, gzip_identity
 _MEMBER_TIME: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
 # What zipfile raises for flipped bits; RuntimeError: "encrypted", ValueError: names, sizes.
-_DAMAGES: Final = (
+ZIP_DAMAGES: Final = (
     *(BadZipFile, EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError),
-    *(struct.error, zlib.error),
+    *(struct.error, zlib.error, lzma.LZMAError),
 )
 
 
@@ -56,7 +57,7 @@ def packed_sizes(path: Path) -> dict[str, int]:
     try:
         with ZipFile(path) as pack:
             return {member.filename: member.file_size for member in pack.infolist()}
-    except (FileNotFoundError, *_DAMAGES):
+    except (FileNotFoundError, *ZIP_DAMAGES):
         return {}
 
 
@@ -71,7 +72,7 @@ def read_packed(path: Path, name: str) -> bytes | None:
     """
     try:
         return _read(path, name)
-    except _DAMAGES as error:
+    except ZIP_DAMAGES as error:
         raise ScanError(Reason.FILE_BROKEN, f"{path.name} is damaged at {name}") from error
 
 
@@ -90,7 +91,7 @@ def drop_damaged(path: Path, *, known: str | None = None) -> None:
     """
     whole = []
     for name in packed_sizes(path):
-        with suppress(*_DAMAGES):
+        with suppress(*ZIP_DAMAGES):
             if name != known and _read(path, name) is not None:
                 whole.append(name)
     if whole:  # read a second time, so that one at a time is in memory
@@ -104,7 +105,7 @@ def packed_gzip_identity(path: Path, name: str) -> JsonValue:
     """Return the identity that a packed gzip file would have beside the pack."""
     try:
         content = _read(path, name)
-    except _DAMAGES:
+    except ZIP_DAMAGES:
         return ["broken"]
     return MISSING if content is None else gzip_identity(content)
 

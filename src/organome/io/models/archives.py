@@ -7,7 +7,6 @@ so had a reason. Only files that a model consists of are written.
 
 import hashlib
 import stat
-import zlib
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from unicodedata import normalize
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from organome.domain.errors import SetupError
+from organome.io.files.packs import ZIP_DAMAGES
 
 MAX_MEMBERS: Final = 10_000
 MAX_GROWTH: Final = 20  # weights hardly shrink, JSON does so up to tenfold
@@ -55,12 +55,23 @@ def unpack_archive(
         try:
             with ZipFile(file) as opened:
                 members = opened.infolist()
+                check_offsets(members)
                 _check_members(members, archive_bytes=size, name=archive.name)
                 for member in members:
                     _write_member(opened, member, folder, wanted=wanted, noted=noted)
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except ZIP_DAMAGES as error:
             raise SetupError(f"{archive.name} is not a whole zip archive ({error})") from error
     return found
+
+
+def check_offsets(members: Collection[ZipInfo]) -> None:
+    """Refuse a table of contents that leads before the file: seeking there is an OSError.
+
+    Raises:
+        BadZipFile: If so.
+    """
+    if any(member.header_offset < 0 for member in members):
+        raise BadZipFile("its table of contents leads before the file")
 
 
 def check_sha256(found: str, expected: str | None, *, of: str) -> None:

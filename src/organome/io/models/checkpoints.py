@@ -4,13 +4,14 @@ What third parties publish is what training left: optimiser state, logs, NumPy s
 converted once to the four entries that inference needs, which torch reads without any allow-list.
 """
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from organome.domain.errors import SetupError
+from organome.io.files.packs import ZIP_DAMAGES
+from organome.io.models.archives import check_offsets
 
 CHECKPOINT: Final = "checkpoint_final.pth"
 
@@ -27,13 +28,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     _check_whole(path)
     try:
         with torch.serialization.safe_globals(_plain_globals()):
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
         raise SetupError(
             f"model file {path}: not a checkpoint of plain data ({type(error).__name__})"
         ) from error
-    if "network_weights" not in content or "init_args" not in content:
+    if not isinstance(content, dict) or not content.keys() >= {"network_weights", "init_args"}:
         raise SetupError(f"model file {path}: no network_weights or init_args in it")
+    arguments = content["init_args"]
+    if not isinstance(arguments, Mapping) or "configuration" not in arguments:
+        raise SetupError(f"model file {path}: its init_args name no configuration")
     return content
 
 
@@ -46,8 +50,9 @@ def _check_whole(path: Path) -> None:
     name = f"{path.parent.name}/{path.name}"
     try:
         with ZipFile(path) as archive:
+            check_offsets(archive.infolist())
             damaged = archive.testzip()
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except ZIP_DAMAGES as error:
         raise SetupError(f"{name} is not a checkpoint of torch, or is not whole") from error
     if damaged is not None:
         raise SetupError(f"{name} is damaged: bytes in it are not those that were written")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from organome.domain.errors import SetupError
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.known_models import KNOWN_MODELS, KnownModel, ModelOrigin
 from organome.domain.models import ModelNote
 from organome.domain.schemes import LabelScheme
@@ -140,13 +140,19 @@ def run(
 
     Raises:
         SetupError: The archive is another one, damaged, or refused; a checkpoint is more than plain
-            data; it is not a model, or not one that can be run; or another one has the name.
+            data; it is not a model, or not one that can be run; another one has the name; or a file
+            may not be read, or a folder not be written.
         MachineFault: It cannot be downloaded here, or the disk is full or away.
         Interrupted: If asked to stop; nothing is left behind.
     """
     wanted = _model_request(source, name=name, sha256=sha256, scheme=scheme, inside=inside)
-    with listening() as interrupts, machine_faults_stop_the_job():
-        return _install(wanted, models or models_folder(), interrupts)
+    try:
+        with listening() as interrupts, machine_faults_stop_the_job():
+            return _install(wanted, models or models_folder(), interrupts)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise SetupError(f"{error.filename}: {error.strerror}") from error
 
 
 def _model_request(
@@ -154,7 +160,8 @@ def _model_request(
 ) -> ModelRequest:
     """Make sense of what was asked for; the flags of install-model say what each is."""
     known = KNOWN_MODELS.get(name or source)
-    if known is None and _URL.match(source) is None and not Path(source).exists():
+    is_published = known is not None and source == known.name
+    if not is_published and _URL.match(source) is None and not Path(source).exists():
         raise SetupError(
             f"{source!r} is not a URL, a file or a published model ({', '.join(KNOWN_MODELS)})"
         )
@@ -168,7 +175,7 @@ def _model_request(
     word = scheme or (known.scheme if known else None)
     return ModelRequest(
         name=called,
-        source=known.url if known and source == known.name else source,
+        source=known.url if known is not None and is_published else source,
         inside=inside,
         known=known,
         expected_sha256=sha256 or (known.sha256 if known else None),
@@ -205,10 +212,10 @@ def _install(wanted: ModelRequest, output: Path, interrupts: StopRequests) -> In
 
 
 def _already(wanted: ModelRequest, destination: Path) -> InstalledModel | None:
-    """Find the model in its place, None where nothing is there.
+    """Find the model in its place, None where nothing is there or what is there is damaged.
 
     Raises:
-        SetupError: Something else is there, or it is not what was installed.
+        SetupError: Something else is there.
     """
     if not destination.exists():
         return None
@@ -222,7 +229,13 @@ def _already(wanted: ModelRequest, destination: Path) -> InstalledModel | None:
             f"{destination} was installed from something else ({note.source},"
             f" {note.archive_sha256}): give another --name, or remove it"
         )
-    check_unchanged(destination, model_digest(destination))
+    try:
+        check_unchanged(destination, model_digest(destination))
+    except MachineFault:
+        raise
+    except SetupError as error:
+        _logger.warning("event=model_replaced model=%s why=%s", wanted.name, error)
+        return None
     return InstalledModel(destination, note, was_there=True)
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from organome.io.files.atomic import replacement
-from organome.io.files.packs import write_members
+from organome.io.files.packs import ZIP_DAMAGES, write_members
 from organome.io.tables.covariate_files import PEOPLE, separator
 from organome.io.tables.dropped_rows import find_rows, write_without_rows
 from organome.shards.journal import without_scans
@@ -45,7 +44,7 @@ _RUN: Final = re.compile(rb"[0-9A-Za-z]+")
 _KEY: Final = re.compile(rb"(?<![0-9A-Za-z])(?=([0-9]+-[0-9]+)(?![0-9A-Za-z]))")  # of a scan
 _ESCAPED: Final = re.compile(rb"\\[bfnrt]")  # in JSON; its letter does not belong to the word
 _LEFT_OVER: Final = re.compile(r"\..+\.tmp(\..+)?")  # of whoever was killed while it wrote
-_DAMAGED: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+_DAMAGED: Final = (OSError, *ZIP_DAMAGES)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import hashlib
 import stat
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
 
 import pytest
 
@@ -53,6 +53,35 @@ def test_the_digest_is_checked_before_anything_is_opened(tmp_path: Path) -> None
         unpack(path, sha256="0" * 64)
     with pytest.raises(SetupError, match="not a whole zip archive"):
         unpack(path, sha256=found.upper())
+
+
+def flipped(whole: bytes, after: bytes, offset: int, new: int) -> bytes:
+    """Change a byte that lies so far behind the last place of a signature."""
+    place = whole.rindex(after) + offset
+    return whole[:place] + bytes([new]) + whole[place + 1 :]
+
+
+ENTRY, END = b"PK\x01\x02", b"PK\x05\x06"
+
+
+@pytest.mark.parametrize(
+    ("after", "offset", "new"),
+    [
+        pytest.param(b"\x09\x04\x05\x00", 4, 0xFF, id="LZMAError"),  # LZMA's properties
+        pytest.param(ENTRY, 46, 0xFF, id="UnicodeDecodeError"),  # a name that says it is UTF-8
+        pytest.param(END, 18, 0x01, id="OSError"),  # the directory begins later than it does
+        pytest.param(ENTRY, 6, 0xFF, id="NotImplementedError"),
+    ],
+)
+def test_damage_of_any_kind_names_the_archive(
+    tmp_path: Path, after: bytes, offset: int, new: int
+) -> None:
+    path = tmp_path / "weights.zip"
+    with ZipFile(path, "w", ZIP_LZMA) as opened:
+        opened.writestr("tép/plans.json", b"{}" * 100)
+    path.write_bytes(flipped(path.read_bytes(), after, offset, new))
+    with pytest.raises(SetupError, match=r"^weights\.zip "):
+        unpack(path)
 
 
 def special(name: str, kind: int) -> ZipInfo:

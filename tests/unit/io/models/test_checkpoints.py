@@ -91,6 +91,24 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> Non
         check_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([1], "no network_weights or init_args"),
+        (torch.zeros(3), "no network_weights or init_args"),
+        ({"network_weights": {}}, "no network_weights or init_args"),
+        ({"network_weights": {}, "init_args": {}}, "name no configuration"),
+        ({"network_weights": {}, "init_args": None}, "name no configuration"),
+    ],
+)
+def test_checkpoints_of_others_are_refused_by_name(tmp_path: Path, content: Any, says: str) -> None:
+    path = tmp_path / "fold_0" / CHECKPOINT
+    path.parent.mkdir()
+    torch.save(content, path)
+    with pytest.raises(SetupError, match=rf"{CHECKPOINT}: .*{says}"):
+        convert_checkpoint(path, tmp_path / "made.pth")
+
+
 def test_weights_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     source = checkpoint(tmp_path, network_weights={"a": 1})
     with pytest.raises(SetupError, match="not tensors"):

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ from doubles.releases import (
     write_release,
     write_stock_checkpoint,
 )
+from organome.cli import app
 from organome.domain.errors import Interrupted, MachineFault, SetupError
 from organome.domain.known_models import KNOWN_MODELS, KnownModel
 from organome.domain.schemes import BODY_COMPOSITION_SCHEME, MRSEGMENTATOR
@@ -350,16 +352,54 @@ def test_another_model_of_the_name_is_not_replaced(archive: Path, tmp_path: Path
     verify_model.run(str(installed.folder))
 
 
-def test_a_model_that_was_damaged_since_is_said_to_be(archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, False], ids=["changed", "gone"])
+def test_a_model_that_was_damaged_since_is_installed_again(
+    archive: Path, tmp_path: Path, is_there: bool
+) -> None:
     installed = run(str(archive), models=tmp_path / "models")
     path = installed.folder / "fold_0" / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:-1])
-    for again in (
-        partial(run, str(archive), models=tmp_path / "models"),
-        partial(verify_model.run, str(installed.folder)),
-    ):
-        with pytest.raises(SetupError, match="changed or damaged since"):
-            again()
+    if is_there:
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        (installed.folder / "plans.json").unlink()
+    with pytest.raises(SetupError, match="changed or damaged since" if is_there else "not a model"):
+        verify_model.run(str(installed.folder))
+    again = run(str(archive), models=tmp_path / "models")
+    assert (again.was_there, again.note.digest) == (False, installed.note.digest)
+    verify_model.run(str(installed.folder))
+    assert [one.name for one in (tmp_path / "models").iterdir()] == ["weights"]
+
+
+def test_a_file_that_is_not_there_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "missing.zip")
+    command = ["install-model", missing, "--name", "mrsegmentator-1.2", "--models", str(tmp_path)]
+    assert app.run(command) == 2
+    assert capsys.readouterr().err.startswith(f"organome: {missing!r} is not a URL, a file or")
+
+
+def test_a_models_folder_that_cannot_be_made_is_said_in_one_line(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    models = tmp_path / "file" / "models"
+    assert app.run(["install-model", str(archive), "--models", str(models)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"organome: {models}")
+    assert said.endswith(": Not a directory\n")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_models_folder_that_may_not_be_written_is_said(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write everywhere
+    with pytest.raises(SetupError, match=r"models.*: Permission denied$"):
+        run(str(archive), models=tmp_path / "models")
 
 
 # Published models: their archives are not at hand, so these pretend that ours are published.
