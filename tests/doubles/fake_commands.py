@@ -24,6 +24,8 @@ _SNAKEMAKE = """\
 case "$*" in
   *--until*list_scans) exit 1;;
   *list_scans) ls -d "$RUN" "$RUN"/.snakemake/locks >> "$FAKES/listings" 2> /dev/null
+  cd "$RUN"
+  [ ! -e "$FAKES/listing.sh" ] || . "$FAKES/listing.sh"
   exit 0;;
 esac
 echo "$@" >> "$FAKES/calls"
@@ -97,6 +99,10 @@ class FakeCommands:
         """Say what Snakemake does in its first, second, ... start."""
         for number, script in enumerate(scripts, start=1):
             (self.folder / f"start_{number}.sh").write_text(script + "\n")
+
+    def lists(self, script: str) -> None:
+        """Say what Snakemake does while it lists the scans."""
+        (self.folder / "listing.sh").write_text(script + "\n")
 
     def put_jobs(self, *jobs: tuple[str, str, str, str]) -> None:
         """Fill the queue with jobs: id, state, reason, name."""

@@ -332,5 +332,5 @@ def test_contrast_that_the_cohort_does_not_show(
 ) -> None:
     run = configured(world / f"contrast {len(change)}", change)
     (run / "scans").symlink_to(world / "listed" / "folder")
-    monkeypatch.setattr("organome.steps.cluster.run._list_scans", lambda *_: None)
+    monkeypatch.setattr("organome.steps.cluster.rounds.Rounds.list_scans", lambda _: None)
     check(("run", str(run)), f"{said} ... in the cohort, which shows ct", capsys)

@@ -22,6 +22,7 @@ from organome.steps.cluster.snakemake_process import Descendants, SnakemakeProce
 
 _logger = logging.getLogger(__name__)
 
+_CHOOSE_RULES: Final = ("--until", "-U", "--omit-from", "-O")
 _MAX_MESSAGES: Final = 5  # of jobs, on the terminal; the logs have them all
 _CANCEL_POLL_S: Final = 2.0  # scancel is quick; a job submitted meanwhile shows within a second
 _FAILURES_POLL_S: Final = 2.0  # a job that must not be tried again is tried again within seconds
@@ -146,6 +147,36 @@ class Rounds:
         """Name the log."""
         started_at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self._log = self.folder.folder / "logs" / "run" / f"{started_at}.log"
+
+    def list_scans(self) -> None:
+        """Have Snakemake list what is new, as its rule says.
+
+        Raises:
+            SetupError: Nothing could be listed; in the words of the step.
+            Interrupted: A signal has come.
+        """
+        flags, chooses = [], False  # rules that are chosen are those of the run
+        for word in self.command:
+            chooses = word.split("=")[0] in _CHOOSE_RULES if word.startswith("-") else chooses
+            flags += [] if chooses else [word]
+        # A lock would outlive a listing that is killed, and nobody else is at work.
+        process = SnakemakeProcess(
+            [*flags, "--nolock", "--quiet", "all", "--", "list_scans"], log=self._log, show=False
+        )
+        try:
+            self.controller.note_child(process.pid, process.started_at)
+            while (code := process.wait(TICK_S)) is None:
+                self.requests.check()
+        except BaseException:
+            self._end(process)
+            raise
+        if code == 0:
+            return
+        said, mark = self.folder.folder / "logs" / "list_scans" / "list_scans.log", "organome: "
+        lines = said.read_text(encoding="utf-8").splitlines() if said.is_file() else []
+        reasons = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+        last = process.written().decode(errors="replace").strip().splitlines()[-1:]
+        raise SetupError("; ".join(reasons or last or ["the scans could not be listed"]))
 
     def run(self, *, max_idle: int) -> tuple[int, int]:
         """Go on until all is done or nothing helps.

@@ -6,14 +6,13 @@ again; so is one that gave up although shards got through meanwhile or a machine
 """
 
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -29,8 +28,6 @@ from organome.shards.signals import noting_stop_requests
 from organome.steps.cluster.jobs import RunJobs
 from organome.steps.cluster.rounds import Rounds
 from organome.steps.cluster.run_folders import RunFolder
-
-_CHOOSE_RULES: Final = ("--until", "-U", "--omit-from", "-O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +202,7 @@ def run(
         rounds.open_lock(asked=unlock)
         trains = place.is_training or any(map(is_training, configfile))
         if not trains:
-            _list_scans(command, folder.folder)
+            rounds.list_scans()
         if not configfile and not trains:
             place.check_contrasts()
         n_rounds, n_hangs = rounds.run(max_idle=max_rounds)
@@ -238,30 +235,3 @@ def _check_snakemake() -> None:
         raise SetupError(
             f"snakemake is not on the PATH: activate the environment (source {activate})"
         )
-
-
-def _list_scans(command: Sequence[str], folder: Path) -> None:
-    """Have Snakemake list what is new, as its rule says.
-
-    Raises:
-        SetupError: Nothing could be listed; in the words of the step.
-    """
-    flags, chooses = [], False  # rules that are chosen are those of the run
-    for word in command:
-        chooses = word.split("=")[0] in _CHOOSE_RULES if word.startswith("-") else chooses
-        flags += [] if chooses else [word]
-    # A lock would outlive a listing that is killed, and nobody else is at work.
-    done = subprocess.run(
-        [*flags, "--nolock", "--quiet", "all", "--", "list_scans"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return
-    said = (folder / "logs" / "list_scans" / "list_scans.log", "organome: ")
-    lines = said[0].read_text(encoding="utf-8").splitlines() if said[0].is_file() else []
-    reasons = [line.removeprefix(said[1]) for line in lines if line.startswith(said[1])]
-    last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-    raise SetupError("; ".join(reasons or last or ["the scans could not be listed"]))

@@ -58,7 +58,8 @@ def start(fakes: FakeCommands, run_folder: Path) -> Callable[..., subprocess.Pop
         code = f"{heeded}; from organome.cli.app import main; main()"
         paces = [f"--{name.replace('_', '-')}={value}" for name, value in (PACE | pace).items()]
         command = [sys.executable, "-c", code, "run", str(run_folder), *paces, *flags]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, **pipes, text=True, start_new_session=True)
 
     return start
 
@@ -376,6 +377,52 @@ def test_signal_takes_everything_back_and_exits_75(
     assert (run_folder / "interrupted").exists()
     assert fakes.cancelled == ["9"]
     assert not (run_folder / ".snakemake" / "locks").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_scans_are_listed_stops_the_listing_and_exits_75(
+    fakes: FakeCommands,
+    run_folder: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    number: signal.Signals,
+) -> None:
+    fakes.lists(f"trap 'touch interrupted; exit 1' INT; touch up; {FOR_EVER}")
+    process = start()
+    wait_until((run_folder / "up").exists, process)
+    os.killpg(process.pid, number)  # as a terminal does
+    _, errors = process.communicate()
+    assert process.returncode == 75, errors
+    assert f"{number.name}: what is done is kept, start again to go on" in errors
+    assert (run_folder / "interrupted").exists()
+    assert fakes.calls == []
+
+
+def test_a_controller_that_was_killed_while_it_listed_is_followed_by_another(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    job = "sh -c 'echo $$ > job; exec sleep 600'"
+    fakes.lists(f"echo $$ > pid; {job} & touch up; {FOR_EVER}")
+    first = start()
+    wait_until(lambda: (run_folder / "up").exists() and (run_folder / "job").exists(), first)
+    wait_until((run_folder / "work" / "controller" / "snakemake.json").exists, first)
+    first.kill()
+    first.communicate()
+    wait_until(lambda: is_gone(int((run_folder / "pid").read_text())))
+    fakes.lists("exit 0")
+    fakes.starts(["exit 0"])
+    assert run(run_folder, **PACE).n_rounds == 1
+    assert is_gone(int((run_folder / "job").read_text()))
+
+
+def test_a_listing_that_fails_is_said_in_its_last_words(
+    fakes: FakeCommands, run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fakes.lists("echo first; echo no such cohort >&2; exit 1")
+    with pytest.raises(SetupError, match=r"^no such cohort$"):
+        run(run_folder, **PACE)
+    assert "first" not in capfd.readouterr().err
+    (log,) = (run_folder / "logs" / "run").iterdir()
+    assert log.read_text() == "first\nno such cohort\n"
 
 
 def test_snakemake_that_does_not_listen_is_killed(
