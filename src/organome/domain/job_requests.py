@@ -53,7 +53,7 @@ def job_mem_mb(config: Mapping[str, Any], step: str, *, n_processes: int, n_time
         n_processes: Processes of the job.
         n_times: Times what the configuration says, where that may have been too little.
     """
-    per_attempt = config["resources"][step]["mem_gb"] * 1000 * n_processes
+    per_attempt: float = config["resources"][step]["mem_gb"] * 1000 * n_processes
     return round(per_attempt * n_times)
 
 
@@ -63,7 +63,7 @@ def job_runtime_min(config: Mapping[str, Any], step: str, *, n_processes: int) -
     if step == COLLECT:
         # With jobs of its own it may wait an hour for the first of them.
         return int(cost["runtime_min"]) + _WAIT_FOR_JOBS_MIN * bool(cost["jobs"])
-    scans_s = config["shard_size"] * cost["seconds_per_scan"]
+    scans_s: float = config["shard_size"] * cost["seconds_per_scan"]
     return _START_MIN + math.ceil(2 * scans_s / n_processes / 60)
 
 

@@ -5,6 +5,7 @@ exceptions may hold the name of a participant.
 """
 
 import errno
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,27 @@ def machine_faults_stop_the_job() -> Iterator[None]:
         fault = machine_fault(error)
         if fault is None:
             raise
-        raise MachineFault(f"{fault.filename or 'disk'}: {fault.strerror}") from error
+        raise MachineFault(describe_os_error(fault)) from error
+
+
+def describe_os_error(error: OSError) -> str:
+    """Describe an error of the system; with the path only where that is ours.
+
+    What is written, or lies below the working directory (of a job the run folder), is ours. Any
+    other path may lie in a delivery, and name a participant.
+    """
+    path = error.filename
+    if path is not None and (error.errno in _OF_WRITING or _lies_below_here(str(path))):
+        return f"{path}: {error.strerror}"
+    return f"disk: {error.strerror} ({errno.errorcode.get(error.errno or 0, '')})"
+
+
+def _lies_below_here(path: str) -> bool:
+    try:
+        here = Path.cwd()
+    except OSError:
+        return False  # it is away, too
+    return Path(os.path.normpath(here / path)).is_relative_to(here)
 
 
 def fault_at_scan(scan: str, fault: OSError, *, own: Path) -> MachineFault:

@@ -36,6 +36,30 @@ def test_error_of_the_machine_stops_the_job(number: int) -> None:
         raise os_error(number)
 
 
+@pytest.mark.parametrize("path", ["/bulk/1234567_20201_2_0.zip", "../bulk/1234567.zip"])
+def test_a_path_of_a_delivery_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MachineFault) as caught, machine_faults_stop_the_job():
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+    assert str(caught.value) == "disk: Input/output error (EIO)"
+
+
+def test_a_path_of_the_run_or_of_what_is_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, path in (
+        (errno.EIO, "scans/0000.parquet"),
+        (errno.EIO, str(tmp_path / "results" / "x")),
+        (errno.ENOSPC, "/elsewhere/tables"),
+    ):
+        with pytest.raises(MachineFault) as caught, machine_faults_stop_the_job():
+            raise OSError(number, os.strerror(number), path)
+        assert str(caught.value) == f"{path}: {os.strerror(number)}"
+
+
 @pytest.mark.parametrize("number", OF_ONE_FILE)
 def test_error_of_one_file_stays_what_it_is(number: int) -> None:
     with pytest.raises(OSError) as caught, machine_faults_stop_the_job():

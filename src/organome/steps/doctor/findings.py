@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from organome.shards.faults import describe_os_error
+
 
 class Grade(StrEnum):
     """How good it is."""
@@ -67,6 +69,9 @@ def look(subject: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         found.extend(check())
     except Exception as error:  # one broken thing must not hide the others
-        fact = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            why = describe_os_error(error)
+        fact = f"{type(error).__name__}: {why}".splitlines()[0]
         found.append(fail(subject, fact, "correct this first"))
     return found

@@ -1,5 +1,7 @@
 """The doctor: what it finds, how it grades it, what it exits with."""
 
+import errno
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -336,6 +338,14 @@ def test_check_that_breaks_is_a_finding_and_keeps_what_it_found() -> None:
     (finding,) = look("thing", check)
     assert not finding.holds
     assert "no such device" in finding.fact
+
+
+def test_check_that_breaks_at_a_file_of_a_delivery_names_nobody() -> None:
+    def check() -> list[Finding]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/bulk/sub-1234567/image.nii.gz")
+
+    (finding,) = look("space for the training", check)
+    assert finding.fact == "OSError: disk: Input/output error (EIO)"
 
 
 @pytest.mark.parametrize(("finding", "code"), [(ok("a", "b"), 0), (fail("a", "b", "c"), 3)])
