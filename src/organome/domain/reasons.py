@@ -69,7 +69,8 @@ REASON_MEANINGS: Final[dict[Reason, str]] = {
     Reason.NOT_MEASURED: "measure_volumes (measure_radiomics) has not been through the shard.",
     Reason.SHARD_UNREADABLE: "A published file of the shard is missing or damaged.",
     Reason.SHARD_DIFFERS: (
-        "The shard was measured with another label scheme, or other radiomics settings, than most."
+        "The shard was labelled by another model, or measured with another label scheme or other"
+        " radiomics settings, than most; or its radiomics are of other labelmaps than its volumes."
     ),
 }
 

@@ -1,10 +1,11 @@
 """What the steps before measuring have published of a shard: images, labelmaps and outcomes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pyarrow.parquet as pq
 import SimpleITK as sitk
 
 from organome.domain.errors import SetupError
@@ -14,7 +15,7 @@ from organome.domain.scans import Contrast, Scan
 from organome.domain.schemes import LabelScheme
 from organome.io.images.image_files import read_published, read_published_slice
 from organome.io.images.labelmaps import labelmap_identity, labelmap_path, read_labelmap
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of
 from organome.io.tables.schemes import scheme_of_labelmaps
 
 
@@ -28,6 +29,7 @@ class LabelledShard:
         prepared: Outcomes of prepare_images by scan key.
         labelled: Outcomes of segment_organs by scan key.
         scheme: Label scheme of the labelmaps.
+        settings: Digests of the settings of both steps, by step; one that is not stated is missing.
     """
 
     images: Path
@@ -35,6 +37,7 @@ class LabelledShard:
     prepared: Mapping[str, Outcome]
     labelled: Mapping[str, Outcome]
     scheme: LabelScheme
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, images: Path, labelmaps: Path, scans: Iterable[Scan]) -> Self:
@@ -49,7 +52,12 @@ class LabelledShard:
             if scan.scan not in prepared:
                 raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
         scheme = scheme_of_labelmaps(labelmaps, labelled)
-        return cls(images, labelmaps, prepared, labelled, scheme)
+        stated = {
+            step: settings_of(pq.read_schema(folder / LEDGER))
+            for step, folder in (("prepare_images", images), ("segment_organs", labelmaps))
+        }
+        settings = {step: digest for step, digest in stated.items() if digest}
+        return cls(images, labelmaps, prepared, labelled, scheme, settings)
 
     def identity(self, scan: Scan) -> JsonValue:
         """Return the outcomes before and the labelmap itself: GPUs differ in single voxels."""

@@ -52,6 +52,7 @@ def run_shard(
     max_same_reason_share: float = 0.5,
     lease_terms: LeaseTerms = LEASE_TERMS,
     packing: Packing | None = None,
+    settings_before: Mapping[str, str] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
     """Bring all scans of a shard through one step and publish the result.
@@ -71,6 +72,7 @@ def run_shard(
             taken to be the machine's (a lost mount, a broken GPU) and nothing is published.
         lease_terms: How the shard is held while it is worked on.
         packing: Whether the files of its scans are published in one archive; None: they never are.
+        settings_before: Digests of the settings of the steps before, by step, noted in the ledger.
         on_outcome: Called after each scan, kept ones included.
 
     Returns:
@@ -98,6 +100,7 @@ def run_shard(
             lease_terms=lease_terms,
             on_outcome=on_outcome,
             packing=packing,
+            settings_before=settings_before,
         ) as attempt,
     ):
         tasks = [Task(scan, _upstream_of(scan, upstream)) for scan in scans]
@@ -131,6 +134,7 @@ class _ShardAttempt:
     max_same_reason_share: float
     lease_terms: LeaseTerms
     packing: Packing | None
+    settings_before: Mapping[str, str] | None
     on_outcome: Callable[[Outcome], None] | None
 
     def __post_init__(self) -> None:
@@ -219,7 +223,13 @@ class _ShardAttempt:
         tables = self._work.staging.tables
         self.step.finish(outcomes, tables)
         settings = settings_digest(self.step.version, self.step.settings())
-        write_ledger(tables / LEDGER, outcomes, self._work.attempts, settings=settings)
+        write_ledger(
+            tables / LEDGER,
+            outcomes,
+            self._work.attempts,
+            settings=settings,
+            settings_before=self.settings_before,
+        )
         n_done = sum(outcome.status is Status.DONE for outcome in outcomes)
         with self.requests.shielded():
             self._work.publish([outcome.scan for outcome in outcomes])

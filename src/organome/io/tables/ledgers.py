@@ -18,6 +18,7 @@ from organome.io.tables.parquet import parse_table
 
 LEDGER: Final = published.LEDGER
 _SETTINGS: Final = b"organome.settings"
+_SETTINGS_BEFORE: Final = b"organome.settings_before"
 
 # Equal in every run of the same scans with the same settings.
 REPRODUCIBLE_COLUMNS: Final = (
@@ -56,6 +57,7 @@ def write_ledger(
     attempts: Mapping[str, Attempt] | None = None,
     *,
     settings: str = "",
+    settings_before: Mapping[str, str] | None = None,
 ) -> None:
     """Write the ledger of a shard, whole or not at all.
 
@@ -64,11 +66,16 @@ def write_ledger(
         outcomes: One per scan, in the order of the shard's list.
         attempts: How each came about, by scan key; absent ones get empty columns.
         settings: Digest of all that the step was asked for, kept in the metadata of the file.
+        settings_before: The same of the steps whose results it read, by step; their own ledgers may
+            be written anew while this one is still the old.
     """
+    metadata = {_SETTINGS: settings}
+    if settings_before:
+        metadata[_SETTINGS_BEFORE] = canonical_json(dict(settings_before))
     rows = [_row(outcome, (attempts or {}).get(outcome.scan, Attempt())) for outcome in outcomes]
     with atomic_path(path) as temporary:
         pq.write_table(
-            pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({_SETTINGS: settings})),
+            pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata)),
             temporary,
             compression="zstd",
             write_page_checksum=True,
@@ -99,9 +106,18 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
 
 def settings_of(ledger: pa.Table | pa.Schema) -> str:
     """Return the digest of the settings by which the step made a ledger; empty where not stated."""
+    return _metadata(ledger).get(_SETTINGS, b"").decode()
+
+
+def settings_before(ledger: pa.Table | pa.Schema) -> dict[str, str]:
+    """Return the digests of the settings of the steps before, as the step found them, by step."""
+    noted: dict[str, str] = json.loads(_metadata(ledger).get(_SETTINGS_BEFORE, b"{}"))
+    return noted
+
+
+def _metadata(ledger: pa.Table | pa.Schema) -> dict[bytes, bytes]:
     schema = ledger if isinstance(ledger, pa.Schema) else ledger.schema
-    metadata: dict[bytes, bytes] = schema.metadata or {}
-    return metadata.get(_SETTINGS, b"").decode()
+    return schema.metadata or {}
 
 
 def _row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

@@ -62,6 +62,8 @@ from organome.steps.collect.shards import (
     common_kind,
     find_radiomics,
     find_volumes,
+    labelled_otherwise,
+    mixed_settings,
     of_other_models,
     structures_of_labelmaps,
 )
@@ -247,6 +249,7 @@ def _write_tables(
             continue
         notes.save()
         _log_differing(collection.gaps)
+        _log_mixed_settings(measured)
         return output, damaged, summary
 
 
@@ -293,16 +296,26 @@ def _find(
                 fact = f"{one.step}: other organs or settings than in most shards"
                 gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, fact)
 
+    def leave_out(found: list[Measured], others: list[Measured], why: str) -> list[Measured]:
+        left_out = {one.shard for one in others}
+        for one in others:
+            gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, f"{one.step}: {why}")
+        return [one for one in found if one.shard not in left_out]
+
     volumes = look(VOLUMES)
     structures = common_kind(volumes) or structures_of_labelmaps(published, shards)
     others = [] if mixed_models else of_other_models(volumes)
-    for one in others:
-        gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, "labelled by another model than most")
-    take([one for one in volumes if one not in others], structures)
+    volumes = leave_out(volumes, others, "labelled by another model than most")
+    take(volumes, structures)
     features = None
     if radiomics:
         organs = tuple((organ.label, organ.name) for organ in structures)
         of_features = look(FEATURES)
+        excluded = {one.shard for one in others}
+        of_others = [one for one in of_features if one.shard in excluded]
+        of_features = leave_out(of_features, of_others, "labelled by another model than most")
+        elsewhere = labelled_otherwise(of_features, volumes)
+        of_features = leave_out(of_features, elsewhere, "of other labelmaps than the volumes")
         features = common_kind([one for one in of_features if one.kind.organs == organs])
         take(of_features, features)
     steps = (VOLUMES, FEATURES) if radiomics else (VOLUMES,)
@@ -421,7 +434,22 @@ def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
         _logger.warning(
             "%d shards (the first: %s, %s) have other organs, settings or models than most; their"
             " scans are not measured in the tables. Run the workflow again",
-            len(differing),
+            len({shard for _, shard in differing}),
             shard,
+            step,
+        )
+
+
+def _log_mixed_settings(measured: Sequence[Measured]) -> None:
+    """Say where a setting was changed and only some shards were done again since."""
+    of_volumes = [one for one in measured if one.step == VOLUMES]  # features of others are left out
+    for step, shards in mixed_settings(of_volumes).items():
+        _logger.warning(
+            "%d shards (the first: %s) were made by other settings or another version of %s than"
+            " most, and are in the tables beside them; the tables name all (organome.settings.%s in"
+            " their metadata). Run the workflow again, unless it is their release that differs",
+            len(shards),
+            shards[0],
+            step,
             step,
         )

@@ -22,7 +22,7 @@ from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import write_text_atomic
 from organome.steps.collect.shards import Measured, Published, Radiomics, files_of
 
-_CHECKS: Final = 1  # raise it when find_volumes or find_radiomics checks or returns something else
+_CHECKS: Final = 2  # raise it when find_volumes or find_radiomics checks or returns something else
 _MADE_BY: Final = [_CHECKS, __version__, SCHEMA_VERSION]
 
 

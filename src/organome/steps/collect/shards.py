@@ -6,7 +6,7 @@ raises; only a fault of the machine, which says nothing about the file, stops th
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from organome.domain.radiomics_tables import RADIOMICS, feature_columns, radiomi
 from organome.domain.rows import Row
 from organome.domain.scans import Scan
 from organome.domain.tables import ORGAN_ROWS, SCANS
-from organome.io.tables.ledgers import LEDGER, read_ledger, settings_of
+from organome.io.tables.ledgers import LEDGER, read_ledger, settings_before, settings_of
 from organome.io.tables.parquet import (
     arrow_schema,
     column_names,
@@ -171,8 +171,7 @@ def find_volumes(published: Published, shard: str) -> Measured | None:
         _missing(published, shard, rows),
         of_phantoms=any(Flag.PHANTOM_MODEL in (one or "") for one in _different(rows, "flags")),
         models=frozenset(filter(None, _different(rows, "model_digest"))),
-        # Not of preparing: its ledger goes where images are not kept; tables stay as they are.
-        settings=((SEGMENT, _settings(published, SEGMENT, shard)), (VOLUMES, settings_of(decided))),
+        settings=_settings(VOLUMES, shard, decided, {SEGMENT: _now(published, SEGMENT, shard)}),
         identity=_identity(
             published, VOLUMES, shard, decided, (SCANS.file_name, ORGAN_ROWS.file_name)
         ),
@@ -224,7 +223,7 @@ def find_radiomics(published: Published, shard: str) -> Measured | None:
         shard,
         Radiomics(features, tuple(images), structures),
         _missing(published, shard, first),
-        settings=((FEATURES, settings_of(decided)),),
+        settings=_settings(FEATURES, shard, decided),
         identity=_identity(published, FEATURES, shard, decided, (path.name,)),
     )
 
@@ -264,8 +263,24 @@ def _different(rows: pa.Table, column: str) -> list[str | None]:
     return rows.column(column).unique().to_pylist()  # type: ignore[no-any-return]
 
 
-def _settings(published: Published, step: str, shard: str) -> str:
-    """Return the digest of the settings by which a step made a shard; empty where not stated."""
+def _settings(
+    step: str, shard: str, ledger: pa.Table, otherwise: Mapping[str, str] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Return the digests of the settings behind the rows of a shard, by step.
+
+    Args:
+        step: The measuring step.
+        shard: Name of the shard.
+        ledger: Its ledger there.
+        otherwise: What is taken of steps that the ledger, of an older release, says nothing of.
+    """
+    with _reading(step, shard, LEDGER):
+        behind = {**(otherwise or {}), **settings_before(ledger), step: settings_of(ledger)}
+    return tuple((name, digest) for name, digest in behind.items() if digest)
+
+
+def _now(published: Published, step: str, shard: str) -> str:
+    """Return the digest of the settings by which a step last made a shard; empty if not stated."""
     path = published.folder(step, shard) / LEDGER
     if not path.is_file():
         return ""
@@ -293,6 +308,42 @@ def of_other_models(measured: Sequence[Measured]) -> list[Measured]:
     counted = Counter(one.models for one in measured if one.models)
     usual = counted.most_common(1)[0][0] if counted else frozenset()
     return [one for one in measured if one.models and one.models != usual]
+
+
+def mixed_settings(measured: Sequence[Measured]) -> dict[str, list[str]]:
+    """Return by step the shards that it made by other settings than most.
+
+    The model, though a setting, may be another. So may the release be, which nothing tells apart
+    from a setting here.
+    """
+    made: dict[tuple[str, frozenset[str]], dict[str, list[str]]] = {}
+    for one in measured:
+        for step, digest in one.settings:
+            made.setdefault((step, one.models), {}).setdefault(digest, []).append(one.shard)
+    found: dict[str, list[str]] = {}
+    for (step, _), by_digest in made.items():
+        usual = max(by_digest.values(), key=len)
+        others = [one for of_one in by_digest.values() if of_one is not usual for one in of_one]
+        if others:
+            found[step] = sorted([*found.get(step, []), *others])
+    return found
+
+
+def labelled_otherwise(features: Sequence[Measured], volumes: Sequence[Measured]) -> list[Measured]:
+    """Return the shards whose features are of other labelmaps than the volumes in the tables.
+
+    So it is while one of the two steps is through with new labelmaps and the other is not. Where
+    there are no volumes of a shard, features go with those of any other.
+    """
+    labelled = {one.shard: dict(one.settings).get(SEGMENT) for one in volumes}
+    known = {shard: digest for shard, digest in labelled.items() if digest}
+    found = []
+    for one in features:
+        digest = dict(one.settings).get(SEGMENT)
+        wanted = {known[one.shard]} if one.shard in known else {*known.values()}
+        if digest and wanted and digest not in wanted:
+            found.append(one)
+    return found
 
 
 def structures_of_labelmaps(published: Published, shards: Iterable[str]) -> tuple[Organ, ...]:

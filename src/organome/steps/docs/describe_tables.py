@@ -40,7 +40,7 @@ BIDS. For other programs: [export.md](export.md).
   again, files whose rows are made of the very same are kept (`organome.inputs`); remove
   `results/tables` to have all of them made anew.
 - The metadata of a file name the release that collected it (`organome.version`), the models
-  (`organome.models`), and for each step after preparing a digest of its version and settings
+  (`organome.models`), and for each step behind the rows a digest of its version and settings
   (`organome.settings.<step>`).
 - Tables are collected from what is there. A scan whose shard a step has not been through, or whose
   shard's files are damaged, has its rows too, with the `status` `not_measured` and the reason. As

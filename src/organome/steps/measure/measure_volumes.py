@@ -65,6 +65,7 @@ def run(
         work=work,
         workers=[step] * n_processes,
         max_same_reason_share=max_same_reason_share,
+        settings_before=published.settings,
         on_outcome=on_outcome,
     )
 

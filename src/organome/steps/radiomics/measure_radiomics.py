@@ -94,6 +94,7 @@ def run(
         workers=[step] * n_processes,
         max_same_reason_share=max_same_reason_share,
         packing=Packing(PACK, wanted=True),
+        settings_before=published.settings,
         on_outcome=on_outcome,
     )
 

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import SimpleITK as sitk
 
@@ -11,7 +12,13 @@ from organome.domain.errors import SetupError
 from organome.domain.outcomes import Outcome, Reason, Status
 from organome.domain.scans import Scan
 from organome.io.images.image_files import write_image
-from organome.io.tables.ledgers import LEDGER, read_ledger
+from organome.io.tables.ledgers import (
+    LEDGER,
+    read_ledger,
+    settings_before,
+    settings_of,
+    write_ledger,
+)
 from organome.io.tables.parquet import read_table
 from organome.shards.work_folder import read_outcomes
 from organome.steps.measure.measure_volumes import run
@@ -223,3 +230,19 @@ def test_organs_have_fat_fractions_where_a_slice_shows_them(tmp_path: Path) -> N
     assert organ(rows, "liver", second)["pdff_liver_na_reason"] == "no_map"
     assert liver["pdff_pancreas_na_reason"] is None
     assert [row["pdff_liver_na_reason"] for row in shard.rows("scans")] == [None, "archive_broken"]
+
+
+def test_the_ledger_says_by_which_settings_images_and_labelmaps_were_made(tmp_path: Path) -> None:
+    shard = Shard(tmp_path)
+    shard.write_ledgers()
+    write_ledger(shard.labelmaps / LEDGER, [*shard.labelled.values()], settings="of labels")
+    run(
+        shard=shard.listing,
+        images=shard.images,
+        labelmaps=shard.labelmaps,
+        output=shard.output,
+        work=tmp_path / "work",
+    )
+    ledger = pq.read_schema(shard.output / LEDGER)
+    assert settings_before(ledger) == {"segment_organs": "of labels"}
+    assert settings_of(ledger)
