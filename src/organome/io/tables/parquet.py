@@ -17,6 +17,7 @@ from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import atomic_path, write_text_atomic
 
 ROW_GROUP_ROWS: Final = 64_000  # bounds what a reader holds at once; part of the file's bytes
+MADE_OF: Final = "made_of"  # in the dictionary of quality: digest of the tables that it judges
 _STRUCTURES: Final = "organome.structures"  # in the metadata, where they are not the 40 organs
 # With a checksum a page, a flipped bit is an error on reading and not another number.
 _WRITING: Final[dict[str, Any]] = {
@@ -234,6 +235,16 @@ def footer_digest(path: Path) -> str:
         n_bytes = int.from_bytes(file.read(4), "little")
         file.seek(-8 - n_bytes, os.SEEK_END)
         return hashlib.sha256(file.read(n_bytes)).hexdigest()
+
+
+def tables_digest(folder: Path, names: Iterable[str]) -> str:
+    """Digest all bytes of some of the tables in a folder."""
+    digest = hashlib.sha256()
+    for path in (path for name in names for path in sorted((folder / name).glob("part-*.parquet"))):
+        with path.open("rb") as file:
+            of_file = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.parent.name}/{path.name} {of_file}\n".encode())
+    return digest.hexdigest()
 
 
 def fact_of_file(path: Path, name: str) -> str | None:

@@ -33,9 +33,10 @@ from organome.domain.quality_tables import (
     RULES,
     structure_names,
 )
+from organome.domain.tables import COHORT_TABLES
 from organome.io.files.atomic import ATTEMPT, recover_folder, replace_folder
 from organome.io.tables.codebooks import write_codebooks
-from organome.io.tables.parquet import arrow_schema, write_dictionary
+from organome.io.tables.parquet import MADE_OF, arrow_schema, tables_digest, write_dictionary
 from organome.io.tables.ratings import read_exclusions, read_ratings
 from organome.io.tables.thresholds import read_thresholds
 from organome.shards.faults import machine_faults_stop_the_job
@@ -104,6 +105,7 @@ def run(
         SetupError: There are no tables, or one of the files is not what it should be.
     """
     collected = open_collected(tables)
+    made_of = tables_digest(tables, [table.name for table in COHORT_TABLES])
     organs = [one.name for one in collected.structures]
     rules = read_thresholds(thresholds, organs)
     hand = Hand(read_ratings(ratings, organs), read_exclusions(exclusions, organs))
@@ -126,7 +128,8 @@ def run(
                 PAIRS, pair_rows(several, names, detectable_pct), "na_reason"
             )
             described = [writer.described(table) for table in QUALITY_TABLES]
-            write_dictionary(temporary / DICTIONARY, described, collected.facts)
+            facts = collected.facts | {MADE_OF: made_of}
+            write_dictionary(temporary / DICTIONARY, described, facts)
             files = {one.name: _files_of(temporary, one.name) for one in described}
             write_codebooks(temporary, described, files)
             replace_folder(temporary, output)

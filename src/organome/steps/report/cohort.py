@@ -1,7 +1,9 @@
 """What the report is made of: tables of the cohort and of its quality, read part by part."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from pathlib import Path
@@ -18,9 +20,9 @@ from organome.domain.quality import Quality
 from organome.domain.quality_tables import COVARIATES, INDICES, ORGAN_QUALITY, QUALITY, RULES
 from organome.domain.quality_tables import NORMS as NORM_TABLE
 from organome.domain.quality_tables import PAIRS as PAIR_TABLE
-from organome.domain.tables import ORGAN_ROWS, SCANS, VISITS
+from organome.domain.tables import COHORT_TABLES, ORGAN_ROWS, SCANS, VISITS
 from organome.io.runs import Run
-from organome.io.tables.parquet import parse_table
+from organome.io.tables.parquet import MADE_OF, parse_table, tables_digest
 
 _VISIT: Final = ["cohort", "participant", "instance"]
 _SCANS: Final = (
@@ -75,14 +77,20 @@ def read_cohort(place: Run) -> Cohort:
     """Read the tables of a run.
 
     Raises:
-        SetupError: There are none, or check_quality has not been through.
+        SetupError: There are none, or check_quality has not been through them.
     """
     quality = place.results / "quality"
     for folder in (place.tables / SCANS.name, quality / QUALITY.name):
         if not any(folder.glob("*.parquet")):
             raise SetupError(f"{folder}: no tables yet; `organome run` makes them")
     scans = _frame(place.tables / SCANS.name, _SCANS)
-    scans = scans.merge(_frame(quality / QUALITY.name, _QUALITY), on="scan", how="left")
+    levels = _frame(quality / QUALITY.name, _QUALITY)
+    if set(scans["scan"]) != set(levels["scan"]) or _judges_others(quality, place.tables):
+        raise SetupError(
+            f"{quality}: judges other tables than those in {place.tables}, which were collected"
+            " since; judge these by `organome check-quality` first, or finish the run"
+        )
+    scans = scans.merge(levels, on="scan", how="left")
     people = _frame(quality / COVARIATES.name, _PEOPLE)
     scans = scans.merge(people, on=_VISIT, how="left")
     z, worst = _oddities(quality / ORGAN_QUALITY.name)
@@ -121,6 +129,15 @@ def read_cohort(place: Run) -> Cohort:
         pairs=pairs[pairs["na_reason"].isna()],
         rules=_frame(quality / RULES.name),
     )
+
+
+def _judges_others(quality: Path, tables: Path) -> bool:
+    """Return whether quality says that it is made of other tables; older releases do not say."""
+    noted = None
+    with suppress(OSError, ValueError, AttributeError):
+        noted = json.loads((quality / "dictionary.json").read_text("utf-8")).get(MADE_OF)
+    names = [table.name for table in COHORT_TABLES]
+    return noted is not None and noted != tables_digest(tables, names)
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
@@ -25,7 +26,7 @@ from organome.domain.quality import Rating
 from organome.domain.scans import Scan
 from organome.io.runs import Run
 from organome.io.tables.ledgers import write_ledger
-from organome.io.tables.parquet import read_table
+from organome.io.tables.parquet import read_table, write_table
 from organome.io.tables.ratings import read_last_words, read_ratings
 from organome.io.tables.scan_lists import write_shard
 from organome.steps.report import rate, write_report
@@ -161,6 +162,31 @@ def test_no_tables_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     with pytest.raises(SetupError, match="no tables yet"):
         write_report.run(tmp_path)
+
+
+def renew(run: Path, table: str, **changed: object) -> None:
+    """Write one row of a table otherwise, as if it were collected again."""
+    path = run / "results" / "tables" / table / "part-0000.parquet"
+    content = read_table(path)
+    first, *others = content.to_pylist()
+    write_table(path, pa.Table.from_pylist([first | changed, *others], schema=content.schema))
+
+
+@pytest.mark.parametrize("table", ["organs", "visits"])
+def test_quality_of_older_tables_is_refused(folder: Path, tmp_path: Path, table: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder / "results", run / "results")
+    (run / "scans").mkdir()
+    changed = {"organs": {"volume_ml": 1.0}, "visits": {"liver_volume_ml": 1.0}}[table]
+    renew(run, table, **changed)
+    with pytest.raises(SetupError, match=r"judges other tables than those in .*check-quality"):
+        write_report.run(run)
+    dictionary = run / "results" / "quality" / "dictionary.json"
+    dictionary.write_text(dictionary.read_text().replace('"made_of"', '"unknown"'))
+    write_report.run(run)  # of a release that does not say; the scans are the same
+    renew(run, "scans", scan="7350-9999")
+    with pytest.raises(SetupError, match="judges other tables"):
+        write_report.run(run)
 
 
 @pytest.mark.parametrize(
