@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from organome.domain.errors import MachineFault
+from organome.domain.errors import MachineFault, SetupError
 from organome.domain.fingerprints import canonical_json
 from organome.domain.outcomes import Attempt, Outcome, Reason, Status
 from organome.io.files import published
@@ -102,6 +102,23 @@ def read_ledger(path: Path) -> dict[str, Outcome]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise published.ask_again(path) from error
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of a ledger, and leave it in its place whatever it is like.
+
+    Raises:
+        SetupError: It is damaged.
+    """
+    try:
+        return parse_table(path, columns=columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the machine
+            raise
+        raise SetupError(
+            f"{path}: cannot be read ({error}); remove it, and the next run makes it again from the"
+            " journal beside it"
+        ) from error
 
 
 def settings_of(ledger: pa.Table | pa.Schema) -> str:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from organome import __version__
 from organome.domain.columns import Column, ColumnType, Table
+from organome.domain.errors import SetupError
 from organome.domain.organs import ORGANS, Organ, Region, numbered
 from organome.domain.tables import SCHEMA_VERSION
 from organome.io.files.atomic import atomic_path, write_text_atomic
@@ -266,8 +267,15 @@ def read_structures(path: Path) -> tuple[Organ, ...]:
 
 
 def count_rows(path: Path) -> int:
-    """Count the rows of a Parquet file without reading them."""
-    return int(pq.read_metadata(path).num_rows)
+    """Count the rows of a Parquet file without reading them.
+
+    Raises:
+        SetupError: It is damaged.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SetupError(f"{path}: cannot be read ({error})") from error
 
 
 def write_dictionary(

@@ -1,17 +1,20 @@
 """What the steps of a run have decided: ledgers of published shards, journals of the others."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from organome.domain.errors import SetupError
 from organome.domain.job_requests import SIDE_STEPS, wanted_side_steps
 from organome.domain.outcomes import Reason, Status
 from organome.io.runs import Run
-from organome.io.tables.ledgers import LEDGER
-from organome.io.tables.parquet import count_rows, read_table
+from organome.io.tables.ledgers import LEDGER, read_columns
+from organome.io.tables.parquet import count_rows
 from organome.shards.work_folder import read_outcomes
+
+_logger = logging.getLogger(__name__)
 
 SCAN_STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes")
 _COLUMNS: Final = ("scan", "step", "status", "reason", "elapsed_s", "finished_at")
@@ -39,7 +42,11 @@ class Decision:
 
 
 def listed_scans(run: Run) -> dict[str, int]:
-    """Count the scans of each listed shard."""
+    """Count the scans of each listed shard.
+
+    Raises:
+        SetupError: A list is damaged.
+    """
     return {path.stem: count_rows(path) for path in sorted(run.scans.glob("[0-9]*.parquet"))}
 
 
@@ -55,10 +62,16 @@ def side_steps(run: Run) -> list[str]:
 
 
 def decisions(run: Run, step: str, shard: str) -> Iterator[Decision]:
-    """Read what a step decided in one shard: the ledger once published, before that journals."""
+    """Read what a step decided in one shard: the ledger once published, else journals."""
     output, work = run.results / step / shard, run.work / step / shard
+    rows: list[dict[str, Any]] | None = None
     if (output / LEDGER).is_file():
-        for row in read_table(output / LEDGER, columns=list(_COLUMNS)).to_pylist():
+        try:
+            rows = read_columns(output / LEDGER, _COLUMNS).to_pylist()
+        except SetupError as error:
+            _logger.warning("%s; its scans are counted by the journals", error)
+    if rows is not None:
+        for row in rows:
             yield Decision(
                 step=row["step"],
                 status=Status(row["status"]),

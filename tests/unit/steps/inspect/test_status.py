@@ -115,6 +115,34 @@ def test_shard_whose_ledger_is_to_be_written_still_counts(tmp_path: Path, where:
     assert status_of(tmp_path).steps[0].n_done == 1
 
 
+def test_a_damaged_ledger_is_said_and_its_scans_are_counted_by_the_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    list_shard(tmp_path, 0, 2)
+    decided = ((PREPARE, None), (PREPARE, Reason.FILE_MISSING))
+    publish(tmp_path, PREPARE, 0, *decided)
+    journal(tmp_path / "results" / PREPARE / "0000" / "journal.jsonl", outcomes(0, *decided))
+    whole = status_of(tmp_path)
+    ledger = tmp_path / "results" / PREPARE / "0000" / "ledger.parquet"
+    content = ledger.read_bytes()
+    flipped = content[:20] + bytes([content[20] ^ 255]) + content[21:]
+    for damaged in (b"", content[:-9], flipped):
+        ledger.write_bytes(damaged)
+        assert status_of(tmp_path).steps == whole.steps
+        assert f"{ledger}: cannot be read" in caplog.text
+        caplog.clear()
+        assert ledger.exists()  # to look at a run changes nothing
+
+
+@pytest.mark.parametrize("name", ["scans/0000.parquet", "results/tables/scans/part-0000.parquet"])
+def test_a_damaged_table_is_named(tmp_path: Path, name: str) -> None:
+    list_shard(tmp_path, 0, 2)
+    write_table(tmp_path / "results/tables/scans/part-0000.parquet", rows_to_arrow(SCANS, []))
+    (tmp_path / name).write_bytes(b"PAR1 and no more")
+    with pytest.raises(SetupError, match=f"{name}: cannot be read"):
+        status_of(tmp_path)
+
+
 def test_scans_in_the_tables_are_counted(tmp_path: Path) -> None:
     list_shard(tmp_path, 0, 3)
     row = {
