@@ -103,11 +103,11 @@ def run(
         "Repeatability of organ volumes",
         "twice: visits (two instances; what truly changed counts, too), repeats (of a protocol "
         "within a visit), stations (the part of an organ that neighbouring stations both show). "
-        "n: pairs with both volumes, whole organs only. cv: within-subject coefficient of "
-        "variation, the root mean square of SD / mean of each pair; cv_log: the same by logarithms "
-        "(Bland and Altman 1996). detectable: smallest change of one person that is more than "
-        "measuring twice brings about in 95 of 100, 1.96 sqrt(2) cv. bias: second "
-        "less first; lower, upper: limits of agreement, bias "
+        "n: pairs with both volumes, whole organs only, of n_participants. cv: within-subject "
+        "coefficient of variation, the root mean square of SD / mean of each pair; cv_log: the "
+        "same by logarithms (Bland and Altman 1996). detectable: smallest change of one person "
+        "that is more than measuring twice brings about in 95 of 100, 1.96 sqrt(2) cv. bias: "
+        "second less first; lower, upper: limits of agreement, bias "
         "-/+ 1.96 SD; pct: per cent of the mean of the pair; low, high: 95 % confidence. icc: "
         "ICC(2,1), absolute agreement. "
         f"A dash: fewer than {MIN_PAIRS} pairs.",
@@ -120,13 +120,13 @@ def run(
 
 
 def _pairs(rows: pd.DataFrame, key: list[str], by: str, ends: tuple[str, str]) -> pd.DataFrame:
-    """Return pairs of volumes of one key, columns organ, first, second."""
+    """Return pairs of volumes of one key, columns participant, organ, first, second."""
     known = rows.assign(station=rows["station"].astype("string").fillna(""))
     one, other = (
         known[known[by] == end].drop_duplicates(key).set_index(key)["volume_ml"] for end in ends
     )
     pairs = pd.concat({"first": one, "second": other}, axis=1, join="inner").dropna()
-    return pairs.reset_index()[["organ", "first", "second"]]
+    return pairs.reset_index()[["participant", "organ", "first", "second"]]
 
 
 def _first_two(rows: pd.DataFrame) -> pd.DataFrame:
@@ -167,6 +167,7 @@ def _rows(twice: Twice, pairs: pd.DataFrame, organs: Sequence[str]) -> Iterator[
             "twice": twice.value,
             "organ": organ,
             "n": len(values),
+            "n_participants": 0 if of_organ is None else of_organ["participant"].nunique(),
             "na_reason": None if len(values) >= MIN_PAIRS else "too_few_pairs",
             "mean_ml": float(values.mean()) if len(values) else None,
             **estimate_columns("cv", within.cv_pct, "pct"),

@@ -1,18 +1,19 @@
 """What the report is made of: tables of the cohort and of its quality, read part by part."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from organome.compute.geometry.arrays import Floats
 from organome.domain.errors import SetupError
@@ -55,8 +56,10 @@ class Cohort:
         structures: Organs and sums of pairs that volumes are given of.
         visits: A row per visit and protocol, its scan among the columns.
         volume_ml: Array (visits, structures); NaN: none.
-        organ_reasons: Of each organ of scans that are done, how often which reason; None: measured.
+        organ_reasons: Of each organ of scans that are done, by reason, None: measured, a number for
+            the person of each scan.
         worst: The most doubtful of each rule and organ.
+        n_people_fired: In how many people a rule fired, by what it judges and its name.
         norms: The table of that name.
         pairs: The table of that name, rows with two volumes.
         rules: The table of that name.
@@ -66,8 +69,9 @@ class Cohort:
     structures: tuple[str, ...]
     visits: pd.DataFrame
     volume_ml: Floats
-    organ_reasons: Mapping[str, Mapping[str | None, int]]
+    organ_reasons: Mapping[str, Mapping[str | None, NDArray[np.int32]]]
     worst: tuple[Odd, ...]
+    n_people_fired: Mapping[tuple[str, str], int]
     norms: pd.DataFrame
     pairs: pd.DataFrame
     rules: pd.DataFrame
@@ -93,7 +97,7 @@ def read_cohort(place: Run) -> Cohort:
     scans = scans.merge(levels, on="scan", how="left")
     people = _frame(quality / COVARIATES.name, _PEOPLE)
     scans = scans.merge(people, on=_VISIT, how="left")
-    z, worst = _oddities(quality / ORGAN_QUALITY.name)
+    z, worst, fired = _oddities(quality / ORGAN_QUALITY.name)
     scans["max_z"] = scans["scan"].map(z)
     rules = scans["rules"].fillna("")
     scans["n_rules"] = rules.str.count(";") + (rules != "") + scans["n_organs_warn"].fillna(0)
@@ -109,6 +113,9 @@ def read_cohort(place: Run) -> Cohort:
         )
         for rule in rules_of_scan.split(";")
     ]
+    for rules_of_scan, person in zip(judged["rules"], judged["participant"], strict=True):
+        for rule in rules_of_scan.split(";"):
+            fired["scan", rule].add(person)
     structures, volumes = _volumes(quality / INDICES.name)
     visits = _frame(place.tables / VISITS.name, (*_VISIT, "protocol", "scan", "contrast"))
     pairs = _frame(
@@ -123,8 +130,9 @@ def read_cohort(place: Run) -> Cohort:
         structures=structures,
         visits=visits.merge(people, on=_VISIT, how="left"),
         volume_ml=volumes,
-        organ_reasons=_organ_reasons(place.tables / ORGAN_ROWS.name),
+        organ_reasons=_organ_reasons(place.tables / ORGAN_ROWS.name, scans["participant"]),
         worst=tuple(_few_of_each(worst)),
+        n_people_fired={key: len(people) for key, people in fired.items()},
         norms=_frame(quality / NORM_TABLE.name),
         pairs=pairs[pairs["na_reason"].isna()],
         rules=_frame(quality / RULES.name),
@@ -151,22 +159,28 @@ def _frame(folder: Path, columns: tuple[str, ...] | None = None) -> pd.DataFrame
     return found
 
 
-def _oddities(folder: Path) -> tuple[dict[str, float], list[Odd]]:
-    """Return the largest |z| of each scan, and organs for which rules fired."""
+def _oddities(
+    folder: Path,
+) -> tuple[dict[str, float], list[Odd], dict[tuple[str, str], set[str]]]:
+    """Return the largest |z| of each scan, and organs for which rules fired, and in whom."""
     largest: dict[str, float] = {}
+    people: dict[tuple[str, str], set[str]] = defaultdict(set)
     found: list[Odd] = []
     for part in _parts(folder):
-        rows = parse_table(part, columns=["scan", "organ", "rules", *_Z])
+        rows = parse_table(part, columns=["scan", "participant", "organ", "rules", *_Z])
         z = np.column_stack([rows.column(name).to_numpy() for name in _Z]).astype(np.float64)
         worst = np.fmax.reduce(np.abs(z), axis=1)
         by_scan = pd.Series(worst).groupby(rows.column("scan").to_pandas(), sort=False).max()
         largest.update({str(scan): float(score) for scan, score in by_scan.dropna().items()})
         fired = rows.column("rules").is_valid().to_numpy()
-        named = rows.select(["scan", "organ", "rules"]).filter(pa.array(fired)).to_pylist()
+        names = ["scan", "participant", "organ", "rules"]
+        named = rows.select(names).filter(pa.array(fired)).to_pylist()
         for row, score in zip(named, worst[fired], strict=True):
-            found += [Odd(r, row["organ"], row["scan"], score) for r in row["rules"].split(";")]
+            for rule in row["rules"].split(";"):
+                found.append(Odd(rule, row["organ"], row["scan"], score))
+                people["organ", rule].add(row["participant"])
         found = _few_of_each(found)
-    return largest, found
+    return largest, found, people
 
 
 def _few_of_each(found: list[Odd]) -> list[Odd]:
@@ -194,13 +208,22 @@ def _volumes(folder: Path) -> tuple[tuple[str, ...], Floats]:
     return names, np.concatenate(found) if found else np.empty((0, 0))
 
 
-def _organ_reasons(folder: Path) -> dict[str, Counter[str | None]]:
-    found: dict[str, Counter[str | None]] = defaultdict(Counter)
+def _organ_reasons(
+    folder: Path, participants: pd.Series
+) -> dict[str, dict[str | None, NDArray[np.int32]]]:
+    people = pd.Index(participants.unique())
+    found: dict[str, dict[str | None, list[NDArray[np.int32]]]] = defaultdict(dict)
     for part in _parts(folder):
         rows = ds.dataset(part).to_table(
-            columns=["organ", "na_reason"], filter=ds.field("status") == "done"
+            columns=["organ", "na_reason", "participant"], filter=ds.field("status") == "done"
         )
-        counted: Any = rows.group_by(["organ", "na_reason"]).aggregate([([], "count_all")])
-        for row in counted.to_pylist():
-            found[row["organ"]][row["na_reason"]] += row["count_all"]
-    return found
+        persons = people.get_indexer(rows.column("participant").to_pandas()).astype(np.int32)
+        keys = rows.select(["organ", "na_reason"]).to_pandas()
+        groups = keys.groupby(["organ", "na_reason"], dropna=False)
+        for (organ, reason), at in groups.indices.items():
+            of_reason = found[organ].setdefault(None if pd.isna(reason) else reason, [])
+            of_reason.append(persons[at])
+    return {
+        organ: {reason: np.concatenate(pieces) for reason, pieces in by_reason.items()}
+        for organ, by_reason in found.items()
+    }

@@ -6,19 +6,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from organome import __version__
 from organome.domain.errors import OrganomeError
 from organome.domain.models import ModelNote
 from organome.domain.wording import counted
 from organome.io.runs import BENCHMARKS, Run, job_measurements, measured_steps
+from organome.io.tables.ledgers import read_columns
+from organome.io.tables.parquet import count_rows
 
 _STEPS: Final = ("prepare_images", "segment_organs", "measure_volumes", "measure_radiomics")
 
 
-def run_facts(place: Run, model: ModelNote | None) -> list[tuple[str, str]]:
-    """Name settings, time by step, CPU-hours and GPU-hours."""
+def run_facts(place: Run, model: ModelNote | None, *, counts: bool = True) -> list[tuple[str, str]]:
+    """Name settings, time by step, CPU-hours and GPU-hours.
+
+    Args:
+        place: The run.
+        model: What was installed; None where that is not known.
+        counts: Whether it says how many scans; without, nothing can be had by subtraction.
+    """
     rows = [("Organome", __version__)]
     if model is not None:
         rows.append(("model", f"{model.name} {model.digest[:12]}"))
@@ -35,15 +42,17 @@ def run_facts(place: Run, model: ModelNote | None) -> list[tuple[str, str]]:
     for step in _STEPS:
         ledgers = sorted((place.results / step).glob("*/ledger.parquet"))
         if ledgers:
-            rows.append((step, _of_step(ledgers, n_shards)))
+            rows.append((step, _of_step(ledgers, n_shards, counts=counts)))
     rows.append(("CPU-hours", _cpu_hours(place)))
-    rows.append(("GPU-hours", _gpu_hours(place, config)))
+    rows.append(("GPU-hours", _gpu_hours(place, config, counts=counts)))
     return rows
 
 
-def _of_step(ledgers: list[Path], n_shards: int) -> str:
-    seconds = pd.concat([pq.read_table(one, columns=["elapsed_s"]).to_pandas() for one in ledgers])
+def _of_step(ledgers: list[Path], n_shards: int, *, counts: bool) -> str:
+    seconds = pd.concat([read_columns(one, ["elapsed_s"]).to_pandas() for one in ledgers])
     hours, n = float(seconds["elapsed_s"].sum()) / 3600, len(seconds)
+    if not counts:
+        return f"{hours:.2f} hours of processes"
     said = f"{n:,} scans in {hours:.2f} hours of processes"
     if hours > 0:
         said += f", {n / hours:,.0f} scans an hour each"
@@ -62,7 +71,7 @@ def _cpu_hours(place: Run) -> str:
     return f"{sum(cpu_s) / 3600:.2f} in {jobs} of all steps, as Snakemake sampled them"
 
 
-def _gpu_hours(place: Run, config: Mapping[str, Any]) -> str:
+def _gpu_hours(place: Run, config: Mapping[str, Any], *, counts: bool) -> str:
     if not config:
         return "not known: the run folder has no configuration that says where networks run"
     segment = config["segment"]
@@ -77,8 +86,9 @@ def _gpu_hours(place: Run, config: Mapping[str, Any]) -> str:
     if not hours:
         return f"not known: Snakemake left no measurement of segment_organs in {BENCHMARKS}"
     ledgers = [place.results / "segment_organs" / shard / "ledger.parquet" for shard in wall_s]
-    n_scans = sum(pq.read_metadata(one).num_rows for one in ledgers if one.is_file())
+    n_scans = sum(count_rows(one) for one in ledgers if one.is_file())
     jobs = (
         f"{counted(len(wall_s), 'finished job')} of segment_organs, {counted(n_gpus, 'GPU')} each"
     )
-    return f"{hours:.2f}, {n_scans / hours:,.0f} scans an hour: wall time of {jobs}"
+    rate = f", {n_scans / hours:,.0f} scans an hour" if counts else ""
+    return f"{hours:.2f}{rate}: wall time of {jobs}"

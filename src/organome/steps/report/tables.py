@@ -1,7 +1,9 @@
 """Tables of the report, and the numbers of its flow chart; small cells are hidden on request."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -9,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from organome.compute.metrics.suppression import TOTAL, Cell, suppressed_cells
+from organome.compute.metrics.suppression import TOTAL, Cell, People, suppressed_cells
 from organome.domain.quality import Quality, Rating
 from organome.domain.wording import counted
 from organome.io.report_tables import NOTHING
@@ -19,6 +21,7 @@ from organome.steps.report.cohort import Cohort
 HIDDEN: Final = "hidden"
 _NUMBER: Final = re.compile(rf"-?[\d.,]+(e[-+]\d+)?|{NOTHING}|{HIDDEN}")
 _REPEATED: Final = (("cv_pct", 1), ("detectable_pct", 1), ("icc", 3))  # and decimals
+_N_PAIRS: Final = 3  # at least, of repeatability
 _N_REASONS: Final = 5  # columns of their own
 _BANDS: Final = {"age_years": (10, "years"), "bmi_kg_per_m2": (5, "kg/m²")}
 GROUPS: Final = {
@@ -61,12 +64,32 @@ class Flow:
     steps: Sequence[tuple[Sequence[str], str]]
 
 
-def counts_of(counts: Mapping[str, int], min_count: int) -> dict[str, str]:
-    """Write counts that add up to a published total, small ones hidden."""
-    cells: dict[Cell, int] = {(name,): n for name, n in counts.items()}
-    cells[TOTAL,] = sum(counts.values())
+def counts_of(
+    counts: Mapping[str, int], min_count: int, people: Mapping[str, AbstractSet[Any]]
+) -> dict[str, str]:
+    """Write counts that add up to a published total, those of few people hidden.
+
+    Args:
+        counts: Scans or organs.
+        min_count: Least number of people behind a count that is shown.
+        people: Who is behind each.
+    """
+    # Where nobody is known to be behind a count, that is few people.
+    cells: dict[Cell, People] = {(name,): people[name] or {None} for name, n in counts.items() if n}
+    cells[TOTAL,] = set().union(*people.values())
     hidden = suppressed_cells(cells, min_count=min_count)
-    return {name: HIDDEN if (name,) in hidden else f"{n:,}" for (name,), n in cells.items()}
+    totals = {**counts, TOTAL: sum(counts.values())}
+    return {name: HIDDEN if (name,) in hidden else f"{n:,}" for name, n in totals.items()}
+
+
+def _count(names: pd.Series, participants: pd.Series, min_count: int) -> dict[str, str]:
+    """Write how often there is each name, by ``counts_of``, the most frequent first."""
+    counts = {str(name): int(n) for name, n in names.value_counts().items()}
+    return counts_of(counts, min_count, _people(names, participants))
+
+
+def _people(names: pd.Series, participants: pd.Series) -> dict[str, set[Any]]:
+    return {str(name): set(of_name) for name, of_name in participants.groupby(names)}
 
 
 def flow_chart(cohort: Cohort, min_count: int) -> Flow:
@@ -74,13 +97,13 @@ def flow_chart(cohort: Cohort, min_count: int) -> Flow:
     scans = cohort.scans
     done = scans["status"] == "done"
     failed = scans["quality"] == Quality.FAIL
-    lost = {str(k): int(n) for k, n in scans.loc[~done, "reason"].value_counts().items()}
+    lost = list(map(str, scans.loc[~done, "reason"].value_counts().index))
     n_unsound = int((done & failed).sum())
-    counts = {**lost, "quality": n_unsound, "left": int((done & ~failed).sum())}
-    text = counts_of(counts, min_count)
+    ends = scans["reason"].where(~done, "left").mask(done & failed, "quality").astype(str)
+    text = {"quality": "0", "left": "0", **_count(ends, scans["participant"], min_count)}
     n_people = scans["participant"].nunique()
-    measured = {"lost": sum(lost.values()), "measured": int(done.sum())}
-    of_measured = counts_of(measured, min_count)
+    halves = done.map({True: "measured", False: "lost"})
+    of_measured = {"measured": "0", **_count(halves, scans["participant"], min_count)}
     # What can be had by subtraction from a hidden cell must not stand beside it.
     shows_all = HIDDEN not in text.values()
     n_measured = of_measured["measured"] if shows_all else HIDDEN
@@ -115,7 +138,9 @@ def completeness_tables(cohort: Cohort, min_count: int) -> list[Shown]:
             for group, of_group in counts.to_dict("index").items()
             for name in map(str, counts.columns)
         }
-        hidden = suppressed_cells(cells, min_count=min_count)
+        hidden = suppressed_cells(
+            _people_of_cells(groups, outcome, scans["participant"]), min_count=min_count
+        )
 
         def cell(
             group: str,
@@ -132,6 +157,23 @@ def completeness_tables(cohort: Cohort, min_count: int) -> list[Shown]:
         ]
         tables.append(Shown(f"Scans by {title}", [title, *names, TOTAL], rows))
     return tables
+
+
+def _people_of_cells(
+    groups: pd.Series, outcome: pd.Series, participants: pd.Series
+) -> dict[Cell, People]:
+    """Return who is in each cell of a table of two ways to count, sums included."""
+    rows, columns = _people(groups, participants), _people(outcome, participants)
+    inner: dict[Cell, People] = {
+        (str(group), str(name)): set(people)
+        for (group, name), people in participants.groupby([groups, outcome])
+    }
+    return {
+        **inner,
+        **{(group, TOTAL): people for group, people in rows.items()},
+        **{(TOTAL, name): people for name, people in columns.items()},
+        (TOTAL, TOTAL): set(participants),
+    }
 
 
 def _groups(values: pd.Series, column: str) -> pd.Series:
@@ -153,8 +195,10 @@ def organ_completeness(cohort: Cohort, min_count: int) -> Shown:
     """Count volumes and reasons organ by organ."""
     rows = []
     for organ, by_reason in cohort.organ_reasons.items():
-        counts = {str(reason or "volume"): n for reason, n in by_reason.items()}
-        text = counts_of(counts, min_count)
+        found = {str(reason or "volume"): places for reason, places in by_reason.items()}
+        counts = {name: len(places) for name, places in found.items()}
+        people = {name: set(places.tolist()) for name, places in found.items()}
+        text = counts_of(counts, min_count, people)
         reasons = sorted((n for n in counts if n != "volume"), key=lambda name: -counts[name])
         said = ", ".join(f"{name} {text[name]}" for name in reasons) or "none"
         rows.append([organ, text.get("volume", "0"), text[TOTAL], said])
@@ -186,7 +230,8 @@ def volume_statistics(cohort: Cohort, min_count: int) -> Shown:
             few = len(group) < 2
             numbers = () if few else (group.mean(), group.std(), *group.quantile((0.05, 0.5, 0.95)))
             cells = [f"{value:.1f}" for value in numbers] or [NOTHING] * 5
-            if len(group) < 20 * max(1, min_count):  # few people on either side of the ends
+            n_people = visits.loc[group.index, "participant"].nunique() if min_count else len(group)
+            if n_people < 20 * max(1, min_count):  # few people on either side of the ends
                 cells[2] = cells[4] = NOTHING
             rows.append([name, sex, contrast, f"{len(group):,}", *cells])
     columns = ["structure", "sex", "contrast", "n", "mean", "SD", "5 %", "median", "95 %"]
@@ -208,9 +253,9 @@ def side_table(cohort: Cohort, min_count: int) -> Shown:
             continue
         left, right = cohort.volume_ml[:, place], cohort.volume_ml[:, other]
         asymmetry = 200 * (left - right) / (left + right)
-        asymmetry = asymmetry[np.isfinite(asymmetry)]
-        n = len(asymmetry)
-        if n >= max(2, min_count):
+        known = np.isfinite(asymmetry)
+        asymmetry, n = asymmetry[known], int(known.sum())
+        if n >= 2 and cohort.visits.loc[known, "participant"].nunique() >= min_count:
             numbers = (np.median(asymmetry), asymmetry.mean(), asymmetry.std(ddof=1))
             rows.append([name.removeprefix("left_"), f"{n:,}", *(f"{v:.1f}" for v in numbers)])
     columns = ["pair", "n", "median, %", "mean, %", "SD, %"]
@@ -239,7 +284,9 @@ def agreement_table(found: Iterable[Mapping[str, Any]], title: str, min_count: i
 
 def repeatability_table(frame: pd.DataFrame, min_count: int) -> Shown:
     """Show what ``organome repeatability`` found."""
-    kept = frame[frame["n"] >= max(min_count, 3)]
+    kept = frame[frame["n"] >= _N_PAIRS]
+    if min_count:
+        kept = kept[kept["n_participants"] >= min_count]
     rows = [
         [row["twice"], row["organ"], f"{row['n']:,}"]
         + [
@@ -258,11 +305,21 @@ def repeatability_table(frame: pd.DataFrame, min_count: int) -> Shown:
 
 
 def rule_table(cohort: Cohort, min_count: int) -> Shown:
-    """Count how often each rule fired."""
+    """Count how often each rule fired.
+
+    It did not fire in as few people as can have so many organs or scans, for all that is known.
+    """
+    n_most = cohort.scans["participant"].value_counts().max() if len(cohort.scans) else 1
     rows = []
     for row in cohort.rules.to_dict("records"):
         n, fired = int(row["n_checked"]), int(row["n_warn"] + row["n_fail"])
-        text = counts_of({"fired": fired, "not": n - fired}, min_count)
+        n_each = n_most * (len(cohort.organ_reasons) if row["judged"] == "organ" else 1)
+        n_people = {
+            "fired": cohort.n_people_fired.get((row["judged"], row["rule"]), 0),
+            "not": math.ceil((n - fired) / max(1, n_each)),
+        }
+        people = {name: set(range(one)) for name, one in n_people.items()}  # maybe the same
+        text = counts_of({"fired": fired, "not": n - fired}, min_count, people)
         share = NOTHING if text["fired"] == HIDDEN or not n else f"{100 * fired / n:.2f}"
         rows.append([row["rule"], row["judged"], text[TOTAL], text["fired"], share])
     return Shown("Rules", ["rule", "judges", "checked", "fired", "fired, %"], rows)
@@ -277,12 +334,14 @@ def seam_table(cohort: Cohort, min_count: int) -> Shown:
         ("fat and water", scans["fat_water"].fillna("not both there")),
         ("stations", stations),
     ):
-        text = counts_of({str(k): int(n) for k, n in values.value_counts().items()}, min_count)
+        text = _count(values, scans["participant"], min_count)
         rows += [[what, name, n] for name, n in text.items() if name != TOTAL]
-    flags = scans["flags"].dropna().str.split(";").explode().value_counts()
-    for name, n in flags.items():
+    flags = scans["flags"].dropna().str.split(";").explode()
+    for name in flags.value_counts().index:
         if name:
-            text = counts_of({"with": int(n), "without": len(scans) - int(n)}, min_count)
+            has = scans.index.isin(flags.index[flags == name])
+            halves = pd.Series(np.where(has, "with", "without"), scans.index)
+            text = _count(halves, scans["participant"], min_count)
             rows.append(["flag", str(name), text["with"]])
     return Shown("Seams, stations and swaps of measured scans", ["what", "found", "scans"], rows)
 

@@ -112,7 +112,7 @@ def run(
             (temporary / "data.js").write_text(f"window.REPORT={text};\n", encoding="utf-8")
             content = {
                 "sections": _sections(cohort, words, data, repeatability, min_count),
-                "facts": run_facts(place, facts.model),
+                "facts": run_facts(place, facts.model, counts=not shareable),
                 "methods": methods_text(facts, counts=not shareable),
                 "gallery": [] if shareable else page.gallery(),
                 "n_all": len(cohort.scans),
@@ -158,6 +158,11 @@ def _sections(
     if repeatability is not None:
         try:
             frame = pd.read_csv(repeatability)
+            if min_count and "n_participants" not in frame:
+                raise SetupError(
+                    f"{repeatability}: does not say how many people were measured twice, as"
+                    " --shareable needs to know; run `organome repeatability` again"
+                )
             repeated = tables.repeatability_table(frame, min_count)
         except (OSError, KeyError, ValueError) as error:
             raise SetupError(

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,9 +36,15 @@ from organome.steps.report.run_facts import run_facts
 from organome.steps.report.tables import (
     HIDDEN,
     Shown,
+    completeness_tables,
     counts_of,
+    flow_chart,
+    organ_completeness,
     rater_table,
     repeatability_table,
+    rule_table,
+    seam_table,
+    side_table,
     volume_statistics,
 )
 from organome.steps.upkeep import withdraw
@@ -115,6 +122,7 @@ def test_the_shareable_form_has_no_id_date_or_picture(folder: Path) -> None:
     page = page_of(folder, "../report_shareable/index.html")
     assert "Not to be shared" not in page
     assert "archive_broken: hidden" in page
+    assert "scans an hour" not in page  # nor how many were processed
     assert f"archive_broken {N_FAILED}" not in page  # nor does the methods paragraph say it
 
 
@@ -198,7 +206,82 @@ def test_quality_of_older_tables_is_refused(folder: Path, tmp_path: Path, table:
     ],
 )
 def test_small_counts_are_hidden(counts: dict[str, int], shown: dict[str, str]) -> None:
-    assert counts_of(counts, 10) == shown
+    people = {name: {f"{name}{person}" for person in range(n)} for name, n in counts.items()}
+    assert counts_of(counts, 10, people) == shown
+
+
+def test_it_is_people_that_must_not_be_few_not_their_scans() -> None:
+    many = {f"p{person}" for person in range(40)}
+    counts, people = {"lost": 12, "left": 240}, {"lost": {"p1", "p2"}, "left": many}
+    assert counts_of(counts, 10, people) == {"lost": HIDDEN, "left": HIDDEN, "all": "252"}
+    # Of both hidden cells together there would be but nine people: neither is their sum shown.
+    few = {"a": {*range(5)}, "b": {*range(9)}}
+    assert set(counts_of({"a": 20, "b": 30}, 10, few).values()) == {HIDDEN}
+
+
+@pytest.fixture
+def few_people_many_scans() -> Any:
+    """Forty people; six stations of two of them failed, and ten organs of one are odd."""
+    scans = pd.DataFrame(
+        [
+            {"scan": f"{person}-{station}", "participant": f"p{person}", "fat_water": "sound"}
+            | {"status": "failed" if person < 2 else "done", "quality": "pass"}
+            | {"reason": "archive_broken" if person < 2 else None, "n_stations": 6}
+            | {
+                "flags": "mirrored" if person == 5 else None,
+                "sex": "female" if person % 2 else "male",
+            }
+            | {"age_years": np.nan, "bmi_kg_per_m2": np.nan, "centre": None}
+            for person in range(40)
+            for station in range(6)
+        ]
+    )
+    persons = np.repeat(np.arange(2, 40), 6)
+    rule = {"judged": "organ", "rule": "volume", "n_checked": 9120, "n_warn": 10, "n_fail": 0}
+    return SimpleNamespace(
+        scans=scans,
+        organ_reasons={
+            "liver": {None: persons[12:], "truncated": persons[:12]},
+            **{f"organ {n}": {None: persons} for n in range(39)},
+        },
+        rules=pd.DataFrame([rule, rule | {"rule": "asymmetry", "n_warn": 30}]),
+        n_people_fired={("organ", "volume"): 1, ("organ", "asymmetry"): 12},
+        structures=("left_kidney", "right_kidney"),
+        visits=pd.DataFrame({"participant": ["p1", "p2"] * 6}),
+        volume_ml=np.ones((12, 2)),
+    )
+
+
+def test_the_shareable_form_counts_people_in_every_table(few_people_many_scans: Any) -> None:
+    cohort = few_people_many_scans
+    flow = flow_chart(cohort, 10)
+    assert flow.listed == "Listed: 240 scans of 40 participants"
+    assert flow.steps[0] == (["archive_broken: hidden"], "Measured: hidden scans")
+    by_sex, *_ = completeness_tables(cohort, 10)
+    assert {row[2] for row in by_sex.rows} == {HIDDEN}
+    organs = {row[0]: row[1:] for row in organ_completeness(cohort, 10).rows}
+    assert organs["liver"] == [HIDDEN, "228", "truncated hidden"]
+    assert organs["organ 1"] == ["228", "228", "none"]
+    assert [row[2:4] for row in rule_table(cohort, 10).rows] == [["9,120", HIDDEN], ["9,120", "30"]]
+    assert ["flag", "mirrored", HIDDEN] in seam_table(cohort, 10).rows
+    assert side_table(cohort, 10).rows == []
+
+
+def test_the_internal_form_hides_nothing(few_people_many_scans: Any) -> None:
+    cohort = few_people_many_scans
+    assert flow_chart(cohort, 0).steps[0] == (["archive_broken: 12"], "Measured: 228 scans")
+    assert completeness_tables(cohort, 0)[0].rows[-1] == ["all", "228", "12", "240"]
+    assert organ_completeness(cohort, 0).rows[0] == ["liver", "216", "228", "truncated 12"]
+    assert [row[3] for row in rule_table(cohort, 0).rows] == ["10", "30"]
+    assert ["flag", "mirrored", "6"] in seam_table(cohort, 0).rows
+    assert side_table(cohort, 0).rows[0][:2] == ["kidney", "12"]
+
+
+def test_repeatability_of_few_people_is_not_shared() -> None:
+    names = ["twice", "organ", "n", "n_participants", "cv_pct", "detectable_pct", "icc"]
+    rows = [("stations", "liver", 50, 9, 1, 1, 1), ("visits", "liver", 10, 10, 1, 1, 1)]
+    shown = repeatability_table(pd.DataFrame(rows, columns=names), 10)
+    assert [row[0] for row in shown.rows] == ["visits"]
 
 
 def test_a_structure_with_a_group_of_few_people_has_no_volumes() -> None:
@@ -267,6 +350,9 @@ def test_gpu_hours_are_wall_time_of_jobs_on_gpus(
     facts = dict(run_facts(Run(tmp_path), None))
     assert facts["GPU-hours"].startswith(shown)
     assert facts["CPU-hours"].startswith("2.00 in 2 finished jobs")
+    shared = dict(run_facts(Run(tmp_path), None, counts=False))
+    assert shared["segment_organs"] == "0.00 hours of processes"
+    assert not [text for text in shared.values() if "scans" in text]
 
 
 def test_without_measurements_hours_are_not_known(tmp_path: Path) -> None:
