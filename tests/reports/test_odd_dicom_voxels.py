@@ -273,6 +273,45 @@ def test_padding_of_ct_becomes_air(elements: dict[str, int], intercept: int) -> 
     assert Flag.PADDING_REPLACED in found.flags
 
 
+D81 = pytest.mark.odd_input(
+    "D-81",
+    make="CT of 12 stored bits of 16, padded beyond them: -2000 as 63536, or -32768",
+    source="DICOM PS3.3 C.7.5.1.1.2, own",
+    outcome="-1024 HU, `padding_replaced`; it was 1072 or 0 HU",
+)
+
+
+@D81
+def test_padding_beyond_the_stored_bits() -> None:
+    stored = stored_values(N_SLICES, high=2000)
+    expected = stored.astype(int) - 1024
+    stored[:, :5], expected[:, :5] = 63536, -1024
+    found = ReadSeries(series(stored, BitsStored=12, HighBit=11, PixelPaddingValue=63536))
+    np.testing.assert_array_equal(found.voxels_zyx, expected)
+    assert found.flags == {Flag.PADDING_REPLACED}
+
+
+@D81
+def test_padding_beyond_the_stored_bits_with_a_sign() -> None:
+    stored = stored_values(N_SLICES, high=1000).astype(np.int16) + np.int16(1)
+    expected = stored.astype(int)
+    stored[:, :5], expected[:, :5] = -32768, -1024
+    files = series(stored, RescaleIntercept=0, PixelPaddingValue=-32768, **SIGNED_12_BITS)
+    found = ReadSeries(files)
+    np.testing.assert_array_equal(found.voxels_zyx, expected)
+    assert found.flags == {Flag.PADDING_REPLACED}
+
+
+@D81
+def test_a_range_of_padding_that_reaches_into_the_stored_bits() -> None:
+    stored = stored_values(N_SLICES, high=1000).astype(np.int16)
+    expected = stored.astype(int)
+    stored[:, :5], expected[:, :5] = -2048, -1024
+    range_ = {"PixelPaddingValue": -32768, "PixelPaddingRangeLimit": -2048}
+    found = ReadSeries(series(stored, RescaleIntercept=0, **range_, **SIGNED_12_BITS))
+    np.testing.assert_array_equal(found.voxels_zyx, expected)
+
+
 @D3
 def test_padding_that_is_air_already_or_tissue() -> None:
     stored = stored_values(N_SLICES, high=2000)

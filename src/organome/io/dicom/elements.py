@@ -302,8 +302,11 @@ class Elements:
         table.set_original_encoding(*self._file.original_encoding)  # of words in the table
         return table
 
-    def padding(self, *, signed: bool) -> tuple[int, int] | None:
-        """Return the range of stored values that stand for nothing, None if there is none."""
+    def padding(self, *, bits_stored: int, signed: bool) -> tuple[int, int] | None:
+        """Return the range of stored values that stand for nothing, None if there is none.
+
+        A value outside the stored bits is cut to them, as the voxels that hold it are.
+        """
         found = [
             self.integer(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
         ]
@@ -311,7 +314,11 @@ class Elements:
             return None
         bits = int(self._file.get("BitsAllocated", 16))
         ends = [_as_stored(one, bits=bits, signed=signed) for one in found if one is not None]
-        return min(ends), max(ends)
+        low, high = min(ends), max(ends)
+        cut = [_as_stored(one, bits=bits_stored, signed=signed) for one in (low, high)]
+        if cut[1] - cut[0] != high - low:  # part of the range lies within the stored bits
+            return low, high
+        return cut[0], cut[1]
 
     def has_philips_scaling(self) -> bool:
         """Return whether Philips' private slope is there."""

@@ -419,7 +419,9 @@ def _slices(
     encoded = bytes(element.value or b"")
     pixels = _pixel_options(dataset, len(frames), element.VR, which)
     for frame, elements in enumerate(frames):
-        padding = elements.padding(signed=pixels["pixel_representation"] == 1)
+        padding = elements.padding(
+            bits_stored=pixels["bits_stored"], signed=pixels["pixel_representation"] == 1
+        )
         header = read_header(name, frame, elements, odd)
         _check_header(header, which)
         yield DicomSlice(
