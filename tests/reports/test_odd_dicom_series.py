@@ -135,6 +135,52 @@ def test_a_localizer_within_the_series() -> None:
     _check(series(CT) | scout, Flag.VOLUMES_LEFT_OUT)
 
 
+D82 = pytest.mark.odd_input(
+    "D-82",
+    make="a series whose pixels or matrix change part-way: 20 slices at 2 mm, 10 at 3 mm above; an "
+    "end slice of other Rows; a second acquisition that goes on above the first",
+    source="own",
+    outcome="`grids_differ`, of one grid `not_3d`: the part left out may be the rest of the body; "
+    "a part within the range of the whole is `volumes_left_out`",
+)
+
+
+@pytest.mark.parametrize("first", [-10, N])
+@pytest.mark.parametrize(
+    "orientation", [[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0.999, 0.04], [1, 0, 0, 0, -1, 0]]
+)
+@D82
+def test_pixels_that_change_part_way(first: int, orientation: list[float]) -> None:
+    wide = {"PixelSpacing": [3.0, 3.0], "ImageOrientationPatient": orientation}
+    rest = series(OTHER[:10], first=first, prefix="w", instance=1 + N, **wide)
+    assert _refusal(series(CT) | rest).reason is Reason.GRIDS_DIFFER
+    within = series(OTHER[:10], first=5, prefix="w", instance=1 + N, **wide)
+    _check(series(CT) | within, Flag.VOLUMES_LEFT_OUT)
+
+
+@D82
+def test_an_end_slice_of_another_matrix() -> None:
+    end = series(OTHER[:1, :-2], first=N, prefix="e", instance=1 + N)
+    assert _refusal(series(CT) | end).reason is Reason.GRIDS_DIFFER
+
+
+@D82
+def test_a_second_acquisition_that_goes_on_above_the_first() -> None:
+    above = _volume(OTHER[:10], 1, CONDITIONS[0], first=15)
+    assert _refusal(_volume(CT, 0, CONDITIONS[0]) | above).reason is Reason.NOT_3D
+
+
+@D82
+def test_images_of_one_series_by_their_type_that_go_on_in_another_matrix() -> None:
+    files: Files = {}
+    for volume, word in enumerate(("W", "F")):
+        elements = {"modality": "MR", "ImageType": ["DERIVED", "PRIMARY", word]}
+        files |= series(CT, prefix=word, instance=1 + 100 * volume, **elements)
+        rest = series(OTHER[:10, :-2], first=N, prefix=word, instance=51 + 100 * volume, **elements)
+        files |= rest
+    assert _refusal(files, Contrast.FAT).reason is Reason.GRIDS_DIFFER
+
+
 @D5
 def test_one_stack_of_two_acquisitions_is_one_volume() -> None:
     """Two breath-holds that follow each other, or every second slice each."""
@@ -605,8 +651,8 @@ def test_rounded_cosines_change_no_step(cosine: float) -> None:
 
 D62 = pytest.mark.odd_input(
     "D-62",
-    make="two echoes, phases, b values, kernels or image types of 10 slices each, half a step "
-    "apart; two acquisitions or passes of slices that are twice as thick as the step",
+    make="two echoes, b values, kernels or image types of 10 slices each, half a step apart; two "
+    "acquisitions, phases or passes of slices that are twice as thick as the step",
     source="MONAI Deploy 532, own",
     outcome="`not_3d`, of image types `several_series`; slices as thick as the step are one volume "
     "acquired in two passes",
@@ -614,8 +660,6 @@ D62 = pytest.mark.odd_input(
 ALTERNATING: dict[str, Callable[[int], Any]] = {
     "EchoTime": lambda volume: 2.4 + volume,
     "EchoNumbers": lambda volume: 1 + volume,
-    "TriggerTime": lambda volume: 100 * volume,
-    "TemporalPositionIdentifier": lambda volume: 1 + volume,
     "DiffusionBValue": lambda volume: 500.0 * volume,
     "InversionTime": lambda volume: 100.0 + volume,
     "ConvolutionKernel": lambda volume: ("Br40", "Br64")[volume],
@@ -638,6 +682,8 @@ def test_two_volumes_half_a_step_apart(keyword: str, n: int) -> None:
     "when",
     [
         {"AcquisitionNumber": lambda index: 1 + index % 2},
+        {"TriggerTime": lambda index: 100 * (index % 2)},
+        {"TemporalPositionIdentifier": lambda index: 1 + index % 2},
         {"ContentTime": lambda index: f"12{index % 2:02d}{index:02d}"},
     ],
 )
@@ -651,6 +697,83 @@ def test_two_passes_are_two_volumes_if_their_slices_are_thick(when: dict[str, An
     ReadSeries(series(CT, SliceThickness=6.0, SpacingBetweenSlices=3.0, **when))
     one_after_the_other = {"ContentTime": lambda index: f"12{index // 10:02d}{index:02d}"}
     ReadSeries(series(CT, SliceThickness=6.0, **one_after_the_other))
+
+
+@pytest.mark.parametrize("thickness_mm", [2.0, 3.0])
+@pytest.mark.parametrize("n_packages", [2, 4])
+@pytest.mark.odd_input(
+    "D-83",
+    make="triggered 2D MRI of several packages, whose trigger times repeat; packages numbered as "
+    "acquisitions or temporal positions",
+    source="own",
+    outcome="one volume, `acquisitions_mixed` where a number differs",
+)
+def test_packages_are_one_volume(n_packages: int, thickness_mm: float) -> None:
+    length = N // n_packages
+    whens: dict[str, Callable[[int], int]] = {
+        "one after the other": lambda index: 40 * (index % length),
+        "every other slice": lambda index: 40 * (index // n_packages),
+    }
+    for trigger_ms in whens.values():
+        files = series(CT, modality="MR", SliceThickness=thickness_mm, TriggerTime=trigger_ms)
+        found = ReadSeries(files, Contrast.T2)
+        np.testing.assert_array_equal(found.voxels_zyx, CT)
+        assert found.flags <= {Flag.GAPS_BETWEEN_SLICES}
+    for keyword in ("AcquisitionNumber", "TemporalPositionIdentifier"):
+        files = series(
+            CT,
+            modality="MR",
+            TriggerTime=whens["one after the other"],
+            **{keyword: lambda index: 1 + index // length},
+        )
+        found = ReadSeries(files, Contrast.T2)
+        np.testing.assert_array_equal(found.voxels_zyx, CT)
+        assert found.flags == {Flag.ACQUISITIONS_MIXED}
+
+
+def _scout(*n_slices: int, uid: str = "1.9") -> Files:
+    """A localizer in three planes, as Siemens names its images: like any other."""
+    planes = ([1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1])
+    files: Files = {}
+    for plane, (orientation, n) in enumerate(zip(planes, n_slices, strict=True)):
+        normal = np.cross(orientation[:3], orientation[3:])
+        files |= series(
+            stored_values(n, seed=plane),
+            modality="MR",
+            prefix=f"s{uid}_",
+            instance=1 + 100 * plane,
+            SeriesInstanceUID=uid,
+            ImageType=["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"],
+            ImageOrientationPatient=orientation,
+            ImagePositionPatient=lambda index, normal=normal: (20.0 * index * normal).tolist(),
+        )
+    return files
+
+
+D84 = pytest.mark.odd_input(
+    "D-84",
+    make="beside the series a localizer of three planes whose image type does not say so",
+    source="Siemens",
+    outcome="left out, `extra_series`; a faulty stack beside a whole one stays `several_series`",
+)
+
+
+@pytest.mark.parametrize("n_slices", [(5, 5, 5), (3, 7, 5), (3, 3, 5)])
+@D84
+def test_a_localizer_of_three_planes(n_slices: tuple[int, ...]) -> None:
+    found = ReadSeries(series(CT, modality="MR") | _scout(*n_slices), Contrast.T2)
+    np.testing.assert_array_equal(found.voxels_zyx, CT)
+    assert found.flags == {Flag.EXTRA_SERIES}
+
+
+@D84
+def test_a_faulty_stack_is_no_localizer() -> None:
+    whole = series(CT, modality="MR")
+    gap = series(OTHER, modality="MR", SeriesInstanceUID="1.3", prefix="g")
+    del gap["g007.dcm"]
+    assert _refusal(whole | gap, Contrast.T2).reason is Reason.SEVERAL_SERIES
+    with_scout = gap | _scout(0, 3, 3, uid="1.3")
+    assert _refusal(whole | with_scout, Contrast.T2).reason is Reason.SEVERAL_SERIES
 
 
 @pytest.mark.parametrize(

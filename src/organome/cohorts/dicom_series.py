@@ -1,11 +1,12 @@
 """A folder or archive that shall hold one DICOM series: which one, and what it shows."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from organome.cohorts.dixon import disputed, series_contrast
-from organome.cohorts.series import Series, group_series
+from organome.cohorts.series import Series, group_series, share_direction
 from organome.domain.contrast_kinds import modality_of
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
@@ -38,9 +39,10 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
     """Choose the series that a source names.
 
     Localizers and single slices do not count (flag ``extra_series``). If more than one series is
-    left, the one Dixon series of the wanted contrast is taken; anything else is refused, because
-    size or time do not tell which of two reconstructions somebody meant. Put the series that is
-    meant into a folder of its own.
+    left, those without a direction that most of their slices share are localizers, too, and the
+    one Dixon series of the wanted contrast is taken; anything else is refused, because size or time
+    do not tell which of two reconstructions somebody meant. Put the series that is meant into a
+    folder of its own.
 
     Args:
         headers: All slices, in any order.
@@ -51,12 +53,15 @@ def choose_single_series(headers: Iterable[Header], contrast: Contrast | None) -
         ScanError: NOT_3D, SEVERAL_SERIES, CONTRAST_MISSING, CONTRAST_DISPUTED, or what is wrong
             with the series.
     """
+    headers = list(headers)
     series = group_series(headers)
     stacks = [
         one for one in series if len(one.slices) > 1 and LOCALIZER not in one.first.image_type
     ]
     if not stacks:
         raise ScanError(Reason.NOT_3D, f"{len(series)} series, none with more than one slice")
+    if len(stacks) > 1:
+        stacks = [one for one in stacks if not _is_localizer(one, headers)] or stacks
     if len(stacks) > 1:
         stacks = [one for one in stacks if contrast and series_contrast(one) is contrast] or stacks
     if len(stacks) > 1:
@@ -89,6 +94,15 @@ def check_modality(series: Series, contrast: Contrast) -> None:
         made_by = "MRI" if series.first.modality == "MR" else made_by
         fact = f"{series.name} is of {made_by} and shall show {contrast}"
         raise ScanError(Reason.CONTRAST_DISPUTED, fact)
+
+
+def _is_localizer(series: Series, headers: Iterable[Header]) -> bool:
+    """Return whether no more than half of a series' slices, left out or not, share a direction."""
+    normals = Counter(one.normal for one in headers if one.series_uid == series.first.series_uid)
+    n_alike = max(
+        sum(n for other, n in normals.items() if share_direction(one, other)) for one in normals
+    )
+    return 2 * n_alike <= normals.total()
 
 
 def _shown(series: Series) -> Contrast | None:

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from math import atan2, degrees
+from math import atan2, cos, degrees, radians
 from statistics import median
 from typing import Final
 
@@ -32,6 +32,7 @@ UNEVEN_SHARE: Final = 0.02  # of a step; rounding is less
 SAME_POSITION_MM: Final = 0.01
 COSINE_TOLERANCE: Final = 1e-3  # 0.06 degrees: half a millimetre over half a metre
 SPACING_TOLERANCE_MM: Final = 1e-3
+MAX_TURN_DEG: Final = 20.0  # of the planes of one body; those of a localizer are at right angles
 # Of the positions of the largest volume; what has fewer was broken off or is something else.
 WHOLE_SHARE: Final = 0.75
 # Of all positions; more that are there twice are a second volume, not slices sent again.
@@ -41,6 +42,9 @@ GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a los
 TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
 MAX_PASSES: Final = 4  # through one range of the body, one after the other
 CLEAR_PAUSE: Final = 2.0  # times the next longest
+MIN_REGULAR: Final = 3  # two slices have but one step
+# Conditions that slices of one image may differ in.
+_WHEN: Final = frozenset({"acquisition number", "temporal position", "trigger time"})
 _TIME: Final = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)")  # DA and TM of PS3.5 6.2
 
 Slices = Sequence[Header]
@@ -130,6 +134,12 @@ def same_plane(one: Header, other: Header) -> bool:
     )
 
 
+def share_direction(normal: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether slices of these normals, of either sense, are cuts of one direction."""
+    cosine = sum(a * b for a, b in zip(normal, other, strict=True))
+    return abs(cosine) >= cos(radians(MAX_TURN_DEG))
+
+
 def _series(headers: Slices) -> list[Series]:
     """Make the series of one UID."""
     planes = _by_plane(headers)
@@ -142,20 +152,39 @@ def _series(headers: Slices) -> list[Series]:
         for one in volumes
         if _n_positions(one) >= WHOLE_SHARE * n_largest
     ]
-    if len(whole) == 1 and whole[0].fault is None:
+    parts = [one for one in volumes if _n_positions(one) < WHOLE_SHARE * n_largest]
+    is_covered = all(any(_covers(one, part) for one in whole) for part in parts)
+    if len(whole) == 1 and whole[0].fault is None and is_covered:
         return whole
     n_types = len({one.first.image_type for one in whole})
-    if n_types == len(whole) > 1 and all(one.fault is None for one in whole):
+    if n_types == len(whole) > 1 and all(one.fault is None for one in whole) and is_covered:
         left_out = {Flag.VOLUMES_LEFT_OUT} if len(whole) < len(volumes) else set()
         return [
             replace(one, n_volumes=n_types, flags=one.flags - {Flag.VOLUMES_LEFT_OUT} | left_out)
             for one in whole
         ]
     together = _stacked(headers)
-    if len(planes) == 1 and len(whole) > 1:
-        fault = Reason.NOT_3D, f"{together.name} holds {len(whole)} volumes"
+    if len(planes) == 1 and (len(whole) > 1 or not is_covered):
+        n_volumes = len(whole) if is_covered else len(volumes)
+        fault = Reason.NOT_3D, f"{together.name} holds {n_volumes} volumes"
         return [replace(together, fault=fault)]
     return [together]
+
+
+def _covers(series: Series, part: Slices) -> bool:
+    """Return whether nothing is lost with a part that is left out.
+
+    What goes on beyond the ends of the series may be the rest of the body, in another matrix or
+    field of view; slices of another direction are a localizer's.
+    """
+    first, last = series.slices[0], series.slices[-1]
+    if not share_direction(first.normal, part[0].normal):
+        return True
+    low_mm, high_mm = first.offset_mm - series.step_mm / 2, last.offset_mm + series.step_mm / 2
+    along_mm = (
+        sum(p * n for p, n in zip(one.position_xyz_mm, first.normal, strict=True)) for one in part
+    )
+    return all(low_mm <= one <= high_mm for one in along_mm)
 
 
 def _by_plane(headers: Slices) -> list[list[Header]]:
@@ -201,12 +230,13 @@ def _volumes(headers: Slices) -> list[Slices]:
 def _interleaved(headers: Slices) -> list[Slices] | None:
     """Take volumes apart whose slices alternate at even steps, and so look like one.
 
-    Every second slice is acquired first in 2D protocols, often in a breath-hold of its own. So
-    acquisition and time alone make two volumes only of slices that are thicker than their steps.
+    Every second slice is acquired first in 2D protocols, often in a breath-hold of its own, or in
+    packages whose trigger times repeat. So acquisition and time alone make two volumes only of
+    slices that are thicker than their steps.
     """
     is_overlapping = _overlapping(headers)
     for condition, part in _partitions(headers):
-        if (condition != "acquisition number" or is_overlapping) and _alternate(part):
+        if (condition not in _WHEN or is_overlapping) and _alternate(part):
             return part
     if is_overlapping and all(one.acquired_at for one in headers):
         in_time = sorted(headers, key=lambda one: (one.acquired_at, one.instance_number or 0))
@@ -225,7 +255,7 @@ def _alternate(parts: Sequence[Slices]) -> bool:
 
 
 def _is_regular(headers: Slices) -> bool:
-    return len(headers) > 1 and _gap_fault(_ordered(headers), "") is None
+    return len(headers) >= MIN_REGULAR and _gap_fault(_ordered(headers), "") is None
 
 
 def _overlapping(ordered: Slices) -> bool:
@@ -383,8 +413,8 @@ def _shuffled(slices: Slices) -> bool:
 
 
 def _mixed(slices: Slices) -> bool:
-    """Return whether slices were acquired otherwise than their neighbours, time apart."""
-    n_timeless = CONDITIONS.index("temporal position")
+    """Return whether slices were acquired otherwise than their neighbours, triggers apart."""
+    n_timeless = CONDITIONS.index("trigger time")
     return len({(one.conditions[:n_timeless], one.image_type) for one in slices}) > 1
 
 
