@@ -1,5 +1,6 @@
 """Folders, archives and headers of DICOM deliveries that lost slices or told too little."""
 
+import errno
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from organome.domain.flags import Flag
 from organome.domain.organs import ORGANS
 from organome.domain.outcomes import Reason
 from organome.domain.scans import Contrast, Scan, Source
+from organome.io.dicom.slices import MAX_FILE_BYTES
 from organome.io.files.archives import read_members
 from organome.io.files.identity import input_identity
 from organome.io.images.sidecars import read_sidecar
@@ -196,6 +198,69 @@ def test_deflated_without_the_length_of_its_meta() -> None:
         assert deflated[132:136] == b"\2\0\0\0"
         files[name] = deflated[:132] + deflated[144:]
     np.testing.assert_array_equal(ReadSeries(files).voxels_zyx, HU)
+
+
+D85 = pytest.mark.odd_input(
+    "D-85",
+    make="a file of more than 2 GiB beside slices: raw data of the scanner, a film; or one that "
+    "begins as DICOM",
+    source="own",
+    outcome="left out unread and counted, `files_left_out`; what begins as DICOM is `file_broken`",
+)
+
+
+def _large(path: Path, start: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(start)
+        file.truncate(MAX_FILE_BYTES + 1)
+
+
+@pytest.mark.parametrize("name", ["meas_MID001.dat", "film.avi", "zz_film.mp4"])
+@D85
+def test_a_large_file_that_is_no_slice(tmp_path: Path, name: str) -> None:
+    folder = _write(tmp_path, series(CT))
+    _large(folder / name, b"RIFF")
+    found = _delivered(Source(str(folder), Contrast.CT))
+    np.testing.assert_array_equal(sitk.GetArrayViewFromImage(found.stations[0][Contrast.CT]), HU)
+    assert (found.flags, found.n_files_left_out) == ({Flag.FILES_LEFT_OUT}, 1)
+
+
+@D85
+def test_a_large_file_that_begins_as_dicom(tmp_path: Path) -> None:
+    folder = _write(tmp_path, series(CT))
+    _large(folder / "large", bytes(128) + b"DICM")
+    error = _refusal(lambda: _delivered(Source(str(folder), Contrast.CT)))
+    assert error.reason is Reason.FILE_BROKEN
+    assert "no slice does" in error.fact
+
+
+@pytest.mark.parametrize("name", ["scan", "a.nii.gz", "a.zip", "a.mha"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG])
+@pytest.mark.odd_input(
+    "Z-91",
+    make="scans in a folder that the job may not search, or by a name that is too long",
+    source="own",
+    outcome="`file_broken`, of an archive `archive_broken`; it was `unexpected_error`, which stops "
+    "the job",
+)
+def test_a_scan_that_cannot_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    (tmp_path / "secret").mkdir()
+    path = tmp_path / "secret" / name
+    if number == errno.ENAMETOOLONG:
+        path = path.with_name("x" * 300 + name)
+    stat = Path.stat
+
+    def forbid(self: Path, **more: Any) -> os.stat_result:
+        if number == errno.EACCES and self.is_relative_to(tmp_path / "secret"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return stat(self, **more)
+
+    monkeypatch.setattr(Path, "stat", forbid)
+    error = _refusal(lambda: _delivered(Source(str(path), Contrast.CT)))
+    assert error.reason is (Reason.ARCHIVE_BROKEN if name == "a.zip" else Reason.FILE_BROKEN)
+    assert error.fact == f"ct: cannot be opened: {os.strerror(number)}"
 
 
 def _zip(**options: Any) -> bytes:

@@ -156,6 +156,36 @@ def test_what_lacks_in_archives(
         assert flags <= set(outcome.facts["flags"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("part", "reason"), [("opp", None), ("W", Reason.FILE_BROKEN)])
+@pytest.mark.odd_input(
+    "C-85",
+    make="one broken file in the archive of NAKO's opposed-phase images, or of water",
+    source="own",
+    outcome="opposed-phase alone is left out, `contrast_left_out`; of water `file_broken`",
+)
+def test_a_broken_file_in_the_archive_of_one_contrast(
+    tmp_path: Path, part: str, reason: Reason | None
+) -> None:
+    root = _deliver(tmp_path / "nako")
+    broken = {"broken.dcm": bytes(200)}
+    stations = [_station(number, part) for number in (1, 2, 3, 4)]
+    _zip(root / f"3D_GRE_TRA_{part}" / "100023_30.zip", *stations, broken)
+    _, (outcome,) = _run(root)
+    assert outcome.reason is reason, outcome.fact
+    if reason is None:
+        assert outcome.facts["contrasts"] == ["in_phase", "fat", "water"]
+        assert outcome.facts["flags"] == [Flag.CONTRAST_LEFT_OUT]
+
+
+def test_a_series_in_two_archives_counts_once(tmp_path: Path) -> None:
+    root = _deliver(tmp_path / "nako")
+    stations = [_station(number, part) for number in (1, 2, 3, 4) for part in ("in", "W")]
+    _zip(root / "3D_GRE_TRA_in" / "100023_30.zip", *stations)
+    _, (outcome,) = _run(root)
+    assert outcome.reason is None, outcome.fact
+    assert outcome.facts["flags"] == [Flag.FILES_REPEATED]
+
+
 def test_stations_of_archives_may_be_kept(tmp_path: Path) -> None:
     root = _deliver(tmp_path / "nako")
     scans, outcomes = _run(root, Stations.SEPARATE)

@@ -46,7 +46,7 @@ from organome.io.dicom.elements import (
     value_of,
 )
 from organome.io.dicom.plain_files import read_plain
-from organome.io.files.delivered import check_file, folder_files, is_pointer, refusing
+from organome.io.files.delivered import check_file, folder_files, is_folder, is_pointer, refusing
 
 SUFFIX: Final = ".dcm"
 PREAMBLE_BYTES: Final = 128
@@ -167,13 +167,15 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Read the files of a folder and of those in it, by name.
 
     Yields:
-        Path below the folder, with slashes, and content of each file.
+        Path below the folder, with slashes, and content of each file; of one that is too large for
+        a slice and does not begin like one, the beginning.
 
     Raises:
         ScanError: FILE_MISSING if there is no such folder, or a link in it leads nowhere;
             FORMAT_UNKNOWN for a FIFO, a socket or a device; FILE_BROKEN for what cannot be read.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
+        check_file(folder)
         raise ScanError(Reason.FILE_MISSING, "no folder where the list says")
     with refusing(Reason.FILE_BROKEN, "the folder cannot be read"):
         entries = folder_files(folder)
@@ -183,14 +185,15 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
             size = check_file(path)
         except ScanError as error:
             raise ScanError(error.reason, f"{which}: {error.fact}") from error
-        if size > MAX_FILE_BYTES:
+        is_large = size > MAX_FILE_BYTES
+        with refusing(Reason.FILE_BROKEN, f"{which} cannot be read"), path.open("rb") as file:
+            content = file.read(_LOOKED_AT_BYTES if is_large else -1)
+        if is_large and (_has_preamble(content) or _is_bare(content)):
             raise ScanError(Reason.FILE_BROKEN, f"{which} has {size} bytes, no slice does")
-        with refusing(Reason.FILE_BROKEN, f"{which} cannot be read"):
-            content = path.read_bytes()
         yield name, content
 
 
-def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
+def parse_files(files: Iterable[tuple[str, bytes]], *, n_before: int = 0) -> DicomFiles:
     """Parse the image slices among files.
 
     Files that are not DICOM, and DICOM files that are not slices (reports, dose objects,
@@ -199,6 +202,7 @@ def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
 
     Args:
         files: Name and content of each.
+        n_before: Files of the delivery that were parsed before, for the places of these.
 
     Raises:
         ScanError: ARCHIVE_EMPTY if there is no slice; GEOMETRY_MISSING if none has a place;
@@ -211,13 +215,11 @@ def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
         warnings.simplefilter("ignore")  # pydicom's, on values that break the standard
         for name, content in files:
             n_files += 1
-            for one in _parse_file(name, content, f"file {n_files}", found):
-                same = copies[hash(one.header.facts)]
-                if any(_is_copy(one, other) for other in same):
-                    found.n_repeated += 1
-                else:
-                    same.append(one)
+            for one in _parse_file(name, content, f"file {n_before + n_files}", found):
+                if _is_new(one, copies):
                     found.slices.append(one)
+                else:
+                    found.n_repeated += 1
     _sort_strangers(found)
     faults = _faults(found)
     if not found.slices:
@@ -231,6 +233,17 @@ def parse_files(files: Iterable[tuple[str, bytes]]) -> DicomFiles:
         flags.add(Flag.FILES_REPEATED)
     slices = (_with_fault(one, faults.get(one.header.series_uid)) for one in found.slices)
     return DicomFiles(tuple(slices), n_left_out, frozenset(flags))
+
+
+def join_files(parts: Iterable[DicomFiles]) -> DicomFiles:
+    """Join what was parsed apart; a slice that several have counts once."""
+    parts = list(parts)
+    copies: dict[int, list[DicomSlice]] = defaultdict(list)
+    slices = [one for part in parts for one in part.slices if _is_new(one, copies)]
+    flags = frozenset().union(*(part.flags for part in parts))
+    if len(slices) < sum(len(part.slices) for part in parts):
+        flags |= {Flag.FILES_REPEATED}
+    return DicomFiles(tuple(slices), sum(part.n_left_out for part in parts), flags)
 
 
 def _with_fault(one: DicomSlice, fault: tuple[Reason, str] | None) -> DicomSlice:
@@ -259,6 +272,15 @@ def _faults(found: _Found) -> dict[str, tuple[Reason, str]]:
 
 def _counted(first: str, n: int) -> str:
     return first if n == 1 else f"{first}, and {n - 1} more"
+
+
+def _is_new(one: DicomSlice, seen: dict[int, list[DicomSlice]]) -> bool:
+    """Note a slice, and return whether it is none of those seen before."""
+    same = seen[hash(one.header.facts)]
+    if any(_is_copy(one, other) for other in same):
+        return False
+    same.append(one)
+    return True
 
 
 def _is_copy(one: DicomSlice, other: DicomSlice) -> bool:
@@ -306,7 +328,7 @@ def _parse_file(name: str, content: bytes, which: str, found: _Found) -> list[Di
     Raises:
         ScanError: It is broken, and its series unknown.
     """
-    is_whole = content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+    is_whole = _has_preamble(content)
     if not is_whole and not _is_bare(content):
         _note_stranger(name, content, which, found)
         return []
@@ -439,6 +461,10 @@ def _slices(
         )
 
 
+def _has_preamble(content: bytes) -> bool:
+    return content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+
+
 def _is_bare(content: bytes) -> bool:
     """Return whether a file begins like a data set without a preamble."""
     if len(content) < PREAMBLE_BYTES or not content.startswith(_BARE_STARTS):
@@ -492,7 +518,7 @@ def _check_deflated(content: bytes, which: str) -> None:
     """
     if DeflatedExplicitVRLittleEndian.encode() not in content[:_LOOKED_AT_BYTES]:
         return
-    is_whole = content[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
+    is_whole = _has_preamble(content)
     file = BytesIO(content)
     file.seek(PREAMBLE_BYTES + len(MAGIC) if is_whole else 0)
     read_dataset(  # whatever length of the meta information the file states, if any

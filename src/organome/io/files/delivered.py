@@ -34,6 +34,14 @@ def file_kind(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "a file")
 
 
+def is_folder(path: "Path | os.DirEntry[str]") -> bool:
+    """Return whether a path leads to a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:  # refused where it is opened
+        return False
+
+
 def folder_files(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
     """Find what lies in a folder and below it, folders themselves and hidden ones left out.
 
@@ -57,20 +65,13 @@ def folder_files(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda one: one.name):
-                if not _leads_to_folder(entry):
+                if not is_folder(entry):
                     found.append((above + entry.name, entry))
                 elif not entry.name.startswith("."):
                     look(entry.path, f"{above}{entry.name}/", depth + 1)
 
     look(folder, "", 0)
     return found
-
-
-def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # what cannot be looked at is refused where it is opened
-        return False
 
 
 def check_file(path: Path, *, unreadable: Reason = Reason.FILE_BROKEN) -> int:

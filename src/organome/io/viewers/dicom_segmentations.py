@@ -40,7 +40,7 @@ from organome.domain.organ_codes import PRIVATE, Code, codes_of, colour_of
 from organome.domain.organs import Organ
 from organome.domain.outcomes import Reason
 from organome.io.files.atomic import atomic_path
-from organome.io.files.delivered import check_file, refusing
+from organome.io.files.delivered import check_file, is_folder, refusing
 from organome.io.images.reading import Delivered
 
 SegmentationType = Literal["binary", "labelmap"]
@@ -182,8 +182,9 @@ def read_dicom_segmentation(path: Path) -> Delivered:
         ScanError: FORMAT_UNKNOWN if it is another object, or a segmentation of fractions; NOT_3D if
             segments overlap or frames are not slices of one volume; FILE_BROKEN.
     """
-    if path.is_dir():
-        files = [one for one in sorted(path.iterdir()) if not one.name.startswith(".")]
+    if is_folder(path):
+        with refusing(Reason.FILE_BROKEN, "the folder cannot be read"):
+            files = [one for one in sorted(path.iterdir()) if not one.name.startswith(".")]
         if len(files) != 1:
             fact = f"a folder of {len(files)} files, one DICOM segmentation needed"
             raise ScanError(Reason.FORMAT_UNKNOWN, fact)

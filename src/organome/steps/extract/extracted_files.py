@@ -28,6 +28,7 @@ from organome.io.dicom.slices import parse_files, read_folder
 from organome.io.dicom.voxels import set_grid
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
 from organome.io.files.atomic import write_bytes_atomic
+from organome.io.files.delivered import is_folder
 from organome.io.images.labelmaps import labelmap_content, read_labelmap
 from organome.io.viewers.dicom_segmentations import (
     Origin,
@@ -210,7 +211,7 @@ def find_labelled_series(
 
 def _may_hold_dicom(source: Source) -> bool:
     path = Path(source.path)
-    return path.suffix.lower() == ARCHIVE_SUFFIX or path.is_dir()
+    return path.suffix.lower() == ARCHIVE_SUFFIX or is_folder(path)
 
 
 def _series_in(path: Path) -> tuple[Series, ...]:
@@ -218,7 +219,7 @@ def _series_in(path: Path) -> tuple[Series, ...]:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    return read_folder(path) if path.is_dir() else read_members(path)
+    return read_folder(path) if is_folder(path) else read_members(path)
 
 
 def _matching_slices(

@@ -36,9 +36,10 @@ from organome.domain.scans import (
     Scan,
     Source,
 )
-from organome.io.dicom.slices import DicomFiles, DicomSlice, parse_files, read_folder
+from organome.io.dicom.slices import DicomFiles, DicomSlice, join_files, parse_files, read_folder
 from organome.io.dicom.voxels import AIR_HU, LOWEST_HU, stack_slices
 from organome.io.files.archives import ARCHIVE_SUFFIX, read_members
+from organome.io.files.delivered import is_folder
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
 from organome.io.images.sidecars import Sidecar, read_sidecar
@@ -171,13 +172,20 @@ class Deliveries:
         key = "\n".join(one.path for one in scan.sources)
         if self._last is None or self._last.path != key:
             self._last = None
-            members: list[tuple[str, bytes]] = []
+            parts: list[DicomFiles] = []
+            n_files = 0
             for number, source in enumerate(scan.sources):
                 if source.contrast is None or source.contrast in contrasts:
                     with lost.unless_required(source.contrast):
-                        of_one = list(read_members(Path(source.path)))
-                        members += [(f"{number}/{name}", content) for name, content in of_one]
-            self._last = _Archive(path=key, files=parse_files(members), flags=frozenset())
+                        members = [
+                            (f"{number}/{name}", content)
+                            for name, content in read_members(Path(source.path))
+                        ]
+                        parts.append(parse_files(members, n_before=n_files))
+                        n_files += len(members)
+            if not parts:
+                lost.whole(())  # raises what was wrong
+            self._last = _Archive(path=key, files=join_files(parts), flags=frozenset())
         archive = self._last
         if scan.station is None:
             self._last = None
@@ -437,7 +445,7 @@ def _read_source(source: Source, missing_rescale: MissingRescale, orientation: s
     """Read one source as a delivery of one image."""
     path = Path(source.path)
     try:
-        if path.is_dir() or path.suffix.lower() == ARCHIVE_SUFFIX:
+        if is_folder(path) or path.suffix.lower() == ARCHIVE_SUFFIX:
             return _read_series(path, source.contrast, missing_rescale)
         delivered = read_delivered(path, orientation=orientation)
     except ScanError as error:
@@ -479,9 +487,9 @@ def _read_series(
     path: Path, contrast: Contrast | None, missing_rescale: MissingRescale
 ) -> Delivery:
     """Read the one series that a folder or archive is there for."""
-    files = parse_files(read_folder(path) if path.is_dir() else read_members(path))
+    files = parse_files(read_folder(path) if is_folder(path) else read_members(path))
     headers: Sequence[Header] = [one.header for one in files.slices]
-    if path.is_dir():
+    if is_folder(path):
         headers = _directly_in(headers)
     chosen = choose_single_series(headers, contrast)
     stacker = _Stacker(files, missing_rescale)

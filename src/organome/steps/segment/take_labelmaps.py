@@ -11,6 +11,7 @@ from organome.domain.flags import Flag
 from organome.domain.outcomes import JsonValue, Outcome, Reason
 from organome.domain.scans import Scan
 from organome.io.files.cohort_roots import CohortRoot
+from organome.io.files.delivered import is_folder
 from organome.io.files.identity import MISSING, input_identity
 from organome.io.images.image_files import read_delivered, read_published
 from organome.io.images.reading import Delivered
@@ -100,7 +101,7 @@ class TakeLabelmaps:
             raise ScanError(Reason.LABELMAP_MISSING, "no labelmap is listed for this scan")
         path = Path(scan.labelmap)
         try:
-            if path.is_dir() or path.suffix.lower() == ".dcm":
+            if is_folder(path) or path.suffix.lower() == ".dcm":
                 # Here: highdicom takes a quarter of a second, and most labelmaps are NIfTI.
                 from organome.io.viewers.dicom_segmentations import read_dicom_segmentation
 
