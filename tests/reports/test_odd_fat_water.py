@@ -390,17 +390,18 @@ class Exchanged(LabelledShard):
 
 @pytest.mark.odd_input(
     "V-137",
-    make="radiomics of the fat fraction of a scan in which one leg is exchanged",
+    make="radiomics of fat, water and fat fraction of a scan in which one leg is exchanged",
     source="own",
     outcome="only organs at these heights lose them: `fat_water_swapped`",
 )
-def test_radiomics_of_the_fat_fraction_spare_sound_heights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("contrast", ["fat_fraction", "fat", "water", "in_phase"])
+def test_radiomics_of_fat_and_water_spare_sound_heights(tmp_path: Path, contrast: str) -> None:
     parameters = tmp_path / "parameters.yaml"
     parameters.write_text("setting: {binWidth: 20}\nfeatureClass: {firstorder: []}\n")
-    (plan,) = read_plans([f"fat_fraction={parameters}"], Engine.NATIVE)
+    (plan,) = read_plans([f"{contrast}={parameters}"], Engine.NATIVE)
     scan = Scan("0000-0000", "demo", "01", "2", "0", "dixon", ())
     facts = {
-        "contrasts": ["fat", "water"],
+        "contrasts": ["in_phase", "fat", "water"],
         "fat_water": "swapped",
         "swapped_spans_mm": [[-5.0, 100.0]],
     }
@@ -408,7 +409,9 @@ def test_radiomics_of_the_fat_fraction_spare_sound_heights(tmp_path: Path) -> No
     labelled = replace(prepared, facts={"contrast": "water"})
     shard = Exchanged(Path(), Path(), {scan.scan: prepared}, {scan.scan: labelled}, MRSEGMENTATOR)
     rows = {row["organ"]: row for row in measured_rows(scan, shard, [plan])}
-    assert rows["left_femur"]["na_reason"] == "fat_water_swapped"
-    assert "original_firstorder_Mean" not in rows["left_femur"]
     assert rows["liver"]["na_reason"] is None
-    assert 40 < rows["liver"]["original_firstorder_Mean"] < 60
+    low, high = (40, 60) if contrast == "fat_fraction" else (360, 440)
+    assert low < rows["liver"]["original_firstorder_Mean"] < high
+    is_exchanged = contrast != "in_phase"
+    assert rows["left_femur"]["na_reason"] == ("fat_water_swapped" if is_exchanged else None)
+    assert ("original_firstorder_Mean" in rows["left_femur"]) is not is_exchanged

@@ -6,10 +6,13 @@ from typing import Final
 from organome.domain.columns import Column, ColumnType, Table
 from organome.domain.features import FeatureClass, feature_meaning, feature_unit
 from organome.domain.outcomes import FeatureReason, OrganReason, Reason, Status
+from organome.domain.scans import Contrast
 from organome.domain.tables import ORGAN_ROWS, SCAN_KEY
 
 RADIOMICS: Final = "radiomics"  # name of the table
 FAT_FRACTION: Final = "fat_fraction"  # measured like a contrast, in percent
+# What shows another tissue where fat and water are exchanged.
+EXCHANGEABLE: Final = frozenset({FAT_FRACTION, Contrast.FAT, Contrast.WATER})
 
 _STRING, _BOOL, _INT8, _INT32, _INT64, _FLOAT = ColumnType
 _REASONS: Final = (*FeatureReason, *OrganReason, *Reason)

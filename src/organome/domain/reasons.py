@@ -135,7 +135,8 @@ FEATURE_REASON_MEANINGS: Final[dict[FeatureReason, str]] = {
     FeatureReason.RESAMPLED_AWAY: "Nothing is left of the organ on the new grid.",
     FeatureReason.RESEGMENTED_AWAY: "Nothing is left of it in the range of intensities.",
     FeatureReason.FAT_WATER_SWAPPED: (
-        "Fat and water look exchanged at the heights of the organ, or may be: no fat fraction."
+        "Fat and water look exchanged at the heights of the organ, or may be: of fat, water and "
+        "fat fraction only the shape is there."
     ),
     FeatureReason.UNDEFINED: "Some features have no value for this region; only those are null.",
     FeatureReason.NO_SIGNAL: "No voxel of the organ has signal, so there is no fat fraction.",

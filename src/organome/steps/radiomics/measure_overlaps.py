@@ -18,7 +18,7 @@ from organome.compute.stitching.seams import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import FAT_FRACTION
+from organome.domain.radiomics_tables import EXCHANGEABLE
 from organome.domain.rows import Row, is_exchanged
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import overlaps_table
@@ -187,7 +187,7 @@ class MeasureOverlaps(PlannedStep):
             ]
             if min(n_used) < _MIN_VOXELS:
                 continue
-            if plan.contrast == FAT_FRACTION and any(
+            if plan.contrast in EXCHANGEABLE and any(
                 is_exchanged(
                     of_scan[organ.label].heights_mm, self._published.prepared[scan.scan].facts
                 )

@@ -15,7 +15,7 @@ from organome.compute.labelmaps.volumes import organ_ends
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import FeatureReason, JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import FAT_FRACTION, radiomics_table
+from organome.domain.radiomics_tables import EXCHANGEABLE, radiomics_table
 from organome.domain.rows import Row, is_exchanged, is_resampled, missing_radiomics_rows
 from organome.domain.scans import Scan
 from organome.io.labelled import LabelledShard
@@ -194,7 +194,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             if organ.label in found:
                 region, beside = found[organ.label]
                 heights_mm = ends[organ.label].heights_mm
-                if plan.contrast == FAT_FRACTION and is_exchanged(heights_mm, facts):
+                if plan.contrast in EXCHANGEABLE and is_exchanged(heights_mm, facts):
                     region = without_intensities(region, FeatureReason.FAT_WATER_SWAPPED)
                 yield {
                     **row,

@@ -96,7 +96,7 @@ class PlannedStep:
     """
 
     table_file: str
-    version = 6
+    version = 7
 
     def __init__(
         self,
