@@ -37,7 +37,7 @@ SPACING_XYZ_MM = (4.0, 4.0, 3.0)
 LIVER, SPLEEN, COLON = (ORGAN_BY_NAME[name].label for name in ("liver", "spleen", "colon"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InMemory(LabelledShard):
     """A shard whose labelmaps are at hand; images show nothing that matters here."""
 
@@ -71,7 +71,7 @@ def visit_of(
         for key, one in labelled.items()
     }
     at_hand = {scan.scan: one for scan, one in zip(scans, stations, strict=True)}
-    shard = InMemory(Path(), Path(), prepared, labelled, MRSEGMENTATOR, at_hand)
+    shard = InMemory(Path(), Path(), prepared, labelled, MRSEGMENTATOR, stations=at_hand)
     step = MeasureVolumes(scans, shard)
     rows, values = [], {}
     for scan in sorted(scans, key=lambda one: one.station or 0):
