@@ -15,6 +15,7 @@ make_set() {
 }
 
 make_set phantoms 101 --n-participants 60 --n-ct 60
+make_set more_ct 103 --n-participants 1 --n-ct 120
 make_set unseen 102 --n-participants 12 --n-ct 12
 mkdir -p "$folder/train" "$folder/test"
 # The model that it starts from, as it was at the beginning: it is replaced below.
