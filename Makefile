@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 STAMP := .venv/.installed
 
-.PHONY: help setup demo demo-mri demo-ct demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs docs-pages pictures lock train-phantom clean
+.PHONY: help setup demo demo-score method-demo method-demo-small check format test test-slow test-workflow test-browser test-slurm campaign fuzz soak parity bench bench-overhead bench-scan bench-segmentation bench-gpu bench-radiomics bench-report docs docs-pages pictures lock train-phantom clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -37,8 +37,8 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@mkdir -p demo/run demo/run_ct
 	@cp config/demo.yaml demo/run/config.yaml
 	@cp config/demo_ct.yaml demo/run_ct/config.yaml
-	@# Side by side: neither keeps two cores busy from its first job to its last.
-	@$(MAKE) -j 2 demo-mri demo-ct
+	@organome run demo/run -- --cores 2
+	@organome run demo/run_ct -- --cores 2
 	@echo; echo "Volumes in mL; a dash where there is no number, and the reason beside it:"
 	@organome show-table demo/run/results/tables/visits --n-rows 30 --columns participant \
 	  instance n_scans_done liver_volume_ml liver_na_reason spleen_volume_ml left_kidney_volume_ml
@@ -54,12 +54,6 @@ demo: setup ## run the main job on a phantom cohort, in demo/
 	@echo "  demo/run_ct/results/tables/     the same for the CT scans"
 	@echo "  demo/run/results/segment_organs/  labelmaps"
 	@echo "  make demo-score                 how close this is to the truth"
-
-demo-mri:
-	@organome run demo/run -- --cores 2
-
-demo-ct:
-	@organome run demo/run_ct -- --cores 1 > demo/run_ct/output.txt 2>&1 || { cat demo/run_ct/output.txt; exit 1; }
 
 demo-score: ## compare the demo with the truth of its phantoms
 	@organome dev score-phantoms --truth demo/cohort/truth \
