@@ -52,11 +52,11 @@ class LabelledShard:
             if scan.scan not in prepared:
                 raise SetupError(f"{images / LEDGER}: {scan.scan} is listed but not in it")
         scheme = scheme_of_labelmaps(labelmaps, labelled)
-        stated = {
-            step: settings_of(pq.read_schema(folder / LEDGER))
+        settings = {
+            step: digest
             for step, folder in (("prepare_images", images), ("segment_organs", labelmaps))
+            if (digest := settings_of(pq.read_schema(folder / LEDGER)))
         }
-        settings = {step: digest for step, digest in stated.items() if digest}
         return cls(images, labelmaps, prepared, labelled, scheme, settings)
 
     def identity(self, scan: Scan) -> JsonValue:

@@ -128,11 +128,15 @@ def _rim_gaps(
         places = np.flatnonzero(lines.any(axis=1))
         off = (places + start_zyx[beside] - centre_beside) / radius_beside
         half = radius * np.sqrt(np.maximum(1 - off**2, 0))
-        first = lines[places].argmax(axis=1) + start_zyx[along]
-        last = lines.shape[1] - 1 - lines[places, ::-1].argmax(axis=1) + start_zyx[along]
-        gaps[along, 0] = max((first - np.ceil(centre - half)).min(), 0)
-        gaps[along, 1] = max((np.floor(centre + half) - last).min(), 0)
+        first, last = _ends_of_lines(lines[places])
+        gaps[along, 0] = max((first + start_zyx[along] - np.ceil(centre - half)).min(), 0)
+        gaps[along, 1] = max((np.floor(centre + half) - last - start_zyx[along]).min(), 0)
     return gaps
+
+
+def _ends_of_lines(lines: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the first and the last place of each line that is set, in lines that have one."""
+    return lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
 
 
 MIN_RIM_POINTS: Final = 32
@@ -176,8 +180,8 @@ def _rim_circle(seen: Mask, spacing_mm: Sequence[float]) -> list[list[float]] | 
     for axis, lines in enumerate((seen, seen.T)):
         n = lines.shape[1]
         places = np.flatnonzero(lines.any(axis=1))
-        ends = [lines[places].argmax(axis=1), n - 1 - lines[places, ::-1].argmax(axis=1)]
-        for end, is_within in ((ends[0], ends[0] > 0), (ends[1], ends[1] < n - 1)):
+        first, last = _ends_of_lines(lines[places])
+        for end, is_within in ((first, first > 0), (last, last < n - 1)):
             pair = np.stack([places, end], axis=1)[is_within]
             points.append(pair[:, ::-1] if axis else pair)
     rim_mm = np.concatenate(points) * spacing_mm
@@ -257,8 +261,7 @@ def _equal_slices(seen: Mask) -> list[tuple[int, int]]:
     ends = np.zeros((len(seen), 4), np.int64)
     is_seen = rows.any(axis=1)
     for place, lines in enumerate((rows, columns)):
-        ends[:, 2 * place] = lines.argmax(axis=1)
-        ends[:, 2 * place + 1] = lines.shape[1] - lines[:, ::-1].argmax(axis=1)
+        ends[:, 2 * place], ends[:, 2 * place + 1] = _ends_of_lines(lines)
     ends[~is_seen] = 0
     starts = [0, *(np.flatnonzero((ends[1:] != ends[:-1]).any(axis=1)) + 1).tolist(), len(seen)]
     return list(pairwise(starts))

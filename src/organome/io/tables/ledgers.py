@@ -67,7 +67,7 @@ def write_ledger(
         attempts: How each came about, by scan key; absent ones get empty columns.
         settings: Digest of all that the step was asked for, kept in the metadata of the file.
         settings_before: The same of the steps whose results it read, by step; their own ledgers may
-            be written anew while this one is still the old.
+            be rewritten while this one stays as it is.
     """
     metadata = {_SETTINGS: settings}
     if settings_before:

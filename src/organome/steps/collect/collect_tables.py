@@ -24,7 +24,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -296,24 +296,21 @@ def _find(
                 fact = f"{one.step}: other organs or settings than in most shards"
                 gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, fact)
 
-    def leave_out(found: list[Measured], others: list[Measured], why: str) -> list[Measured]:
-        left_out = {one.shard for one in others}
-        for one in others:
-            gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, f"{one.step}: {why}")
-        return [one for one in found if one.shard not in left_out]
+    def leave_out(found: list[Measured], others: Container[str], why: str) -> list[Measured]:
+        for one in found:
+            if one.shard in others:
+                gaps[one.step, one.shard] = (Reason.SHARD_DIFFERS, f"{one.step}: {why}")
+        return [one for one in found if one.shard not in others]
 
     volumes = look(VOLUMES)
     structures = common_kind(volumes) or structures_of_labelmaps(published, shards)
-    others = [] if mixed_models else of_other_models(volumes)
+    others = set() if mixed_models else of_other_models(volumes)
     volumes = leave_out(volumes, others, "labelled by another model than most")
     take(volumes, structures)
     features = None
     if radiomics:
         organs = tuple((organ.label, organ.name) for organ in structures)
-        of_features = look(FEATURES)
-        excluded = {one.shard for one in others}
-        of_others = [one for one in of_features if one.shard in excluded]
-        of_features = leave_out(of_features, of_others, "labelled by another model than most")
+        of_features = leave_out(look(FEATURES), others, "labelled by another model than most")
         elsewhere = labelled_otherwise(of_features, volumes)
         of_features = leave_out(of_features, elsewhere, "of other labelmaps than the volumes")
         features = common_kind([one for one in of_features if one.kind.organs == organs])
@@ -441,7 +438,7 @@ def _log_differing(gaps: Mapping[tuple[str, str], Gap]) -> None:
 
 
 def _log_mixed_settings(measured: Sequence[Measured]) -> None:
-    """Say where a setting was changed and only some shards were done again since."""
+    """Warn of steps whose settings changed, where only some shards were repeated since."""
     of_volumes = [one for one in measured if one.step == VOLUMES]  # features of others are left out
     for step, shards in mixed_settings(of_volumes).items():
         _logger.warning(

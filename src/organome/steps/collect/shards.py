@@ -300,14 +300,14 @@ def _identity(
     return digest_of([decided.to_pydict(), footers])
 
 
-def of_other_models(measured: Sequence[Measured]) -> list[Measured]:
+def of_other_models(measured: Sequence[Measured]) -> set[str]:
     """Return the shards that another model labelled than most; of equals, what came first counts.
 
     Labelmaps as delivered are of no model and go with any.
     """
     counted = Counter(one.models for one in measured if one.models)
     usual = counted.most_common(1)[0][0] if counted else frozenset()
-    return [one for one in measured if one.models and one.models != usual]
+    return {one.shard for one in measured if one.models and one.models != usual}
 
 
 def mixed_settings(measured: Sequence[Measured]) -> dict[str, list[str]]:
@@ -329,20 +329,20 @@ def mixed_settings(measured: Sequence[Measured]) -> dict[str, list[str]]:
     return found
 
 
-def labelled_otherwise(features: Sequence[Measured], volumes: Sequence[Measured]) -> list[Measured]:
+def labelled_otherwise(features: Sequence[Measured], volumes: Sequence[Measured]) -> set[str]:
     """Return the shards whose features are of other labelmaps than the volumes in the tables.
 
-    So it is while one of the two steps is through with new labelmaps and the other is not. Where
-    there are no volumes of a shard, features go with those of any other.
+    So it is while one of the two steps is through with new labelmaps and the other is not. The
+    features of a shard without volumes are compared with the volumes of all others.
     """
     labelled = {one.shard: dict(one.settings).get(SEGMENT) for one in volumes}
     known = {shard: digest for shard, digest in labelled.items() if digest}
-    found = []
+    found = set()
     for one in features:
         digest = dict(one.settings).get(SEGMENT)
         wanted = {known[one.shard]} if one.shard in known else {*known.values()}
         if digest and wanted and digest not in wanted:
-            found.append(one)
+            found.add(one.shard)
     return found
 
 

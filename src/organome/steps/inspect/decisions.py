@@ -1,7 +1,7 @@
 """What the steps of a run have decided: ledgers of published shards, journals of the others."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -41,6 +41,17 @@ class Decision:
     scan: str = ""
 
 
+def _decided(row: Mapping[str, Any]) -> Decision:
+    return Decision(
+        step=row["step"],
+        status=Status(row["status"]),
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        elapsed_s=row["elapsed_s"],
+        finished_at=row["finished_at"] or "",
+        scan=row["scan"],
+    )
+
+
 def listed_scans(run: Run) -> dict[str, int]:
     """Count the scans of each listed shard.
 
@@ -64,23 +75,14 @@ def side_steps(run: Run) -> list[str]:
 def decisions(run: Run, step: str, shard: str) -> Iterator[Decision]:
     """Read what a step decided in one shard: the ledger once published, else journals."""
     output, work = run.results / step / shard, run.work / step / shard
-    rows: list[dict[str, Any]] | None = None
     if (output / LEDGER).is_file():
         try:
-            rows = read_columns(output / LEDGER, _COLUMNS).to_pylist()
+            ledger = read_columns(output / LEDGER, _COLUMNS)
         except SetupError as error:
             _logger.warning("%s; its scans are counted by the journals", error)
-    if rows is not None:
-        for row in rows:
-            yield Decision(
-                step=row["step"],
-                status=Status(row["status"]),
-                reason=None if row["reason"] is None else Reason(row["reason"]),
-                elapsed_s=row["elapsed_s"],
-                finished_at=row["finished_at"] or "",
-                scan=row["scan"],
-            )
-        return
+        else:
+            yield from map(_decided, ledger.to_pylist())
+            return
     for outcome, attempt in read_outcomes(work, output).values():
         yield Decision(
             step=outcome.step,

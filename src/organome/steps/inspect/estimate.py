@@ -258,7 +258,7 @@ def _step_costs(place: Run, *, shards: Sequence[str], n_scans: int) -> tuple[Ste
 
 
 def _assumed(config: Mapping[str, Any] | None) -> str:
-    """Say what is assumed of the GPUs where nobody says whether there are any."""
+    """Describe what is assumed about GPUs where the configuration leaves it open."""
     if config is None:
         return "no config.yaml says whether there is a GPU: taken as one a job (--n-gpus)"
     n_gpus = configured_gpus(config)

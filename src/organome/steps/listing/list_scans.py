@@ -188,7 +188,7 @@ def run(
 def _named_as_listed(
     found: Mapping[_Identity, Scan], known: Iterable[Scan]
 ) -> dict[_Identity, Scan]:
-    """Give each scan the array that its image is listed with.
+    """Give each scan the array under which its image is already listed.
 
     Names tell repeats apart once there are several, so one more, or one less, would rename others.
     """

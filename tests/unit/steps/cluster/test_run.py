@@ -397,17 +397,22 @@ def test_signal_while_scans_are_listed_stops_the_listing_and_exits_75(
     assert fakes.calls == []
 
 
-def test_a_controller_that_was_killed_while_it_listed_is_followed_by_another(
-    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    job = "sh -c 'echo $$ > job; exec sleep 600'"
-    fakes.lists(f"echo $$ > pid; {job} & touch up; {FOR_EVER}")
+def _kill_beside_a_job(start: Callable[..., subprocess.Popen[str]], run_folder: Path) -> None:
+    """Kill a controller once Snakemake and a job of it run; wait until Snakemake is gone."""
     first = start()
     wait_until(lambda: (run_folder / "up").exists() and (run_folder / "job").exists(), first)
     wait_until((run_folder / "work" / "controller" / "snakemake.json").exists, first)
     first.kill()
     first.communicate()
     wait_until(lambda: is_gone(int((run_folder / "pid").read_text())))
+
+
+def test_a_controller_that_was_killed_while_it_listed_is_followed_by_another(
+    fakes: FakeCommands, run_folder: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    job = "sh -c 'echo $$ > job; exec sleep 600'"
+    fakes.lists(f"echo $$ > pid; {job} & touch up; {FOR_EVER}")
+    _kill_beside_a_job(start, run_folder)
     fakes.lists("exit 0")
     fakes.starts(["exit 0"])
     assert run(run_folder, **PACE).n_rounds == 1
@@ -454,12 +459,7 @@ def test_killed_controller_takes_snakemake_along_and_the_next_one_ends_its_jobs_
 ) -> None:
     job = "sh -c 'echo $$ > job; exec sleep 600'"
     fakes.starts([f"echo $$ > pid; {job} & touch up; {FOR_EVER}", "exit 0"])
-    first = start()
-    wait_until(lambda: (run_folder / "up").exists() and (run_folder / "job").exists(), first)
-    wait_until((run_folder / "work" / "controller" / "snakemake.json").exists, first)
-    first.kill()
-    first.communicate()
-    wait_until(lambda: is_gone(int((run_folder / "pid").read_text())))
+    _kill_beside_a_job(start, run_folder)
     assert not is_gone(int((run_folder / "job").read_text()))
     assert run(run_folder, **PACE).n_rounds == 1
     assert is_gone(int((run_folder / "job").read_text()))
