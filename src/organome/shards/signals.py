@@ -80,9 +80,17 @@ class StopRequests:
 
 @contextmanager
 def listening() -> Iterator[StopRequests]:
-    """Turn the signals that ask a step to stop into Interrupted within the block."""
+    """Turn the signals that ask a step to stop into Interrupted within the block.
+
+    So is every error that follows one: a scheduler ends all processes of a job at once, and a
+    library then misses its own.
+    """
     with _handling(_OF_A_STEP, StopRequests(at_once=True)) as requests:
-        yield requests
+        try:
+            yield requests
+        except Exception:
+            requests.check()
+            raise
 
 
 @contextmanager

@@ -63,6 +63,19 @@ def test_in_the_last_epoch_the_fold_is_not_called_done(tmp_path: Path) -> None:
     assert trainer.current_epoch == 4
 
 
+def test_the_error_that_a_library_makes_of_it_is_still_the_signal() -> None:
+    with pytest.raises(Interrupted, match="SIGUSR1"), listening():
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        except Interrupted:
+            raise RuntimeError("one or more background workers are no longer alive") from None
+
+
+def test_without_a_signal_it_is_an_error() -> None:
+    with pytest.raises(RuntimeError), listening():
+        raise RuntimeError("one or more background workers are no longer alive")
+
+
 VALIDATION = """
 import multiprocessing, os, signal, sys, time
 from organome.shards.signals import listening
