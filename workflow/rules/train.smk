@@ -1,6 +1,6 @@
 # Takes the datasets that the configuration names
 # Makes results/models/<name>/, the model, and results/cross_validation/, the cases each labelled by
-# the fold that did not see it; cases.parquet and test/ on the way
+# the fold that did not see it (unless it starts from a model); cases.parquet and test/ on the way
 #
 # Instead of the rules of a cohort, where the configuration has the key `train`. What nnU-Net leaves
 # lies in work/nnunet and is no declared output: Snakemake deletes the outputs of a job that it starts
@@ -15,8 +15,10 @@ PLANNED = "results/plan.json"
 FOLD = "results/folds/{fold}.json"
 FOLDS = expand(FOLD, fold=range(TRAIN["n_folds"]))
 MODEL = f"results/models/{TRAIN['name']}/training.json"
-# A fold that learned from everybody has nobody to be validated on.
-VALIDATED = ["results/cross_validation/references.tsv"] * (TRAIN["n_folds"] > 1)
+# A fold that learned from everybody has nobody to be validated on; of folds that start from a model
+# nobody knows here whom it learned from.
+IS_VALIDATED = TRAIN["n_folds"] > 1 and "start_from" not in TRAIN
+VALIDATED = ["results/cross_validation/references.tsv"] * IS_VALIDATED
 LISTED_FROM = workflow.configfiles[-1] if workflow.configfiles else "config.yaml"
 
 

@@ -8,6 +8,9 @@
 <output>/model.json        for a model trained on phantoms: that it labels nobody else
 <cross_validation>/scans.tsv, references.tsv     each case, labelled by the fold that did not see it
 ```
+
+Folds that started from a model have no cross-validation: people are dealt anew for each training,
+and whom its weights have learned from is not known here.
 """
 
 import json
@@ -15,6 +18,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -30,7 +34,12 @@ from organome.io.images.image_files import read_image, write_image
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import model_digest, read_json, write_note
 from organome.io.models.layouts import DATASET, PLANS
-from organome.io.tables.cases import read_cases, write_references
+from organome.io.tables.cases import (
+    REFERENCES_FILE,
+    SCANS_FILE,
+    read_cases,
+    write_references,
+)
 from organome.io.tables.schemes import find_scheme, write_published_scheme
 from organome.steps.train.nnunet import CONFIGURATION, FILE_ENDING, IGNORE_LABEL, Folders
 from organome.steps.train.nnunet import PLANS as PLANS_NAME
@@ -64,13 +73,29 @@ Trained without mirroring by `snakemake train` of Organome {organome}.
 {validation} Whatever
 else is known of the model comes from `snakemake evaluate`.
 {warning}"""
-_VALIDATED: Final = (
-    "Dice here is nnU-Net's mean over cases and classes, on people that the fold did not see."
-)
-_NOT_VALIDATED: Final = "It learned from everybody, so nobody was left to validate it on."
 _FOR_PHANTOMS: Final = """
 **This model was trained on phantoms. It labels phantoms; what it labels in people has no meaning.**
 """
+
+
+class Validated(StrEnum):
+    """Whom the folds were validated on."""
+
+    UNSEEN = "people that the fold did not see"
+    PERHAPS_SEEN = "people that the model it started from may have learned from"
+    NOBODY = "nobody"
+
+
+_SAID: Final[Mapping[Validated, str]] = {
+    Validated.UNSEEN: (
+        "Dice here is nnU-Net's mean over cases and classes, on people that the fold did not see."
+    ),
+    Validated.PERHAPS_SEEN: (
+        "Dice here is nnU-Net's mean over cases and classes. It is no cross-validation: the model"
+        " that the folds started from may have learned from the people they are validated on."
+    ),
+    Validated.NOBODY: "It learned from everybody, so nobody was left to validate it on.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +134,8 @@ def run(
         folders: Folder of nnU-Net's folders.
         folds: What each fold wrote of itself.
         output: The model folder; an older one is replaced.
-        cross_validation: Folder for the lists of predictions and references; nothing is written
-            where one fold learned from everybody.
+        cross_validation: Folder for the lists of predictions and references. There are none where
+            one fold learned from everybody, or folds started from a model; older ones are removed.
         name: Name of the model.
         licence: Licence of the weights.
         tier: ``phantom`` for a model that must not label people.
@@ -136,6 +161,7 @@ def run(
         "licence": licence,
         "tier": tier,
         "configuration": CONFIGURATION,
+        "validated_on": _validated_on(records),
         "n_people": len({case.person for case in kept}),
         "datasets": _datasets(kept),
         "folds": records,
@@ -147,8 +173,10 @@ def run(
     write_published_scheme(growing, MRSEGMENTATOR)
     if tier == "phantom":
         _mark_phantom(growing, record)
-    if len(records) > 1:
+    if record["validated_on"] is Validated.UNSEEN:
         _write_cross_validation(places, kept, dealt, cross_validation)
+    else:
+        _remove_cross_validation(cross_validation)
     output.parent.mkdir(parents=True, exist_ok=True)
     replace_folder(growing, output)
     shutil.rmtree(growing, ignore_errors=True)
@@ -194,6 +222,13 @@ def _datasets(cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
+def _validated_on(records: Sequence[Mapping[str, Any]]) -> Validated:
+    if not all(one["n_validation"] for one in records):
+        return Validated.NOBODY
+    has_started_from_model = any(one["start_from"] for one in records)
+    return Validated.PERHAPS_SEEN if has_started_from_model else Validated.UNSEEN
+
+
 def _mean_dice(records: Sequence[Mapping[str, Any]]) -> float | None:
     found = [one["validation_dice"] for one in records if one["validation_dice"] is not None]
     return sum(found) / len(found) if found else None
@@ -218,7 +253,7 @@ def _card(record: Mapping[str, Any]) -> str:
         **{key: record[key] for key in ("name", "licence", "tier", "digest")},
         networks=f"{counted(len(folds), 'fold')} of {counted(first['n_epochs'], 'epoch')}",
         begun_with=f"- Trained on from model `{begun_with}`\n" if begun_with else "",
-        validation=_VALIDATED if first["n_validation"] else _NOT_VALIDATED,
+        validation=_SAID[record["validated_on"]],
         organome=__version__,
         datasets="\n".join(datasets),
         folds="\n".join(folds),
@@ -246,6 +281,12 @@ def _mark_phantom(folder: Path, record: Mapping[str, Any]) -> None:
         for_phantoms=True,
     )
     write_note(folder, note)
+
+
+def _remove_cross_validation(folder: Path) -> None:
+    """Remove the lists of an earlier training in this run folder: they are of another model."""
+    for name in (SCANS_FILE, REFERENCES_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write_cross_validation(

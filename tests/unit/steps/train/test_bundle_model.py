@@ -1,10 +1,12 @@
 """What is written beside a model: its record, and the lists of its cross-validation."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from doubles.inference import soft_image
@@ -12,9 +14,12 @@ from organome.domain.cases import Case, Role, Unlabelled
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.domain.scans import Contrast
 from organome.io.images.image_files import write_image
+from organome.io.tables.cases import write_cases
 from organome.io.tables.schemes import find_scheme
+from organome.steps.train import bundle_model
 from organome.steps.train.bundle_model import _without_paths, _write_cross_validation
 from organome.steps.train.nnunet import IGNORE_LABEL, Folders
+from organome.steps.train.splits import SPLITS_FILE, write_splits
 
 WHOLE = Case(
     *("a_00001", "a", Role.TRAIN, "p", "1", "0", "0", Contrast.CT),
@@ -28,6 +33,8 @@ OF_AMOS = replace(
     scheme="amos22",
     unlabelled=Unlabelled.IGNORE,
 )
+
+REFUSE = Unlabelled.REFUSE
 
 
 def test_what_was_ignored_is_background_of_a_scheme_of_the_labelled_organs(tmp_path: Path) -> None:
@@ -53,6 +60,43 @@ def test_what_was_ignored_is_background_of_a_scheme_of_the_labelled_organs(tmp_p
     scheme = find_scheme(of_amos["scheme"])
     assert set(scheme.organ_labels.values()) == set(find_scheme("amos22").organ_labels.values())
     assert scheme.organ_labels[ORGAN_BY_NAME["liver"].label] == ORGAN_BY_NAME["liver"].label
+
+
+@pytest.mark.parametrize("start_from", [None, "0123abcd"])
+def test_folds_that_started_from_a_model_claim_no_unseen_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_from: str | None
+) -> None:
+    places, cases = Folders(tmp_path / "work"), [WHOLE, replace(OF_AMOS, unlabelled=REFUSE)]
+    dealt = {case.case: fold for fold, case in enumerate(cases)}
+    write_cases(tmp_path / "cases.parquet", cases)
+    write_splits(places.preprocessed / SPLITS_FILE, dealt)
+    folds = [tmp_path / f"{fold}.json" for fold in range(2)]
+    for case, path in zip(cases, folds, strict=True):
+        about = {"n_train": 1, "n_validation": 1, "validation_dice": 0.9, "n_epochs": 3}
+        path.write_text(json.dumps({"fold": dealt[case.case], "start_from": start_from, **about}))
+        predicted = places.fold(dealt[case.case]) / "validation" / f"{case.case}.nii.gz"
+        predicted.parent.mkdir(parents=True)
+        predicted.touch()
+    monkeypatch.setattr(bundle_model, "_write_model", lambda *_: None)
+    monkeypatch.setattr(bundle_model, "model_digest", lambda _: "d1")
+    lists = [tmp_path / "cv" / name for name in ("scans.tsv", "references.tsv")]
+    lists[0].parent.mkdir()
+    lists[0].write_text("of an earlier training in this run folder")
+    bundle_model.run(
+        cases=tmp_path / "cases.parquet",
+        folders=places.root,
+        folds=folds,
+        output=tmp_path / "model",
+        cross_validation=tmp_path / "cv",
+        name="m",
+    )
+    card = (tmp_path / "model" / "README.md").read_text()
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    is_validated = start_from is None
+    assert ("on people that the fold did not see" in card) is is_validated
+    assert ("no cross-validation" in card) is not is_validated
+    assert ("did not see" in record["validated_on"]) is is_validated
+    assert [path.exists() for path in lists] == [is_validated] * 2
 
 
 def test_a_record_says_nothing_of_where_files_lie() -> None:
