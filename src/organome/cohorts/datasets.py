@@ -98,7 +98,7 @@ def _amos22(
         if match is None or reference not in known:
             continue
         is_mri = int(match[3]) >= FIRST_AMOS_MRI
-        shown = _stated(contrast, "amos22: its MRI") if is_mri else Contrast.CT
+        shown = stated_contrast(contrast, "amos22: its MRI") if is_mri else Contrast.CT
         found.append(FoundCase(match[2], shown, image, reference))
     return found
 
@@ -122,7 +122,7 @@ def _totalsegmentator(
         reference = masks if masks in with_masks else next((s for s in single if s in known), None)
         if reference is not None:
             is_ct = match[2] == "ct"
-            shown = Contrast.CT if is_ct else _stated(contrast, "totalsegmentator: its MRI")
+            shown = Contrast.CT if is_ct else stated_contrast(contrast, "totalsegmentator: its MRI")
             found.append(FoundCase(match[1], shown, image, reference))
     return found
 
@@ -141,7 +141,7 @@ def _nnunet(
         folder = PurePosixPath(image).parent.parent
         reference = str(folder / "labelsTr" / f"{match[1]}{suffix}")
         if reference in known:
-            shown = _stated(contrast, "nnunet: an image")
+            shown = stated_contrast(contrast, "nnunet: an image")
             found.append(FoundCase(match[1], shown, image, reference))
     return found
 
@@ -219,7 +219,12 @@ def _beside(image: str, known: Collection[str]) -> str | None:
     return next((place for place in places if place in known), None)
 
 
-def _stated(contrast: Contrast | None, whose: str) -> Contrast:
+def stated_contrast(contrast: Contrast | None, whose: str) -> Contrast:
+    """Return what the configuration says that the images of a dataset show.
+
+    Raises:
+        SetupError: It says nothing.
+    """
     if contrast is None:
         raise SetupError(f"{whose} does not say what it shows: give the dataset's contrast")
     return contrast

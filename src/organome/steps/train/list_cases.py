@@ -27,6 +27,7 @@ from organome.cohorts.datasets import (
     find_cases,
     person_key,
     read_people,
+    stated_contrast,
 )
 from organome.cohorts.folder import parse_table
 from organome.domain.cases import Case, Role, Unlabelled
@@ -183,7 +184,7 @@ def _find(
     if layout in _TABLES:
         of_phantoms = root / "nifti" if layout == "phantoms" else root
         lists = of_phantoms if of_phantoms.is_file() else of_phantoms / "scans.tsv"
-        found = _from_table(lists)
+        found = _from_table(lists, contrast)
         truth = root / "truth" / "covariates.parquet"
         people = _true_people(truth) if layout == "phantoms" and truth.is_file() else {}
     elif is_run(layout, root):
@@ -195,18 +196,25 @@ def _find(
     return found, read_people(_rows(Path(table))) if table else people
 
 
-def _from_table(path: Path) -> list[FoundCase]:
-    """Read a list as a cohort of kind folder has it; rows without a labelmap are left out."""
+def _from_table(path: Path, contrast: Contrast | None) -> list[FoundCase]:
+    """Read a list as a cohort of kind folder has it; rows without a labelmap are left out.
+
+    Raises:
+        SetupError: Neither a row nor the dataset says what an image shows.
+    """
     rows = parse_table(tsv_lines(path), name=path.name, root=path.parent)
+    n_unsaid = sum(row.contrast is None for row in rows if row.labelmap is not None)
+    whose = f"{path.name}: DICOM ({n_unsaid} of its rows)"
     return [
         FoundCase(
-            *(row.participant, row.contrast, row.path, row.labelmap),
+            *(row.participant, row.contrast or stated_contrast(contrast, whose)),
+            *(row.path, row.labelmap),
             instance=row.instance,
             array=row.array,
             station=row.station,
         )
         for row in rows
-        if row.contrast is not None and row.labelmap is not None
+        if row.labelmap is not None
     ]
 
 

@@ -234,6 +234,21 @@ def test_images_that_show_the_same_are_scans_of_their_own_in_the_list_of_tests(h
     }
 
 
+def test_rows_of_a_table_that_show_nobody_knows_what_are_not_dropped(here: Path) -> None:
+    layouts.bodies(here / "bodies", 2)
+    with (here / "bodies" / "scans.tsv").open("a") as file:
+        file.write("p7\tdicom\tlabels/0.nii.gz\t\n")
+    table = here / "bodies" / "scans.tsv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{head}\tprotocol", *(f"{row}\tabdomen" for row in rows)]) + "\n")
+    with pytest.raises(
+        SetupError, match=r"scans\.tsv: DICOM \(1 of its rows\) .* give the dataset"
+    ):
+        listed(here, layouts.BODIES)
+    _, cases = listed(here, {**layouts.BODIES, "contrast": "t1"})
+    assert [case.contrast for case in cases] == [Contrast.CT, Contrast.CT, Contrast.T1]
+
+
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
