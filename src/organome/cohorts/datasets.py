@@ -26,9 +26,12 @@ from organome.domain.cases import NO_INSTANCE
 from organome.domain.contrast_kinds import CONTRAST_KINDS
 from organome.domain.covariates import UNKNOWN, Covariates, Sex, read_age_years, read_sex
 from organome.domain.errors import SetupError
+from organome.domain.names import one_spelling
 from organome.domain.scans import Contrast
 
 FIRST_AMOS_MRI: Final = 500
+# Layouts that name an image by itself, and do not say whose it is.
+WITHOUT_PEOPLE: Final = ("amos22", "totalsegmentator", "nnunet")
 META_FILES: Final[Mapping[str, str]] = {
     "amos22": "labeled_data_meta*.csv",
     "totalsegmentator": "meta.csv",
@@ -60,7 +63,10 @@ _Value = TypeVar("_Value", Sex, float)
 
 @dataclass(frozen=True, slots=True)
 class FoundCase:
-    """An image with its reference, paths relative to the dataset."""
+    """An image with its reference, paths relative to the dataset.
+
+    The participant is the name of the image in layouts ``WITHOUT_PEOPLE``.
+    """
 
     participant: str
     contrast: Contrast
@@ -273,11 +279,36 @@ def _agreed(values: Iterable[_Value | None]) -> _Value | None:
     return known.pop() if len(known) == 1 else None
 
 
+def read_owners(rows: Sequence[Mapping[str, str]], *, name: str) -> dict[str, str]:
+    """Read which participant each case is of.
+
+    Args:
+        rows: Rows of a table with the columns ``case``, as images are named, and ``participant``.
+        name: Its file name, for errors.
+
+    Returns:
+        Participant by case, without ``sub-``.
+
+    Raises:
+        SetupError: A column or a cell is missing, or a case is there twice.
+    """
+    owners: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        cells = [(row.get(column) or "").strip() for column in ("case", "participant")]
+        if not all(cells):
+            raise SetupError(f"{name}: row {number}: no case, or no participant")
+        if cells[0] in owners:
+            raise SetupError(f"{name}: row {number}: its case is there already")
+        owners[cells[0]] = one_spelling(person_key(cells[1]))
+    return owners
+
+
 def person_key(participant: str) -> str:
     """Return a participant without what tables put before it."""
     return participant.strip().removeprefix("sub-")
 
 
-def covariates_of(people: Mapping[str, Covariates], participant: str) -> Covariates:
-    """Return what is known of a participant."""
-    return people.get(person_key(participant), UNKNOWN)
+def covariates_of(people: Mapping[str, Covariates], *names: str) -> Covariates:
+    """Return what is known under the first of some names that the table has."""
+    known = (people[person_key(name)] for name in names if person_key(name) in people)
+    return next(known, UNKNOWN)

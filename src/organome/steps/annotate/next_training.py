@@ -208,8 +208,9 @@ def _write_config(target: Path, given: Path, *, folder: Path, one: Round, people
 def _moved(dataset: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Make the paths of a dataset absolute."""
     moved = {**dataset, "path": str((base / dataset["path"]).resolve())}
-    if "participants" in dataset:
-        moved["participants"] = str((base / dataset["participants"]).resolve())
+    for table in ("participants", "cases"):
+        if table in dataset:
+            moved[table] = str((base / dataset[table]).resolve())
     if Path(dataset["labels"]).suffix:
         moved["labels"] = str((base / dataset["labels"]).resolve())
     return moved

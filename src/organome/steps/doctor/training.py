@@ -49,9 +49,10 @@ def _check_dataset(folder: Path, dataset: Mapping[str, Any]) -> Finding:
             return fail(subject, f"{path}: {fact}", "mount it, or correct its path")
     except OSError as error:
         return fail(subject, f"{path}: {error.strerror}", "mount it, or correct its path")
-    table = dataset.get("participants")
-    if table and not (folder / table).is_file():
-        return fail(subject, f"{folder / table}: not there", "correct its participants")
+    for key in ("participants", "cases"):
+        table = dataset.get(key)
+        if table and not (folder / table).is_file():
+            return fail(subject, f"{folder / table}: not there", f"correct its {key}")
     word = dataset["labels"]
     try:
         stated = find_scheme(str(folder / word) if Path(word).suffix in SCHEME_SUFFIXES else word)

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +22,12 @@ from typing import Any, Final
 
 from organome.cohorts.datasets import (
     META_FILES,
+    WITHOUT_PEOPLE,
     FoundCase,
     covariates_of,
     find_cases,
     person_key,
+    read_owners,
     read_people,
     stated_contrast,
 )
@@ -154,16 +156,18 @@ def _cases_of(dataset: Mapping[str, Any], schemes: Path) -> Iterator[Case]:
         sources = labelled_schemes(root, find_scheme(dataset["labels"]))
     # Refused now, and not case by case.
     scheme = covered_scheme(dataset["labels"], sources, schemes / name)
-    found.sort(key=lambda one: (one.participant, one.instance, one.array, one.image))
+    owners = _owners(dataset, {one.participant for one in found})
+    owned = [(owners.get(one.participant, one.participant), one) for one in found]
+    owned.sort(key=lambda of: (of[0], of[1].instance, of[1].array, of[1].image))
     base = root if root.is_dir() else root.parent
-    for number, one in enumerate(found, start=1):
-        known = covariates_of(people, one.participant)
+    for number, (participant, one) in enumerate(owned, start=1):
+        known = covariates_of(people, one.participant, participant)
         yield Case(
             case=f"{name}_{number:05d}",
             dataset=name,
             role=Role(dataset.get("role", Role.TRAIN)),
             people=dataset.get("people") or name,
-            participant=one.participant,
+            participant=participant,
             instance=one.instance,
             array=one.array,
             contrast=one.contrast,
@@ -175,6 +179,27 @@ def _cases_of(dataset: Mapping[str, Any], schemes: Path) -> Iterator[Case]:
             sex=known.sex,
             age_years=known.age_years,
         )
+
+
+def _owners(dataset: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """Read whose the cases of a dataset are, where its layout does not say it.
+
+    Raises:
+        SetupError: The layout says it, or the table does not say it of all cases.
+    """
+    table = dataset.get("cases")
+    if table is None:
+        return {}
+    name, layout = dataset["name"], dataset["layout"]
+    if layout not in WITHOUT_PEOPLE:
+        raise SetupError(f"dataset {name}: cases: layout {layout} says itself whose an image is")
+    owners = read_owners(_rows(Path(table)), name=table)
+    if n_missing := len(set(names) - owners.keys()):
+        raise SetupError(
+            f"dataset {name}: {n_missing} of {len(names)} cases are not in {table}, which says"
+            " whose they are"
+        )
+    return owners
 
 
 def _find(
@@ -272,7 +297,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeError) as error:
-        raise SetupError(f"{path}: the table of participants cannot be read") from error
+        raise SetupError(f"{path}: the table cannot be read") from error
     head = lines[0] if lines else ""
     delimiter = next((one for one in "\t;," if one in head), "\t")
     made: list[dict[str, str]] = []

@@ -18,7 +18,8 @@ from organome.steps.annotate.rounds import read_rounds
 CONFIG = """\
 train: {name: next, n_epochs: 3}
 datasets:
-  - {name: ukb, path: ../data/ukb, layout: ukb, labels: own.yaml, people: ukb, participants: p.tsv}
+  - {name: ukb, path: ../data/ukb, layout: ukb, labels: own.yaml, people: ukb, participants: p.tsv,
+     cases: c.tsv}
 """
 
 
@@ -117,6 +118,7 @@ def test_a_run_that_is_there_is_not_overwritten(rounds: Path, started: list[list
 
 def test_labels_stay_new_where_the_training_is_refused(
     rounds: Path, monkeypatch: pytest.MonkeyPatch
+    assert old["cases"] == str(here / "old" / "c.tsv")
 ) -> None:
     refused = SimpleNamespace(returncode=2)
     monkeypatch.setattr(next_training.subprocess, "run", lambda *_, **__: refused)

@@ -38,6 +38,7 @@ def test_a_training_that_can_be_run_passes(tmp_path: Path) -> None:
         ({"labels": "amos22"}, "lacks 27 of the 40 organs"),  # 13 of the 40 are labelled
         ({"labels": "own.yaml"}, "own.yaml"),
         ({"participants": "people.tsv"}, "people.tsv: not there"),
+        ({"cases": "whose.tsv"}, "whose.tsv: not there"),
         ({"role": "test"}, "all are of role test"),
     ],
 )

@@ -234,6 +234,58 @@ def test_images_that_show_the_same_are_scans_of_their_own_in_the_list_of_tests(h
     }
 
 
+@pytest.fixture
+def own(here: Path) -> dict[str, str]:
+    """Two images of one person and one of another, named as nnU-Net has it, and whose they are."""
+    for number, name in enumerate(("a_T1", "b_T1", "b_T2")):
+        layouts.write(
+            here / "own" / "imagesTr" / f"{name}_0000.nii.gz", layouts.intensities(number)
+        )
+        layouts.write(here / "own" / "labelsTr" / f"{name}.nii.gz", layouts.labels(5))
+    rows = ("case\tparticipant\tage", "b_T1\tsub-2\t50", "b_T2\t2\t50", "a_T1\t10\t61")
+    (here / "whose.tsv").write_text("\n".join(rows) + "\n")
+    own = {"name": "own", "path": "own", "layout": "nnunet", "labels": "mrsegmentator"}
+    return {**own, "contrast": "t1", "cases": "whose.tsv", "participants": "whose.tsv"}
+
+
+def test_a_table_says_whose_the_images_are(here: Path, own: dict[str, str]) -> None:
+    summary, cases = listed(here, own)
+    assert summary.n_people == 2
+    about = [(case.person, Path(case.image).name[:4], case.age_years) for case in cases]
+    assert about == [("own.10", "a_T1", 61), ("own.2", "b_T1", 50), ("own.2", "b_T2", 50)]
+    (here / "of_amos.csv").write_text("case,participant\namos_0001,x\namos_0507,x\n")
+    _, cases = listed(here, {**AMOS, "cases": "of_amos.csv"})
+    assert {(case.person, case.age_years) for case in cases} == {("amos.x", 54), ("amos.x", 61)}
+    test = {**own, "name": "test", "people": "own", "path": "more", "role": "test"}
+    shutil.copytree(here / "own", here / "more")
+    with pytest.raises(SetupError, match=r"^2 participant\(s\) are in"):
+        listed(here, own, test)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("case\tparticipant\nb_T1\tp2\na_T1\tp1\n", "1 of 3 cases are not in whose"),
+        ("case\tparticipant\n", "3 of 3 cases are not in whose"),
+        ("case\tparticipant\nb_T1\tp2\nb_T1\tp1\n", "row 2: its case is there already"),
+        ("case\tparticipant\nb_T1\t\n", "row 1: no case, or no participant"),
+        ("case\tperson\nb_T1\tp2\n", "row 1: no case, or no participant"),
+    ],
+)
+def test_a_table_that_does_not_say_whose_all_images_are_is_refused(
+    here: Path, own: dict[str, str], rows: str, said: str
+) -> None:
+    (here / "whose.tsv").write_text(rows)
+    with pytest.raises(SetupError, match=said) as caught:
+        listed(here, own)
+    assert "p2" not in str(caught.value)
+
+
+def test_whose_an_image_is_that_names_its_person_is_not_for_a_table(here: Path) -> None:
+    with pytest.raises(SetupError, match="layout nako says itself whose"):
+        listed(here, {**NAKO, "cases": "whose.tsv"})
+
+
 def test_rows_of_a_table_that_show_nobody_knows_what_are_not_dropped(here: Path) -> None:
     layouts.bodies(here / "bodies", 2)
     with (here / "bodies" / "scans.tsv").open("a") as file:
@@ -241,9 +293,7 @@ def test_rows_of_a_table_that_show_nobody_knows_what_are_not_dropped(here: Path)
     table = here / "bodies" / "scans.tsv"
     head, *rows = table.read_text().splitlines()
     table.write_text("\n".join([f"{head}\tprotocol", *(f"{row}\tabdomen" for row in rows)]) + "\n")
-    with pytest.raises(
-        SetupError, match=r"scans\.tsv: DICOM \(1 of its rows\) .* give the dataset"
-    ):
+    with pytest.raises(SetupError, match=r"scans\.tsv: DICOM \(1 of its rows\) .* dataset's contr"):
         listed(here, layouts.BODIES)
     _, cases = listed(here, {**layouts.BODIES, "contrast": "t1"})
     assert [case.contrast for case in cases] == [Contrast.CT, Contrast.CT, Contrast.T1]
