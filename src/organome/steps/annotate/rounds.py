@@ -9,7 +9,7 @@
 <rounds>/round_001/accepted/<scan>.nii.gz      labels that were imported
 <rounds>/round_001/edits.tsv                   what was changed, a line a scan and organ
 <rounds>/round_001/minutes.tsv                 if somebody writes it: scan, minutes
-<rounds>/trainings.json                        which accepted labels have been trained on
+<rounds>/trainings.json                        which accepted labels have been trained on, by digest
 ```
 """
 
@@ -173,10 +173,25 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     Raises:
         SetupError: It cannot be read as a table.
     """
+    return [row for _, row in read_lines(path)]
+
+
+def read_lines(path: Path, *, by_hand: bool = False) -> list[tuple[int, dict[str, str]]]:
+    """Read a TSV with the number of the line that each row ends in; no rows where there is none.
+
+    Args:
+        path: The file.
+        by_hand: Whether somebody wrote it: editors take tabs away at the end of a line, so cells
+            that are missing there are blank.
+
+    Raises:
+        SetupError: It cannot be read as a table.
+    """
     if not path.is_file():
         return []
-    rows = list(csv.DictReader(tsv_lines(path), delimiter="\t"))
-    if any(None in row or None in row.values() for row in rows):
+    reader = csv.DictReader(tsv_lines(path), delimiter="\t", restval="" if by_hand else None)
+    rows = [(reader.line_num, row) for row in reader]
+    if any(None in row or None in row.values() for _, row in rows):
         raise SetupError(f"{path}: rows of different lengths; are the columns separated by tabs?")
     return rows
 

@@ -1,11 +1,12 @@
 """show_rounds: what was given out, what came back, and how much was changed."""
 
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from statistics import mean, median
 
 from organome.domain.errors import SetupError
-from organome.steps.annotate.rounds import Round, existing_rounds, read_rows
+from organome.steps.annotate.rounds import Round, existing_rounds, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ def run(*, rounds: Path) -> RoundsStatus:
 def _status(one: Round) -> RoundStatus:
     by_scan: dict[str, list[float]] = {}
     by_organ: dict[str, list[float]] = {}
-    for row in read_rows(one.edits):
-        dice = _float(row["dice"], one.edits)
+    for line, row in read_lines(one.edits):
+        dice = _float(row["dice"], one.edits, line)
         by_scan.setdefault(row["scan"], []).append(dice)
         by_organ.setdefault(row["organ"], []).append(dice)
     organs = [
@@ -111,18 +112,26 @@ def _status(one: Round) -> RoundStatus:
 
 
 def _minutes(one: Round) -> float | None:
-    rows = read_rows(one.minutes)
-    if rows and not {"scan", "minutes"} <= rows[0].keys():
+    """Return the median minutes of the scans of a round; a blank cell is not noted."""
+    lines = read_lines(one.minutes, by_hand=True)
+    if lines and not {"scan", "minutes"} <= lines[0][1].keys():
         raise SetupError(f"{one.minutes}: no column scan and minutes, separated by a tab")
-    found = [_float(row["minutes"], one.minutes) for row in rows if row["scan"] in one.scans]
+    found = [
+        _float(row["minutes"], one.minutes, line)
+        for line, row in lines
+        if row["scan"].strip() in one.scans and row["minutes"].strip()
+    ]
     return median(found) if found else None
 
 
-def _float(text: str, path: Path) -> float:
+def _float(text: str, path: Path, line: int) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise SetupError(f"{path}: a cell is not a number") from error
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not isfinite(number):
+        raise SetupError(f"{path}, line {line}: a cell is not a number")
+    return number
 
 
 def _number(value: float | None, n_digits: int) -> str:

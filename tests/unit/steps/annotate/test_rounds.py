@@ -357,6 +357,26 @@ def test_the_status_by_hand(rounds: Path) -> None:
     assert text[1] == "1\trandom\t4\t2\t0.778\t15.5\t2"
 
 
+def test_minutes_that_nobody_noted_are_blank(rounds: Path) -> None:
+    one, *others = sorted(read_rounds(rounds)[0].scans)
+    minutes = rounds / "round_001" / "minutes.tsv"
+    blank = (f"{others[0]}\t", f"{others[1]}\t ", others[2])  # the last by an editor that trims
+    minutes.write_text("\n".join(["scan\tminutes", f"{one}\t12.5", "", *blank, " "]) + "\n")
+    (status,) = show_rounds.run(rounds=rounds).rounds
+    assert status.minutes == 12.5
+    minutes.write_text("\n".join(["scan\tminutes", *blank]) + "\n")
+    assert show_rounds.run(rounds=rounds).rounds[0].minutes is None
+
+
+@pytest.mark.parametrize("cell", ["12 min", "nan", "3,5"])
+def test_minutes_that_are_no_number_are_named_by_their_line(rounds: Path, cell: str) -> None:
+    one, other = sorted(read_rounds(rounds)[0].scans)[:2]
+    minutes = rounds / "round_001" / "minutes.tsv"
+    minutes.write_text(f"scan\tminutes\n{one}\t12\n\n{other}\t{cell}\n")
+    with pytest.raises(SetupError, match=r"minutes\.tsv, line 4: a cell is not a number"):
+        show_rounds.run(rounds=rounds)
+
+
 def test_imported_again_the_last_word_counts(rounds: Path) -> None:
     key, drawn = first_key(rounds), masks()
     write_segments(rounds, key, [("liver", drawn["liver"])])
