@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,11 @@ from typing import Any, Final
 import yaml
 
 from organome.domain.errors import SetupError
+from organome.domain.fingerprints import digest_of
 from organome.io.configs import find_mistake, read_config, read_schema
 from organome.io.files.assets import asset
 from organome.io.files.atomic import write_text_atomic
+from organome.io.files.identity import input_identity
 from organome.io.files.strict_yaml import StrictLoader
 from organome.io.models.layouts import PLANS
 from organome.io.tables.schemes import write_published_scheme
@@ -40,7 +42,7 @@ class NextTraining:
     """What became of it.
 
     Attributes:
-        n_new: Accepted labels that no training has seen.
+        n_new: Accepted labels that no training has seen as they are now.
         n_all: All accepted labels.
         command: What starts the training; empty where there are too few.
         config: Its configuration.
@@ -97,41 +99,50 @@ def run(
     """
     all_rounds = existing_rounds(rounds)
     accepted = [(one, scan) for one in all_rounds for scan in one.accepted_scans()]
-    keys = [f"{one.number}/{scan}" for one, scan in accepted]
-    n_new = len(set(keys) - _trained(rounds))
+    labels = {f"{one.number}/{scan}": _identity(one.accepted(scan)) for one, scan in accepted}
+    trained = _trained(rounds)
+    n_new = sum(trained.get(key, "") not in (None, identity) for key, identity in labels.items())
     if n_new < min_new or not accepted:
-        return NextTraining(n_new, len(keys), "", None, min_new)
+        return NextTraining(n_new, len(labels), "", None, min_new)
     folder = (rounds / "dataset").absolute()
     cohort = _write_dataset(rounds, folder, accepted)
     made = output / "config.yaml"
     people = people or _NOT_IN_NAMES.sub("-", cohort)
     _write_config(made, config, folder=folder, one=all_rounds[-1], people=people)
     command = ["organome", "run", str(output), *run_flags]
-    _logger.info("event=training_written n_new=%d n_all=%d", n_new, len(keys))
-    written = NextTraining(n_new, len(keys), shlex.join(command), made, min_new)
+    _logger.info("event=training_written n_new=%d n_all=%d", n_new, len(labels))
+    written = NextTraining(n_new, len(labels), shlex.join(command), made, min_new)
     if dry_run:
         return written
-    trained = _trained(rounds)
-    _note(rounds, {*keys} | trained)  # first: a training that is killed is gone on with by hand
+    _note(rounds, trained | labels)  # first: a training that is killed is gone on with by hand
     program = shutil.which(command[0]) or str(Path(sys.executable).with_name(command[0]))
     ended = subprocess.run([program, *command[1:]], check=False)
     if ended.returncode == _REFUSED:
         _note(rounds, trained)
     return NextTraining(
-        n_new, len(keys), shlex.join(command), made, min_new, exit_code=ended.returncode
+        n_new, len(labels), shlex.join(command), made, min_new, exit_code=ended.returncode
     )
 
 
-def _note(rounds: Path, keys: Collection[str]) -> None:
-    write_text_atomic(rounds / _NOTE, json.dumps(sorted(keys)) + "\n")
+def _identity(labels: Path) -> str:
+    return digest_of(input_identity(labels))
 
 
-def _trained(rounds: Path) -> set[str]:
+def _note(rounds: Path, trained: Mapping[str, str | None]) -> None:
+    write_text_atomic(rounds / _NOTE, json.dumps(trained, indent=0, sort_keys=True) + "\n")
+
+
+def _trained(rounds: Path) -> dict[str, str | None]:
+    """Read which labels have been trained on; None as identity: as they are now, whatever it is.
+
+    Earlier releases wrote a list of labels alone.
+    """
     path = rounds / _NOTE
     if not path.is_file():
-        return set()
+        return {}
     try:
-        return set(map(str, json.loads(path.read_text(encoding="utf-8"))))
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return dict(noted) if isinstance(noted, dict) else dict.fromkeys(map(str, noted))
     except (ValueError, TypeError) as error:
         raise SetupError(f"{path}: damaged; without it all labels count as new") from error
 

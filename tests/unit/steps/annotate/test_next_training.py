@@ -1,10 +1,12 @@
 """When the next training starts, and on what."""
 
 import csv
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nrrd
 import pytest
 import yaml
 
@@ -78,6 +80,31 @@ def test_enough_new_labels_start_it_once(rounds: Path, started: list[list[str]])
     assert len(started) == 2
 
 
+def test_labels_that_were_drawn_again_are_new(rounds: Path, started: list[list[str]]) -> None:
+    train(rounds, min_new=2)
+    (one,) = read_rounds(rounds)
+    import_round.run(rounds=rounds)
+    assert train(rounds, min_new=1, name="newer").n_new == 0  # imported again as they were
+    drawn = min(one.edited.iterdir())
+    labels, header = nrrd.read(str(drawn))
+    labels[labels == labels.max()] = 0
+    nrrd.write(str(drawn), labels, header)
+    assert import_round.run(rounds=rounds).n_accepted == 2
+    again = train(rounds, min_new=1, name="newer")
+    assert (again.n_new, again.n_all) == (1, 2)
+    assert train(rounds, min_new=1, name="newest").n_new == 0
+    assert len(started) == 2
+
+
+def test_a_record_of_labels_without_digests_is_read(rounds: Path, started: list[list[str]]) -> None:
+    keys = [f"1/{scan}" for scan in read_rounds(rounds)[0].scans]
+    (rounds / "trainings.json").write_text(json.dumps(keys[:1]) + "\n")
+    done = train(rounds, min_new=1)
+    assert (done.n_new, done.n_all) == (1, 2)
+    assert train(rounds, min_new=1, name="newer").n_new == 0
+    assert len(started) == 1
+
+
 def test_the_configuration_is_the_given_one_and_the_labels(
     rounds: Path, started: list[list[str]]
 ) -> None:
@@ -91,6 +118,7 @@ def test_the_configuration_is_the_given_one_and_the_labels(
     assert old["path"] == str(here / "data" / "ukb")
     assert old["labels"] == str(here / "old" / "own.yaml")
     assert old["participants"] == str(here / "old" / "p.tsv")
+    assert old["cases"] == str(here / "old" / "c.tsv")
     assert new == {
         "name": "annotations",
         "path": str(rounds / "dataset"),
@@ -118,7 +146,6 @@ def test_a_run_that_is_there_is_not_overwritten(rounds: Path, started: list[list
 
 def test_labels_stay_new_where_the_training_is_refused(
     rounds: Path, monkeypatch: pytest.MonkeyPatch
-    assert old["cases"] == str(here / "old" / "c.tsv")
 ) -> None:
     refused = SimpleNamespace(returncode=2)
     monkeypatch.setattr(next_training.subprocess, "run", lambda *_, **__: refused)
