@@ -27,7 +27,10 @@ wildcard_constraints:
 
 
 rule list_cases:
-    """List the images and references of all datasets."""
+    """List the images and references of all datasets.
+
+    Once: what comes later would have folds begin anew. `--forcerun list_cases` takes it.
+    """
     input:
         LISTED_FROM,
     output:
