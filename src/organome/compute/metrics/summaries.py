@@ -5,7 +5,7 @@ scans of each class first, then over classes, so that a class counts once howeve
 Intervals draw participants and not scans: the scans of one person are not independent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,12 +135,10 @@ def bootstrap_over_participants(
     n = len(sums)
     if np.any(counts > 0, axis=1).sum() < MIN_PARTICIPANTS:
         return Bootstrap(None, (None,) * values.shape[1])
-    chance = np.random.default_rng(seed)
-    means = []
-    for start in range(0, n_bootstrap, _DRAWS_AT_ONCE):
-        n_draws = min(_DRAWS_AT_ONCE, n_bootstrap - start)
-        times_drawn = chance.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.float64)
-        means.append(_ratio(times_drawn @ sums, times_drawn @ counts))
+    means = [
+        _ratio(times_drawn @ sums, times_drawn @ counts)
+        for times_drawn in participant_draws(n, n_bootstrap=n_bootstrap, seed=seed)
+    ]
     drawn = np.concatenate(means)
     return Bootstrap(
         macro_mean=_interval(_row_means(drawn), confidence),
@@ -149,6 +147,25 @@ def bootstrap_over_participants(
             for of_class, n_with_value in zip(drawn.T, (counts > 0).sum(axis=0), strict=True)
         ),
     )
+
+
+def participant_draws(n_participants: int, *, n_bootstrap: int, seed: int) -> Iterator[Floats]:
+    """Draw participants with replacement, as many as there are, some draws at a time.
+
+    Args:
+        n_participants: From whom to draw.
+        n_bootstrap: How often to draw.
+        seed: Equal seeds give equal draws.
+
+    Yields:
+        Array (draws, participants): how often each was drawn.
+    """
+    chance = np.random.default_rng(seed)
+    for start in range(0, n_bootstrap, _DRAWS_AT_ONCE):
+        n_draws = min(_DRAWS_AT_ONCE, n_bootstrap - start)
+        yield chance.multinomial(
+            n_participants, np.full(n_participants, 1 / n_participants), size=n_draws
+        ).astype(np.float64)
 
 
 def _by_participant(values: Floats, participants: Sequence[object]) -> tuple[Floats, Floats]:

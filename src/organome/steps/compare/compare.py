@@ -13,7 +13,7 @@ import pandas as pd
 
 from organome.compute.metrics.bland_altman import bland_altman
 from organome.compute.metrics.columns import agreement_columns, correlation_columns
-from organome.compute.metrics.repeatability import repeatability
+from organome.compute.metrics.paired import NO_PAIRS, paired_estimates
 from organome.domain.errors import SetupError
 from organome.domain.organs import ORGAN_BY_NAME
 from organome.io.files.atomic import write_text_atomic
@@ -158,35 +158,44 @@ def _table(both: pd.DataFrame) -> ReportTable:
     return ReportTable(
         "comparison",
         "Volumes of the run beside the other's",
-        "n: pairs. n_only_ours, n_only_other: visits that one of the two lists only. n_null, "
+        "n: pairs, of n_participants. n_only_ours, n_only_other: visits that one of the two lists "
+        "only. n_null, "
         "n_null_other: visits that both list, without a volume in one of the two. bias: the run "
         "less the other; lower, upper: limits of agreement, bias -/+ 1.96 SD; _pct: differences "
-        "in per cent of the mean of the pair; low, high: 95 % confidence. icc: ICC(2,1), absolute "
+        "in per cent of the mean of the pair; low, high: 95 % confidence, by a "
+        "bootstrap over participants where one has several visits. icc: ICC(2,1), absolute "
         "agreement.",
         pd.DataFrame(rows),
     )
 
 
 def _rows(both: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    volumes = both[["volume_ml", "volume_ml_other"]].to_numpy(np.float64)
+    is_pair = np.isfinite(volumes).all(axis=1)
+    pairs = both[is_pair]
+    estimates = paired_estimates(
+        volumes[is_pair], pairs["organ"].tolist(), pairs["participant"].tolist()
+    )
     for organ, listed in _by_organ(both).items():
         if (listed["_merge"] == "left_only").all():
             continue
         shared = listed[listed["_merge"] == "both"]
         volumes = shared[["volume_ml", "volume_ml_other"]].to_numpy(np.float64)
         pair = volumes[np.isfinite(volumes).all(axis=1)]
-        found = bland_altman(pair[:, 0], pair[:, 1])
+        found = estimates.get(organ, NO_PAIRS)
         yield {
             "organ": organ,
             "n": len(pair),
+            "n_participants": found.n_participants,
             "n_only_ours": int((listed["_merge"] == "left_only").sum()),
             "n_only_other": int((listed["_merge"] == "right_only").sum()),
             "n_null": int(shared["volume_ml"].isna().sum()),
             "n_null_other": int(shared["volume_ml_other"].isna().sum()),
             "mean_ml": float(pair[:, 0].mean()) if len(pair) else None,
             "mean_other_ml": float(pair[:, 1].mean()) if len(pair) else None,
-            **agreement_columns(found.absolute, "ml"),
-            **agreement_columns(found.percent, "pct"),
-            **correlation_columns(repeatability(pair).agreement),
+            **agreement_columns(found.agreement.absolute, "ml"),
+            **agreement_columns(found.agreement.percent, "pct"),
+            **correlation_columns(found.icc),
         }
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from organome.compute.geometry.arrays import Floats
-from organome.compute.metrics.bland_altman import bland_altman
 from organome.compute.metrics.columns import agreement_columns, correlation_columns
-from organome.compute.metrics.repeatability import repeatability
+from organome.compute.metrics.paired import paired_estimates
 from organome.compute.metrics.summaries import (
     Bootstrap,
     Interval,
@@ -292,27 +291,29 @@ def volumes_table(data: Summaries) -> ReportTable:
         both = organs[(organs["presence"] == Presence.BOTH) & organs["scan"].isin(of.scans.index)]
         counts = count_presences(data, of)
         people = of.scans["participant"]
+        volumes = both[["volume_predicted_ml", "volume_reference_ml"]].to_numpy(np.float64)
+        estimates = paired_estimates(
+            volumes,
+            both["organ"].tolist(),
+            people[both["scan"]].tolist(),
+            n_bootstrap=data.n_bootstrap,
+            seed=data.seed,
+        )
         for organ, of_organ in both.groupby("organ"):
             pair = of_organ[["volume_predicted_ml", "volume_reference_ml"]].to_numpy(np.float64)
-            found = bland_altman(pair[:, 0], pair[:, 1])
-            n_participants = people[of_organ["scan"]].nunique()
-            estimates = {
-                **agreement_columns(found.absolute, "ml"),
-                **agreement_columns(found.percent, "pct"),
-                **correlation_columns(repeatability(pair).agreement),
-            }
-            if n_participants < len(pair):  # they would count as independent
-                estimates |= dict.fromkeys(filter(_is_end, estimates))
+            found = estimates[organ]
             rows.append(
                 {
                     "set": of.title,
                     "organ": organ,
                     "n": len(pair),
-                    "n_participants": n_participants,
+                    "n_participants": found.n_participants,
                     "n_missed": counts[str(organ)]["n_missed"],
                     "reference_ml": float(pair[:, 1].mean()),
                     "median_error_pct": float(np.median(100.0 * (pair[:, 0] / pair[:, 1] - 1.0))),
-                    **estimates,
+                    **agreement_columns(found.agreement.absolute, "ml"),
+                    **agreement_columns(found.agreement.percent, "pct"),
+                    **correlation_columns(found.icc),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -326,14 +327,10 @@ def volumes_table(data: Summaries) -> ReportTable:
         "Volumes: bias, limits of agreement, ICC",
         "Predicted less reference, scans in which both have the organ; missed ones are beside it. "
         "median_error_pct: of the reference. Limits: bias -/+ 1.96 SD (Bland and Altman). icc: "
-        "ICC(2,1), absolute agreement. Ends of intervals are left out where a participant has "
-        "several scans.",
+        "ICC(2,1), absolute agreement. Where a participant has several scans, intervals are by a "
+        "bootstrap over participants; none with fewer than three.",
         frame,
     )
-
-
-def _is_end(column: str) -> bool:
-    return "_low" in column or "_high" in column
 
 
 def count_presences(data: Summaries, of: ScanSet) -> dict[str, Row]:

@@ -18,6 +18,7 @@ from organome.steps.compare import compare, repeatability
 from organome.steps.compare.volumes import one_a_visit, read_volumes
 
 MAIN = "from organome.cli.app import main; main()"
+VOLUME = "original_shape_VoxelVolume"
 Volumes = Iterable[tuple[str, str, str, str, float | None]]
 
 
@@ -194,12 +195,69 @@ def test_repeats_of_visits_and_within_a_visit(tmp_path: Path) -> None:
     assert found.n_organs == {"visits": 1, "repeats": 1}
 
 
-def test_repeats_are_ranked_by_number(tmp_path: Path) -> None:
-    arrays = {"10": 220.0, "2": 200.0, "9": 205.0}
+def test_neighbouring_repeats_by_number_are_pairs_and_failed_ones_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    arrays = {"10": 220.0, "2": 200.0, "9": 205.0, "1": None, "3": None}
     rows = [(f"r{n}", "2", array, "spleen", ml) for n in range(3) for array, ml in arrays.items()]
+    rows += [("r3", "2", "1", "spleen", None), ("r3", "2", "2", "spleen", 200.0)]
     repeatability.run(run_of(tmp_path / "run", rows), output=tmp_path / "out")
     row = read(tmp_path / "out", "repeatability").loc["spleen"]
-    assert (row["twice"], row["n"], row["bias_ml"]) == ("repeats", 3, pytest.approx(5))
+    assert (row["twice"], row["n"], row["n_participants"]) == ("repeats", 6, 3)
+    assert row["bias_ml"] == pytest.approx((5 + 15) / 2)
+
+
+def test_pairs_of_several_protocols_are_refused_and_those_of_one_are_not(tmp_path: Path) -> None:
+    twice = [*liver(900, 1000, 1100), *liver(901, 999, 1101, instance="3")]
+    run = run_of(tmp_path / "run", twice)
+    part = "results/tables/organs/000{}.parquet"
+    once = run_of(tmp_path / "once", liver(800, 810, 820), protocol="t1")
+    (once / part.format(0)).rename(run / part.format(1))
+    repeatability.run(run, output=tmp_path / "out")  # of t1 there is no pair
+    more = run_of(tmp_path / "more", twice, protocol="ct")
+    (more / part.format(0)).rename(run / part.format(2))
+    with pytest.raises(SetupError, match=r"visits are of several protocols \(ct, dixon\)"):
+        repeatability.run(run, output=tmp_path / "out")
+    overlaps = tmp_path / "overlaps" / "0000"
+    overlaps.mkdir(parents=True)
+    of_one = {"instance": "2", "array": "0", "seam": 2, "contrast": "ct", "organ": "liver"}
+    rows = [
+        of_one | {"participant": "id0", "protocol": protocol, "station": station, VOLUME: 1e6}
+        for protocol in ("ct", "dixon")
+        for station in (2, 3)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), overlaps / "overlaps.parquet")
+    repeatability.run(
+        run, output=tmp_path / "out", protocol="dixon", overlaps=tmp_path / "overlaps"
+    )
+    written = read(tmp_path / "out", "repeatability")
+    assert written.set_index("twice")["n"].to_dict() == {"visits": 3, "stations": 1}
+
+
+def test_seams_of_a_person_do_not_count_as_people(tmp_path: Path) -> None:
+    """Five arrays that all differ by the same 3 % narrow no interval."""
+    lows, highs = {}, {}
+    for n_each in (1, 5):
+        rows = [
+            (f"p{n}", instance, str(array), "liver", 1000.0 * (1 + 0.03 * factor * n))
+            for n in range(1, 9)
+            for array in range(n_each)
+            for instance, factor in (("2", 0), ("3", (-1) ** n))
+        ]
+        run = run_of(tmp_path / f"run{n_each}", rows)
+        repeatability.run(run, output=tmp_path / f"out{n_each}")
+        table = read(tmp_path / f"out{n_each}", "repeatability")
+        row = table[table["twice"] == "visits"].loc["liver"]
+        assert (row["n"], row["n_participants"]) == (8 * n_each, 8)
+        lows[n_each], highs[n_each] = row["bias_low_ml"], row["bias_high_ml"]
+    narrowed = (highs[5] - lows[5]) / (highs[1] - lows[1])
+    assert 0.85 < narrowed < 1.15
+    other = tmp_path / "other.csv"  # eight people, two visits each
+    visits = [f"p{n},{instance},liver,1000" for n in range(1, 9) for instance in (2, 3)]
+    other.write_text("\n".join(("participant,instance,organ,volume_ml", *visits)))
+    compare.run(tmp_path / "run1", other=other, output=tmp_path / "compared")
+    row = read(tmp_path / "compared", "comparison").loc["liver"]
+    assert (row["n"], row["n_participants"]) == (16, 8)
 
 
 def test_overlaps_of_stations_are_pairs(tmp_path: Path) -> None:
@@ -210,7 +268,7 @@ def test_overlaps_of_stations_are_pairs(tmp_path: Path) -> None:
         {
             **{"participant": f"id{n}", "instance": "2", "array": "0", "protocol": "dixon"},
             **{"seam": 2, "contrast": contrast, "organ": "liver", "station": 2 + below},
-            "original_shape_VoxelVolume": 1000.0 * (100 + n + 10 * below),
+            VOLUME: 1000.0 * (100 + n + 10 * below),
         }
         for n in range(4)
         for contrast in ("water", "fat")
