@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import scipy
 import SimpleITK as sitk
 from skimage.morphology import skeletonize
 
@@ -134,25 +135,55 @@ def _compare_masks(
     )
 
 
-def centreline_dice(predicted_zyx: Mask, reference_zyx: Mask) -> float | None:
+def centreline_dice(predicted_zyx: Mask, reference_zyx: Mask) -> float:
     """Return clDice: how far either centreline runs within the other mask, 0 to 1.
 
-    Skeletons are thinned voxel by voxel whatever the spacing, as in the paper.
+    Skeletons are thinned voxel by voxel whatever the spacing, as in the paper. That takes pieces
+    of an even width away entirely; they are thinned between voxels instead, so that no mask is
+    without a centreline and no prediction leaves the mean. A branch of an even width that
+    hangs on a thicker piece may still be lost: thinning everything between voxels would keep it, at
+    13 times the time and with other values for all.
+
+    Args:
+        predicted_zyx: With at least one voxel.
+        reference_zyx: Likewise, of the same shape.
 
     Returns:
-        The harmonic mean of both shares; None where a mask has no skeleton.
+        The harmonic mean of both shares.
 
     Source:
         Shit et al. 2021, CVPR, "clDice"; skeletons of Lee et al. 1994 by scikit-image.
     """
-    masks = (predicted_zyx, reference_zyx)
-    lines = [skeletonize(one) > 0 for one in masks]
-    if not all(line.any() for line in lines):
-        return None
-    precision = float(reference_zyx[lines[0]].mean())
-    sensitivity = float(predicted_zyx[lines[1]].mean())
+    precision = float(reference_zyx[_centreline(predicted_zyx)].mean())
+    sensitivity = float(predicted_zyx[_centreline(reference_zyx)].mean())
     total = precision + sensitivity
     return 2 * precision * sensitivity / total if total else 0.0
+
+
+def _centreline(mask_zyx: Mask) -> Mask:
+    line: Mask = skeletonize(mask_zyx) > 0
+    pieces, _ = scipy.ndimage.label(mask_zyx, np.ones((3, 3, 3)))
+    kept = set(np.unique(pieces[line]).tolist())
+    for piece, box in enumerate(scipy.ndimage.find_objects(pieces), 1):
+        if piece not in kept:
+            line[box] |= _centreline_between_voxels(pieces[box] == piece)
+    return line
+
+
+def _centreline_between_voxels(piece_zyx: Mask) -> Mask:
+    """Thin a piece on a grid of half voxels, where n voxels are 2 n - 1 and every width is odd."""
+    halves = piece_zyx
+    for axis in range(3):
+        rows = np.moveaxis(halves, axis, 0)
+        finer = np.zeros((2 * len(rows) - 1, *rows.shape[1:]), bool)
+        finer[::2], finer[1::2] = rows, rows[:-1] & rows[1:]
+        halves = np.moveaxis(finer, 0, axis)
+    thinned = np.argwhere(skeletonize(halves)) // 2
+    if not len(thinned):
+        return piece_zyx
+    line = np.zeros_like(piece_zyx)
+    line[tuple(thinned.T)] = True
+    return line
 
 
 def resample_nearest(labelmap: sitk.Image, spacing_xyz_mm: Sequence[float]) -> sitk.Image:

@@ -110,7 +110,7 @@ class EvaluateLabels:
     """
 
     name = "evaluate_labels"
-    version = 1
+    version = 2
 
     def __init__(
         self,

@@ -231,3 +231,26 @@ def test_nearest_resampling_takes_the_voxel_at_that_place() -> None:
         at = np.minimum(at, (3, 4, 5)).tolist()
         expected[z, y, x] = image[at[2], at[1], at[0]]
     np.testing.assert_array_equal(sitk.GetArrayFromImage(resampled), expected)
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+@pytest.mark.parametrize("length", [1, 2, 5, 20])
+def test_blocks_of_any_width_have_a_centreline(width: int, length: int) -> None:
+    """Thinning takes blocks of an even width away entirely: 4 x 4 x 20 had no clDice."""
+    block = np.zeros((length + 6, 40, 14), bool)
+    block[3 : 3 + length, 3 : 3 + width, 3 : 3 + width] = True
+    assert centreline_dice(block, block) == 1.0
+    assert centreline_dice(np.roll(block, 20, axis=1), block) == 0.0
+
+
+def test_a_bad_prediction_lowers_centreline_dice_and_does_not_leave_the_mean() -> None:
+    reference = np.zeros((50, 30, 20), bool)
+    reference[5:45, 5:10, 5:10] = True
+    speck, outside = np.zeros_like(reference), np.zeros_like(reference)
+    speck[20:22, 6:8, 6:8] = True
+    outside[10:30, 20:22, 14:16] = True
+    assert 0 < centreline_dice(speck, reference) < 0.15
+    assert centreline_dice(outside, reference) == 0.0
+    # As long as 20 of its voxels, not as heavy as all 80.
+    both = centreline_dice(reference | outside, reference)
+    assert both == pytest.approx(2 * (38 / 58) / (1 + 38 / 58), abs=0.03)
