@@ -1,7 +1,9 @@
 """The figures of a paper, to be printed beside those of a run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +61,10 @@ class Published:
 
 
 def is_same_dataset(ours: str, theirs: str) -> bool:
-    """Return whether a dataset of ours has the name of theirs, or that and more (``nako-2024``)."""
-    name = ours.lower()
-    return name == theirs or name.startswith((f"{theirs}_", f"{theirs}-"))
+    """Return whether a dataset of ours has the name of theirs, or that and more (``nako-2024``).
+
+    Case, ``-`` and ``_`` do not count in the name itself (``InHouse`` is ``in_house``).
+    """
+    words = re.split("[-_]", ours.lower())
+    name = "".join(re.split("[-_]", theirs.lower()))
+    return name in accumulate(words)

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from doubles.places import REPOSITORY
 from organome.compute.metrics.summaries import macro_mean
 from organome.domain.evaluations import AMOS22_ORGANS, PROFILES
 from organome.domain.organs import ORGANS
 from organome.domain.schemes import SCHEMES
+from organome.io.files.strict_yaml import StrictLoader
 from organome.steps.evaluate.published import Published, is_same_dataset
 
 
@@ -79,3 +81,20 @@ def test_three_contrasts_of_nako_average_to_what_is_printed_of_all(paper: Publis
 def test_a_dataset_is_the_papers_by_the_beginning_of_its_name() -> None:
     assert is_same_dataset("NAKO-2024", "nako")
     assert not is_same_dataset("nakoda", "nako")
+
+
+@pytest.mark.parametrize("ours", ["inhouse", "in-house", "In_House", "inhouse-2020"])
+def test_case_and_dashes_do_not_count_in_the_name_of_a_dataset(ours: str) -> None:
+    assert is_same_dataset(ours, "in_house")
+    assert not is_same_dataset("in", "in_house")
+    assert not is_same_dataset("inhouses", "in_house")
+
+
+def test_every_dataset_of_the_shipped_training_finds_its_figures(paper: Published) -> None:
+    path = REPOSITORY / "config/train/mrsegmentator.yaml"
+    shipped = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
+    names = [one["name"] for one in shipped["datasets"]]
+    for section in ("sets", "composition"):
+        known = {entry["dataset"] for entry in paper.entries[section]}
+        assert all(any(is_same_dataset(name, one) for one in known) for name in names)
+        assert all(any(is_same_dataset(name, one) for name in names) for one in known)
