@@ -148,3 +148,19 @@ def test_a_profile_or_scheme_that_is_unknown_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("mrsegmentator", "nothing"))
     with pytest.raises(SetupError, match="'nothing' is unknown"):
         shard.run()
+
+
+def test_a_reference_that_was_replaced_is_compared_again_and_no_other(tmp_path: Path) -> None:
+    """docs/evaluate.md promises it to who touches the list."""
+    shard = Shard(tmp_path, predicted=voxels(0), reference=voxels(0))
+    shard.run()
+    before = shard.outcomes
+    replaced = tmp_path / "secret" / f"{shard.scans[1].scan}.nii.gz"
+    sitk.WriteImage(image(voxels(2)), str(replaced))
+    found = shard.run()
+    assert [one == other for one, other in zip(before, shard.outcomes, strict=True)] == [
+        *(True, False, True)
+    ]
+    dices = [found[scan.scan, "liver"]["dice"] for scan in shard.scans]
+    assert (dices[0], dices[2]) == (1.0, 1.0)
+    assert dices[1] == pytest.approx(dice(voxels(0), voxels(2), LIVER))
