@@ -107,6 +107,7 @@ _ANNOTATE: Final = {
     "export": ("export_round", "Choose scans of a run and write them for an annotator."),
     "import": ("import_round", "Take corrected labels, by the names of their segments."),
     "status": ("show_rounds", "Show what came back, and how much was changed."),
+    "preview": ("draw_transform", "Draw a model's labels on a scan as it is and turned around."),
     "next": ("next_training", "Train again when enough new labels are accepted."),
 }
 
