@@ -137,8 +137,8 @@ def test_a_localizer_within_the_series() -> None:
 
 D82 = pytest.mark.odd_input(
     "D-82",
-    make="a series whose pixels or matrix change part-way: 20 slices at 2 mm, 10 at 3 mm above; an "
-    "end slice of other Rows; a second acquisition that goes on above the first",
+    make="a series whose pixels or matrix change part-way: 20 slices at 2 mm, 10 at 3 mm above; "
+    "a second acquisition that goes on above the first",
     source="own",
     outcome="`grids_differ`, of one grid `not_3d`: the part left out may be the rest of the body; "
     "a part within the range of the whole is `volumes_left_out`",
@@ -158,10 +158,52 @@ def test_pixels_that_change_part_way(first: int, orientation: list[float]) -> No
     _check(series(CT) | within, Flag.VOLUMES_LEFT_OUT)
 
 
-@D82
-def test_an_end_slice_of_another_matrix() -> None:
-    end = series(OTHER[:1, :-2], first=N, prefix="e", instance=1 + N)
-    assert _refusal(series(CT) | end).reason is Reason.GRIDS_DIFFER
+D86 = pytest.mark.odd_input(
+    "D-86",
+    make="beyond the ends of a stack of 20 slices one of other Rows, an axial slice of a localizer "
+    "of three planes, two or three of other pixels; a repeat that was broken off, 1 to 3 beyond",
+    source="own",
+    outcome="the stack, `volumes_left_out`, where no more than a tenth of its slices lie beyond; "
+    "else `grids_differ`, `not_3d`",
+)
+
+
+@pytest.mark.parametrize("first", [-4, N, N + 9])
+@D86
+def test_an_end_slice_of_another_matrix(first: int) -> None:
+    end = series(OTHER[:1, :-2], first=first, prefix="e", instance=1 + N)
+    _check(series(CT) | end, Flag.VOLUMES_LEFT_OUT)
+
+
+@D86
+def test_a_localizer_that_reaches_beyond_the_series() -> None:
+    files = series(CT)
+    for place, axes in enumerate(([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1])):
+        scout = {"PixelSpacing": [3.0, 3.0], "ImageOrientationPatient": axes}
+        files |= series(OTHER[:1], first=N + 5, prefix=f"s{place}", instance=900 + place, **scout)
+    _check(files, Flag.VOLUMES_LEFT_OUT)
+
+
+@D86
+def test_a_few_slices_beyond_the_ends() -> None:
+    wide = {"PixelSpacing": [3.0, 3.0]}
+    for n_slices in (2, 3):
+        files = series(CT) | series(OTHER[:n_slices], first=N, prefix="w", instance=1 + N, **wide)
+        if n_slices == 2:
+            _check(files, Flag.VOLUMES_LEFT_OUT)
+        else:
+            assert _refusal(files).reason is Reason.GRIDS_DIFFER
+
+
+@D86
+def test_a_repeat_that_was_broken_off_beyond_the_end() -> None:
+    for n_beyond in (1, 2, 3):
+        repeat = _volume(OTHER[:10], 1, CONDITIONS[0], first=10 + n_beyond)
+        files = _volume(CT, 0, CONDITIONS[0]) | repeat
+        if n_beyond <= 2:
+            _check(files, Flag.VOLUMES_LEFT_OUT)
+        else:
+            assert _refusal(files).reason is Reason.NOT_3D
 
 
 @D82

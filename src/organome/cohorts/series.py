@@ -37,6 +37,9 @@ MAX_TURN_DEG: Final = 20.0  # of the planes of one body; those of a localizer ar
 WHOLE_SHARE: Final = 0.75
 # Of all positions; more that are there twice are a second volume, not slices sent again.
 MAX_REPEATED_SHARE: Final = 0.25
+# Of the slices of a stack: more beyond its ends may be the rest of the body, fewer are a localizer
+# or odd slices. Either way an organ that goes on there is truncated.
+MAX_BEYOND_SHARE: Final = 0.1
 MAX_PLANES: Final = 64  # of one series; a rotating one has thousands
 GAP_RATIO: Final = 1.5  # 2D protocols leave gaps of 10 to 30 % by design, a lost slice is 100 %
 TILT_SHARE: Final = 0.2  # of the drift: slices of a tilted gantry lie on a line
@@ -108,10 +111,11 @@ def group_series(headers: Iterable[Header]) -> tuple[Series, ...]:
     """Group slices into series, in the order of series time and number.
 
     Volumes of one DICOM series are told apart by plane, then by the conditions of acquisition,
-    image type and time. If one of them is whole, it is taken (flag ``volumes_left_out``). Several
-    whole ones are a fault, unless their image types differ: then each is a series. A few slices
-    that are there twice, and nothing tells apart, are repeats: the one with the highest instance
-    number is kept (flag ``duplicate_slices``).
+    image type and time. If one of them is whole, it is taken (flag ``volumes_left_out``), unless
+    what is left out goes on beyond its ends by more than a tenth of its slices. Several whole ones
+    are a fault, unless their image types differ: then each is a series. A few slices that are there
+    twice, and nothing tells apart, are repeats: the one with the highest instance number is kept
+    (flag ``duplicate_slices``).
 
     Args:
         headers: Slices in any order.
@@ -153,7 +157,8 @@ def _series(headers: Slices) -> list[Series]:
         if _n_positions(one) >= WHOLE_SHARE * n_largest
     ]
     parts = [one for one in volumes if _n_positions(one) < WHOLE_SHARE * n_largest]
-    is_covered = all(any(_covers(one, part) for one in whole) for part in parts)
+    beyond = {at for part in parts for at in min((_beyond(one, part) for one in whole), key=len)}
+    is_covered = len(beyond) <= max(1, MAX_BEYOND_SHARE * n_largest)
     if len(whole) == 1 and whole[0].fault is None and is_covered:
         return whole
     n_types = len({one.first.image_type for one in whole})
@@ -171,20 +176,20 @@ def _series(headers: Slices) -> list[Series]:
     return [together]
 
 
-def _covers(series: Series, part: Slices) -> bool:
-    """Return whether nothing is lost with a part that is left out.
+def _beyond(series: Series, part: Slices) -> set[int]:
+    """Return where slices of a part lie beyond the ends of a series, each place once.
 
-    What goes on beyond the ends of the series may be the rest of the body, in another matrix or
-    field of view; slices of another direction are a localizer's.
+    There may be the rest of the body, in another matrix or field of view; slices of another
+    direction are a localizer's.
     """
     first, last = series.slices[0], series.slices[-1]
     if not share_direction(first.normal, part[0].normal):
-        return True
+        return set()
     low_mm, high_mm = first.offset_mm - series.step_mm / 2, last.offset_mm + series.step_mm / 2
     along_mm = (
         sum(p * n for p, n in zip(one.position_xyz_mm, first.normal, strict=True)) for one in part
     )
-    return all(low_mm <= one <= high_mm for one in along_mm)
+    return {round(one / SAME_POSITION_MM) for one in along_mm if not low_mm <= one <= high_mm}
 
 
 def _by_plane(headers: Slices) -> list[list[Header]]:
