@@ -16,6 +16,8 @@ from organome.compute.radiomics.perturbation import grown, noisy, shifted, shrun
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Status
 from organome.domain.radiomics_settings import Engine
+from organome.domain.radiomics_tables import EXCHANGEABLE
+from organome.domain.rows import is_exchanged
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import Repeat
 from organome.io.labelled import LabelledShard
@@ -131,11 +133,15 @@ def _measured(
     others: Sequence[Others],
     features: Sequence[str],
 ) -> Iterator[tuple[tuple[Repeat, str, str], Floats]]:
-    """Measure all versions of a scan; organs that are cut are left out."""
+    """Measure all versions of a scan.
+
+    Organs that are cut are left out, and fat and water where they are exchanged.
+    """
     labelmap = published.read_labelmap(scan)
     ends = organ_ends(labelmap, published.seen_xyz(scan), published.round_xyz(scan))
     of_others = [_labelmap_of(by_identity, scan, labelmap) for by_identity in others]
     read = reader_of(published, scan)
+    facts = published.prepared[scan.scan].facts
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             continue
@@ -145,6 +151,9 @@ def _measured(
             versions = [original, *(measure(plan, each) if each else {} for each in changed)]
             for organ in published.scheme.structures:
                 if organ.label not in original or ends[organ.label].touches:
+                    continue
+                heights_mm = ends[organ.label].heights_mm
+                if plan.contrast in EXCHANGEABLE and is_exchanged(heights_mm, facts):
                     continue
                 rows = [
                     [

@@ -14,6 +14,7 @@ from organome.domain.errors import SetupError
 from organome.io.images.image_files import write_image
 from organome.io.tables.parquet import read_table
 from organome.io.tables.scan_lists import write_shard
+from organome.steps.radiomics.perturbed import measure_perturbed
 from organome.steps.radiomics.radiomics_stability import run
 
 VOLUME, MEAN = "original_shape_VoxelVolume", "original_firstorder_Mean"
@@ -29,9 +30,10 @@ FACTS: dict[str, dict[str, Any]] = {
 SIZE_ZYX = (14, 15, 16)
 
 
-def write_run(folder: Path, people: range, *, moved: int = 0) -> MeasurableShard:
+def write_run(folder: Path, people: range, *, moved: int = 0, **facts: Any) -> MeasurableShard:
     """Write a run of livers of several sizes and brightnesses, and of a spleen that is cut."""
-    shard = MeasurableShard(folder, FACTS, n_scans=len(people))
+    prepared = {**FACTS["prepare_images"], **facts}
+    shard = MeasurableShard(folder, {**FACTS, "prepare_images": prepared}, n_scans=len(people))
     shard.scans = [
         replace(scan, participant=f"00{person}")
         for scan, person in zip(shard.scans, people, strict=True)
@@ -105,6 +107,12 @@ def test_what_a_perturbation_leaves_alone_repeats_and_the_rest_less(measured: An
     assert icc(rows, "labelmaps", MEAN) < 1
     # Water is as bright as fat in all of them.
     assert icc(rows, "noise", MEAN, "fat_fraction") < 0.9
+
+
+def test_fat_and_water_that_are_exchanged_are_left_out(tmp_path: Path) -> None:
+    spans: dict[str, Any] = {"swapped_spans_mm": [[0, 60]], "unjudged_spans_mm": []}
+    write_run(tmp_path, range(2), fat_water="swapped", **spans)
+    assert measure_perturbed(tmp_path, [], 2)[1] == {}
 
 
 def test_runs_that_cannot_be_perturbed_are_refused(tmp_path: Path) -> None:
