@@ -7,7 +7,7 @@ exceptions may hold the name of a participant.
 import errno
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,17 @@ def machine_fault(error: BaseException | None) -> OSError | None:
     return None
 
 
+def system_error(error: BaseException | None) -> OSError | None:
+    """Find an OSError behind an error: what may go when a permission or a limit is put right.
+
+    A position that no file has (EINVAL) is none: damaged files ask for it.
+    """
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno not in {None, errno.EINVAL}:
+            return one
+    return None
+
+
 def lacks_memory(error: BaseException | None) -> bool:
     """Whether a lack of memory is behind an error, whatever a library or a reader made of it.
 
@@ -59,8 +70,11 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def machine_faults_stop_the_job() -> Iterator[None]:
+def machine_faults_stop_the_job(*own: Path) -> Iterator[None]:
     """Turn the OSError of a faulty machine into a MachineFault.
+
+    Args:
+        own: Folders below which paths may be named.
 
     Raises:
         MachineFault: If the disk is full or away, whatever the error was wrapped in.
@@ -73,27 +87,32 @@ def machine_faults_stop_the_job() -> Iterator[None]:
         fault = machine_fault(error)
         if fault is None:
             raise
-        raise MachineFault(describe_os_error(fault)) from error
+        raise MachineFault(describe_os_error(fault, *own)) from error
 
 
-def describe_os_error(error: OSError) -> str:
+def describe_os_error(error: OSError, *own: Path) -> str:
     """Describe an error of the system; with the path only where that is ours.
 
     What is written, or lies below the working directory (of a job the run folder), is ours. Any
     other path may lie in a delivery, and name a participant.
+
+    Args:
+        error: What was raised.
+        own: Further folders that are ours: a run folder that is not the working directory, models.
     """
     path = error.filename
-    if path is not None and (error.errno in _OF_WRITING or _lies_below_here(str(path))):
+    if path is not None and (error.errno in _OF_WRITING or _is_ours(str(path), own)):
         return f"{path}: {error.strerror}"
     return f"disk: {error.strerror} ({errno.errorcode.get(error.errno or 0, '')})"
 
 
-def _lies_below_here(path: str) -> bool:
+def _is_ours(path: str, own: Iterable[Path]) -> bool:
     try:
         here = Path.cwd()
     except OSError:
         return False  # it is away, too
-    return Path(os.path.normpath(here / path)).is_relative_to(here)
+    full = Path(os.path.normpath(here / path))
+    return any(full.is_relative_to(os.path.normpath(here / root)) for root in (here, *own))
 
 
 def fault_at_scan(scan: str, fault: OSError, *, own: Path) -> MachineFault:

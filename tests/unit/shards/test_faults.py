@@ -60,6 +60,21 @@ def test_a_path_of_the_run_or_of_what_is_written_is_named(
         assert str(caught.value) == f"{path}: {os.strerror(number)}"
 
 
+def test_a_path_below_a_folder_that_is_ours_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, said in (
+        ("/data/models/a/plans.json", "/data/models/a/plans.json: Input/output error"),
+        ("../models/a/plans.json", "../models/a/plans.json: Input/output error"),
+        ("/data/models/../1234567.zip", "disk: Input/output error (EIO)"),
+    ):
+        ours = Path("/data/models"), Path("../models")
+        with pytest.raises(MachineFault) as caught, machine_faults_stop_the_job(*ours):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("number", OF_ONE_FILE)
 def test_error_of_one_file_stays_what_it_is(number: int) -> None:
     with pytest.raises(OSError) as caught, machine_faults_stop_the_job():

@@ -106,7 +106,9 @@ def run(
         checks["node"] = lambda: check_nodes(
             profile, run_folder=run_folder, wait_s=wait_s, poll_s=poll_s, config=config
         )
-    findings = [finding for name, check in checks.items() for finding in look(name, check)]
+    findings = [
+        finding for name, check in checks.items() for finding in look(name, check, run_folder)
+    ]
     if report is not None:
         write_report(report, findings)
     return Diagnosis(findings)

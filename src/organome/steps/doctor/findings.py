@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from organome.shards.faults import describe_os_error
 
@@ -63,15 +64,21 @@ def skipped(subject: str, fact: str, advice: str = "") -> Finding:
     return Finding(subject, Grade.SKIPPED, fact, advice)
 
 
-def look(subject: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Look at something; that it cannot be looked at is a finding, too."""
+def look(subject: str, check: Callable[[], Iterable[Finding]], *own: Path) -> list[Finding]:
+    """Look at something; that it cannot be looked at is a finding, too.
+
+    Args:
+        subject: What is looked at.
+        check: Looks.
+        own: Folders below which a finding may name a path.
+    """
     found: list[Finding] = []
     try:
         found.extend(check())
     except Exception as error:  # one broken thing must not hide the others
         why = str(error)
         if isinstance(error, OSError) and error.filename is not None:
-            why = describe_os_error(error)
+            why = describe_os_error(error, *own)
         fact = f"{type(error).__name__}: {why}".splitlines()[0]
         found.append(fail(subject, fact, "correct this first"))
     return found

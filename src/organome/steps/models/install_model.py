@@ -146,9 +146,10 @@ def run(
         Interrupted: If asked to stop; nothing is left behind.
     """
     wanted = _model_request(source, name=name, sha256=sha256, scheme=scheme, inside=inside)
+    models = models or models_folder()
     try:
-        with listening() as interrupts, machine_faults_stop_the_job():
-            return _install(wanted, models or models_folder(), interrupts)
+        with listening() as interrupts, machine_faults_stop_the_job(models):
+            return _install(wanted, models, interrupts)
     except OSError as error:
         if error.filename is None:
             raise

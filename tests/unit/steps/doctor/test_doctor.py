@@ -348,6 +348,23 @@ def test_check_that_breaks_at_a_file_of_a_delivery_names_nobody() -> None:
     assert finding.fact == "OSError: disk: Input/output error (EIO)"
 
 
+def test_doctor_names_what_may_not_be_read_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "run" / "work"
+
+    def check(_: Path) -> list[Finding]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(work))
+
+    work.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("cohort: {}\n")
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setattr(doctor, "check_folders", check)
+    found = by_subject(list(doctor.run(tmp_path / "run").findings))
+    assert found["run folder"].fact == f"PermissionError: {work}: Permission denied"
+
+
 @pytest.mark.parametrize(("finding", "code"), [(ok("a", "b"), 0), (fail("a", "b", "c"), 3)])
 def test_failing_finding_exits_3(
     finding: Finding, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
