@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from organome.compute.geometry.arrays import Voxels
-from organome.compute.labelmaps.view import View, round_field, seen_boxes
+from organome.compute.labelmaps.view import View, find_seen
 from organome.compute.labelmaps.volumes import OrganMeasure, measure_organs, organ_ends
 from organome.compute.stitching.stitch import stitch
 from organome.domain.errors import ScanError
@@ -219,7 +219,7 @@ def test_an_organ_is_cut_where_padding_begins(orientation: str, fill: float) -> 
     labelmap = sitk.DICOMOrient(image_of(labels_zyx), orientation)
     cut = [
         {label for label, one in organ_ends(labelmap, seen).items() if one.touches}
-        for seen in (seen_boxes(sitk.DICOMOrient(image, orientation)) for image in images)
+        for seen in (find_seen(sitk.DICOMOrient(image, orientation)).boxes_xyz for image in images)
     ]
     assert cut == [{LIVER}, {1}, {LIVER, 1}]
 
@@ -249,7 +249,7 @@ def test_padding_that_is_not_the_least_value(kind: type, low: float, fill: float
         voxels_zyx = sitk.GetArrayFromImage(padded_image(fill=low))
         for cut in cuts:
             voxels_zyx[cut] = fill
-        seen = seen_boxes(image_of(voxels_zyx.astype(kind)))
+        seen = find_seen(image_of(voxels_zyx.astype(kind))).boxes_xyz
         ends = organ_ends(image_of(labels_zyx), seen)
         found.append({label for label, one in ends.items() if one.touches})
     assert found == [{LIVER}, {1}, {LIVER, 1}, {LIVER, 1}]
@@ -258,15 +258,15 @@ def test_padding_that_is_not_the_least_value(kind: type, low: float, fill: float
 def round_image(
     centre_xy: tuple[float, float] = (44.5, 49.5), radius_mm: float = 80.0, fill: float = -1024.0
 ) -> tuple[sitk.Image, Any]:
-    """A CT of pixels of 2 x 1.5 mm that was reconstructed in a circle; where that is, by voxel."""
+    """A CT that was reconstructed in a circle; where that is, by voxel."""
     z, y, x = np.indices((12, 112, 90))
-    off_mm = np.hypot((x - centre_xy[0]) * 2.0, (y - centre_xy[1]) * 1.5)
+    off_mm = 1.75 * np.hypot(x - centre_xy[0], y - centre_xy[1])
     body = np.hypot((x - 44) / 30, (y - 50) / 25) < 1
     chance = np.random.default_rng(3)
     voxels_zyx = np.where(body, 40, -1000) + chance.normal(0, 20, z.shape)
     voxels_zyx = np.where(off_mm < radius_mm, voxels_zyx.clip(-1024), fill)
     image = sitk.GetImageFromArray(voxels_zyx.astype(np.int16))
-    image.SetSpacing((2.0, 1.5, 5.0))
+    image.SetSpacing((1.75, 1.75, 5.0))
     return image, off_mm < radius_mm
 
 
@@ -295,7 +295,7 @@ def test_an_organ_is_cut_at_a_round_field_of_view(
     labels_zyx[7:10, y : y + 12, x - 18 : x - 4] = 2  # four voxels before
     labelmap = sitk.GetImageFromArray(labels_zyx)
     labelmap.CopyInformation(image)
-    field = round_field(sitk.DICOMOrient(image, orientation))
+    field = find_seen(sitk.DICOMOrient(image, orientation)).round_xyz
     assert field is not None
     assert [len(one) for one in field if one is not None] == [2, 2]
     ends = organ_ends(sitk.DICOMOrient(labelmap, orientation), None, field)
@@ -305,6 +305,45 @@ def test_an_organ_is_cut_at_a_round_field_of_view(
     assert 1.5 <= ends[2].face_distance_mm <= 4 * 2.0
     assert ends[1].face_distance_mm >= 10
     assert organ_ends(labelmap)[LIVER].touches == ()
+
+
+@pytest.mark.odd_input(
+    "V-184",
+    make="a CT reconstructed in a circle, slices at one end or both, or columns, padded with 0, "
+    "with 3000, or with what its corners hold",
+    source="own; converters and resampling that pad with 0",
+    outcome="`truncated` where the organ ends with what was seen, and on the circle",
+)
+@pytest.mark.parametrize("corners", [-1024.0, 0.0])
+@pytest.mark.parametrize("fill", [-1024, 0, 3000])
+@pytest.mark.parametrize(
+    ("cuts", "box"),
+    [
+        ((np.s_[9:],), [[0, 90], [0, 112], [0, 9]]),
+        ((np.s_[:2], np.s_[9:]), [[0, 90], [0, 112], [2, 9]]),
+        ((np.s_[9:], np.s_[:, :4]), [[0, 90], [4, 112], [0, 9]]),
+    ],
+)
+def test_slices_padded_beside_a_round_field_of_view(
+    corners: float, fill: int, cuts: Any, box: list[list[int]]
+) -> None:
+    image, _ = round_image((44.5, 53.5), 84.0, corners)
+    whole = find_seen(image)
+    assert whole.boxes_xyz is None
+    voxels_zyx = sitk.GetArrayFromImage(image)
+    for cut in cuts:
+        voxels_zyx[cut] = fill
+    padded = sitk.GetImageFromArray(voxels_zyx)
+    padded.CopyInformation(image)
+    seen = find_seen(padded)
+    if fill == corners:  # columns beside the circle, of its own value: the circle says it
+        box = [box[0], [0, 112], box[2]]
+    assert seen.boxes_xyz == [box]
+    assert seen.round_xyz is not None
+    assert whole.round_xyz is not None
+    assert seen.round_xyz[2] is whole.round_xyz[2] is None
+    for found, expected in zip(seen.round_xyz[:2], whole.round_xyz[:2], strict=True):
+        assert found == pytest.approx(expected, abs=0.2)
 
 
 def test_distances_to_a_rim_are_those_of_one_who_goes_from_voxel_to_voxel() -> None:
@@ -342,7 +381,19 @@ def test_what_is_not_a_round_field_of_view() -> None:
     images += [image_of(noise), image_of(np.zeros(x.shape)), padded_image(np.s_[50:])]
     for image in images:
         image.SetSpacing((2.0, 2.0, 5.0))
-    assert [round_field(image) for image in images] == [None] * 6
+    assert [find_seen(image).round_xyz for image in images] == [None] * 6
+
+
+@pytest.mark.parametrize(("n_slices", "slice_mm"), [(20, 5.0), (40, 1.6)])
+def test_the_sides_of_a_body_in_air_of_one_value_are_no_circle(
+    n_slices: int, slice_mm: float
+) -> None:
+    _, y, x = np.indices((n_slices, 256, 256))
+    body = np.hypot((x - 128) / 124, (y - 128) / 80) < 1
+    voxels_zyx = np.where(body, np.random.default_rng(0).normal(300, 20, x.shape), 0)
+    image = sitk.GetImageFromArray(voxels_zyx.astype(np.int16))
+    image.SetSpacing((1.6, 1.6, slice_mm))
+    assert find_seen(image).round_xyz is None
 
 
 def test_air_of_one_value_is_not_padding() -> None:
@@ -351,7 +402,7 @@ def test_air_of_one_value_is_not_padding() -> None:
     body = np.random.default_rng(0).normal(40, 20, is_body.shape).clip(-1000)
     for air in (-1024, 0, 70):
         clipped = np.where(is_body, body, air).astype(np.int16)
-        assert seen_boxes(image_of(clipped)) is None
+        assert find_seen(image_of(clipped)).boxes_xyz is None
 
 
 def test_what_is_bright_in_nothing_is_not_padded() -> None:
@@ -360,7 +411,7 @@ def test_what_is_bright_in_nothing_is_not_padded() -> None:
     cube[20:40, 20:40, 20:40] = 100
     ball[np.sum((np.indices(ball.shape) - 30) ** 2, axis=0) < 400] = 100
     images = [image_of(one) for one in (empty, cube, ball, empty + 300)]
-    assert [seen_boxes(image) for image in (*images, padded_image())] == [None] * 5
+    assert [find_seen(image).boxes_xyz for image in (*images, padded_image())] == [None] * 5
 
 
 @pytest.mark.odd_input(

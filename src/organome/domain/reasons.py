@@ -173,7 +173,7 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     ),
     Flag.VOLUMES_LEFT_OUT: (
         "A series also held parts of other acquisitions, echoes or phases; its one whole volume "
-        "counts."
+        "counts. What was left out beyond its ends is a tenth of its slices at most."
     ),
     Flag.ACQUISITIONS_MIXED: (
         "The slices of one stack differ in acquisition, echo, image type or the like."
@@ -211,7 +211,9 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     Flag.FRAME_DIFFERS: (
         "Stations or contrasts, or the slice and the Dixon images, are of different frames of "
         "reference: the participant may have moved in between, so that stations do not fit "
-        "together, or labels lie beside the organs."
+        "together, or labels lie beside the organs. A hint: there are scanners that give each "
+        "series a frame of its own, and it is not known of every biobank whether stations share "
+        "one."
     ),
     Flag.SEAM_GAIN_UNKNOWN: "A seam had too little body in its overlap to match intensities.",
     Flag.SEAM_GAIN_LIMITED: "The intensity step at a seam was too large to be matched in full.",

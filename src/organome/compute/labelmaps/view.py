@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from organome.compute.geometry.arrays import Mask
+from organome.compute.geometry.arrays import Mask, Voxels
 
 Box: TypeAlias = Sequence[Sequence[int]]  # first voxel and the one after the last, along x, y, z
 # Centre and radius in voxels along x, y, z; None along the axis on which the field does not depend.
@@ -139,32 +139,85 @@ def _ends_of_lines(lines: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     return lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of an image in one piece, as far as one can see.
+
+    Attributes:
+        boxes_xyz: Boxes along x, y, z: first voxel and the one after the last; None: all of it.
+        round_xyz: Its field of view as in ``RoundField``, half a voxel within the outermost voxels
+            that were seen; None: it is not round.
+    """
+
+    boxes_xyz: list[list[list[int]]] | None
+    round_xyz: list[list[float] | None] | None
+
+
+def find_seen(image: sitk.Image, padded_zyx: Mask | None = None) -> Seen:
+    """Find what of an image in one piece was seen, where the rest was filled up.
+
+    Images are padded to a common size, and stations of different widths are stitched elsewhere; the
+    fill is the least value of the image, 0 or less, or else whatever most of its corners hold: a CT
+    is padded with 0 as well, and interpolation leaves MRI a little below it. Slices of one value at
+    the ends of an axis are padding, whatever else was filled up. Where the air was set to one
+    value, no box is found.
+
+    A CT is reconstructed in a circle. What is filled up around has one value in all slices, in the
+    corners too, and ends on a circle: a body in air of one value does not.
+
+    Args:
+        image: 3D.
+        padded_zyx: Where voxels are known to stand for nothing, whatever they hold now; they count
+            as filled up with one value of their own.
+    """
+    voxels_zyx = sitk.GetArrayViewFromImage(image)
+    if padded_zyx is not None and padded_zyx.any():
+        low = voxels_zyx.min().item()
+        fill = low - max(1, abs(low))
+        kind = np.result_type(voxels_zyx.dtype, np.min_scalar_type(fill))
+        voxels_zyx = np.where(padded_zyx, kind.type(fill), voxels_zyx)
+    inner = _without_filled_ends(voxels_zyx)
+    fills = _fills(voxels_zyx)
+    voxels_zyx = voxels_zyx[tuple(slice(*ends) for ends in inner)]
+    fills += [one for one in _fills(voxels_zyx) if one not in fills]
+    found = (_unfilled_boxes(voxels_zyx != fill) for fill in fills)
+    boxes = next((boxes for boxes in found if boxes), None)
+    if boxes is None and inner != [[0, size] for size in reversed(image.GetSize())]:
+        boxes = [[[0, size] for size in reversed(voxels_zyx.shape)]]
+    field = _round_field(voxels_zyx, image.GetSpacing()[::-1])
+    starts_xyz = [start for start, _ in reversed(inner)]
+    return Seen(
+        boxes and [_moved(box, starts_xyz) for box in boxes],
+        field
+        and [
+            one and [round(one[0] + start, 2), one[1]]
+            for one, start in zip(field, starts_xyz, strict=True)
+        ],
+    )
+
+
+def _moved(box: Box, starts: Sequence[int]) -> list[list[int]]:
+    return [[low + start, high + start] for (low, high), start in zip(box, starts, strict=True)]
+
+
 MIN_RIM_POINTS: Final = 32
 RIM_TOLERANCE: Final = 1.0  # of a voxel, for nearly all points of a rim
 RIM_SHARE: Final = 0.95
+MAX_RIM_GAP_DEG: Final = 120.0  # between neighbouring points: two sides of a body are no circle
+MAX_PIXEL_RATIO: Final = 1.05  # CT has square pixels; so a stack of thick slices is no slice
 
 
-def round_field(image: sitk.Image) -> list[list[float] | None] | None:
-    """Find the circle in which an image was reconstructed, as CT is, where it is filled up around.
-
-    What is filled up has one value in all slices, in the corners too, and ends on a circle: a body
-    in air of one value does not.
-
-    Returns:
-        The field as in ``RoundField``, half a voxel within the outermost voxels that were seen.
-        None: it is not round, as far as one can see.
-    """
-    voxels_zyx = sitk.GetArrayViewFromImage(image)
-    spacing_zyx_mm = image.GetSpacing()[::-1]
+def _round_field(
+    voxels_zyx: Voxels, spacing_zyx_mm: Sequence[float]
+) -> list[list[float] | None] | None:
     for across in range(3):
+        others = [axis for axis in range(3) if axis != across]
+        spacing_mm = [spacing_zyx_mm[axis] for axis in others]
         voxels = np.moveaxis(voxels_zyx, across, 0)
         corners = voxels[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-        if (corners != corners[0, 0]).any():
+        if max(spacing_mm) > MAX_PIXEL_RATIO * min(spacing_mm) or (corners != corners[0, 0]).any():
             continue
-        others = [axis for axis in range(3) if axis != across]
-        circle = _rim_circle(
-            (voxels != corners[0, 0]).any(axis=0), [spacing_zyx_mm[axis] for axis in others]
-        )
+        circle = _rim_circle((voxels != corners[0, 0]).any(axis=0), spacing_mm)
         if circle is not None:
             by_axis = dict(zip(others, circle, strict=True))
             return [by_axis.get(axis) for axis in (2, 1, 0)]
@@ -193,6 +246,9 @@ def _rim_circle(seen: Mask, spacing_mm: Sequence[float]) -> list[list[float]] | 
     off_mm = np.abs(np.hypot(*(rim_mm - centre_mm).T) - radius_mm)
     if np.quantile(off_mm, RIM_SHARE) > RIM_TOLERANCE * max(spacing_mm):
         return None
+    angles_deg = np.sort(np.degrees(np.arctan2(*(rim_mm - centre_mm).T)))
+    if np.diff(angles_deg, append=angles_deg[0] + 360).max() > MAX_RIM_GAP_DEG:
+        return None
     return [
         [round(float(one_mm / mm), 2), round(radius_mm / mm - 0.5, 2)]
         for one_mm, mm in zip(centre_mm, spacing_mm, strict=True)
@@ -206,26 +262,42 @@ MIN_SEEN_SHARE: Final = (
 )
 
 
-def seen_boxes(image: sitk.Image) -> list[list[list[int]]] | None:
-    """Find what of an image in one piece was seen, where the rest was filled up with one value.
+def _fills(voxels_zyx: Voxels) -> list[Any]:
+    """Return what an image may be filled up with, the least value first."""
+    lowest = voxels_zyx.min()
+    corners, counts = np.unique(voxels_zyx[np.ix_(*[(0, -1)] * 3)], return_counts=True)
+    of_corners = corners[counts >= MIN_FILLED_CORNERS]
+    fills = [lowest] if lowest <= 0 else []
+    return fills + [one for one in of_corners if one not in fills]
 
-    Images are padded to a common size, and stations of different widths are stitched elsewhere; the
-    fill is the least value of the image, 0 or less, or else whatever most of its corners hold: a CT
-    is padded with 0 as well, and interpolation leaves MRI a little below it. Where the air was set
-    to one value, nothing is found.
+
+def _without_filled_ends(voxels_zyx: Voxels) -> list[list[int]]:
+    """Leave out slices of one value at the ends of an axis, beside which the scan ends in full.
 
     Returns:
-        Boxes along x, y, z: first voxel and the one after the last. None: all of it, as far as one
-        can see.
+        First and end of the rest, by axis; the whole extent where nothing is left out.
     """
-    voxels_zyx = sitk.GetArrayViewFromImage(image)
-    lowest = voxels_zyx.min()
-    fills = [lowest] if lowest <= 0 else []
-    corners, counts = np.unique(voxels_zyx[np.ix_(*[(0, -1)] * 3)], return_counts=True)
-    if counts.max() >= MIN_FILLED_CORNERS and corners[counts.argmax()] not in fills:
-        fills.append(corners[counts.argmax()])
-    found = (_unfilled_boxes(voxels_zyx != fill) for fill in fills)
-    return next((boxes for boxes in found if boxes is not None), None)
+    inner = [[0, size] for size in voxels_zyx.shape]
+    before = None
+    while inner != before:
+        before = [list(ends) for ends in inner]
+        for axis in range(3):
+            for end in (0, 1):
+                rest = voxels_zyx[tuple(slice(*ends) for ends in inner)]
+                planes = np.moveaxis(rest, axis, 0)[:: -1 if end else 1]
+                n_filled = _n_filled(planes)
+                inner[axis][end] += -n_filled if end else n_filled
+    return inner
+
+
+def _n_filled(planes: Voxels) -> int:
+    """Count the first planes that hold one value, if less than half of the next one does."""
+    fill = planes[0].flat[0]
+    for place, plane in enumerate(planes):
+        share_seen = np.count_nonzero(plane != fill) / plane.size
+        if share_seen:
+            return place if share_seen >= MIN_SEEN_SHARE else 0
+    return 0
 
 
 def _unfilled_boxes(seen_zyx: Mask) -> list[list[list[int]]] | None:

@@ -53,11 +53,13 @@ class Stack:
         image: z along the normal, LPS.
         flags: What was odd about the voxels and got handled.
         scalings: How stored values became intensities: ``stored``, ``linear``, ``table``.
+        replaced_zyx: Where padding was replaced; None: nowhere.
     """
 
     image: sitk.Image
     flags: frozenset[Flag]
     scalings: frozenset[str]
+    replaced_zyx: npt.NDArray[np.bool_] | None = None
 
 
 def stack_slices(
@@ -98,16 +100,19 @@ def stack_slices(
     flags = {Flag.PRIVATE_SCALING} if any(one.has_private_scaling for one in slices) else set()
     if is_ct and lacking:
         flags.add(Flag.HOUNSFIELD_STATED)
+    replaced_zyx = None
     if padded_zyx is not None and padded_zyx.any():
         fill = AIR_HU if is_ct else voxels_zyx[~padded_zyx].min()
-        if (voxels_zyx[padded_zyx] != fill).any():
-            voxels_zyx = _filled(voxels_zyx, padded_zyx, fill)
+        differs_zyx = padded_zyx & (voxels_zyx != fill)
+        if differs_zyx.any():
+            replaced_zyx = differs_zyx
+            voxels_zyx = _filled(voxels_zyx, replaced_zyx, fill)
             flags.add(Flag.PADDING_REPLACED)
     if padding is Flag.PADDING_DOUBTFUL:
         flags.add(padding)
     image = sitk.GetImageFromArray(voxels_zyx)
     set_grid(image, [one.header for one in slices])
-    return Stack(image, frozenset(flags), frozenset(map(_scaling, slices)))
+    return Stack(image, frozenset(flags), frozenset(map(_scaling, slices)), replaced_zyx)
 
 
 def rescaled_voxels(slices: Sequence[DicomSlice]) -> Voxels:

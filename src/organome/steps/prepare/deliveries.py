@@ -1,6 +1,6 @@
 """From a scan as delivered to images by station and contrast, whatever the cohort."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -23,7 +23,9 @@ from organome.cohorts.ukb import (
     manifest_flags,
     own_sources,
 )
+from organome.compute.geometry.arrays import Mask
 from organome.compute.geometry.grids import share_grid
+from organome.compute.labelmaps.view import Seen, find_seen
 from organome.domain.errors import ScanError
 from organome.domain.flags import Flag
 from organome.domain.headers import Header
@@ -43,7 +45,7 @@ from organome.io.files.delivered import is_folder
 from organome.io.files.identity import input_identity
 from organome.io.images.image_files import check_image, read_delivered
 from organome.io.images.sidecars import Sidecar, read_sidecar
-from organome.shards.faults import lacks_memory, machine_fault
+from organome.shards.faults import lacks_memory, machine_fault, system_error
 
 # What later steps read of every Dixon scan; the other contrasts serve where these look exchanged.
 REQUIRED: Final = frozenset({Contrast.FAT, Contrast.WATER})
@@ -58,6 +60,27 @@ SOFT_HU: Final = (-200, 300)  # fat to enhanced blood
 MIN_SOFT_SHARE: Final = 0.01  # of voxels; a body fills a tenth of its image at least
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """What is known of an image beside its voxels, whatever contrast it turns out to show.
+
+    Attributes:
+        image: The image itself.
+        frame_uid: Frame of reference of its DICOM series; empty if there is none.
+        seen: What was seen of it, where the padding that says so was replaced.
+    """
+
+    image: sitk.Image
+    frame_uid: str = ""
+    seen: Seen | None = None
+
+    @classmethod
+    def of(cls, image: sitk.Image, replaced_zyx: Mask | None, *, frame_uid: str = "") -> "Origin":
+        """Note what was seen of an image, before where its padding was is forgotten."""
+        seen = None if replaced_zyx is None else find_seen(image, replaced_zyx)
+        return cls(image, frame_uid, seen)
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What a scan consists of.
@@ -70,6 +93,7 @@ class Delivery:
         flags: What was odd and got handled.
         n_files_left_out: Files among its DICOM files that are not slices, None without DICOM.
         scalings: How stored DICOM values became intensities.
+        origins: Of images that were read, those left out included.
     """
 
     stations: tuple[Mapping[Contrast, sitk.Image], ...]
@@ -77,6 +101,12 @@ class Delivery:
     flags: frozenset[Flag]
     n_files_left_out: int | None = None
     scalings: frozenset[str] = frozenset()
+    origins: tuple[Origin, ...] = ()
+
+    def seen(self, image: sitk.Image) -> Seen:
+        """Return what was seen of one of the images, as it was delivered."""
+        noted = (one.seen for one in self.origins if one.image is image)
+        return next((one for one in noted if one is not None), None) or find_seen(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +124,7 @@ class _Stacker:
         self._slices: dict[Header, DicomSlice] = {one.header: one for one in files.slices}
         self.flags = set(files.flags)
         self.scalings: set[str] = set()
+        self.origins: list[Origin] = []
 
     def image(self, series: Series, contrast: Contrast) -> sitk.Image:
         """Stack a series, and check the image.
@@ -110,7 +141,10 @@ class _Stacker:
         )
         self.flags |= stack.flags | _unit_flags(stack.image, contrast)
         self.scalings |= stack.scalings
-        return _checked(stack.image, contrast)
+        image = _checked(stack.image, contrast)
+        frame_uid = series.first.frame_of_reference_uid
+        self.origins.append(Origin.of(image, stack.replaced_zyx, frame_uid=frame_uid))
+        return image
 
 
 class Deliveries:
@@ -139,12 +173,15 @@ class Deliveries:
             ScanError: If files, series or voxels are not in order.
         """
         if self._kind == "ukb":
-            return _without_copies(self._read_archive(scan))
-        if self._kind == "nako" and scan.protocol == nako.DIXON and _are_archives(scan):
-            return _without_copies(self._read_stations(scan))
-        return _without_copies(
-            _read_sources(scan, self._contrasts, self._missing_rescale, self._orientation)
-        )
+            delivery = self._read_archive(scan)
+        elif self._kind == "nako" and scan.protocol == nako.DIXON and _are_archives(scan):
+            delivery = self._read_stations(scan)
+        else:
+            delivery = _read_sources(
+                scan, self._contrasts, self._missing_rescale, self._orientation
+            )
+        delivery = _without_copies(delivery)
+        return replace(delivery, flags=delivery.flags | _frame_flags(delivery))
 
     def _read_archive(self, scan: Scan) -> Delivery:
         shown = (Contrast.T1,) if scan.protocol == PANCREAS else DIXON_CONTRASTS
@@ -211,13 +248,10 @@ class Deliveries:
         return Delivery(
             stations=lost.whole(stations),
             header=next(iter(choice.stations[0].values())).first,
-            flags=choice.flags
-            | archive.flags
-            | stacker.flags
-            | lost.flags
-            | _frame_flags(one.first for of in choice.stations for one in of.values()),
+            flags=choice.flags | archive.flags | stacker.flags | lost.flags,
             n_files_left_out=archive.files.n_left_out,
             scalings=frozenset(stacker.scalings),
+            origins=tuple(stacker.origins),
         )
 
     def _archive(self, scan: Scan) -> _Archive:
@@ -289,11 +323,10 @@ def _read_sources(
     return Delivery(
         stations=whole,
         header=next((one.header for one in read if one.header is not None), None),
-        flags=frozenset(flags | lost.flags | _frame_flags(one.header for one in read)).union(
-            *(one.flags for one in read)
-        ),
+        flags=frozenset(flags | lost.flags).union(*(one.flags for one in read)),
         n_files_left_out=sum(left_out) if left_out else None,
         scalings=frozenset().union(*(one.scalings for one in read)),
+        origins=tuple(origin for one in read for origin in one.origins),
     )
 
 
@@ -316,7 +349,8 @@ class _Lost:
         Args:
             contrast: The contrast; None: not known, so required.
             station: Place of its station from the head; None: it is all stations'. Damage to a
-                required contrast of one station is noted as well.
+                required contrast of one station is noted as well, but for what the system would not
+                do: a permission or a limit may be corrected, and nothing would ask again.
 
         Raises:
             ScanError: What is wrong; a fault of the machine or a lack of memory always.
@@ -328,7 +362,7 @@ class _Lost:
                 raise
             if contrast not in self._required:
                 self._errors.setdefault(contrast, error)
-            elif station is None or error.reason not in DAMAGED:
+            elif station is None or error.reason not in DAMAGED or system_error(error):
                 raise
             else:
                 self._damaged.setdefault(station, error)
@@ -423,9 +457,11 @@ def _voxels_digest(image: sitk.Image) -> str:
     return digest.hexdigest()
 
 
-def _frame_flags(headers: Iterable[Header | Sidecar | None]) -> frozenset[Flag]:
+def _frame_flags(delivery: Delivery) -> frozenset[Flag]:
     """Compare frames of reference: somebody who was moved in between has a new one."""
-    uids = {one.frame_of_reference_uid for one in headers if isinstance(one, Header)} - {""}
+    used = [image for images in delivery.stations for image in images.values()]
+    origins = (one for one in delivery.origins if any(one.image is image for image in used))
+    uids = {one.frame_uid for one in origins} - {""}
     return frozenset({Flag.FRAME_DIFFERS}) if len(uids) > 1 else frozenset()
 
 
@@ -454,22 +490,31 @@ def _read_source(source: Source, missing_rescale: MissingRescale, orientation: s
         raise ScanError(error.reason, f"{source.contrast}: {error.fact}") from error
     if source.contrast is None:
         raise ScanError(Reason.CONTRAST_MISSING, "the list does not say what the image shows")
-    image, flags = delivered.image, delivered.flags
+    image, flags, replaced_zyx = delivered.image, delivered.flags, None
     if source.contrast is Contrast.CT:
-        image, padding = _without_padding(image)
-        flags |= padding
-    flags |= _unit_flags(image, source.contrast)
-    return Delivery(({source.contrast: image},), header=read_sidecar(path), flags=flags)
+        image, replaced_zyx = _without_padding(image)
+    if replaced_zyx is not None:
+        flags |= {Flag.PADDING_REPLACED}
+    return Delivery(
+        ({source.contrast: image},),
+        header=read_sidecar(path),
+        flags=flags | _unit_flags(image, source.contrast),
+        origins=(Origin.of(image, replaced_zyx),),
+    )
 
 
-def _without_padding(image: sitk.Image) -> tuple[sitk.Image, frozenset[Flag]]:
-    """Make air of what lies below any tissue and air of a CT, as where it comes as DICOM."""
+def _without_padding(image: sitk.Image) -> tuple[sitk.Image, Mask | None]:
+    """Make air of what lies below any tissue and air of a CT, as where it comes as DICOM.
+
+    Returns:
+        The image, and where that was; None: nowhere.
+    """
     voxels_zyx = sitk.GetArrayViewFromImage(image)
     if voxels_zyx.min() >= LOWEST_HU:
-        return image, frozenset()
+        return image, None
     highest = float(voxels_zyx.max())
     filled = sitk.Threshold(image, lower=LOWEST_HU, upper=highest, outsideValue=AIR_HU)
-    return filled, frozenset({Flag.PADDING_REPLACED})
+    return filled, voxels_zyx < LOWEST_HU
 
 
 def _unit_flags(image: sitk.Image, contrast: Contrast) -> frozenset[Flag]:
@@ -501,6 +546,7 @@ def _read_series(
         flags=chosen.flags | stacker.flags | extra,
         n_files_left_out=files.n_left_out,
         scalings=frozenset(stacker.scalings),
+        origins=tuple(stacker.origins),
     )
 
 

@@ -17,7 +17,6 @@ from organome.compute.dixon.swaps import (
     spans_mm,
 )
 from organome.compute.geometry.grids import orientation_code, share_grid
-from organome.compute.labelmaps.view import round_field, seen_boxes
 from organome.compute.stitching.seams import Seam
 from organome.compute.stitching.stitch import TRIM_SLICES, stitch
 from organome.domain.contrast_choice import choose_contrasts
@@ -281,10 +280,11 @@ class PrepareImages:
         if len(stations) == 1:
             (images,) = stations
             _check_grids(images)
-            boxes = {contrast.value: seen_boxes(image) for contrast, image in images.items()}
-            facts["seen_xyz"] = {name: found for name, found in boxes.items() if found}
-            fields = {contrast.value: round_field(image) for contrast, image in images.items()}
-            facts["round_xyz"] = {name: found for name, found in fields.items() if found}
+            seen = {contrast.value: delivery.seen(image) for contrast, image in images.items()}
+            facts["seen_xyz"] = {name: one.boxes_xyz for name, one in seen.items() if one.boxes_xyz}
+            facts["round_xyz"] = {
+                name: one.round_xyz for name, one in seen.items() if one.round_xyz
+            }
         else:
             stitched = stitch(stations, wanted=wanted)
             images = stitched.images

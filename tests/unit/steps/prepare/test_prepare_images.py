@@ -12,6 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from doubles.odd_dicom import series
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.flags import Flag
 from organome.domain.outcomes import Outcome, Reason, Status
@@ -322,6 +323,45 @@ def test_a_fault_of_the_disk_costs_no_station_and_no_contrast(
 
 
 @pytest.mark.odd_input(
+    "C-86",
+    make="an image file of a station at an end that may not be read, or no handle is left for it",
+    source="own",
+    outcome="`file_broken`: the station is whole, and there again once that is put right",
+)
+@pytest.mark.parametrize(
+    ("error", "is_damage"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (OSError(errno.EMFILE, "Too many open files"), False),
+        (OSError(errno.EINVAL, "Invalid argument"), True),  # a damaged file points nowhere
+        (OSError("not a gzip file"), True),
+    ],
+)
+def test_a_station_that_may_not_be_read_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, is_damage: bool
+) -> None:
+    def read_or_fail(path: Path, **options: Any) -> Any:
+        with refusing(Reason.FILE_BROKEN, "it cannot be read"):
+            if path.name == "2.nii.gz":
+                raise error
+        return read(path, **options)
+
+    sources = [
+        Source(str(_image_file(tmp_path / f"{place}.nii.gz", seed=place)), WATER, place)
+        for place in range(3)
+    ]
+    read = deliveries.read_delivered
+    monkeypatch.setattr(deliveries, "read_delivered", read_or_fail)
+    if is_damage:
+        delivery = deliveries.Deliveries("folder", [WATER]).read(_scan(*sources))
+        assert (len(delivery.stations), delivery.flags) == (2, {Flag.STATIONS_MISSING})
+    else:
+        with pytest.raises(ScanError) as caught:
+            deliveries.Deliveries("folder", [WATER]).read(_scan(*sources))
+        assert caught.value.reason is Reason.FILE_BROKEN
+
+
+@pytest.mark.odd_input(
     "C-84",
     make="a station of another frame of reference: somebody left the table and came back",
     source="own; DICOM PS3.3 C.7.4.1",
@@ -348,6 +388,22 @@ def test_stations_of_two_frames_of_reference(
     scan = _scan(Source(str(pack(tmp_path / "a.zip", files))))
     (outcome,) = _run(tmp_path, scan, kind="ukb")
     assert (outcome.facts["n_stations"], outcome.facts["flags"]) == (6, flags)
+
+
+def test_the_frame_of_reference_of_a_station_that_is_left_out_does_not_count(
+    tmp_path: Path, make_ukb: MakeFiles, pack: Pack
+) -> None:
+    files = {}
+    for name, content in make_ukb().items():
+        dataset = pydicom.dcmread(BytesIO(content))
+        dataset.FrameOfReferenceUID = f"1.9.{1 + (int(name.split('.')[2]) > 20)}"
+        written = BytesIO()
+        dataset.save_as(written)
+        files[name] = written.getvalue()
+    files["1.2.24.6.dcm"] = _without_voxels(files["1.2.24.6.dcm"])
+    scan = _scan(Source(str(pack(tmp_path / "a.zip", files))))
+    (outcome,) = _run(tmp_path, scan, kind="ukb")
+    assert (outcome.facts["n_stations"], outcome.facts["flags"]) == (5, ["stations_missing"])
 
 
 def test_stations_in_folders_of_two_frames_of_reference(
@@ -420,6 +476,43 @@ def test_a_round_field_of_view_is_noted(tmp_path: Path) -> None:
     x_field, y_field, z_field = outcome.facts["round_xyz"]["ct"]  # type: ignore[index,call-overload,misc]
     assert (x_field, z_field) == (y_field, None)
     assert x_field == pytest.approx([29.5, 29.2], abs=0.2)
+
+
+@pytest.mark.odd_input(
+    "N-92",
+    make="a CT whose air is -1024, padded with -2048 at one end, around a circle, or both; as "
+    "DICOM and as a file",
+    source="own; scanners that clip air, and pad below",
+    outcome="-1024 HU; `truncated` where the organ ends with what was seen, as where air is noise",
+)
+@pytest.mark.parametrize("as_dicom", [False, True])
+@pytest.mark.parametrize("radius", [None, 31])
+def test_padding_that_becomes_air_was_not_seen(
+    tmp_path: Path, as_dicom: bool, radius: int | None
+) -> None:
+    z, y, x = np.indices((20, 64, 64))
+    body = np.random.default_rng(0).normal(40, 20, x.shape)
+    voxels_zyx = np.where(np.hypot((x - 32) / 20, (y - 32) / 16) < 1, body, -1024)
+    padded_zyx = (z >= 15) | (np.hypot(x - 31.5, y - 31.5) > (radius or 99))
+    voxels_zyx[padded_zyx] = -2048
+    delivered = tmp_path / "ct.nii.gz"
+    if as_dicom:
+        delivered = tmp_path / "ct"
+        delivered.mkdir()
+        stored = voxels_zyx.astype(np.int16)
+        for name, content in series(stored, RescaleIntercept=0, PixelPaddingValue=-2048).items():
+            (delivered / name).write_bytes(content)
+    else:
+        sitk.WriteImage(sitk.GetImageFromArray(voxels_zyx.astype(np.int16)), str(delivered))
+    (outcome,) = _run(tmp_path, _scan(Source(str(delivered), CT)))
+    published = sitk.GetArrayFromImage(_published(tmp_path, "0000-0000_ct.nii.gz"))
+    assert set(published[padded_zyx]) == {-1024}
+    assert outcome.facts["seen_xyz"] == {"ct": [[[0, 64], [0, 64], [0, 15]]]}
+    if radius is None:
+        assert outcome.facts["round_xyz"] == {}
+    else:
+        x_field, y_field, _ = outcome.facts["round_xyz"]["ct"]  # type: ignore[index,call-overload,misc]
+        assert x_field == y_field == pytest.approx([31.5, radius - 0.6], abs=0.5)
 
 
 def test_low_values_of_mri_stay(tmp_path: Path) -> None:
