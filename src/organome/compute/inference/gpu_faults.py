@@ -32,7 +32,19 @@ _BEGINNINGS: Final = (
     "Found no NVIDIA driver",
     "Unexpected error from cudaGetDeviceCount",
 )
-_NO_GPU_MEMORY: Final = ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+_NO_GPU_MEMORY: Final = (
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+# What torch says when all of cuDNN's ways failed, each for whatever reason. Most often none found
+# memory: for the workspace, torch drops that error way by way. Else no way fits layer and GPU.
+_NO_WAY: Final = (
+    "nable to find an engine to execute this computation",  # after FIND was, GET was, U
+    "Unable to find a valid cuDNN algorithm to run convolution",
+)
 # torch and ITK raise no MemoryError
 _NO_CPU_MEMORY: Final = ("DefaultCPUAllocator", "Failed to allocate memory", "std::bad_alloc")
 
@@ -69,6 +81,11 @@ def out_of_memory_fails_the_scan() -> Iterator[None]:
         if not lacks_memory(error):
             raise
         fact = "the scan does not fit into the memory of the device"
+        if _is_without_a_way(error):
+            fact = (
+                "cuDNN found no way to compute a layer: too little memory is free on the GPU, or it"
+                " cannot compute this layer at all"
+            )
         raise ScanError(Reason.OUT_OF_MEMORY, fact) from error
 
 
@@ -81,11 +98,15 @@ def is_gpu_fault(error: RuntimeError | MemoryError) -> bool:
 
 
 def lacks_memory(error: RuntimeError | MemoryError) -> bool:
-    """Return whether memory, of the GPU or of the machine, did not suffice."""
+    """Return whether memory, of the GPU or of the machine, did not suffice.
+
+    So it is taken where cuDNN finds no way at all: what needs less memory is worth a try.
+    """
     return (
         isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
         or str(error).startswith(_NO_GPU_MEMORY)
         or any(words in str(error) for words in _NO_CPU_MEMORY)
+        or _is_without_a_way(error)
     )
 
 
@@ -108,6 +129,10 @@ def check_device(device: torch.device) -> None:
         raise MachineFault(f"{device}: {_first_line(error)}") from error
     if not right:
         raise MachineFault(f"{device}: the product of two small matrices is wrong")
+
+
+def _is_without_a_way(error: RuntimeError | MemoryError) -> bool:
+    return any(words in str(error) for words in _NO_WAY)
 
 
 def _first_line(error: RuntimeError | MemoryError) -> str:

@@ -39,6 +39,15 @@ OF_MEMORY = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate"),
     RuntimeError("itk::ERROR: Failed to allocate memory for image."),
     MemoryError("Unable to allocate 2.00 GiB for an array"),
+    RuntimeError("CUDA driver error: out of memory"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+]
+NO_WAY = [
+    RuntimeError("FIND was unable to find an engine to execute this computation"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
 ]
 OF_A_BUG = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
@@ -50,7 +59,7 @@ def test_errors_of_the_gpu_stop_the_job(error: RuntimeError) -> None:
     assert str(caught.value) == f"GPU: {str(error).splitlines()[0]}"
 
 
-@pytest.mark.parametrize("error", [*OF_MEMORY, OF_A_BUG])
+@pytest.mark.parametrize("error", [*OF_MEMORY, *NO_WAY, OF_A_BUG])
 def test_a_lack_of_memory_and_a_bug_are_no_fault_of_the_gpu(error: RuntimeError) -> None:
     assert not is_gpu_fault(error)
     assert lacks_memory(error) == (error is not OF_A_BUG)
@@ -147,6 +156,26 @@ def test_a_scan_that_does_not_fit_into_memory_fails_alone(error: RuntimeError) -
     with pytest.raises(ScanError) as caught:
         label(fails(error))
     assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("error", NO_WAY)
+def test_a_scan_for_which_cudnn_finds_no_way_is_tried_with_less_memory(error: RuntimeError) -> None:
+    labelmap = label(fails(error, at=1))
+    assert (sitk.GetArrayViewFromImage(labelmap) == N_LABELS - 1).all()
+
+
+@pytest.mark.parametrize("error", NO_WAY)
+def test_a_network_for_which_cudnn_never_finds_a_way_ends_and_says_so(error: RuntimeError) -> None:
+    n_asked = []
+
+    def happen(n_calls: int) -> float:
+        n_asked.append(n_calls)
+        raise error
+
+    with pytest.raises(ScanError, match="cuDNN found no way") as caught:
+        label(happen)
+    assert caught.value.reason is Reason.OUT_OF_MEMORY
+    assert len(n_asked) == 2  # as set, and lean
 
 
 def test_a_bug_stays_a_bug() -> None:
