@@ -165,8 +165,9 @@ class DeviceSums(TileSums):
             weights_zyx.masked_fill_(unseen, 1.0)
             sums_czyx.div_(weights_zyx)
             self._labels_zyx[ring] = sums_czyx.argmax(0)
-            # Nothing here waits for the device, and nothing as large as the sums is made.
-            for extreme in sums_czyx.aminmax():
+            # Nothing here waits for the device, and nothing as large as the sums is made:
+            # aminmax copies what is not contiguous.
+            for extreme in (sums_czyx.amin(), sums_czyx.amax()):
                 self._are_numbers &= extreme.isfinite()
 
     def check(self) -> None:

@@ -189,6 +189,34 @@ def test_folds_are_averaged_as_nnunet_does_it() -> None:
     assert torch.equal(*found)
 
 
+def test_rows_are_finished_without_a_copy_of_their_sums() -> None:
+    tiling = place_tiles((40, 64, 64), PATCH, 0.5)
+    sums = DeviceSums(tiling, N_LABELS, tile_weights(PATCH), CPU)
+    sums.open(0)
+    stop = PATCH[0] // 2
+    profiled = torch.autograd.profiler.profile(use_kineto=False, profile_memory=True)
+    with profiled as profile:
+        sums.finish(0, stop)
+    n_voxels = stop * tiling.shape[1] * tiling.shape[2]
+    most = max(event.cpu_memory_usage for event in profile.function_events)
+    assert most == 8 * n_voxels  # places of the highest, an index each
+    assert most < 2 * N_LABELS * n_voxels  # the sums
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("label", [0, N_LABELS - 1])
+def test_a_logit_that_is_not_finite_is_found_whatever_it_is(value: float, label: int) -> None:
+    tiling = place_tiles(PATCH, PATCH, 0.5)
+    sums = DeviceSums(tiling, N_LABELS, tile_weights(PATCH), CPU)
+    logits = torch.zeros((N_LABELS, *PATCH))
+    logits[label, 2, 3, 4] = value
+    sums.open(0)
+    sums.add(logits, (0, 0, 0))
+    sums.finish(0, PATCH[0])
+    with pytest.raises(NotFiniteError):
+        sums.check()
+
+
 def in_half(sums: Any) -> torch.Tensor:
     """Logits of all rows, label first."""
     if isinstance(sums, DeviceSums):
