@@ -25,6 +25,7 @@ class KnownModel:
         scheme: Label scheme of its classes.
         licence: Licence of the weights.
         citation: What to cite.
+        n_folds: Networks whose outputs are averaged, None where nobody says.
     """
 
     name: str
@@ -34,6 +35,7 @@ class KnownModel:
     scheme: str
     licence: str | None
     citation: str
+    n_folds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def _release(version: str, sha256: str | None) -> KnownModel:
         scheme="mrsegmentator",
         licence="Apache-2.0",
         citation=_CITE_MRSEGMENTATOR,
+        n_folds=5,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from organome.domain.plans import check_plans
 from organome.domain.schemes import LabelScheme
 from organome.io.files.atomic import write_text_atomic
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
-from organome.io.models.folders import read_json, read_model, write_note
-from organome.io.models.layouts import DATASET, PLANS, VERSION, fold_checkpoints
+from organome.io.models.folders import read_json, read_model, read_note, write_note
+from organome.io.models.layouts import DATASET, NOTE, PLANS, TRAINING, VERSION, fold_checkpoints
 from organome.io.models.phantoms import is_for_phantoms
 
 
@@ -37,10 +38,12 @@ def convert_model(
         The note that was written beside the model.
 
     Raises:
-        SetupError: It cannot be run, is another one than its name says, or a checkpoint is more
-            than plain data.
+        SetupError: It cannot be run, is another one than its name says, has not all of its folds,
+            or a checkpoint is more than plain data.
     """
     version = _version(delivered, origin)
+    checkpoints = fold_checkpoints(delivered)
+    _check_n_folds(delivered, len(checkpoints), origin)
     plans, dataset = read_json(delivered / PLANS), read_json(delivered / DATASET)
     dataset, labels_as_delivered = _named_labels(dataset, origin, scheme)
     made.mkdir(parents=True)
@@ -49,7 +52,7 @@ def convert_model(
         (made / DATASET).write_bytes((delivered / DATASET).read_bytes())
     else:
         write_text_atomic(made / DATASET, json.dumps(dataset, indent=4) + "\n")
-    folds = [_convert_fold(path, made, plans) for path in fold_checkpoints(delivered)]
+    folds = [_convert_fold(path, made, plans) for path in checkpoints]
     model = replace(read_model(made), name=origin.name)
     load_networks(model)
     note = ModelNote(
@@ -84,6 +87,26 @@ def _version(delivered: Path, origin: ModelOrigin) -> str | None:
     if version is not None and expected is not None and version != expected:
         raise SetupError(f"{origin.source} holds weights {version}, not {expected}: {origin.name}")
     return version
+
+
+def _check_n_folds(delivered: Path, n_folds: int, origin: ModelOrigin) -> None:
+    """Hold the number of folds to what is known of it: a gap shows, a missing last one does not."""
+    note, expected = read_note(delivered), {}
+    if origin.known is not None and origin.known.n_folds is not None:
+        expected[f"{origin.name} was published with"] = origin.known.n_folds
+    if note is not None:
+        expected[f"its {NOTE} names"] = note.n_folds
+    with suppress(SetupError):  # of that name by chance: a model of others
+        trained = read_json(delivered / TRAINING).get("folds")
+        if isinstance(trained, list):
+            expected[f"its {TRAINING} names"] = len(trained)
+    for who, n in expected.items():
+        if n != n_folds:
+            raise SetupError(
+                f"{origin.source} holds {n_folds} fold(s), {who} {n}: the others are missing, and"
+                " an average without them has other labels. Get the whole model; to use these"
+                f" alone, copy {PLANS}, {DATASET} and the folds, and give another --name"
+            )
 
 
 def _named_labels(

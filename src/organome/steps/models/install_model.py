@@ -90,7 +90,8 @@ class InstalledModel:
         if not note.verified:
             lines.append(
                 "WARNING: no digest was known for it, so nothing says that this is what its authors"
-                " published; compare it with theirs, and give it as --sha256 elsewhere"
+                f" published, nor that they have no more than {note.n_folds} fold(s); compare it"
+                " with theirs, and give it as --sha256 elsewhere"
             )
         if note.scheme is None:
             lines.append(
@@ -140,8 +141,8 @@ def run(
 
     Raises:
         SetupError: The archive is another one, damaged, or refused; a checkpoint is more than plain
-            data; it is not a model, or not one that can be run; another one has the name; or a file
-            may not be read, or a folder not be written.
+            data; it is not a model, not a whole one, or not one that can be run; another one has
+            the name; or a file may not be read, or a folder not be written.
         MachineFault: It cannot be downloaded here, or the disk is full or away.
         Interrupted: If asked to stop; nothing is left behind.
     """

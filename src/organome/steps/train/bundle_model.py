@@ -33,7 +33,7 @@ from organome.io.files.atomic import replace_folder, write_text_atomic
 from organome.io.images.image_files import read_image, write_image
 from organome.io.models.checkpoints import CHECKPOINT, convert_checkpoint
 from organome.io.models.folders import model_digest, read_json, write_note
-from organome.io.models.layouts import DATASET, PLANS
+from organome.io.models.layouts import DATASET, PLANS, TRAINING
 from organome.io.tables.cases import (
     REFERENCES_FILE,
     SCANS_FILE,
@@ -46,7 +46,6 @@ from organome.steps.train.nnunet import PLANS as PLANS_NAME
 from organome.steps.train.references import covered_scheme
 from organome.steps.train.splits import SPLITS_FILE, read_folds
 
-TRAINING: Final = "training.json"
 CARD: Final = "README.md"
 STOCK_TRAINER: Final = "nnUNetTrainer"  # the only one that nnU-Net finds without torchvision
 Tier = Literal["research", "phantom"]

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -79,6 +80,7 @@ def test_a_release_becomes_a_model_of_five_folds(archive: Path, tmp_path: Path) 
 def test_what_nothing_vouches_for_is_said(archive: Path, tmp_path: Path) -> None:
     said = str(run(str(archive), models=tmp_path / "one"))
     assert "WARNING: no digest was known" in said
+    assert "nor that they have no more than 5 fold(s)" in said
     assert sha256(archive) in said
     known = run(str(archive), models=tmp_path / "two", sha256=sha256(archive))
     assert known.note.verified
@@ -281,6 +283,35 @@ def test_what_is_not_a_whole_model_is_refused(
     archive = pack(spoilt, tmp_path / "weights.zip")
     name = "mrsegmentator-1.1" if "weights 1.0" in says else None
     refused(archive, tmp_path, says, scheme="mrsegmentator", name=name)
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+@pytest.mark.parametrize("who", ["mrsegmentator-1.0", "training.json", "model.json"])
+def test_a_model_without_its_last_fold_is_refused_where_its_number_is_known(
+    release: Path, tmp_path: Path, who: str, is_folder: bool
+) -> None:
+    spoilt = copy_release(release, tmp_path / "spoilt")
+    (spoilt / "version.json").unlink()
+    if who == "training.json":
+        (spoilt / who).write_text(json.dumps({"folds": [{"fold": n} for n in range(5)]}))
+    if who == "model.json":
+        whole = run(str(release), models=tmp_path / "whole").folder
+        shutil.copy(whole / who, spoilt / who)
+    shutil.rmtree(spoilt / "fold_4")
+    source = spoilt if is_folder else pack(spoilt, tmp_path / "weights.zip")
+    name = who if who.startswith("mrsegmentator") else None
+    refused(source, tmp_path, rf"holds 4 fold\(s\), .*{who}.* 5: ", name=name)
+    for file in ("model.json", "training.json"):  # whoever means it
+        (spoilt / file).unlink(missing_ok=True)
+    assert run(str(spoilt), models=tmp_path / "models", name="four").note.n_folds == 4
+
+
+def test_a_file_of_others_called_like_our_record_of_a_training_says_nothing(
+    release: Path, tmp_path: Path
+) -> None:
+    theirs = copy_release(release, tmp_path / "theirs")
+    (theirs / "training.json").write_text("[]")
+    assert run(str(theirs), models=tmp_path / "models").note.n_folds == 5
 
 
 def test_a_training_under_way_is_refused(release: Path, tmp_path: Path) -> None:
