@@ -7,7 +7,8 @@ The images are phantoms of three sizes that others have published figures for. T
 patch (128 voxels a side), the widths (32 to 320), the folds (5) and the labels (41) of
 MRSegmentator at 1.5 mm, as far as they are known without its weights, and weights at random: what
 it labels means nothing, what it costs does. Every engine is a process of its own. A second one of
-ours labels each image again: its labels must be the same.
+ours labels each image again: its labels must be the same. In ``timed`` cuDNN chooses by the clock
+how to compute a layer, as nnU-Net has it do, and not by rule.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from unittest import mock
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,6 +29,7 @@ from benchmarks.segmentation_cases import REPOSITORY, SEED, SHIPPED, STOCK_RESAM
 from benchmarks.segmentation_meter import GIB, CommandFailedError, measure
 from benchmarks.segmentation_peers import SUFFIX, stock_predictor
 
+from organome.compute.inference import loading
 from organome.compute.inference.loading import load_segmenter, segment
 from organome.compute.inference.network import build_network
 from organome.domain.scans import Contrast
@@ -54,7 +57,8 @@ HEAD: Final = """# On a GPU
 Written by `make bench-gpu` (`python -m benchmarks.segmentation_gpu`). Phantoms, and a model of
 random weights with the patch, the widths and the five folds of MRSegmentator: its labels mean
 nothing, its cost does. Seconds a scan are of the second one in a process, from the image to its
-labelmap; a shard has eight scans, start and end included.
+labelmap; a shard has eight scans, start and end included. In `timed` cuDNN chooses by the clock
+how to compute a layer, not by rule.
 
 """
 COLUMNS: Final = ("size", "engine", "s a scan", "RAM GiB", "VRAM GiB", "scans per GPU-hour")
@@ -112,6 +116,17 @@ def _load_ours(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
     return lambda image: segment(image, segmenter)
 
 
+def _load_timed(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
+    by_rule = vars(loading)["_set_cudnn"]
+
+    def by_the_clock() -> None:
+        by_rule()
+        torch.backends.cudnn.benchmark = True
+
+    with mock.patch.object(loading, "_set_cudnn", by_the_clock):
+        return _load_ours(model, device)
+
+
 def _load_stock(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
     predictor = stock_predictor(model, device)
 
@@ -126,7 +141,12 @@ def _load_stock(model: Path, device: str) -> Callable[[sitk.Image], sitk.Image]:
     return label
 
 
-LOADERS: Final = {"ours": _load_ours, "again": _load_ours, "stock": _load_stock}
+LOADERS: Final = {
+    "ours": _load_ours,
+    "again": _load_ours,
+    "timed": _load_timed,
+    "stock": _load_stock,
+}
 
 
 def label_one(engine: str, image: Path, output: Path, model: Path, *, device: str) -> None:
@@ -180,7 +200,11 @@ def run_size(
         rows.append(row)
     lines = [
         f"{size}, {words}: {compare(folder / f'ours{SUFFIX}', other)} voxels have another label"
-        for words, name in (("nnU-Net", "stock"), ("a second process of ours", "again"))
+        for words, name in (
+            ("nnU-Net", "stock"),
+            ("a second process of ours", "again"),
+            ("a choice of cuDNN by the clock", "timed"),
+        )
         if (other := folder / f"{name}{SUFFIX}").exists() and (folder / f"ours{SUFFIX}").exists()
     ]
     return rows, lines

@@ -1,7 +1,7 @@
 """How many tiles a GPU takes at a time, measured before an image is in its memory.
 
-cuDNN chooses the quickest way to compute a layer among those whose workspace fits into what is free
-when it first sees a shape. So all shapes are shown to it here, before sums of logits take theirs.
+cuDNN chooses a way to compute a layer among those whose workspace fits into what is free when it
+first sees a shape. So all shapes are shown to it here, before sums of logits take theirs.
 """
 
 from collections.abc import Sequence

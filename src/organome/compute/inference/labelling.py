@@ -73,7 +73,7 @@ def batches(corners: Sequence[Corner], size: int) -> Iterator[Sequence[Corner]]:
     """Divide tiles into batches of the wanted size, and what is left into powers of two.
 
     So a GPU sees few shapes, all of them before the first image: each new one costs it a search for
-    the quickest way to compute it, and compiled networks their compiler.
+    a way to compute it, and compiled networks their compiler.
     """
     first = 0
     while n_left := len(corners) - first:

@@ -123,11 +123,12 @@ def _brought_to(
 
 
 def _set_cudnn() -> None:
-    """Have cuDNN choose the quickest way for each shape, among those that repeat to the last bit.
+    """Have cuDNN choose its way for each shape by rule, among those that repeat to the last bit.
 
-    Single precision is what it says: no rounding of what is multiplied.
+    A choice by the clock, as nnU-Net has it made, differs from process to process, and so do labels
+    at some boundaries. Single precision is what it says: no rounding of what is multiplied.
     """
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
 

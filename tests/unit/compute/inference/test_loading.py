@@ -22,6 +22,13 @@ def test_a_gpu_job_does_not_crawl_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> N
         choose_device("cuda")
 
 
+def test_cudnn_chooses_by_rule_and_not_by_the_clock() -> None:
+    with torch.backends.cudnn.flags(benchmark=True, deterministic=False, allow_tf32=True):
+        loading._set_cudnn()
+        cudnn = torch.backends.cudnn
+        assert (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (False, True, False)
+
+
 def spoilt(model: Model, what: str) -> Model:
     """Spoil a model so that it cannot be run."""
     dataset, weights = deepcopy(dict(model.dataset)), dict(model.weights[0])
