@@ -55,7 +55,8 @@ class ModelSize:
         n_activations: Numbers in the largest tensor between two layers, for one tile.
         n_parameters: Numbers in the weights of one network.
         is_mirrored: Whether tiles are mirrored.
-        batch_bytes: What a batch of tiles was seen to take on this GPU, besides the weights.
+        batch_bytes: What a batch of tiles was seen to take on this GPU with the settings that the
+            model was loaded with, besides weights that stay there.
     """
 
     n_labels: int
@@ -87,7 +88,7 @@ def predict_memory(
         spacing_mm: Along x, y, z.
         model: The model.
         device: Where the network runs.
-        settings: How it is run.
+        settings: How it is run; those that it was loaded with, where a batch was measured.
     """
     order = [2 - axis for axis in model.transpose_forward]
     native, spacing = [size[axis] for axis in order], [spacing_mm[axis] for axis in order]
@@ -110,8 +111,8 @@ def predict_memory(
     if sums_on_gpu:
         network = max(network, _labels_bytes(tiling, model.n_labels, native))
     # On a processor weights are there since the model was loaded, but layers lay them out again;
-    # on a GPU they are there, or come fold by fold.
-    if not (on_gpu and settings.folds_resident):
+    # on a GPU they are there, or come fold by fold, which a batch that was measured has shown.
+    if not (on_gpu and (settings.folds_resident or model.batch_bytes is not None)):
         network += _SINGLE * model.n_parameters
     on_host = (0 if on_gpu else network) + (0 if sums_on_gpu else sums)
     if on_gpu and not sums_on_gpu:

@@ -1,7 +1,7 @@
 """A model that is loaded, and the three stages in which it labels an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import SimpleITK as sitk
@@ -101,7 +101,8 @@ class Segmenter:
         """Run the network, one image at a time.
 
         What does not fit into memory is tried once more with lean settings, and with several folds
-        once more with those that average them in less memory.
+        once more with those that average them in less memory. Weights stay where they are: only a
+        model that is loaded with lean settings has them come fold by fold.
 
         Raises:
             ScanError: OUT_OF_MEMORY; NOT_FINITE if the network gives no numbers for this image.
@@ -205,8 +206,9 @@ class Segmenter:
 
 
 def _ever_leaner(settings: InferenceSettings, *, n_folds: int) -> list[InferenceSettings]:
-    """List settings and those that need less memory, each of them once."""
+    """List settings and those that need less memory with the weights where they are, each once."""
     found = [settings]
     while (leaner := found[-1].lean(n_folds)) != found[-1]:
         found.append(leaner)
-    return found
+    where = settings.folds_resident
+    return list(dict.fromkeys(replace(one, folds_resident=where) for one in found))

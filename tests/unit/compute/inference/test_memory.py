@@ -136,6 +136,20 @@ def test_settings_move_memory_to_where_it_is_taken() -> None:
     assert host.host_bytes == max(host.prepare_bytes, host.infer_bytes)
 
 
+def test_weights_that_come_fold_by_fold_are_in_the_batch_that_was_measured() -> None:
+    def on_gpu(batch_bytes: int | None, *, resident: bool) -> int:
+        ask = {
+            "device": torch.device("cuda"),
+            "settings": InferenceSettings(folds_resident=resident, sums_on_device=False),
+        }
+        model = replace(SIZE, batch_bytes=batch_bytes)
+        return predict_memory(*CT, model=model, **ask).device_bytes
+
+    weights = 4 * SIZE.n_parameters
+    assert on_gpu(None, resident=False) - on_gpu(None, resident=True) == weights
+    assert on_gpu(weights + 99, resident=False) == on_gpu(weights + 99, resident=True)
+
+
 def test_what_a_mask_and_slices_take_is_added_in_preparing_alone() -> None:
     def prepared(size: tuple[int, int, int], **changed: Any) -> int:
         spacing = (2.1, 2.1, 2.0)

@@ -10,6 +10,7 @@ import torch
 
 from doubles.inference import N_LABELS, SKIMAGE, soft_image, stock_labels, tiny_model
 from organome.compute.inference.loading import load_segmenter, segment
+from organome.compute.inference.segmenter import _ever_leaner
 from organome.compute.inference.sums import make_sums
 from organome.domain.errors import ScanError
 from organome.domain.inference import FoldAverage, InferenceSettings, InputResampling
@@ -261,3 +262,15 @@ def test_an_image_of_hardly_any_voxels_has_labels(size: tuple[int, int, int]) ->
 
 def _tiny() -> Any:
     return load_segmenter(tiny_model(), device="cpu")
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_leaner_tries_leave_the_weights_where_they_are_and_none_is_made_twice(
+    resident: bool,
+) -> None:
+    settings = InferenceSettings(tile_batch=4, folds_resident=resident)
+    tries = _ever_leaner(settings, n_folds=5)
+    assert [one.folds_resident for one in tries] == [resident] * 3
+    assert [one.fold_average for one in tries[1:]] == [FoldAverage.AS_NNUNET, FoldAverage.BY_TILE]
+    lean = InferenceSettings(tile_batch=1, sums_on_device=False, folds_resident=resident)
+    assert _ever_leaner(lean, n_folds=1) == [lean]
