@@ -17,10 +17,11 @@ from organome.domain.job_requests import SEGMENT, configured_gpus, configured_pr
 from organome.domain.outcomes import Status
 from organome.io.runs import Run, open_run
 from organome.io.tables.ledgers import LEDGER
-from organome.steps.inspect.benchmarks import peaks_gb
+from organome.steps.inspect.benchmarks import cpu_s_per_scan, peaks_gb
 from organome.steps.inspect.decisions import SCAN_STEPS, decisions, listed_scans, side_steps
 from organome.steps.inspect.training_estimates import TrainingEstimate, estimate_training
 
+PREPARE: Final = SCAN_STEPS[0]
 FIXED_JOB_S: Final = 20  # Snakemake starts twice on the node, then the model is loaded
 MAX_SHARD_SIZE: Final = 10_000  # of the configuration
 _S_PER_MIN: Final = 60
@@ -111,10 +112,13 @@ class Estimate:
         costs: What scans cost, one entry a step.
         shapes: What the jobs of each step have, by step.
         size: The proposed size of shards.
-        core_h: Hours of CPU cores that are left to do, those beside the GPUs left out.
+        core_h: Hours of CPU cores that are left to do: wall time times processes, those beside the
+            GPUs left out.
         gpu_h: Hours of GPUs that are left to do.
         mem_gb: Memory of a process that jobs should ask for, by step, where it was measured.
         leftovers: What scans have left, by step, as far as it is still there.
+        cpu_s: CPU seconds of jobs a scan, by step, where Snakemake measured them.
+        keeps_images: Whether images stay when they are measured.
         n_shard_jobs: Jobs of a shard.
         n_other_jobs: Jobs of the cohort as a whole.
         assumed: What was assumed of the GPUs, empty where that is known.
@@ -129,6 +133,8 @@ class Estimate:
     gpu_h: float
     mem_gb: Mapping[str, float] = field(default_factory=dict)
     leftovers: Mapping[str, Leftover] = field(default_factory=dict)
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    keeps_images: bool = True
     n_shard_jobs: int = len(SCAN_STEPS)
     n_other_jobs: int = _N_LAST_JOBS
     assumed: str = ""
@@ -214,6 +220,12 @@ def run(
             for cost in costs
             if (left := weigh_shards(place.results / cost.step, n_by_shard))
         },
+        cpu_s={
+            cost.step: cpu_s
+            for cost in costs
+            if (cpu_s := cpu_s_per_scan(place, cost.step, n_by_shard)) is not None
+        },
+        keeps_images=config is None or bool(config["keep_images"]),
         # Images that are not kept are dropped by a job of their own.
         n_shard_jobs=len(costs) + (config is not None and not config["keep_images"]),
         # pin_model
@@ -376,6 +388,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     yield f"(bound by {size.bound_by}; {FIXED_JOB_S} s of each job go into starting it)"
     yield from _jobs_lines(estimate)
     yield f"left to do: {estimate.core_h:.1f} core-hours and {estimate.gpu_h:.1f} GPU-hours"
+    yield "(core-hours are wall time times processes, without the cores beside GPUs)"
     if estimate.assumed:
         yield f"({estimate.assumed})"
     yield from _bill_lines(estimate)
@@ -397,13 +410,19 @@ def _bill_lines(estimate: Estimate) -> Iterator[str]:
     yield (
         f"{_BILL_SCANS:,} scans like these take {core_h:,.0f} core-hours and {gpu_h:,.0f} GPU-hours"
     )
+    for step, cpu_s in estimate.cpu_s.items():
+        yield f"  {step} takes {cpu_s * _BILL_SCANS / _S_PER_H:,.0f} CPU-hours, starts included"
     for step, left in estimate.leftovers.items():
         n_files, n_bytes = left.n_files * _BILL_SCANS, left.n_bytes * _BILL_SCANS
         shard_gib = left.n_bytes * estimate.size.n_scans / _BYTES_PER_GIB
+        passes = step == PREPARE and not estimate.keeps_images
         yield (
             f"  {step} publishes {n_files:,.0f} files of {n_bytes / _BYTES_PER_GIB:,.0f} GiB,"
-            f" {shard_gib:.2f} GiB a shard"
+            f" {shard_gib:.2f} GiB a shard{', until it is measured' if passes else ''}"
         )
+    if PREPARE not in estimate.leftovers and not estimate.keeps_images:
+        yield f"  {PREPARE}: all images looked at are gone, so their size is not known"
+    yield "  (bytes that are read are not measured)"
 
 
 def _jobs_lines(estimate: Estimate) -> Iterator[str]:

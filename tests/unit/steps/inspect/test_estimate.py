@@ -287,6 +287,29 @@ def test_the_bill_of_a_hundred_thousand_scans(cohort: Cohort) -> None:
     assert "segment_organs publishes 40,000 files of 4 GiB" in told
 
 
+def test_the_bill_says_what_its_figures_are(cohort: Cohort) -> None:
+    bill = str(cohort.estimate())
+    assert "core-hours are wall time times processes, without the cores beside GPUs" in bill
+    assert "CPU-hours" not in bill
+    assert "bytes that are read are not measured" in bill
+    folder = cohort.folder / "logs" / "benchmarks" / MEASURE
+    folder.mkdir(parents=True)
+    for shard, cpu_s in (("0000", "30"), ("0001", "15"), ("0002", "NA"), ("gone", "99")):
+        (folder / f"{shard}.tsv").write_text(f"s\tcpu_time\n1.5\t{cpu_s}\n")
+    estimate = cohort.estimate()
+    assert estimate.cpu_s == {MEASURE: 4.5}  # of two shards of five scans
+    assert "measure_volumes takes 125 CPU-hours, starts included" in str(estimate)
+
+
+def test_the_bill_of_images_that_are_not_kept_says_so(cohort: Cohort) -> None:
+    configure(cohort)
+    assert "until it is measured" not in str(cohort.estimate())
+    configure(cohort, "keep_images: false\n")
+    assert "GiB a shard, until it is measured" in str(cohort.estimate())
+    (cohort.folder / "results" / PREPARE / "0000" / LEDGER).unlink()
+    assert "prepare_images: all images looked at are gone" in str(cohort.estimate())
+
+
 def test_the_start_of_jobs_is_told(cohort: Cohort) -> None:
     assert "20 s of each job go into starting it" in str(cohort.estimate())
 
