@@ -6,7 +6,7 @@ CPU seconds are those that the kernel has counted for all descendants when the l
 ended: orphans are adopted and waited for, so that no worker of a pool is missed. Memory is the sum
 of the proportional set sizes (PSS) of the tree, looked at up to ten times a second: pages that
 several processes share are counted once. Bytes are those of all calls that read and write, whether
-a disk or the file cache answered.
+a disk, the file cache or a pipe answered: what processes send each other counts on both sides.
 """
 
 import ctypes

@@ -11,7 +11,9 @@ and with ``--network`` it runs as well. Radiomics are of fat fraction and water,
 Each command runs on a shard of one scan and on one of seven; a sixth of the difference is what a
 scan costs, the rest of the first what a job costs before its first scan. CPU seconds are of all
 processes (user and system); stages are those of the workers, ``other`` is what has no stage of its
-own (checks, journal, moving files). Bytes are of all calls that read or write.
+own (checks, journal, moving files). Bytes are of all calls that read or write, those of pipes
+included, without the logits of the file: each side reads them once, and nnU-Net sends as many bytes
+through a pipe to the process that exports, which is no traffic of a disk.
 
 Peers, a process for each stage: zipfile, dcm2niix, a script with nibabel and scipy that stitches,
 stock nnU-Net on the water image with the same logits, counting voxels with nibabel, and pyradiomics
@@ -19,8 +21,9 @@ for every eighth organ of each image, times eight. ``bytes`` is what unzipping t
 deflating and inflating once what is published takes by itself, by the same libraries.
 
 The last line is one JSON object, of the first of the cases: ``prepare_cpu_s``,
-``all_but_network_cpu_s`` (all steps, network left out), ``ratio_to_io`` (that over ``bytes``) and
-``ratio_peers`` (how many times as long the peers take for it).
+``all_but_network_cpu_s`` (preparation to radiomics, network left out), ``pictures_cpu_s`` (which
+are on by default, and which no peer draws: in no sum), ``ratio_to_io`` (of the second over
+``bytes``) and ``ratio_peers`` (how many times as long the peers take for it).
 """
 
 import argparse
@@ -53,7 +56,10 @@ ROOT: Final = Path(__file__).parents[1]
 MODEL: Final = ROOT / "models" / "phantom"
 PRESETS: Final = ROOT / "config" / "radiomics"
 SEED: Final = 3
-STEPS: Final = ("prepare-images", "segment-organs", "measure-volumes", "measure-radiomics")
+# From the archive to the rows, and what is drawn beside them: on by default, in no sum here.
+TO_ROWS: Final = ("prepare-images", "segment-organs", "measure-volumes", "measure-radiomics")
+PICTURES: Final = "draw-pictures"
+STEPS: Final = (*TO_ROWS, PICTURES)
 
 
 @dataclass(frozen=True)
@@ -118,8 +124,9 @@ def main() -> None:
             costs = measure_ours(case, folder, logits)
             _print_ours(case.name, costs)
             of_network_s = costs["segment-organs"].stages.get("network", 0.0)
-            all_s = sum(one.cpu_s for one in costs.values()) - of_network_s
+            all_s = sum(costs[step].cpu_s for step in TO_ROWS) - of_network_s
             line = {"prepare_cpu_s": costs["prepare-images"].cpu_s, "all_but_network_cpu_s": all_s}
+            line["pictures_cpu_s"] = costs[PICTURES].cpu_s
             line["ratio_to_io"] = all_s / measure_bytes(case, folder)
             if arguments.network:
                 line["network_cpu_s"] = measure_network(case, folder)
@@ -165,7 +172,9 @@ def measure_ours(case: Case, folder: Path, logits: Path) -> dict[str, StepCost]:
         few = _step(case, folder / "1", step, environment)
         many = _step(case, folder / str(N_SCANS), step, environment)
         costs[step] = _per_scan(few, many)
-    return costs
+    segmenting, n_bytes = costs["segment-organs"], logits.stat().st_size
+    read_bytes = segmenting.read_bytes - n_bytes
+    return costs | {"segment-organs": replace(segmenting, read_bytes=read_bytes)}
 
 
 @dataclass(frozen=True)
@@ -210,7 +219,7 @@ def _flags(case: Case, shard: Path, step: str) -> list[str]:
     if step == "segment-organs":
         flags |= {"model": MODEL, "device": "cpu", "n-threads": 1}
         lists = {"contrasts": case.contrasts}
-    if step in ("measure-volumes", "measure-radiomics"):
+    if step in ("measure-volumes", "measure-radiomics", PICTURES):
         flags |= {"labelmaps": shard / "segment-organs"}
     if step == "measure-radiomics":
         lists = {
@@ -307,7 +316,12 @@ def measure_peers(case: Case, folder: Path, logits: Path, dcm2niix: str) -> dict
     stock = [sys.executable, "-m", "benchmarks.segmentation_peers", "stock"]
     stock += [str(model_input), str(labels), str(MODEL), "--n-workers", "1"]
     notes = {STAGES: str(place / "stock.jsonl"), LOGITS: str(logits)}
-    costs["nnU-Net, stock"] = measure(stock, environment=notes)
+    cost, n_bytes = measure(stock, environment=notes), logits.stat().st_size
+    costs["nnU-Net, stock"] = replace(
+        cost,
+        read_bytes=cost.read_bytes - 2 * n_bytes,
+        written_bytes=cost.written_bytes - n_bytes,
+    )
     labelmap = folder / "1" / "segment-organs" / f"{key}_labels.nii.gz"
     measured = [str(path) for path in by_name.values() if path.exists()]
     costs["nibabel: volumes"] = measure(_peer("volumes", str(labelmap), *measured), environment={})
