@@ -3,10 +3,10 @@
     python -m benchmarks.whole_scan_ours COMMAND FLAGS...
     python -m benchmarks.whole_scan_ours --logits IMAGE TRUTH MODEL FILE
 
-Workers are spawned: they run this file before their work, and so are timed as well. CPU time of a
-stage is what its thread took, without the stages within. What is noted goes to the file that the
-variable ``SEGMENTATION_STAGES`` names, a line at a time. The second form writes logits that take
-the place of the network, see ``segmentation_ours``.
+Workers are forks of this process, or are spawned and run this file before their work; so they are
+timed as well. CPU time of a stage is what its thread took, without the stages within. What is noted
+goes to the file that the variable ``SEGMENTATION_STAGES`` names, a line at a time. The second form
+writes logits that take the place of the network, see ``segmentation_ours``.
 """
 
 import json
@@ -20,10 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import SimpleITK as sitk
-from benchmarks.segmentation_cases import write_logits
-from benchmarks.segmentation_ours import fix_logits
+# Nothing else at the top: what is imported here would count as the start of every command and of
+# each of its workers.
 from benchmarks.segmentation_peers import LOGITS, STAGES
 
 # By command: module, function or method, stage.
@@ -60,6 +58,13 @@ _STAGES: Final = {
         ("organome.steps.radiomics.plans", "extract_features", "features"),
         ("organome.steps.radiomics.measure_radiomics", "organ_ends", "ends"),
     ),
+    "draw-pictures": (
+        ("organome.io.labelled", "read_published", "read"),
+        ("organome.io.labelled", "read_labelmap", "read"),
+        ("organome.steps.pictures.draw_pictures", "draw_overview", "overview"),
+        ("organome.steps.pictures.draw_pictures", "draw_planes", "planes"),
+        ("organome.steps.pictures.draw_pictures", "encode_webps", "encode"),
+    ),
 }
 _COMMAND: Final = "WHOLE_SCAN_COMMAND"
 _own = threading.local()
@@ -79,6 +84,10 @@ def main() -> None:
 
 
 def _write_logits(image: Path, truth: Path, model: Path, target: Path) -> None:
+    import numpy as np
+    import SimpleITK as sitk
+    from benchmarks.segmentation_cases import write_logits
+
     from organome.compute.inference.loading import load_segmenter
     from organome.io.images.image_files import read_image
     from organome.io.models.folders import read_model
@@ -98,6 +107,8 @@ def _write_logits(image: Path, truth: Path, model: Path, target: Path) -> None:
 
 def _time_stages() -> None:
     if LOGITS in os.environ:
+        from benchmarks.segmentation_ours import fix_logits
+
         fix_logits()
     for module, name, stage in _STAGES.get(os.environ[_COMMAND], ()):
         owner: Any = import_module(module)
