@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from organome.compute.dixon.fat_fraction import FAT_FRACTION_FLOOR, FAT_FRACTION_RANGE_PERCENTILE
 from organome.compute.geometry.arrays import Floats
+from organome.compute.percentiles import high_percentile
 from organome.compute.radiomics.first_order import MAX_RANGE, percentiles, sample_of_integers
 from organome.domain.errors import SetupError
 from organome.domain.features import ORIGINAL
@@ -218,7 +219,7 @@ def _body_moments(image: sitk.Image) -> tuple[float, float]:
         mean = float(np.average(values, weights=counts))
         return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
     body = voxels[
-        voxels >= FAT_FRACTION_FLOOR * np.percentile(voxels, FAT_FRACTION_RANGE_PERCENTILE)
+        voxels >= FAT_FRACTION_FLOOR * high_percentile(voxels, FAT_FRACTION_RANGE_PERCENTILE)
     ]
     body = body.astype(np.float64)
     return (float(body.mean()), float(body.std())) if body.size else (0.0, 0.0)

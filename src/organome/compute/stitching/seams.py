@@ -10,6 +10,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from organome.compute.geometry.grids import Grid
+from organome.compute.percentiles import high_percentile
 from organome.compute.stitching.stations import (
     Axes,
     Images,
@@ -149,4 +150,4 @@ def _reference(images: Images) -> sitk.Image:
 
 
 def _body(voxels_zyx: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
-    return np.asarray(voxels_zyx > BODY_SHARE * np.percentile(voxels_zyx, BODY_PERCENTILE))
+    return np.asarray(voxels_zyx > BODY_SHARE * high_percentile(voxels_zyx, BODY_PERCENTILE))
