@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Final, cast
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipExtFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from isal import isal_zlib
 
@@ -100,9 +100,37 @@ def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
     with cast(ZipExtFile, archive.open(member)) as file:
         file.MIN_READ_SIZE = min(file.MIN_READ_SIZE, block_bytes)
         if member.compress_type == ZIP_DEFLATED:  # zipfile checks length and CRC all the same
+            if max(member.compress_size, member.file_size) <= _BLOCK_BYTES:
+                return _inflated(file, member)
             file._decompressor = isal_zlib.decompressobj(_RAW_STREAM)  # type: ignore[attr-defined]
         while block := file.read(block_bytes):
             content += block
     if len(content) != member.file_size:
         raise EOFError
     return bytes(content)
+
+
+def _inflated(file: ZipExtFile, member: ZipInfo) -> bytes:
+    """Inflate a member of one block, as zipfile does in one turn of its loop, and check it.
+
+    Zipfile itself has compared the member's own header with the directory.
+
+    Raises:
+        EOFError: The archive or the member ends early.
+        BadZipFile: The CRC differs.
+        isal_zlib.error: The stream is damaged.
+    """
+    stored = file._fileobj.read(member.compress_size)  # type: ignore[attr-defined]
+    decoder = isal_zlib.decompressobj(_RAW_STREAM)
+    content = decoder.decompress(stored, _BLOCK_BYTES)
+    is_cut = len(stored) < member.compress_size and not decoder.eof
+    if not is_cut and not decoder.unconsumed_tail:
+        content += decoder.flush()
+    content = content[: member.file_size]
+    if is_cut and (not stored or len(content) < member.file_size):
+        raise EOFError
+    if isal_zlib.crc32(content) != member.CRC:
+        raise BadZipFile
+    if len(content) != member.file_size:
+        raise EOFError
+    return content

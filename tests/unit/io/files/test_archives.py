@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from zipfile import ZipExtFile, ZipInfo
 
 import pytest
+from isal import isal_zlib
 
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import Reason
+from organome.io.files import archives
 from organome.io.files.archives import read_members
 
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
@@ -85,3 +88,44 @@ def test_missing(tmp_path: Path) -> None:
     reason, fact = _refusal(tmp_path / "1000004_20201_2_0.zip")
     assert reason is Reason.FILE_MISSING
     assert "1000004" not in fact
+
+
+def _by_zipfile(file: ZipExtFile, member: ZipInfo) -> bytes:
+    """Inflate by the loop of zipfile."""
+    file._decompressor = isal_zlib.decompressobj(-15)  # type: ignore[attr-defined]
+    content = b"".join(iter(lambda: file.read(1 << 20), b""))
+    if len(content) != member.file_size:
+        raise EOFError
+    return content
+
+
+def _outcome(path: Path) -> object:
+    members = []
+    try:
+        for one in read_members(path):
+            members.append(one)
+    except ScanError as error:
+        return members, error.reason, error.fact
+    return members
+
+
+def test_damage_is_found_as_by_zipfile_wherever_it_is(
+    tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {"a.dcm": bytes(range(256)) * 3, "empty": b"", "b": b"b" * 5000, "c": b"123"}
+    whole = pack(tmp_path / "whole.zip", members).read_bytes()
+    path = tmp_path / "a.zip"
+    kinds = set()
+    for place in range(len(whole)):
+        for content in (
+            whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :],
+            whole[:place] + bytes([whole[place] ^ 0x80]) + whole[place + 1 :],
+            whole[:place] + whole[place + 1 :],
+        ):
+            path.write_bytes(content)
+            ours = _outcome(path)
+            with monkeypatch.context() as patch:
+                patch.setattr(archives, "_inflated", _by_zipfile)
+                assert ours == _outcome(path), place
+            kinds.add(ours[-1].split("(")[-1] if isinstance(ours, tuple) else "whole")
+    assert {"whole", "BadZipFile)", "EOFError)", "IsalError)"} <= kinds
