@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import SimpleITK as sitk
+from isal import isal_zlib
 
 from organome.cohorts import nako
 from organome.cohorts.dicom_series import check_modality, choose_single_series
@@ -260,8 +260,7 @@ class Deliveries:
         if self._last is not None and self._last.path == source.path:
             return self._last
         self._last = None  # 100 MB that need not be there twice
-        identity = input_identity(Path(source.path))
-        if any(input_identity(Path(one.path)) != identity for one in copies):
+        if copies and len({str(input_identity(Path(one.path))) for one in (source, *copies)}) > 1:
             fact = f"{1 + len(copies)} archives of one name, which differ"
             raise ScanError(Reason.SEVERAL_SERIES, fact)
         archive = _read_ukb_archive(source.path)
@@ -425,12 +424,12 @@ def _without_copies(delivery: Delivery) -> Delivery:
     Raises:
         ScanError: CONTENT_REPEATED if one of them is required, or none is left.
     """
-    places: dict[str, tuple[int, Contrast]] = {}
+    seen: dict[_Voxels, tuple[int, Contrast]] = {}
     lost: set[Contrast] = set()
     fact = ""
     for station, images in enumerate(delivery.stations, start=1):
         for contrast, image in images.items():
-            first, other = places.setdefault(_voxels_digest(image), (station, contrast))
+            first, other = seen.setdefault(_Voxels(image), (station, contrast))
             if (first, other) == (station, contrast):
                 continue
             fact = f"{contrast} has the voxels of {other}"
@@ -450,11 +449,23 @@ def _without_copies(delivery: Delivery) -> Delivery:
     return replace(delivery, stations=stations, flags=delivery.flags | {Flag.CONTRAST_LEFT_OUT})
 
 
-def _voxels_digest(image: sitk.Image) -> str:
-    voxels_zyx = np.ascontiguousarray(sitk.GetArrayViewFromImage(image))
-    digest = blake2b(repr((voxels_zyx.shape, voxels_zyx.dtype)).encode())
-    digest.update(voxels_zyx.data)
-    return digest.hexdigest()
+class _Voxels:
+    """The voxels of an image as a key: equal are those of the same shape, type and bytes."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        voxels_zyx = sitk.GetArrayViewFromImage(image)
+        self._image = image  # a view does not keep it alive
+        self._bytes = voxels_zyx.reshape(-1).view(np.uint8)
+        self._kind = (voxels_zyx.shape, voxels_zyx.dtype)
+        self._hash = hash((*self._kind, isal_zlib.crc32(self._bytes)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Voxels):
+            return NotImplemented
+        return self._kind == other._kind and np.array_equal(self._bytes, other._bytes)
 
 
 def _frame_flags(delivery: Delivery) -> frozenset[Flag]:
