@@ -213,6 +213,12 @@ class RadiomicsSettings:
             },
         )
 
+    @property
+    def reads_intensities(self) -> bool:
+        """Whether any feature, or which voxels count, depends on intensities."""
+        of_intensity = set(self.classes) - {FeatureClass.SHAPE} or self.ibsi.extents
+        return bool(of_intensity) or self.preparation.leaves_out
+
     def texture_of(self, image_type: str) -> TextureSettings:
         """Return the grey levels and neighbours of an image, named as in the tables."""
         own = (own for kind, own in self.own_textures.items() if image_type.startswith(kind))

@@ -1,7 +1,7 @@
 """All radiomics features of all labels of an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isnan
 from typing import Any, Final
@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from organome.compute.geometry.arrays import Floats
 from organome.compute.radiomics.first_order import Sample
 from organome.compute.radiomics.ibsi import Form, IbsiFeatures
 from organome.compute.radiomics.matrices import Matrices
@@ -28,7 +29,7 @@ from organome.compute.radiomics.regions import (
     only,
     part_of,
 )
-from organome.compute.radiomics.shape import LabelledShapes
+from organome.compute.radiomics.shape import LabelledShapes, Spacing
 from organome.compute.radiomics.textures import Intensities, intensity_features
 from organome.domain.features import FEATURES, ORIGINAL, FeatureClass
 from organome.domain.organs import BACKGROUND
@@ -39,6 +40,9 @@ from organome.domain.radiomics_settings import (
     RadiomicsSettings,
     TextureSettings,
 )
+
+# By label and spacing, features and points of the surface, as ``LabelledShapes`` measures them.
+Shapes = dict[tuple[int, Spacing], tuple[dict[str, float], Floats]]
 
 BYTES_PER_INTEGER_VOXEL: Final = 25
 BYTES_PER_FLOAT_VOXEL: Final = 46
@@ -64,7 +68,11 @@ class RegionFeatures:
 
 
 def extract_features(
-    image: sitk.Image, labelmap: sitk.Image, settings: RadiomicsSettings
+    image: sitk.Image,
+    labelmap: sitk.Image,
+    settings: RadiomicsSettings,
+    *,
+    shapes: Shapes | None = None,
 ) -> dict[int, RegionFeatures]:
     """Measure all features of every label.
 
@@ -77,6 +85,8 @@ def extract_features(
         image: Integer or float intensities, all finite.
         labelmap: uint8 labels on the grid of the image, 0 is background.
         settings: What is done before, which images, grey levels.
+        shapes: What was measured of this very labelmap before, of another image; what is missing is
+            added. Not used where the labels are resampled or lose voxels.
 
     Returns:
         Features by label; a label that no voxel holds is not in it.
@@ -91,12 +101,16 @@ def extract_features(
         raise ValueError(f"image {image.GetSize()} and labelmap {labelmap.GetSize()} differ")
     if labelmap.GetPixelID() != sitk.sitkUInt8:
         raise ValueError(f"labels are {labelmap.GetPixelIDTypeAsString()}, not uint8")
+    if not settings.reads_intensities:
+        settings = replace(settings, preparation=replace(settings.preparation, normalize=False))
     late = late_normalization(image, settings)
     prepared, prepared_labels = (
         prepare(image, labelmap, settings.preparation) if late is None else (image, labelmap)
     )
+    if shapes is None or prepared_labels is not labelmap or settings.preparation.leaves_out:
+        shapes = {}
     box = find_regions(sitk.GetArrayViewFromImage(prepared_labels))
-    found = {} if box is None else _Extraction(prepared, box, settings, late).run()
+    found = {} if box is None else _Extraction(prepared, box, settings, late, shapes).run()
     if prepared_labels is not labelmap:
         labels = np.unique(sitk.GetArrayViewFromImage(labelmap)).tolist()
         for label in set(labels) - {BACKGROUND} - set(found):
@@ -113,8 +127,10 @@ class _Extraction:
         box: LabelledBox,
         settings: RadiomicsSettings,
         late: Normalization | None,
+        shapes: Shapes,
     ) -> None:
         self._image = image
+        self._shapes = shapes
         self._late = late
         self._settings = settings
         x_mm, y_mm, z_mm = image.GetSpacing()
@@ -182,13 +198,17 @@ class _Extraction:
                 if whole.label in self._regions
             )
             box = only(box, regions)
-        shapes = LabelledShapes(box, self._spacing_zyx_mm)
-        for region in box.regions:
-            if region.label in self._regions:
-                shape, points_mm = shapes.measure(region)
-                self._add(region.label, ORIGINAL, {FeatureClass.SHAPE: shape})
-                if self._settings.ibsi.extents:
-                    self._forms[region.label] = Form(region, shape, points_mm)
+        measured = [region for region in box.regions if region.label in self._regions]
+        keys = {region.label: (region.label, self._spacing_zyx_mm) for region in measured}
+        missing = [region for region in measured if keys[region.label] not in self._shapes]
+        if missing:
+            surfaces = LabelledShapes(box, self._spacing_zyx_mm)
+            self._shapes |= {keys[one.label]: surfaces.measure(one) for one in missing}
+        for region in measured:
+            shape, points_mm = self._shapes[keys[region.label]]
+            self._add(region.label, ORIGINAL, {FeatureClass.SHAPE: shape})
+            if self._settings.ibsi.extents:
+                self._forms[region.label] = Form(region, shape, points_mm)
 
     def _measure_image(self, name: str, image: sitk.Image) -> None:
         image_zyx = sitk.GetArrayViewFromImage(image)

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from organome.compute.labelmaps.volumes import organ_ends
+from organome.compute.radiomics.extraction import Shapes
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import FeatureReason, JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
@@ -181,6 +182,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
     ends = organ_ends(labelmap, published.seen_xyz(scan), published.round_xyz(scan))
     features = joint_feature_names(plans)
     read = reader_of(published, scan)
+    shapes: Shapes = {}
     for plan in plans:
         if plan.contrast not in measurable(published, scan):
             yield from missing_radiomics_rows(
@@ -188,7 +190,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             )
             continue
         facts = published.prepared[scan.scan].facts
-        found = measure(plan, read_for(plan, read, labelmap))
+        found = measure(plan, read_for(plan, read, labelmap), shapes)
         for organ in scheme.structures:
             row = {**plan.row_key(scan, organ), "status": Status.DONE.value}
             if organ.label in found:

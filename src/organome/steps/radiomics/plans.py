@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from organome.compute.dixon.fat_fraction import fat_fraction
 from organome.compute.labelmaps.volumes import check_grid
-from organome.compute.radiomics.extraction import RegionFeatures, extract_features
+from organome.compute.radiomics.extraction import RegionFeatures, Shapes, extract_features
 from organome.compute.radiomics.pyradiomics_engine import extract_by_pyradiomics
 from organome.compute.radiomics.regions import count_labels
 from organome.domain.columns import Table
@@ -71,11 +71,14 @@ class Plan:
         contrast, engine, digest = self.image
         return radiomics_key(scan, organ, contrast=contrast, engine=engine, settings_digest=digest)
 
-    def region_features(self, image: sitk.Image, labelmap: sitk.Image) -> dict[int, RegionFeatures]:
-        """Measure all labels of an image."""
+    def region_features(
+        self, image: sitk.Image, labelmap: sitk.Image, shapes: Shapes | None = None
+    ) -> dict[int, RegionFeatures]:
+        """Measure all labels of an image; shapes of the labelmap that are known serve again."""
         if self.settings is None:
             return extract_by_pyradiomics(image, labelmap, self.parameters)
-        return extract_features(image, labelmap, self.settings.on_grid(image.GetSpacing()))
+        settings = self.settings.on_grid(image.GetSpacing())
+        return extract_features(image, labelmap, settings, shapes=shapes)
 
     def of_classes(self, wanted: Collection[FeatureClass]) -> "Plan":
         """Keep some of the feature classes that are asked for."""
@@ -195,20 +198,29 @@ def read_for(plan: Plan, read: Callable[[str], sitk.Image], labelmap: sitk.Image
     return Pictures(percent, labelmap, signal_zyx)
 
 
-def measure(plan: Plan, pictures: Pictures) -> dict[int, tuple[RegionFeatures, Row]]:
+def measure(
+    plan: Plan, pictures: Pictures, shapes: Shapes | None = None
+) -> dict[int, tuple[RegionFeatures, Row]]:
     """Measure all labels, of a fat fraction shapes whole and all else where there is signal.
+
+    Args:
+        plan: How.
+        pictures: On what.
+        shapes: Of the very same labels, measured for other plans; what is missing is added.
 
     Returns:
         By label what was measured, and what a row says beside it.
     """
     if pictures.signal_zyx is None:
-        found = plan.region_features(pictures.image, pictures.labels)
+        found = plan.region_features(pictures.image, pictures.labels, shapes)
         return {label: (region, {}) for label, region in found.items()}
     labels_zyx = sitk.GetArrayViewFromImage(pictures.labels)
     with_signal_zyx = np.where(pictures.signal_zyx, labels_zyx, np.uint8(0))
     with_signal = sitk.GetImageFromArray(with_signal_zyx)
     with_signal.CopyInformation(pictures.labels)
-    whole = plan.of_classes({FeatureClass.SHAPE}).region_features(pictures.image, pictures.labels)
+    whole = plan.of_classes({FeatureClass.SHAPE}).region_features(
+        pictures.image, pictures.labels, shapes
+    )
     parts = plan.of_classes({*FeatureClass} - {FeatureClass.SHAPE}).region_features(
         pictures.image, with_signal
     )

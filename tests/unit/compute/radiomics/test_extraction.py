@@ -8,9 +8,16 @@ import SimpleITK as sitk
 
 from doubles.features import measure_features
 from doubles.pyradiomics import differences, reference_features
-from organome.domain.features import feature_names
+from organome.compute.radiomics import extraction
+from organome.compute.radiomics.extraction import Shapes, extract_features
+from organome.domain.features import FeatureClass, feature_names
 from organome.domain.outcomes import FeatureReason
-from organome.domain.radiomics_settings import TextureSettings
+from organome.domain.radiomics_settings import (
+    NormalizeOver,
+    Preparation,
+    RadiomicsSettings,
+    TextureSettings,
+)
 from organome.domain.scans import Contrast
 from organome.phantoms.bodies.anatomy import draw_body
 from organome.phantoms.rendering.fields_of_view import station_grids
@@ -81,6 +88,47 @@ def test_threads_get_the_same_numbers(phantom: tuple[sitk.Image, sitk.Image]) ->
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda _: measure_features(*phantom), range(4)))
     assert all(found == alone for found in together)
+
+
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        Preparation(),
+        Preparation(resegment_range=(50, 400)),
+        Preparation(resampled_spacing_xyz_mm=(9.0, 9.0, 9.0), interpolator="sitkLinear"),
+    ],
+    ids=["plain", "resegmented", "resampled"],
+)
+def test_shapes_measured_with_another_image_are_the_very_same(
+    phantom: tuple[sitk.Image, sitk.Image],
+    preparation: Preparation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, labelmap = phantom
+    other = sitk.Cast(image, sitk.sitkFloat32) * 2 + 7
+    settings = RadiomicsSettings(preparation=preparation)
+    alone = extract_features(other, labelmap, settings)
+    shapes: Shapes = {}
+    plain = RadiomicsSettings(classes=(FeatureClass.SHAPE,))
+    extract_features(image, labelmap, plain, shapes=shapes)
+    if preparation == Preparation():
+        monkeypatch.setattr(extraction, "LabelledShapes", None)  # measured once
+    assert extract_features(other, labelmap, settings, shapes=shapes) == alone
+    wider = sitk.Image(labelmap)
+    wider.SetSpacing((2.0, 2.0, 2.0))
+    monkeypatch.undo()
+    scaled = extract_features(wider, wider, plain, shapes=shapes)
+    assert scaled == extract_features(wider, wider, plain)
+
+
+def test_no_body_is_looked_for_where_only_shapes_are_asked(
+    phantom: tuple[sitk.Image, sitk.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normalized = Preparation(normalize=True, normalize_over=NormalizeOver.BODY)
+    settings = RadiomicsSettings(preparation=normalized, classes=(FeatureClass.SHAPE,))
+    plain = extract_features(*phantom, replace(settings, preparation=Preparation()))
+    monkeypatch.setattr("organome.compute.radiomics.preparation.body_normalization", None)
+    assert extract_features(*phantom, settings) == plain
 
 
 def test_there_are_107_features_and_93_of_a_filtered_image() -> None:
