@@ -102,6 +102,8 @@ def check_image(image: sitk.Image, *, constant: bool = False) -> None:
     if fault is not None:
         raise ScanError(Reason.GEOMETRY_IMPLAUSIBLE, fault)
     voxels_zyx = sitk.GetArrayViewFromImage(image)
+    if constant and np.issubdtype(voxels_zyx.dtype, np.integer):
+        return  # all integers are finite, and within MAX_INTENSITY
     lowest, highest = voxels_zyx.min(), voxels_zyx.max()  # NaN if any voxel is
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         n_bad = int(np.count_nonzero(~np.isfinite(voxels_zyx)))

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from organome.domain.errors import MachineFault, ScanError
 from organome.domain.outcomes import Reason
+from organome.io.images import image_files
 from organome.io.images.image_files import check_image, read_image, read_published, write_image
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -286,3 +287,18 @@ def test_a_published_image_that_is_whole_and_odd_is_never_asked_for_again(
     with pytest.raises(ScanError, match="geometry_implausible"):
         read_published(path)
     assert ledger.exists()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_whole_numbers_that_may_be_constant_are_not_searched(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = np.iinfo(dtype)
+    assert max(-float(ends.min), float(ends.max)) < image_files.MAX_INTENSITY
+    voxels_zyx = np.full((30, 40, 50), ends.max, dtype)
+    voxels_zyx[0] = ends.min
+    check_image(sitk.GetImageFromArray(voxels_zyx))
+    monkeypatch.setattr(image_files, "MAX_INTENSITY", -1)  # any value is beyond it
+    check_image(sitk.GetImageFromArray(voxels_zyx), constant=True)
+    voxels_zyx[...] = 0
+    check_image(sitk.GetImageFromArray(voxels_zyx), constant=True)
