@@ -256,17 +256,21 @@ def test_padding_that_is_not_the_least_value(kind: type, low: float, fill: float
 
 
 def round_image(
-    centre_xy: tuple[float, float] = (44.5, 49.5), radius_mm: float = 80.0, fill: float = -1024.0
+    centre_xy: tuple[float, float] = (44.5, 49.5),
+    radius_mm: float = 80.0,
+    fill: float = -1024.0,
+    pixel_xy_mm: tuple[float, float] = (1.75, 1.75),
 ) -> tuple[sitk.Image, Any]:
     """A CT that was reconstructed in a circle; where that is, by voxel."""
     z, y, x = np.indices((12, 112, 90))
-    off_mm = 1.75 * np.hypot(x - centre_xy[0], y - centre_xy[1])
+    x_mm, y_mm = pixel_xy_mm
+    off_mm = np.hypot(x_mm * (x - centre_xy[0]), y_mm * (y - centre_xy[1]))
     body = np.hypot((x - 44) / 30, (y - 50) / 25) < 1
     chance = np.random.default_rng(3)
     voxels_zyx = np.where(body, 40, -1000) + chance.normal(0, 20, z.shape)
     voxels_zyx = np.where(off_mm < radius_mm, voxels_zyx.clip(-1024), fill)
     image = sitk.GetImageFromArray(voxels_zyx.astype(np.int16))
-    image.SetSpacing((1.75, 1.75, 5.0))
+    image.SetSpacing((x_mm, y_mm, 5.0))
     return image, off_mm < radius_mm
 
 
@@ -282,10 +286,15 @@ def round_image(
 @pytest.mark.parametrize(
     ("centre_xy", "radius_mm"), [((44.5, 49.5), 80.0), ((44.5, 55.5), 100.0), ((48.0, 52.0), 77.0)]
 )
+@pytest.mark.parametrize("pixel_xy_mm", [(1.75, 1.75), (2.0, 1.5)])
 def test_an_organ_is_cut_at_a_round_field_of_view(
-    orientation: str, fill: float, centre_xy: tuple[float, float], radius_mm: float
+    orientation: str,
+    fill: float,
+    centre_xy: tuple[float, float],
+    radius_mm: float,
+    pixel_xy_mm: tuple[float, float],
 ) -> None:
-    image, seen_zyx = round_image(centre_xy, radius_mm, fill)
+    image, seen_zyx = round_image(centre_xy, radius_mm, fill, pixel_xy_mm)
     y, x = 18, int(centre_xy[0]) + 5
     while seen_zyx[0, y, x]:
         x += 1

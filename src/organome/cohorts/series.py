@@ -112,10 +112,10 @@ def group_series(headers: Iterable[Header]) -> tuple[Series, ...]:
 
     Volumes of one DICOM series are told apart by plane, then by the conditions of acquisition,
     image type and time. If one of them is whole, it is taken (flag ``volumes_left_out``), unless
-    what is left out goes on beyond its ends by more than a tenth of its slices. Several whole ones
-    are a fault, unless their image types differ: then each is a series. A few slices that are there
-    twice, and nothing tells apart, are repeats: the one with the highest instance number is kept
-    (flag ``duplicate_slices``).
+    what is left out goes on beyond its ends, by more than one slice and a tenth of its slices.
+    Several whole ones are a fault, unless their image types differ: then each is a series. A few
+    slices that are there twice, and nothing tells apart, are repeats: the one with the highest
+    instance number is kept (flag ``duplicate_slices``).
 
     Args:
         headers: Slices in any order.

@@ -173,7 +173,7 @@ FLAG_MEANINGS: Final[dict[Flag, str]] = {
     ),
     Flag.VOLUMES_LEFT_OUT: (
         "A series also held parts of other acquisitions, echoes or phases; its one whole volume "
-        "counts. What was left out beyond its ends is a tenth of its slices at most."
+        "counts. What was left out beyond its ends is one slice, or a tenth of its slices, at most."
     ),
     Flag.ACQUISITIONS_MIXED: (
         "The slices of one stack differ in acquisition, echo, image type or the like."

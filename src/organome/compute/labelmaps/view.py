@@ -203,8 +203,11 @@ def _moved(box: Box, starts: Sequence[int]) -> list[list[int]]:
 MIN_RIM_POINTS: Final = 32
 RIM_TOLERANCE: Final = 1.0  # of a voxel, for nearly all points of a rim
 RIM_SHARE: Final = 0.95
-MAX_RIM_GAP_DEG: Final = 120.0  # between neighbouring points: two sides of a body are no circle
-MAX_PIXEL_RATIO: Final = 1.05  # CT has square pixels; so a stack of thick slices is no slice
+# Between neighbouring points: two sides of a body are no circle. Those of a stack of thick slices
+# are nearly one, so less is borne where pixels are not square, as those of CT are.
+MAX_RIM_GAP_DEG: Final = 120.0
+MAX_OBLONG_RIM_GAP_DEG: Final = 90.0
+MAX_PIXEL_RATIO: Final = 1.05
 
 
 def _round_field(
@@ -215,7 +218,7 @@ def _round_field(
         spacing_mm = [spacing_zyx_mm[axis] for axis in others]
         voxels = np.moveaxis(voxels_zyx, across, 0)
         corners = voxels[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-        if max(spacing_mm) > MAX_PIXEL_RATIO * min(spacing_mm) or (corners != corners[0, 0]).any():
+        if (corners != corners[0, 0]).any():
             continue
         circle = _rim_circle((voxels != corners[0, 0]).any(axis=0), spacing_mm)
         if circle is not None:
@@ -246,8 +249,10 @@ def _rim_circle(seen: Mask, spacing_mm: Sequence[float]) -> list[list[float]] | 
     off_mm = np.abs(np.hypot(*(rim_mm - centre_mm).T) - radius_mm)
     if np.quantile(off_mm, RIM_SHARE) > RIM_TOLERANCE * max(spacing_mm):
         return None
+    is_square = max(spacing_mm) <= MAX_PIXEL_RATIO * min(spacing_mm)
+    max_gap_deg = MAX_RIM_GAP_DEG if is_square else MAX_OBLONG_RIM_GAP_DEG
     angles_deg = np.sort(np.degrees(np.arctan2(*(rim_mm - centre_mm).T)))
-    if np.diff(angles_deg, append=angles_deg[0] + 360).max() > MAX_RIM_GAP_DEG:
+    if np.diff(angles_deg, append=angles_deg[0] + 360).max() > max_gap_deg:
         return None
     return [
         [round(float(one_mm / mm), 2), round(radius_mm / mm - 0.5, 2)]

@@ -6,7 +6,7 @@ bootstrap over participants; where everyone has one, they are closed forms.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, nan, sqrt
+from math import isinf, isnan, nan, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -42,8 +42,8 @@ class Paired:
     """What the pairs of one organ say.
 
     Attributes:
-        n_participants: Of whom the pairs are; with fewer than three of them, of whom one has
-            several pairs, ends of intervals are NaN.
+        n_participants: Of whom the pairs are; ends of intervals are NaN where somebody has several
+            pairs and there are fewer than three of them.
         within: Within-subject variation.
         agreement: Bias and limits of agreement, first less second.
         icc: ICC(2,1), absolute agreement; None as in ``repeatability``.
@@ -76,7 +76,9 @@ class _Draws:
         with np.errstate(divide="ignore", invalid="ignore"):
             middle = float(there(np.array(estimate.value)))
             drawn = there(self.values[name])
-        if not isfinite(middle):  # no variation at all: the ends are the value
+        if isnan(middle):  # an ICC below -1 has no z
+            return Estimate(estimate.value, nan, nan)
+        if isinf(middle):  # no variation at all: the ends are the value
             return Estimate(estimate.value, estimate.value, estimate.value)
         error = float(drawn[np.isfinite(drawn)].std()) * sqrt(n / (n - 1))
         half = float(scipy.special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) * error
@@ -125,9 +127,12 @@ def paired_estimates(
     }
     if several:
         drawn = _draw(values, several, whose, n_bootstrap=n_bootstrap, seed=seed)
-        for at, name in enumerate(several):
+        for at, (name, of) in enumerate(several.items()):
             of_organ = {statistic: each[:, at] for statistic, each in drawn.items()}
-            found[name] = _with_intervals(found[name], _Draws(found[name].n_participants, of_organ))
+            n_positive = len(np.unique(whose[of[(values[of] > 0).all(axis=1)]]))
+            found[name] = _with_intervals(
+                found[name], _Draws(found[name].n_participants, of_organ), n_positive
+            )
     return found
 
 
@@ -215,15 +220,17 @@ def _limits(name: str, bias: Floats, variance: Floats) -> dict[str, Floats]:
     return {f"{name}_bias": bias, f"{name}_lower": bias - wide, f"{name}_upper": bias + wide}
 
 
-def _with_intervals(found: Paired, draws: _Draws) -> Paired:
+def _with_intervals(found: Paired, draws: _Draws, n_positive: int) -> Paired:
+    """Give all estimates their intervals; coefficients of variation are of positive pairs alone."""
+    of_positive = replace(draws, n_participants=n_positive)
     cv, cv_log, icc = found.within.cv_pct, found.within.cv_log_pct, found.icc
     absolute, percent = found.agreement.absolute, found.agreement.percent
     return replace(
         found,
         within=replace(
             found.within,
-            cv_pct=cv and draws.interval("cv", cv, _LOG),
-            cv_log_pct=cv_log and draws.interval("cv_log", cv_log, _LOG),
+            cv_pct=cv and of_positive.interval("cv", cv, _LOG),
+            cv_log_pct=cv_log and of_positive.interval("cv_log", cv_log, _LOG),
         ),
         agreement=replace(
             found.agreement,

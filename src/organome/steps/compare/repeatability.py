@@ -113,7 +113,8 @@ def run(
         "-/+ 1.96 SD; pct: per cent of the mean of the pair; low, high: 95 % confidence, by a "
         "bootstrap over participants where one has several pairs. icc: "
         "ICC(2,1), absolute agreement. "
-        f"A dash: fewer than {MIN_PAIRS} pairs, or for low and high participants.",
+        f"A dash: fewer than {MIN_PAIRS} pairs; for low and high, fewer than {MIN_PAIRS} "
+        "participants.",
         pd.DataFrame(made),
     )
     write_table_files(output, table)

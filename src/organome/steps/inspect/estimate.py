@@ -421,7 +421,7 @@ def _bill_lines(estimate: Estimate) -> Iterator[str]:
             f" {shard_gib:.2f} GiB a shard{', until it is measured' if passes else ''}"
         )
     if PREPARE not in estimate.leftovers and not estimate.keeps_images:
-        yield f"  {PREPARE}: all images looked at are gone, so their size is not known"
+        yield f"  {PREPARE}: the images are gone, so their size is not known"
     yield "  (bytes that are read are not measured)"
 
 

@@ -348,8 +348,8 @@ class _Lost:
         Args:
             contrast: The contrast; None: not known, so required.
             station: Place of its station from the head; None: it is all stations'. Damage to a
-                required contrast of one station is noted as well, but for what the system would not
-                do: a permission or a limit may be corrected, and nothing would ask again.
+                required contrast of one station is noted as well, but not an error of the operating
+                system: a permission or a limit may be corrected, and nothing would ask again.
 
         Raises:
             ScanError: What is wrong; a fault of the machine or a lack of memory always.

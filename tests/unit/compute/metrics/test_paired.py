@@ -82,6 +82,24 @@ def test_equal_pairs_and_two_people_have_no_ends_made_up() -> None:
     assert np.isnan([found.low, found.high]).all()
 
 
+def test_an_icc_below_minus_one_has_no_ends() -> None:
+    pairs = np.array([[1.0, 3.0], [3.0, 1.0], [1.1, 3.0], [3.0, 1.0]])
+    icc = paired_estimates(pairs, ["liver"] * 4, list("aabc"))["liver"].icc
+    assert icc is not None
+    assert icc.value < -1
+    assert np.isnan([icc.low, icc.high]).all()
+
+
+def test_variation_of_positive_pairs_counts_their_people_alone() -> None:
+    pairs = np.array([[1.0, 2.0], [1.0, 2.5], [1.0, 3.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    found = paired_estimates(pairs, ["liver"] * 6, list("aaabcd"))["liver"]
+    assert found.n_participants == 4
+    assert found.within.cv_pct is not None
+    assert np.isnan([found.within.cv_pct.low, found.within.cv_pct.high]).all()
+    assert found.agreement.absolute is not None
+    assert np.isfinite([found.agreement.absolute.bias.low]).all()
+
+
 def test_organs_are_drawn_together_and_each_by_its_own_people() -> None:
     """Two people who have nothing but a spleen change nothing of the liver's values."""
     pairs, people = seams(np.random.default_rng(5), 20, 3)

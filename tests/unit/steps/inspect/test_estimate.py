@@ -307,7 +307,7 @@ def test_the_bill_of_images_that_are_not_kept_says_so(cohort: Cohort) -> None:
     configure(cohort, "keep_images: false\n")
     assert "GiB a shard, until it is measured" in str(cohort.estimate())
     (cohort.folder / "results" / PREPARE / "0000" / LEDGER).unlink()
-    assert "prepare_images: all images looked at are gone" in str(cohort.estimate())
+    assert "prepare_images: the images are gone" in str(cohort.estimate())
 
 
 def test_the_start_of_jobs_is_told(cohort: Cohort) -> None:
