@@ -9,6 +9,7 @@ from organome.domain.flags import Flag
 from organome.domain.geometry import Face
 from organome.domain.organs import Organ
 from organome.domain.outcomes import OrganReason, Outcome, Reason, SliceReason, Status
+from organome.domain.radiomics_tables import EXCHANGEABLE
 from organome.domain.scans import Scan
 from organome.domain.schemes import MRSEGMENTATOR, LabelScheme, scheme_by_name
 from organome.domain.tables import HEADER_COLUMNS, SCAN_KEY
@@ -273,6 +274,19 @@ def is_exchanged(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> bool:
     return fat_water is FatWater.SWAPPED or (
         fat_water is FatWater.UNKNOWN and facts["fat_water"] == FatWater.SWAPPED
     )
+
+
+def shows_other_tissue(
+    contrast: str, heights_mm: Sequence[float], facts: Mapping[str, Any]
+) -> bool:
+    """Return whether a contrast may show another tissue than its name says, at some heights.
+
+    Args:
+        contrast: Or ``fat_fraction``.
+        heights_mm: As for ``is_exchanged``.
+        facts: Likewise.
+    """
+    return contrast in EXCHANGEABLE and is_exchanged(heights_mm, facts)
 
 
 def _fat_water_at(heights_mm: Sequence[float], facts: Mapping[str, Any]) -> FatWater | None:

@@ -18,8 +18,7 @@ from organome.compute.stitching.seams import labels_in_view_of
 from organome.domain.errors import SetupError
 from organome.domain.outcomes import JsonValue, Outcome, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import EXCHANGEABLE
-from organome.domain.rows import Row, is_exchanged
+from organome.domain.rows import Row, shows_other_tissue
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import overlaps_table
 from organome.io.labelled import LabelledShard
@@ -187,9 +186,11 @@ class MeasureOverlaps(PlannedStep):
             ]
             if min(n_used) < _MIN_VOXELS:
                 continue
-            if plan.contrast in EXCHANGEABLE and any(
-                is_exchanged(
-                    of_scan[organ.label].heights_mm, self._published.prepared[scan.scan].facts
+            if any(
+                shows_other_tissue(
+                    plan.contrast,
+                    of_scan[organ.label].heights_mm,
+                    self._published.prepared[scan.scan].facts,
                 )
                 for scan, of_scan in zip(pair, ends, strict=True)
             ):

@@ -16,8 +16,8 @@ from organome.compute.radiomics.extraction import Shapes
 from organome.domain.errors import ScanError
 from organome.domain.outcomes import FeatureReason, JsonValue, OrganReason, Outcome, Reason, Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import EXCHANGEABLE, radiomics_table
-from organome.domain.rows import Row, is_exchanged, is_resampled, missing_radiomics_rows
+from organome.domain.radiomics_tables import radiomics_table
+from organome.domain.rows import Row, is_resampled, missing_radiomics_rows, shows_other_tissue
 from organome.domain.scans import Scan
 from organome.io.labelled import LabelledShard
 from organome.io.tables.parquet import rows_to_arrow, without_meanings, write_pieces
@@ -196,7 +196,7 @@ def measured_rows(scan: Scan, published: LabelledShard, plans: Sequence[Plan]) -
             if organ.label in found:
                 region, beside = found[organ.label]
                 heights_mm = ends[organ.label].heights_mm
-                if plan.contrast in EXCHANGEABLE and is_exchanged(heights_mm, facts):
+                if shows_other_tissue(plan.contrast, heights_mm, facts):
                     region = without_intensities(region, FeatureReason.FAT_WATER_SWAPPED)
                 yield {
                     **row,

@@ -16,8 +16,7 @@ from organome.compute.radiomics.perturbation import grown, noisy, shifted, shrun
 from organome.domain.errors import ScanError, SetupError
 from organome.domain.outcomes import Status
 from organome.domain.radiomics_settings import Engine
-from organome.domain.radiomics_tables import EXCHANGEABLE
-from organome.domain.rows import is_exchanged
+from organome.domain.rows import shows_other_tissue
 from organome.domain.scans import Scan
 from organome.domain.stability_tables import Repeat
 from organome.io.labelled import LabelledShard
@@ -153,7 +152,7 @@ def _measured(
                 if organ.label not in original or ends[organ.label].touches:
                     continue
                 heights_mm = ends[organ.label].heights_mm
-                if plan.contrast in EXCHANGEABLE and is_exchanged(heights_mm, facts):
+                if shows_other_tissue(plan.contrast, heights_mm, facts):
                     continue
                 rows = [
                     [
