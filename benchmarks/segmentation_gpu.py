@@ -8,7 +8,7 @@ patch (128 voxels a side), the widths (32 to 320), the folds (5) and the labels 
 MRSegmentator at 1.5 mm, as far as they are known without its weights, and weights at random: what
 it labels means nothing, what it costs does. Every engine is a process of its own. A second one of
 ours labels each image again: its labels must be the same. In ``timed`` cuDNN chooses by the clock
-how to compute a layer, as nnU-Net has it do, and not by rule.
+how to compute a layer, as in nnU-Net, and not by rule.
 """
 
 import argparse

@@ -13,7 +13,7 @@ scan costs, the rest of the first what a job costs before its first scan. CPU se
 processes (user and system); stages are those of the workers, ``other`` is what has no stage of its
 own (checks, journal, moving files). Bytes are of all calls that read or write, those of pipes
 included, without the logits of the file: each side reads them once, and nnU-Net sends as many bytes
-through a pipe to the process that exports, which is no traffic of a disk.
+through a pipe to the process that exports, which reaches no disk.
 
 Peers, a process for each stage: zipfile, dcm2niix, a script with nibabel and scipy that stitches,
 stock nnU-Net on the water image with the same logits, counting voxels with nibabel, and pyradiomics
